@@ -1,0 +1,739 @@
+"""The loop IR as LLVM text: loops with explicit vectors, hoisted invariants, accumulators in registers.
+
+Inside a loop of several lanes a value that depends on the loop's variable is a vector, any other a scalar (splatted
+where they meet). What does not change in a loop is computed before it: nothing later would move it. Vector loops have a
+second copy of their body for the last few elements, as a vector of just that many lanes, so no masks are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pullback.codegen.llvm.math import (
+    emit_bitcast,
+    emit_convert,
+    emit_horizontal,
+    emit_load_convert,
+    emit_monoid,
+    emit_scalar,
+    emit_store_convert,
+    has_scalar,
+    monoid_identity,
+    register_type,
+    round_to_storage,
+    storage_type,
+)
+from pullback.codegen.llvm.text import Fn, V, const, element, i64, lanes, vector, with_element
+from pullback.ir.dtypes import DType
+from pullback.ir.index import Index, Part, Var
+from pullback.kernel.nodes import (
+    Accumulate,
+    Accumulator,
+    Bind,
+    Buffer,
+    Cast,
+    Expr,
+    For,
+    Gathered,
+    Guarded,
+    IndexValue,
+    Init,
+    Inside,
+    Let,
+    Literal,
+    Load,
+    Scalar,
+    Stmt,
+    Store,
+    Total,
+    Update,
+    expressions,
+    walk,
+)
+from pullback.util.errors import CompileError, message
+
+NARROW = ("float16", "bfloat16")
+MONOID_COMPARE = {"argmax": "ogt", "argmin": "olt"}
+
+
+def accumulation_dtype(dtype: DType) -> str:
+    """What a running reduction is held in."""
+    return "float32" if dtype.name in NARROW else dtype.name
+
+
+class Emitter:
+    """Writes statements into one function. `pointers` finds the address of a buffer's first element."""
+
+    def __init__(self, fn: Fn, pointers: dict[Buffer, V]) -> None:
+        self.fn = fn
+        self.pointers = pointers
+        self.cache: dict[Any, V] = {}
+        self.log: list[Any] = []
+        self.index: dict[Var, V] = {}
+        self.order: list[Var] = []
+        self.bound: set[Any] = set()
+        self.pending: set[Buffer] = set()
+        self.lane_var: Var | None = None
+        self.width = 1
+        self.mask: V | None = None
+        self.running: dict[Accumulator, list[V]] = {}
+        self.tid: V = i64(0)
+        self.threads: V = i64(1)
+
+    # -- scopes ------------------------------------------------------------------------------------------------------
+    def put(self, key: Any, value: V) -> V:
+        self.cache[key] = value
+        self.log.append(key)
+        return value
+
+    def forget(self, mark: int) -> None:
+        """Leave a scope: values computed in it are not available after it."""
+        log, cache = self.log, self.cache
+        while len(log) > mark:
+            cache.pop(log.pop(), None)
+
+    def available(self, free: Iterable[Any]) -> bool:
+        bound, pending = self.bound, self.pending
+        for x in free:
+            if type(x) is Buffer:
+                if x in pending and x not in bound:
+                    return False
+            elif x not in bound:
+                return False
+        return True
+
+    # -- statements --------------------------------------------------------------------------------------------------
+    def body(self, statements: tuple[Stmt, ...]) -> None:
+        for stmt in statements:
+            kind = type(stmt)
+            if kind is For:
+                self.loop(stmt)
+            elif kind is Let:
+                self.let(stmt)
+            elif kind is Store:
+                self.store(stmt)
+            elif kind is Init:
+                self.init(stmt)
+            elif kind is Accumulate:
+                self.accumulate(stmt)
+            elif kind is Update:
+                self.update(stmt)
+            elif kind is Bind:
+                self.index[stmt.var] = self.index_value(stmt.index)
+                self.bound.add(stmt.var)
+                self.order.append(stmt.var)
+            else:
+                raise CompileError(message("lower: no such statement here", [("statement", repr(stmt))]))
+
+    def let(self, stmt: Let) -> None:
+        value = self.emit(stmt.value)
+        self.put(stmt.buffer, value)
+        self.bound.add(stmt.buffer)
+
+    def store(self, stmt: Store) -> None:
+        value = self.emit(stmt.value)
+        self.put((stmt.buffer, stmt.indices), value)
+        flat = stmt.flat
+        stride = flat.coefficient(self.lane_var) if self.lane_var is not None else 0
+        type_ = storage_type(stmt.buffer.dtype.name)
+        if self.width > 1 and stride != 0:
+            value = self.fn.splat(value, self.width) if lanes(value.type) == 1 else value
+        raw = emit_store_convert(self.fn, value, stmt.buffer.dtype.name)
+        size = stmt.buffer.dtype.itemsize
+        if self.width > 1 and stride != 0:
+            if stride == 1:
+                suffix, align = "", size
+                if stmt.stream and self.width * size >= 32 and (self.width * size) % 32 == 0:
+                    suffix, align = ", !nontemporal !2", 32
+                self.store_vector(raw, self.address(stmt.buffer, flat), align, suffix)
+                return
+            for k, at in enumerate(self.lane_addresses(stmt.buffer, flat)):
+                self.fn.store(self.fn.extract(raw, k), at, size)
+            return
+        if lanes(raw.type) > 1:
+            raw = self.fn.extract(raw, lanes(raw.type) - 1)
+        self.fn.store(V(raw.ref, type_), self.address(stmt.buffer, flat), size)
+
+    def store_vector(self, raw: V, address: V, align: int, suffix: str) -> None:
+        if self.mask is None:
+            self.fn.store(raw, address, align, suffix)
+            return
+        self.fn.call("llvm.masked.store." + _mangled(raw.type) + ".p0", "void", raw, address,
+                     V(str(align), "i32"), self.mask)
+
+    def init(self, stmt: Init) -> None:
+        accumulator = stmt.accumulator
+        width = stmt.lanes if accumulator.horizontal else self.width
+        dtype = accumulation_dtype(accumulator.dtype)
+        type_ = vector(register_type(dtype), width)
+        if accumulator.monoid in MONOID_COMPARE:
+            start = const(float("nan") if accumulator.dtype.kind == "f" else 0, type_)
+            self.running[accumulator] = [start, const(-1, with_element(type_, "i64"))]
+        else:
+            self.running[accumulator] = [const(monoid_identity(accumulator.monoid, dtype), type_)]
+        self.bound.discard(accumulator)
+
+    def accumulate(self, stmt: Accumulate) -> None:
+        accumulator = stmt.accumulator
+        current = self.running[accumulator]
+        dtype = accumulation_dtype(accumulator.dtype)
+        value = self.emit(stmt.value)
+        if stmt.position is not None:
+            self.running[accumulator] = self.better(accumulator, current, self.vec(value),
+                                                    self.vec(self.emit(stmt.position)))
+            return
+        have, want = lanes(value.type), lanes(current[0].type)
+        if have < self.width and (accumulator.horizontal or want == self.width):
+            value = self.fn.splat(value, self.width)
+            have = self.width
+        if have < want and have > 1:
+            value = self.widen(value, want, const(monoid_identity(accumulator.monoid, dtype), value.type))
+        elif have < want:
+            identity = const(monoid_identity(accumulator.monoid, dtype), current[0].type)
+            value = self.fn.insert(identity, value, 0)
+        elif have > want:
+            value = emit_horizontal(self.fn, accumulator.monoid, value, dtype)
+        self.running[accumulator] = [emit_monoid(self.fn, accumulator.monoid, current[0], value, dtype)]
+
+    def widen(self, value: V, width: int, filler: V) -> V:
+        """A short vector in the first lanes, the filler's value in the rest."""
+        have = lanes(value.type)
+        picks = ", ".join(f"i32 {min(k, have)}" for k in range(width))
+        return self.fn.op(f"shufflevector {value.type} {value.ref}, {value.type} {filler.ref}, <{width} x i32> <{picks}>",
+                          vector(element(value.type), width))
+
+    def better(self, accumulator: Accumulator, current: list[V], value: V, position: V) -> list[V]:
+        """The running extreme and its first position; a NaN is more extreme than any number."""
+        fn, (best, where) = self.fn, current
+        want, have = lanes(best.type), lanes(value.type)
+        if have < want:
+            value = self.widen(value, want, value) if have > 1 else fn.splat(value, want)
+            position = self.widen(position, want, position) if have > 1 else fn.splat(position, want)
+        empty = fn.compare("icmp", "slt", where, const(0, where.type))
+        if accumulator.dtype.kind == "f":
+            wins = fn.compare("fcmp", MONOID_COMPARE[accumulator.monoid], value, best)
+            nan = fn.compare("fcmp", "uno", value, value)
+            known = fn.compare("fcmp", "uno", best, best)
+            fresh = fn.binary("and", nan, fn.binary("xor", known, const(True, known.type)))
+            wins = fn.binary("or", wins, fresh)
+            equal = fn.binary("or", fn.compare("fcmp", "oeq", value, best), fn.binary("and", nan, known))
+        else:
+            signed = "s" if accumulator.dtype.kind == "i" else "u"
+            wins = fn.compare("icmp", signed + ("gt" if accumulator.monoid == "argmax" else "lt"), value, best)
+            equal = fn.compare("icmp", "eq", value, best)
+        earlier = fn.compare("icmp", "slt", position, where)
+        wins = fn.binary("or", fn.binary("or", wins, empty), fn.binary("and", equal, earlier))
+        return [fn.select(wins, value, best), fn.select(wins, position, where)]
+
+    def total(self, expr: Total) -> V:
+        accumulator = expr.accumulator
+        current = self.running[accumulator]
+        dtype = accumulation_dtype(accumulator.dtype)
+        if accumulator.monoid in MONOID_COMPARE:
+            return self.extreme_position(accumulator, current, expr.dtype)
+        value = current[0]
+        if accumulator.horizontal and lanes(value.type) > 1:
+            value = emit_horizontal(self.fn, accumulator.monoid, value, dtype)
+        if accumulator.dtype.name in NARROW and expr.dtype.name in NARROW:
+            value = round_to_storage(self.fn, value, expr.dtype.name)
+        return value
+
+    def extreme_position(self, accumulator: Accumulator, current: list[V], dtype: DType) -> V:
+        fn, (best, where) = self.fn, current
+        if accumulator.horizontal and lanes(best.type) > 1:
+            width = lanes(best.type)
+            result = [fn.extract(best, 0), fn.extract(where, 0)]
+            for k in range(1, width):
+                nothing = fn.compare("icmp", "slt", fn.extract(where, k), i64(0))
+                merged = self.better(accumulator, result, fn.extract(best, k), fn.extract(where, k))
+                result = [fn.select(nothing, a, b) for a, b in zip(result, merged, strict=True)]
+            where = result[1]
+        return fn.cast("trunc", where, with_element(where.type, register_type(dtype.name))) if dtype.bits < 64 else where
+
+    def update(self, stmt: Update) -> None:
+        """Read, combine, write. With computed indices this runs one element at a time."""
+        fn, dtype = self.fn, stmt.buffer.dtype.name
+        value = self.emit(stmt.value)
+        if all(isinstance(x, Index) for x in stmt.indices) and stmt.where is None:
+            flat = stmt.buffer.flat(tuple(x for x in stmt.indices if isinstance(x, Index)))
+            type_ = storage_type(dtype)
+            at = self.address(stmt.buffer, flat)
+            if self.width > 1 and flat.coefficient(self.lane_var) == 1:  # pyright: ignore[reportArgumentType]
+                type_, value = vector(type_, self.width), self.vec(value)
+            self.combine(stmt, dtype, at, type_, value)
+            return
+        if self.width > 1:
+            raise CompileError(message("lower: an update at computed indices in a vector loop"))
+        done = ""
+        if stmt.where is not None:
+            condition = self.emit(stmt.where)
+            label, done = fn.fresh("hit"), fn.fresh("skip")
+            fn.cond_br(condition, label, done)
+            fn.label(label)
+        mark = len(self.log)
+        at = fn.gep(self.pointers[stmt.buffer], self.position(stmt.buffer, stmt.indices), storage_type(dtype))
+        self.combine(stmt, dtype, at, storage_type(dtype), value)
+        self.forget(mark)
+        if done:
+            fn.br(done)
+            fn.label(done)
+
+    def combine(self, stmt: Update, dtype: str, at: V, type_: str, value: V) -> None:
+        size = stmt.buffer.dtype.itemsize
+        if stmt.monoid != "set":
+            old = emit_load_convert(self.fn, self.fn.load(at, type_, size), dtype)
+            value = emit_monoid(self.fn, stmt.monoid, old, value, dtype)
+        self.fn.store(emit_store_convert(self.fn, value, dtype), at, size)
+
+    # -- loops -------------------------------------------------------------------------------------------------------
+    def loop(self, stmt: For) -> None:
+        if stmt.size == 0 or stmt.count == 0:
+            return
+        self.hoist(stmt)
+        begin, end, blocks = self.bounds(stmt)
+        carried = self.carried(stmt.body)
+        if stmt.lanes == 1:
+            if stmt.size == 1 and not stmt.parallel:
+                self.turn(stmt, i64(0), carried, 1)
+            else:
+                self.turns(stmt, begin, end, 1, carried)
+        else:
+            self.vector_loop(stmt, begin, end, blocks, carried)
+        for accumulator in carried:
+            self.bound.add(accumulator)
+        self.finish(stmt.body)
+
+    def finish(self, body: tuple[Stmt, ...]) -> None:
+        for inner in walk(body):
+            if isinstance(inner, (Store, Update)):
+                self.bound.add(inner.buffer)
+
+    def carried(self, body: tuple[Stmt, ...]) -> list[Accumulator]:
+        """Accumulators that were started before the loop and are used in it."""
+        started = {x.accumulator for x in walk(body) if isinstance(x, Init)}
+        found: dict[Accumulator, None] = {}
+        for x in walk(body):
+            if isinstance(x, Accumulate) and x.accumulator not in started:
+                found[x.accumulator] = None
+        return list(found)
+
+    def bounds(self, stmt: For) -> tuple[V, V, V | None]:
+        """First and past-last turn; for a parallel vector loop they count whole vectors, and `blocks` all of them."""
+        fn, size = self.fn, stmt.size
+        if stmt.parallel:
+            units = -(-size // stmt.lanes)
+            first = fn.binary("udiv", fn.mul(self.tid, i64(units)), self.threads)
+            last = fn.binary("udiv", fn.mul(fn.add(self.tid, i64(1)), i64(units)), self.threads)
+            return first, last, i64(units)
+        if stmt.count < 0:
+            return i64(0), i64(size), None
+        start = self.index_value(stmt.start)
+        if stmt.start.high + stmt.count <= size:
+            return start, fn.add(start, i64(stmt.count)), None
+        return start, fn.intrinsic("llvm.smin", "i64", fn.add(start, i64(stmt.count)), i64(size)), None
+
+    def turns(self, stmt: For, begin: V, end: V, width: int, carried: list[Accumulator], step: int | None = None) -> None:
+        values = [v for a in carried for v in self.running[a]]
+        loop = self.fn.begin_loop(begin, end, i64(step or width), values)
+        self.set_running(carried, loop.carried)
+        self.turn(stmt, loop.counter, carried, width)
+        after = self.fn.end_loop(loop, [v for a in carried for v in self.running[a]])
+        self.set_running(carried, after)
+
+    def set_running(self, carried: list[Accumulator], values: list[V]) -> None:
+        at = 0
+        for a in carried:
+            n = len(self.running[a])
+            self.running[a] = values[at:at + n]
+            at += n
+
+    def turn(self, stmt: For, counter: V, carried: list[Accumulator], width: int) -> None:
+        """One turn of the body, at `counter` (and the next lanes)."""
+        mark, order, bound = len(self.log), len(self.order), self.bound
+        self.bound = set(bound)
+        lane_var, outer_width = self.lane_var, self.width
+        self.index[stmt.var] = counter
+        self.order.append(stmt.var)
+        self.bound.add(stmt.var)
+        for var in stmt.folded:
+            self.index[var] = i64(0)
+            self.order.append(var)
+            self.bound.add(var)
+        if stmt.lanes > 1:
+            self.lane_var, self.width = (stmt.var, width) if width > 1 else (None, 1)
+        self.body(stmt.body)
+        self.lane_var, self.width = lane_var, outer_width
+        self.bound = bound
+        del self.order[order:]
+        self.forget(mark)
+
+    def vector_loop(self, stmt: For, begin: V, end: V, blocks: V | None, carried: list[Accumulator]) -> None:
+        fn, size, width = self.fn, stmt.size, stmt.lanes
+        if stmt.parallel:
+            self.parallel_vector_loop(stmt, begin, end, carried)
+            return
+        if stmt.count >= 0:
+            self.ranged_vector_loop(stmt, begin, end, carried)
+            return
+        whole = size // width * width
+        if whole == width:
+            self.turn(stmt, i64(0), carried, width)
+        elif whole:
+            self.turns(stmt, i64(0), i64(whole), width, carried)
+        if whole < size:
+            self.turn(stmt, i64(whole), carried, size - whole)
+
+    def ranged_vector_loop(self, stmt: For, begin: V, end: V, carried: list[Accumulator]) -> None:
+        """A part of the variable's range whose length is known only as "count, or less at the end"."""
+        fn, size, width = self.fn, stmt.size, stmt.lanes
+        last = size % stmt.count if size % stmt.count else stmt.count
+        whole = fn.add(begin, i64(stmt.count // width * width)) if last == stmt.count else None
+        if whole is not None:
+            if stmt.count >= width:
+                self.turns(stmt, begin, whole, width, carried)
+            if stmt.count % width:
+                self.turn(stmt, whole, carried, stmt.count % width)
+            return
+        length = fn.binary("sub", end, begin)
+        whole = fn.add(begin, fn.binary("sub", length, fn.binary("urem", length, i64(width))))
+        self.turns(stmt, begin, whole, width, carried)
+        self.turns(stmt, whole, end, 1, carried)
+
+    def parallel_vector_loop(self, stmt: For, begin: V, end: V, carried: list[Accumulator]) -> None:
+        fn, size, width = self.fn, stmt.size, stmt.lanes
+        whole = size // width
+        if whole:
+            stop = fn.mul(fn.intrinsic("llvm.smin", "i64", end, i64(whole)), i64(width))
+            self.turns(stmt, fn.mul(begin, i64(width)), stop, width, carried)
+        if whole * width < size:
+            here, done = fn.fresh("tail"), fn.fresh("done")
+            mine = fn.binary("and", fn.compare("icmp", "eq", end, i64(whole + 1)), fn.compare("icmp", "slt", begin, end))
+            fn.cond_br(mine, here, done)
+            fn.label(here)
+            self.turn(stmt, i64(whole * width), carried, size - whole * width)
+            fn.br(done)
+            fn.label(done)
+
+    # -- invariants --------------------------------------------------------------------------------------------------
+    def hoist(self, loop: For) -> None:
+        """Before a loop: compute what its body needs that does not change in it."""
+        roots: list[Expr] = []
+        written: set[Buffer] = set()
+        for stmt in walk(loop.body):
+            roots.extend(expressions(stmt))
+            if isinstance(stmt, Store):
+                self.hoist_address(stmt.buffer, stmt.flat)
+                written.add(stmt.buffer)
+            elif isinstance(stmt, Update):
+                written.add(stmt.buffer)
+        hidden = written - self.pending
+        self.pending |= hidden
+        seen: set[Expr] = set()
+        stack = roots
+        while stack:
+            x = stack.pop()
+            if x in seen or x in self.cache:
+                continue
+            seen.add(x)
+            if type(x) is Literal:
+                continue
+            if self.available(x.free):
+                value = self.emit(x)
+                if loop.lanes > 1 and lanes(value.type) == 1 and value.ref[0] == "%":
+                    self.splat(value, loop.lanes)
+                continue
+            if type(x) is Guarded:
+                stack.append(x.condition)
+                stack.append(x.otherwise)
+                continue
+            if type(x) is Load:
+                self.hoist_address(x.buffer, x.flat)
+            stack.extend(x.children())
+        self.pending -= hidden
+
+    def hoist_address(self, buffer: Buffer, flat: Index) -> None:
+        if buffer not in self.pointers:
+            return
+        terms = tuple((a, c) for a, c in flat.terms if self.available(_variables(a)))
+        if terms and len(terms) < len(flat.terms):
+            self.address(buffer, Index(terms, 0))
+
+    # -- addresses ---------------------------------------------------------------------------------------------------
+    def address(self, buffer: Buffer, flat: Index) -> V:
+        """Address of an element: the parts of outer loops first, so that those are shared."""
+        key = (buffer, flat)
+        found = self.cache.get(key)
+        if found is not None:
+            return found
+        type_ = storage_type(buffer.dtype.name)
+        if not flat.terms:
+            base = self.pointers[buffer]
+            return base if flat.const == 0 else self.put(key, self.fn.gep(base, i64(flat.const), type_))
+        if flat.const:
+            at = self.fn.gep(self.address(buffer, Index(flat.terms, 0)), i64(flat.const), type_)
+            return self.put(key, at)
+        depth = self.order
+        level = {v: k for k, v in enumerate(depth)}
+        ranks = [max((level[v] for v in _variables(a)), default=0) for a, _ in flat.terms]
+        top = max(ranks)
+        inner = tuple(t for t, r in zip(flat.terms, ranks, strict=True) if r == top)
+        outer = tuple(t for t, r in zip(flat.terms, ranks, strict=True) if r != top)
+        base = self.address(buffer, Index(outer, 0))
+        return self.put(key, self.fn.gep(base, self.index_value(Index(inner, 0)), type_))
+
+    def index_value(self, index: Index) -> V:
+        """An index expression (at the first lane) as an i64."""
+        if not index.terms:
+            return i64(index.const)
+        key = ("index", index)
+        found = self.cache.get(key)
+        if found is not None:
+            return found
+        total: V | None = None
+        for atom, c in index.terms:
+            value = self.index[atom] if isinstance(atom, Var) else self.part_value(atom)
+            if c != 1:
+                value = self.fn.op(f"mul nsw i64 {value.ref}, {c}", "i64")
+            total = value if total is None else self.fn.op(f"add nsw i64 {total.ref}, {value.ref}", "i64")
+        assert total is not None
+        if index.const:
+            total = self.fn.op(f"add nsw i64 {total.ref}, {index.const}", "i64")
+        return self.put(key, total)
+
+    def part_value(self, part: Part) -> V:
+        return self.divide(self.index_value(part.inner), part)
+
+    def divide(self, inner: V, part: Part) -> V:
+        fn, d = self.fn, const(part.divisor, inner.type)
+        if part.inner.low >= 0:
+            return fn.binary("udiv" if part.quotient else "urem", inner, d)
+        rest = fn.binary("srem", inner, d)
+        negative = fn.compare("icmp", "slt", rest, const(0, rest.type))
+        if not part.quotient:
+            return fn.select(negative, fn.add(rest, d), rest)
+        quotient = fn.binary("sdiv", inner, d)
+        return fn.binary("sub", quotient, fn.cast("zext", negative, quotient.type))
+
+    def index_lanes(self, index: Index) -> V:
+        """An index expression at every lane, as a vector of i64."""
+        key = ("lanes", index, self.width)
+        found = self.cache.get(key)
+        if found is not None:
+            return found
+        fn, var = self.fn, self.lane_var
+        fixed = tuple(t for t in index.terms if var not in _variables(t[0]))
+        total = fn.splat(self.index_value(Index(fixed, index.const)), self.width)
+        for atom, c in index.terms:
+            if (atom, c) in fixed:
+                continue
+            if isinstance(atom, Var):
+                steps = ", ".join(f"i64 {k * c}" for k in range(self.width))
+                base = fn.splat(self.index_value(Index(((atom, c),), 0)), self.width)
+                value = fn.op(f"add {base.type} {base.ref}, <{steps}>", base.type)
+            else:
+                value = self.divide(self.index_lanes(atom.inner), atom)
+                value = fn.mul(value, const(c, value.type)) if c != 1 else value
+            total = fn.add(total, value)
+        return self.put(key, total)
+
+    def lane_addresses(self, buffer: Buffer, flat: Index) -> list[V]:
+        """One address for each lane."""
+        fn, type_ = self.fn, storage_type(buffer.dtype.name)
+        assert self.lane_var is not None
+        stride = flat.coefficient(self.lane_var)
+        if stride is not None:
+            first = self.address(buffer, flat)
+            return [fn.gep(first, i64(k * stride), type_) if k else first for k in range(self.width)]
+        positions = self.index_lanes(flat)
+        return [fn.gep(self.pointers[buffer], fn.extract(positions, k), type_) for k in range(self.width)]
+
+    # -- expressions -------------------------------------------------------------------------------------------------
+    def emit(self, x: Expr) -> V:
+        """The value of an expression: a vector where it varies along the lanes, a scalar elsewhere."""
+        found = self.cache.get(x)
+        if found is not None:
+            return found
+        kind = type(x)
+        if kind is Scalar:
+            value = self.scalar(x)
+        elif kind is Load:
+            return self.load(x)
+        elif kind is Literal:
+            value = const(x.value, register_type(x.dtype.name))
+        elif kind is Cast:
+            source = self.emit(x.arg)
+            make = emit_bitcast if x.bits else emit_convert
+            value = make(self.fn, source, x.arg.dtype.name, x.dtype.name)
+        elif kind is Total:
+            value = self.total(x)
+        elif kind is IndexValue:
+            value = self.number(x)
+        elif kind is Inside:
+            value = self.inside(x)
+        elif kind is Guarded:
+            value = self.guarded(x)
+        elif kind is Gathered:
+            value = self.gathered(x)
+        else:
+            raise CompileError(message("lower: no such expression", [("expression", repr(x))]))
+        return self.put(x, value)
+
+    def splat(self, v: V, width: int) -> V:
+        if width == 1 or v.ref[0] != "%":
+            return self.fn.splat(v, width)
+        key = ("splat", v.ref, width)
+        found = self.cache.get(key)
+        return found if found is not None else self.put(key, self.fn.splat(v, width))
+
+    def vec(self, v: V) -> V:
+        """A value in every lane of the current loop."""
+        return v if self.width == 1 or lanes(v.type) > 1 else self.splat(v, self.width)
+
+    def scalar(self, x: Scalar) -> V:
+        args = [self.emit(a) for a in x.args]
+        wide = [a for a in args if lanes(a.type) > 1]
+        if wide and len(wide) < len(args):
+            width = lanes(wide[0].type)
+            args = [a if lanes(a.type) > 1 else self.splat(a, width) for a in args]
+        row = x.row if not x.static else f"{x.row}:{x.static[0]}"
+        dtype = x.args[-1].dtype.name
+        if not has_scalar(row, dtype):
+            raise CompileError(message(f"compile: no code for {x.row} of {dtype}"))
+        value = emit_scalar(self.fn, row, args, dtype)
+        return round_to_storage(self.fn, value, x.dtype.name) if x.dtype.name in NARROW else value
+
+    def load(self, x: Load) -> V:
+        buffer = x.buffer
+        if buffer.space == "register":
+            return self.cache[buffer]
+        found = self.cache.get((buffer, x.indices, "value")) or self.cache.get((buffer, x.indices))
+        if found is not None and found.type != "ptr":
+            return found
+        return self.put(x, emit_load_convert(self.fn, self.load_raw(x), buffer.dtype.name))
+
+    def load_raw(self, x: Load) -> V:
+        fn, buffer, flat = self.fn, x.buffer, x.flat
+        size, type_ = buffer.dtype.itemsize, storage_type(buffer.dtype.name)
+        if buffer.size == 0:
+            return const(0, type_)
+        varies = self.lane_var is not None and self.width > 1 and self.lane_var in x.free
+        if not varies:
+            at = self.address(buffer, flat) if self.mask is None else self.clamped(buffer, flat)
+            return fn.load(at, type_, size)
+        stride = flat.coefficient(self.lane_var)  # pyright: ignore[reportArgumentType]
+        if stride == 0:
+            at = self.address(buffer, flat) if self.mask is None else self.clamped(buffer, flat)
+            return fn.load(at, type_, size)
+        wide = vector(type_, self.width)
+        if stride == 1:
+            at = self.address(buffer, flat)
+            if self.mask is None:
+                return fn.load(at, wide, size)
+            mask = self.vec(self.mask)
+            return fn.call("llvm.masked.load." + _mangled(wide) + ".p0", wide, at, V(str(size), "i32"), mask,
+                           const(0, wide))
+        if stride == -1 and self.mask is None:
+            last = fn.gep(self.address(buffer, flat), i64(1 - self.width), type_)
+            raw = fn.load(last, wide, size)
+            picks = ", ".join(f"i32 {k}" for k in reversed(range(self.width)))
+            return fn.op(f"shufflevector {wide} {raw.ref}, {wide} poison, <{self.width} x i32> <{picks}>", wide)
+        if self.mask is None:
+            return self.collect(self.lane_addresses(buffer, flat), wide, size)
+        positions = self.clamp(self.index_lanes(flat), buffer.size)
+        base = self.pointers[buffer]
+        return self.collect([fn.gep(base, fn.extract(positions, k), type_) for k in range(self.width)], wide, size)
+
+    def collect(self, addresses: list[V], wide: str, size: int) -> V:
+        total = V("poison", wide)
+        for k, at in enumerate(addresses):
+            total = self.fn.insert(total, self.fn.load(at, element(wide), size), k)
+        return total
+
+    def clamped(self, buffer: Buffer, flat: Index) -> V:
+        """An address that exists, whatever the index."""
+        return self.fn.gep(self.pointers[buffer], self.clamp(self.index_value(flat), buffer.size),
+                           storage_type(buffer.dtype.name))
+
+    def clamp(self, position: V, size: int) -> V:
+        low = self.fn.intrinsic("llvm.smax", position.type, position, const(0, position.type))
+        return self.fn.intrinsic("llvm.smin", position.type, low, const(size - 1, position.type))
+
+    def position(self, buffer: Buffer, indices: tuple[Index | Expr, ...]) -> V:
+        """Row-major position of computed indices: i64, or a vector of them."""
+        fn, total = self.fn, i64(0)
+        for x, n in zip(indices, buffer.shape, strict=True):
+            if isinstance(x, Index):
+                varies = self.width > 1 and self.lane_var in x.variables()
+                value = self.index_lanes(x) if varies else self.index_value(x)
+            else:
+                value = emit_convert(fn, self.emit(x), x.dtype.name, "int64")
+            width = max(lanes(total.type), lanes(value.type))
+            total = fn.splat(total, width) if lanes(total.type) < width else total
+            value = fn.splat(value, width) if lanes(value.type) < width else value
+            total = fn.add(fn.mul(total, const(n, total.type)), value) if total.ref != "0" else value
+        return total
+
+    def gathered(self, x: Gathered) -> V:
+        fn, buffer = self.fn, x.buffer
+        type_, size = storage_type(buffer.dtype.name), buffer.dtype.itemsize
+        at = self.clamp(self.position(buffer, x.indices), max(buffer.size, 1))
+        if buffer.size == 0:
+            return const(0, with_element(at.type, register_type(buffer.dtype.name)))
+        base = self.pointers[buffer]
+        if lanes(at.type) == 1:
+            raw = fn.load(fn.gep(base, at, type_), type_, size)
+        else:
+            addresses = [fn.gep(base, fn.extract(at, k), type_) for k in range(lanes(at.type))]
+            raw = self.collect(addresses, vector(type_, lanes(at.type)), size)
+        return emit_load_convert(fn, raw, buffer.dtype.name)
+
+    def number(self, x: IndexValue) -> V:
+        varies = self.width > 1 and self.lane_var in x.free
+        value = self.index_lanes(x.index) if varies else self.index_value(x.index)
+        return emit_convert(self.fn, value, "int64", x.dtype.name)
+
+    def inside(self, x: Inside) -> V:
+        fn = self.fn
+        total: V | None = None
+        for index, low, high in x.tests:
+            varies = self.width > 1 and self.lane_var in index.variables()
+            value = self.index_lanes(index) if varies else self.index_value(index)
+            for needed, predicate, limit in ((index.low < low, "sge", low), (index.high > high, "sle", high)):
+                if not needed:
+                    continue
+                test = fn.compare("icmp", predicate, value, const(limit, value.type))
+                if total is not None and lanes(total.type) != lanes(test.type):
+                    total, test = self.vec(total), self.vec(test)
+                total = test if total is None else fn.binary("and", total, test)
+        return total if total is not None else const(True, "i1")
+
+    def guarded(self, x: Guarded) -> V:
+        condition = self.emit(x.condition)
+        outer, mark = self.mask, len(self.log)
+        self.mask = condition if outer is None else self.both(outer, condition)
+        value = self.emit(x.value)
+        self.forget(mark)
+        self.mask = outer
+        otherwise = self.emit(x.otherwise)
+        width = max(lanes(condition.type), lanes(value.type), lanes(otherwise.type))
+        if width > 1:
+            value, otherwise = self.vec(value), self.vec(otherwise)
+        if lanes(condition.type) == 1 or width > 1:
+            condition = self.vec(condition) if width > 1 else condition
+        return self.fn.select(condition, value, otherwise)
+
+    def both(self, a: V, b: V) -> V:
+        if lanes(a.type) != lanes(b.type):
+            a, b = self.vec(a), self.vec(b)
+        return self.fn.binary("and", a, b)
+
+
+def _variables(atom: Var | Part) -> set[Var]:
+    return {atom} if isinstance(atom, Var) else atom.inner.variables()
+
+
+def _mangled(type_: str) -> str:
+    names = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16"}
+    scalar = element(type_)
+    return f"v{lanes(type_)}{names.get(scalar, scalar)}"

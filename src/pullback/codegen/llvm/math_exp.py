@@ -1,0 +1,146 @@
+"""The exponential family: exp, exp2, expm1, sigmoid, tanh, sinh, cosh, in float32 and float64.
+
+x = n ln2 + r with |r| <= ln2 / 2; e^r = 1 + r + r^2 q(r), q a minimax polynomial; 2^n is put together in the exponent
+bits. n comes out of the low bits of a sum with a large constant, so no conversion instruction is needed. Scaling goes
+in two halves, so that overflow and denormal results round once and correctly. Largest errors, in ulp, of float32:
+exp 1.1, exp2 1.3, expm1 1.5, sigmoid 2, tanh 4; float64: under 2, tanh 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pullback.codegen.llvm.math_build import Ops, call_libm
+from pullback.codegen.llvm.text import V
+
+
+@dataclass(frozen=True)
+class ExpFormat:
+    """Constants of one precision. `ln2` is split in two; `low`/`high` bound where exp is neither 0 nor infinite."""
+
+    magic: float
+    ln2: tuple[float, float]
+    q: tuple[float, ...]
+    low: float
+    high: float
+    saturated: float
+
+
+FORMATS = {
+    False: ExpFormat(
+        magic=1.5 * 2.0**23, ln2=(0.693147182464599609375, -1.9046542121259336e-09),
+        q=(0.49999993431725703, 0.16666520404913687, 0.04166839100582067, 0.008368744683896603, 0.001381452509037236),
+        low=-104.5, high=89.0, saturated=9.02),
+    True: ExpFormat(
+        magic=1.5 * 2.0**52, ln2=(math.log(2.0), 2.3190468138462996e-17),
+        q=(0.5000000000000011, 0.1666666666666641, 0.04166666666652971, 0.008333333333494914, 0.0013888888943764045,
+           0.0001984126990590284, 2.480149294569621e-05, 2.755758669284882e-06, 2.763030763854382e-07,
+           2.500005356788984e-08),
+        low=-746.0, high=710.0, saturated=19.5),
+}
+
+# tanh x = x P(x^2) / Q(x^2) up to where it rounds to 1 (minimax, relative error 2.1e-8).
+_TANH_P = (1.0, 0.13379705311660844, 0.003494019304787479, 2.0583233521188456e-05, 1.3318741800659234e-08)
+_TANH_Q = (1.0000000209494566, 0.4671302126120525, 0.025871015363630713, 0.00032830679720775494,
+           7.761881253010932e-07)
+
+
+def _reduce(o: Ops, x: V) -> tuple[V, V]:
+    """(r, word): x = n ln2 + r, n in the low bits of the integer `word`."""
+    k = FORMATS[o.double]
+    shifted = o.fma(x, o.c(1.0 / math.log(2.0)), o.c(k.magic))
+    n = o.sub(shifted, o.c(k.magic))
+    r = o.fma(n, o.c(-k.ln2[1]), o.fma(n, o.c(-k.ln2[0]), x))
+    return r, o.bits(shifted)
+
+
+def _expm1_core(o: Ops, r: V) -> V:
+    """e^r - 1 for |r| <= ln2 / 2."""
+    square = o.mul(r, r)
+    return o.fma(square, o.horner2(FORMATS[o.double].q, r, square), r)
+
+
+def _scale(o: Ops, p: V, word: V) -> V:
+    """p 2^n in two halves: correct for overflow and for denormal results."""
+    half = o.int("lshr", word, o.i(1))
+    return o.mul(o.mul(p, power_of_two(o, half)), power_of_two(o, o.int("sub", word, half)))
+
+
+def power_of_two(o: Ops, word: V) -> V:
+    """2^n of the n in the low bits of `word`, in the normal range."""
+    one = (1023 if o.double else 127) << o.mantissa
+    return o.floats(o.int("add", o.int("shl", word, o.i(o.mantissa)), o.i(one)))
+
+
+def exp(o: Ops, x: V) -> V:
+    k = FORMATS[o.double]
+    r, word = _reduce(o, o.at_least(o.at_most(x, o.c(k.high)), o.c(k.low)))
+    return _scale(o, o.add(_expm1_core(o, r), o.c(1.0)), word)
+
+
+def exp_nonpositive(o: Ops, x: V) -> V:
+    """exp of x <= 0."""
+    r, word = _reduce(o, o.at_least(x, o.c(FORMATS[o.double].low)))
+    return _scale(o, o.add(_expm1_core(o, r), o.c(1.0)), word)
+
+
+def exp_normal(o: Ops, x: V) -> V:
+    """exp of an x whose result is a normal number (-700 < x < 700 in double): one scaling."""
+    r, word = _reduce(o, x)
+    return o.mul(o.add(_expm1_core(o, r), o.c(1.0)), power_of_two(o, word))
+
+
+def exp2(o: Ops, x: V) -> V:
+    k = FORMATS[o.double]
+    x = o.at_least(o.at_most(x, o.c(1025.0 if o.double else 129.0)), o.c(-1076.0 if o.double else -151.0))
+    shifted = o.add(x, o.c(k.magic))
+    r = o.mul(o.sub(x, o.sub(shifted, o.c(k.magic))), o.c(math.log(2.0)))
+    return _scale(o, o.add(_expm1_core(o, r), o.c(1.0)), o.bits(shifted))
+
+
+def expm1(o: Ops, x: V) -> V:
+    """2^n (e^r - 1) + (2^n - 1), with halves of both so that n may be one beyond the largest exponent."""
+    k = FORMATS[o.double]
+    r, word = _reduce(o, o.at_least(o.at_most(x, o.c(k.high)), o.c(-40.0)))
+    half = power_of_two(o, o.int("sub", word, o.i(1)))
+    y = o.fma(half, _expm1_core(o, r), o.sub(half, o.c(0.5)))
+    return o.sel(o.cmp("oeq", x, o.c(0.0)), x, o.add(y, y))
+
+
+def sigmoid(o: Ops, x: V) -> V:
+    """1 / (1 + e^-x), written so that small results keep their bits: e^-|x| / (1 + e^-|x|) on the left."""
+    e = exp_nonpositive(o, o.neg(o.abs(x)))
+    top = o.sel(o.cmp("olt", x, o.c(0.0)), e, o.c(1.0))
+    return o.div(top, o.add(e, o.c(1.0)))
+
+
+def tanh(o: Ops, x: V) -> V:
+    k = FORMATS[o.double]
+    if not o.double:
+        x = o.at_least(o.at_most(x, o.c(k.saturated)), o.c(-k.saturated))
+        u = o.mul(x, x)
+        return o.div(o.mul(x, o.horner(_TANH_P, u)), o.horner(_TANH_Q, u))
+    size = o.at_most(o.abs(x), o.c(k.saturated))
+    r, word = _reduce(o, o.add(size, size))
+    p, s = _expm1_core(o, r), power_of_two(o, word)
+    y = o.div(o.fma(s, p, o.sub(s, o.c(1.0))), o.fma(s, p, o.add(s, o.c(1.0))))
+    return o.copysign(y, x)
+
+
+def sinh(o: Ops, x: V) -> V:
+    if o.double:
+        return call_libm(o, "sinh", x)
+    w = o.wide()
+    size = o.at_most(o.abs(x), o.c(100.0))
+    m = expm1(w, o.widen(size))
+    y = w.mul(w.add(m, w.div(m, w.add(m, w.c(1.0)))), w.c(0.5))
+    return o.copysign(o.narrow(y), x)
+
+
+def cosh(o: Ops, x: V) -> V:
+    if o.double:
+        return call_libm(o, "cosh", x)
+    w = o.wide()
+    e = exp_normal(w, o.widen(o.at_most(o.abs(x), o.c(100.0))))
+    return o.narrow(w.mul(w.add(e, w.div(w.c(1.0), e)), w.c(0.5)))

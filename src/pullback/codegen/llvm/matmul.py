@@ -1,0 +1,157 @@
+"""Generated matrix products: C[m, n] = A[m, k] B[k, n] for any constant sizes and strides, epilogue fused.
+
+Start reading at `matmul_plan.make_plan` (what is done for which shape), then `matmul_nest.emit_columns` (the loops)
+and `matmul_tile.emit_tile` (the inner kernel). The order in which k is summed depends on the shape only, so results
+have the same bits for every number of threads. Threads share out rows [m * tid / nthreads, m * (tid + 1) / nthreads),
+or column tiles, or batches in the same way.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.matmul_dot import emit_dots
+from pullback.codegen.llvm.matmul_nest import Nest, emit_columns, for_range
+from pullback.codegen.llvm.matmul_pack import PackShape, emit_pack
+from pullback.codegen.llvm.matmul_plan import PACK_LANES, Plan, make_plan
+from pullback.codegen.llvm.matmul_spec import Epilogue, MatmulKernel, MatmulSpec, Operand
+from pullback.codegen.llvm.target import Target
+from pullback.codegen.llvm.text import Fn, Module, V, i64
+
+__all__ = ["Epilogue", "MatmulKernel", "MatmulSpec", "Operand", "emit_matmul"]
+
+PARAMS = [("ptr", "args"), ("i64", "tid"), ("i64", "nthreads")]
+
+
+class SwappedEpilogue:
+    """The epilogue of C seen from C^T: a vector runs along C's rows and is handed over lane by lane."""
+
+    def __init__(self, inner: Epilogue) -> None:
+        self.inner = inner
+
+    def prepare(self, fn: Fn) -> None:
+        self.inner.prepare(fn)
+
+    def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
+        if acc.type[0] != "<":
+            self.inner(fn, batch_index, col, row, acc, None)
+            return
+        scalar = acc.type[1:-1].split(" x ")[1]
+        size = 8 if scalar == "double" else 4
+        width = int(acc.type[1:].split(" ", 1)[0])
+        slot = fn.alloca(scalar, width)
+        fn.store(acc, slot, size)
+        valid = width if mask is None else mask.ref.count("true")
+        loop = fn.begin_loop(i64(0), i64(valid), i64(1))
+        one = fn.load(fn.gep(slot, loop.counter, scalar), scalar, size)
+        self.inner(fn, batch_index, fn.add(col, loop.counter), row, one, None)
+        fn.end_loop(loop)
+
+
+def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_index: int, ws_index: int,
+                epilogue: Epilogue, target: Target) -> MatmulKernel:
+    """Emit `void name(ptr args, i64 tid, i64 nthreads)`; the three indices are slots of `args` holding pointers.
+
+    The slot `ws_index` is read only where the kernel reports a workspace. Sizes must be positive.
+    """
+    if min(spec.m, spec.n, spec.k, *spec.batch, 1) < 1:
+        raise ValueError(f"matmul sizes must be positive: {spec}")
+    if spec.n < spec.m and (spec.n == 1 or (spec.n < min(5, target.lanes(spec.dtype)) and spec.k >= 16)):
+        spec, epilogue, a_index, b_index = spec.transposed, SwappedEpilogue(epilogue), b_index, a_index
+    plan = make_plan(spec, target)
+    fn = module.function(name, PARAMS)
+    args, tid, nthreads = fn.params
+    live = ix.minimum(fn, nthreads, plan.max_threads)
+    fn.cond_br(fn.compare("icmp", "slt", tid, live), "work", "done")
+    fn.label("work")
+    a, b = load_pointer(fn, args, a_index), load_pointer(fn, args, b_index)
+    nest = Nest(fn, name, spec, plan, epilogue, target.fma, a, b, a, b, a)
+    if plan.thread_bytes:
+        place_workspace(nest, load_pointer(fn, args, ws_index), tid)
+    epilogue.prepare(fn)
+    emit_batches(nest, tid, live)
+    fn.br("done")
+    fn.label("done")
+    fn.ret()
+    emit_packs(module, nest, target)
+    return MatmulKernel(name, plan.thread_bytes * plan.max_threads, plan.max_threads, spec.flops, plan.describe())
+
+
+def load_pointer(fn: Fn, args: V, index: int) -> V:
+    return fn.load(fn.gep(args, i64(index), "ptr"), "ptr", 8)
+
+
+def place_workspace(nest: Nest, base: V, tid: V) -> None:
+    fn, plan = nest.fn, nest.plan
+    mine = fn.gep(base, ix.mul(fn, tid, plan.thread_bytes), "i8")
+    nest.a_panels = mine
+    nest.b_panels = ix.offset(fn, mine, i64(plan.a_bytes), "i8")
+    nest.scratch = ix.offset(fn, mine, i64(plan.a_bytes + plan.b_bytes), "i8")
+
+
+def share(fn: Fn, count: int, tid: V, live: V) -> tuple[V, V]:
+    """This thread's part [count * tid / live, count * (tid + 1) / live) of `count` units."""
+    low = ix.div(fn, ix.mul(fn, tid, count), live)
+    return low, ix.div(fn, ix.mul(fn, ix.add(fn, tid, 1), count), live)
+
+
+def emit_batches(nest: Nest, tid: V, live: V) -> None:
+    fn, spec, plan = nest.fn, nest.spec, nest.plan
+    count, tiles = prod(spec.batch), -(-spec.n // plan.cols)
+    whole = (i64(0), i64(count)), (i64(0), i64(spec.m)), (i64(0), i64(tiles))
+    batches, rows, columns = whole
+    if plan.split == "batch":
+        batches = share(fn, count, tid, live)
+    elif plan.split == "m":
+        rows = share(fn, spec.m, tid, live)
+    elif plan.split == "n":
+        columns = share(fn, tiles, tid, live)
+    a, b = nest.a, nest.b
+
+    def one(flat: V) -> None:
+        select_batch(nest, a, b, flat)
+        if plan.dot:
+            emit_dots(nest, *columns)
+        else:
+            emit_columns(nest, *rows, *columns)
+
+    for_range(fn, *batches, 1, one)
+
+
+def select_batch(nest: Nest, a: V, b: V, flat: V) -> None:
+    """Batch indices of a flat batch number, and the operands' addresses there."""
+    fn, spec = nest.fn, nest.spec
+    index: list[V] = []
+    for size in reversed(spec.batch):
+        index.insert(0, ix.rem(fn, flat, size) if len(index) + 1 < len(spec.batch) else flat)
+        flat = ix.div(fn, flat, size)
+    nest.batch_index = index
+    nest.a = ix.offset(fn, a, dot_index(fn, index, spec.a.batch_strides), spec.dtype)
+    nest.b = ix.offset(fn, b, dot_index(fn, index, spec.b.batch_strides), spec.dtype)
+
+
+def dot_index(fn: Fn, index: list[V], strides: tuple[int, ...]) -> V:
+    total = i64(0)
+    for at, stride in zip(index, strides, strict=True):
+        total = ix.add(fn, total, ix.mul(fn, at, stride))
+    return total
+
+
+def emit_packs(module: Module, nest: Nest, target: Target) -> None:
+    """The copying functions that the plan calls."""
+    spec, plan = nest.spec, nest.plan
+    lanes = min(PACK_LANES, max(4, target.lanes(spec.dtype)))
+    least = spec.k - (spec.k - 1) // plan.kc * plan.kc
+    if plan.pack_a:
+        emit_pack(module, f"{nest.name}.a", PackShape(
+            spec.dtype, plan.scalar_bytes, spec.a.row_stride, spec.a.col_stride, spec.m, plan.tall, least, lanes,
+            target.masked_memory))
+    if plan.pack_b != "no":
+        emit_pack(module, f"{nest.name}.b", PackShape(
+            spec.dtype, plan.scalar_bytes, spec.b.col_stride, spec.b.row_stride, spec.n, plan_width(plan), least,
+            lanes, target.masked_memory))
+
+
+def plan_width(plan: Plan) -> int:
+    return sum(chunk.width for chunk in plan.full)

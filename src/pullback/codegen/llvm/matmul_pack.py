@@ -1,0 +1,162 @@
+"""Copying operands into panels: panel[k][p] = source[p * p_stride + k * k_stride].
+
+A panel holds `tall` rows of A or one tile's columns of B, k outermost, so that the tile reads both in order. One
+internal function copies a panel of any width; places beyond the operand repeat its last row (or hold zeros): the
+tile computes them and nobody reads the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.text import Fn, Module, V, const, i64, mangle, vector
+
+PARAMS = [("ptr noalias", "src"), ("ptr noalias", "dst"), ("i64", "p"), ("i64", "kcount"), ("i64", "step")]
+
+
+@dataclass(frozen=True)
+class PackShape:
+    """What is constant of one operand's panels; `limit` is the number of rows (A) or columns (B) that exist."""
+
+    scalar: str
+    size: int
+    p_stride: int
+    k_stride: int
+    limit: int
+    width: int
+    depth: int
+    lanes: int
+    masked: bool
+
+    @property
+    def groups(self) -> int:
+        return -(-self.width // self.lanes)
+
+
+def emit_pack(module: Module, name: str, shape: PackShape) -> None:
+    """Emit `void name(src, dst, p, kcount, step)`: panel of rows `p ...`, `step` elements apart in the panel.
+
+    `src` points at row 0 of the operand in the first k. Vector copies write up to `lanes - 1` elements past each k's
+    place, which the next k overwrites: the caller leaves that much slack after the last panel.
+    """
+    fn = module.function(name, PARAMS, attributes="#1", linkage="internal")
+    if shape.p_stride == 1 and shape.masked and shape.width > 1:
+        emit_copy(fn, shape)
+    elif shape.k_stride == 1 and shape.depth >= shape.lanes and shape.width > 1:
+        emit_transpose(fn, shape)
+    else:
+        emit_scalar(fn, shape)
+    fn.ret()
+
+
+def emit_copy(fn: Fn, shape: PackShape) -> None:
+    """Rows of p are contiguous: masked vector loads, plain stores."""
+    src, dst, p, kcount, step = fn.params
+    type_ = vector(shape.scalar, shape.lanes)
+    iota = ", ".join(f"i64 {n}" for n in range(shape.lanes))
+    left = ix.sub(fn, i64(shape.limit), p)
+    masks: list[V] = []
+    for group in range(shape.groups):
+        bound = fn.splat(ix.sub(fn, left, i64(group * shape.lanes)), shape.lanes)
+        masks.append(fn.compare("icmp", "slt", V(f"<{iota}>", vector("i64", shape.lanes)), bound))
+    start = fn.gep(src, p, shape.scalar)
+    loop = fn.begin_loop(i64(0), kcount, i64(1), [start, dst])
+    source, target = loop.carried
+    for group in range(shape.groups):
+        at = ix.offset(fn, source, i64(group * shape.lanes), shape.scalar)
+        value = masked_load(fn, at, type_, shape.size, masks[group])
+        fn.store(value, ix.offset(fn, target, i64(group * shape.lanes), shape.scalar), shape.size)
+    fn.end_loop(loop, [fn.gep(source, i64(shape.k_stride), shape.scalar), fn.gep(target, step, shape.scalar)])
+
+
+def emit_transpose(fn: Fn, shape: PackShape) -> None:
+    """Rows of k are contiguous: square blocks through registers; the last block overlaps the one before it."""
+    src, dst, p, kcount, step = fn.params
+    lanes, scalar = shape.lanes, shape.scalar
+    type_ = vector(scalar, lanes)
+    last = ix.sub(fn, kcount, i64(lanes))
+    outer = fn.begin_loop(i64(0), i64(shape.groups), i64(1))
+    first = ix.add(fn, p, ix.mul(fn, outer.counter, lanes))
+    rows: list[V] = []
+    for q in range(lanes):
+        row = ix.minimum(fn, ix.add(fn, first, q), shape.limit - 1)
+        rows.append(fn.gep(src, ix.mul(fn, row, shape.p_stride), scalar))
+    target = fn.gep(dst, ix.mul(fn, outer.counter, lanes), scalar)
+    inner = fn.begin_loop(i64(0), kcount, i64(lanes))
+    k = ix.minimum(fn, inner.counter, last)
+    block = [fn.load(fn.gep(row, k, scalar), type_, shape.size) for row in rows]
+    at = fn.gep(target, ix.mul(fn, k, step), scalar)
+    for column in transpose(fn, block):
+        fn.store(column, at, shape.size)
+        at = fn.gep(at, step, scalar)
+    fn.end_loop(inner)
+    fn.end_loop(outer)
+
+
+def emit_scalar(fn: Fn, shape: PackShape) -> None:
+    """Any strides."""
+    src, dst, p, kcount, step = fn.params
+    outer = fn.begin_loop(i64(0), i64(shape.width), i64(1))
+    row = ix.minimum(fn, ix.add(fn, p, outer.counter), shape.limit - 1)
+    source = fn.gep(src, ix.mul(fn, row, shape.p_stride), shape.scalar)
+    target = fn.gep(dst, outer.counter, shape.scalar)
+    inner = fn.begin_loop(i64(0), kcount, i64(1), [source, target])
+    fn.store(fn.load(inner.carried[0], shape.scalar, shape.size), inner.carried[1], shape.size)
+    fn.end_loop(inner, [fn.gep(inner.carried[0], i64(shape.k_stride), shape.scalar),
+                        fn.gep(inner.carried[1], step, shape.scalar)])
+    fn.end_loop(outer)
+
+
+def transpose(fn: Fn, rows: list[V]) -> list[V]:
+    """Transpose a square block of vectors (a power of two) by log2 rounds of two-input shuffles."""
+    lanes = len(rows)
+    distance = 1
+    while distance < lanes:
+        rows = transpose_round(fn, rows, distance)
+        distance *= 2
+    return rows
+
+
+def transpose_round(fn: Fn, rows: list[V], distance: int) -> list[V]:
+    """Swap the off-diagonal blocks of size `distance` in every pair of rows that far apart."""
+    lanes, type_ = len(rows), rows[0].type
+    result = list(rows)
+    low = [lane if not lane & distance else lane - distance + lanes for lane in range(lanes)]
+    high = [lane + distance if not lane & distance else lane + lanes for lane in range(lanes)]
+    for a in range(lanes):
+        if not a & distance:
+            b = a + distance
+            result[a] = shuffle(fn, rows[a], rows[b], low, type_)
+            result[b] = shuffle(fn, rows[a], rows[b], high, type_)
+    return result
+
+
+def shuffle(fn: Fn, a: V, b: V, picks: list[int], type_: str) -> V:
+    mask = ", ".join(f"i32 {pick}" for pick in picks)
+    return fn.op(f"shufflevector {a.type} {a.ref}, {b.type} {b.ref}, <{len(picks)} x i32> <{mask}>", type_)
+
+
+def masked_load(fn: Fn, address: V, type_: str, align: int, mask: V) -> V:
+    """Load the lanes of the mask, zeros elsewhere; memory of the other lanes is not touched."""
+    name = f"llvm.masked.load.{mangle(type_)}.p0"
+    fn.module.declare(name, type_, ("ptr", "i32", mask.type, type_))
+    return fn.op(f"call {type_} @{name}(ptr {address.ref}, i32 {align}, {mask.type} {mask.ref}, "
+                 f"{type_} zeroinitializer)", type_)
+
+
+def masked_store(fn: Fn, value: V, address: V, align: int, mask: V) -> None:
+    """Store the lanes of the mask; memory of the other lanes is not touched."""
+    name = f"llvm.masked.store.{mangle(value.type)}.p0"
+    fn.module.declare(name, "void", (value.type, "ptr", "i32", mask.type))
+    fn.line(f"call void @{name}({value.type} {value.ref}, ptr {address.ref}, i32 {align}, {mask.type} {mask.ref})")
+
+
+def lane_mask(valid: int, width: int) -> V:
+    """The constant mask of the first `valid` lanes."""
+    bits = ", ".join(f"i1 {'true' if lane < valid else 'false'}" for lane in range(width))
+    return V(f"<{bits}>", vector("i1", width))
+
+
+def zero(type_: str) -> V:
+    return const(0, type_)

@@ -1,0 +1,211 @@
+"""How a product of a given shape is computed: tile, blocks, packing, loop order and thread split, decided once.
+
+A tile is `rows` x `vectors` accumulators held in registers while k runs. Row counts are cut into tiles of `tall` and
+`tall - 1` rows (any count has such a cut once it is large enough), so that no row is computed twice or in vain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from pullback.codegen.llvm.matmul_spec import MatmulSpec
+from pullback.codegen.llvm.target import Target
+
+PARALLEL_FLOPS = 100_000
+FLOPS_PER_THREAD = 50_000
+PACK_LANES = 8
+LINE = 64
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One vector of a tile's row: first column, lanes, and how many of the lanes exist."""
+
+    col: int
+    width: int
+    valid: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    lanes: int
+    scalar_bytes: int
+    tall: int
+    full: tuple[Chunk, ...]
+    edge: tuple[Chunk, ...]
+    dot: bool
+    kc: int
+    unroll: int
+    mc: int
+    nc_tiles: int
+    pack_a: bool
+    pack_b: str  # "no", "panel" (one panel, just before its use) or "block" (all panels of a column block)
+    row_outer: bool
+    split: str  # "", "m", "n" or "batch"
+    max_threads: int
+    a_bytes: int
+    b_bytes: int
+    scratch_bytes: int
+    thread_bytes: int
+
+    @property
+    def cols(self) -> int:
+        """Columns of a full tile."""
+        return sum(chunk.valid for chunk in self.full)
+
+    @property
+    def b_step(self) -> int:
+        """Elements of a packed panel of B for each k."""
+        return panel_step(sum(chunk.width for chunk in self.full), PACK_LANES)
+
+    def describe(self) -> str:
+        kind = "dot" if self.dot else "tile"
+        packed = f"a={'packed' if self.pack_a else 'direct'} b={self.pack_b}"
+        return f"{kind} {self.tall}x{self.cols} kc={self.kc} mc={self.mc} {packed} split={self.split or 'none'}"
+
+
+def tall_rows(m: int, limit: int) -> int:
+    """Rows of the taller tile: the most even cut of m into tiles of at most `limit`."""
+    return -(-m // -(-m // limit))
+
+
+def smallest_cuttable(tall: int) -> int:
+    """From this count on every number of rows is a sum of `tall` and `tall - 1`."""
+    return (tall - 1) * (tall - 2) if tall > 2 else 1
+
+
+def chunks(cols: int, lanes: int, masked: bool) -> tuple[Chunk, ...]:
+    """Cut a tile's columns into vectors; the last one is masked, or cut into powers of two where masks are slow."""
+    found = [Chunk(c, lanes, lanes) for c in range(0, cols - lanes + 1, lanes)]
+    at, rest = len(found) * lanes, cols % lanes
+    while rest:
+        width = 1 << (rest.bit_length() - 1)
+        if width != rest and masked:
+            width *= 2
+        found.append(Chunk(at, width, min(width, rest)))
+        at, rest = at + width, rest - min(width, rest)
+    return tuple(found)
+
+
+def k_block(k: int, most: int = 384) -> int:
+    """Even blocks of k, multiples of 8, of at most `most`; all of k where it is not much more than that."""
+    if k <= most + most // 3:
+        return k
+    candidates = range(most, most // 2, -8)
+    return min(candidates, key=lambda kc: (-(-k // kc), kc - (k - 1) % kc))
+
+
+def tile_shape(spec: MatmulSpec, target: Target) -> tuple[int, int]:
+    """Most rows and vectors per row of the register tile."""
+    if spec.m >= 5 or target.vector_registers > 16:
+        rows, vectors = {(16, 256): (6, 2), (32, 512): (8, 3)}.get(
+            (target.vector_registers, target.vector_bits), (8, 3) if target.vector_registers > 16 else (6, 2))
+        if spec.m >= rows - 1:
+            return rows, vectors
+    budget = target.vector_registers - 4
+    return spec.m, min(8, max(1, budget // spec.m))
+
+
+def uses_dot(spec: MatmulSpec, lanes: int) -> bool:
+    """Few rows, both operands contiguous along k: vectors run along k and nothing is packed."""
+    return spec.m <= 4 and spec.k >= 2 * lanes and spec.b.row_stride == 1 and (spec.a.col_stride == 1)
+
+
+def make_plan(spec: MatmulSpec, target: Target) -> Plan:
+    lanes = target.lanes(spec.dtype)
+    size = 8 if spec.dtype == "double" else 4
+    dot = uses_dot(spec, lanes)
+    rows, vectors = (spec.m, 1) if dot else tile_shape(spec, target)
+    cols = max(2, 8 // spec.m) if dot else lanes * vectors
+    masked = target.masked_memory
+    full = chunks(min(cols, spec.n), lanes, masked)
+    edge = chunks(spec.n % cols, lanes, masked) if spec.n > cols else ()
+    cols = min(cols, spec.n)
+    tall = tall_rows(spec.m, rows)
+    kc = spec.k if dot else k_block(spec.k)
+    unroll = next(u for u in (4, 2, 1) if spec.k % u == 0 and kc % u == 0)
+    tiles = -(-spec.n // cols)
+    pack_a = not dot and packs_a(spec, target, size)
+    pack_b = "no" if dot or not packs_b(spec, target, size) else "panel"
+    mc, nc_tiles = blocks(spec, target, kc, cols, size, pack_a, pack_b)
+    row_outer = kc == spec.k and spec.k * spec.n * size <= target.l1_bytes * 3 // 4 and spec.m > 2 * tall
+    split, most = thread_split(spec, tall, tiles, pack_a, pack_b)
+    several = mc < spec.m or row_outer
+    pack_b = "block" if pack_b == "panel" and several else pack_b
+    nc_tiles = min(nc_tiles, tiles)
+    a_bytes = round_up(min(mc, spec.m) * kc * size + 2 * LINE) if pack_a else 0
+    step = panel_step(sum(chunk.width for chunk in full), PACK_LANES)
+    b_cols = {"no": 0, "panel": step, "block": nc_tiles * step}[pack_b]
+    b_depth = kc if pack_b == "panel" else spec.k
+    b_bytes = round_up(b_cols * b_depth * size + 2 * LINE) if b_cols else 0
+    scratch = round_up(min(mc, spec.m) * nc_tiles * step * size) if kc < spec.k else 0
+    total = a_bytes + b_bytes + scratch
+    thread_bytes = total + 5 * LINE if total else 0
+    return Plan(lanes, size, tall, full, edge, dot, kc, unroll, mc, nc_tiles, pack_a, pack_b, row_outer, split, most,
+                a_bytes, b_bytes, scratch, thread_bytes)
+
+
+def panel_step(width: int, lanes: int) -> int:
+    """A panel's width, padded so that a vector copy of one group never reaches another group's place."""
+    return width if width <= lanes else round_up(width, lanes)
+
+
+def round_up(count: int, multiple: int = LINE) -> int:
+    return -(-count // multiple) * multiple
+
+
+def packs_a(spec: MatmulSpec, target: Target, size: int) -> bool:
+    """A is copied where its rows or columns collide in the caches and it is used often enough to repay the copy."""
+    if spec.n < 12 * 16 or spec.m < 12:
+        return False
+    if spec.a.row_stride == 1:
+        return spec.m * size > 2048
+    if spec.a.col_stride == 1:
+        return spec.m * spec.k * size > target.l2_bytes // 2
+    return True
+
+
+def packs_b(spec: MatmulSpec, target: Target, size: int) -> bool:
+    """B is copied where columns are not contiguous, or where it is used often and its rows collide in the caches."""
+    if spec.n == 1:
+        return False
+    if spec.b.col_stride != 1:
+        return True
+    if spec.m < 48:
+        return False
+    return spec.k * spec.n * size > target.l2_bytes // 4 and spec.k >= 64
+
+
+def blocks(spec: MatmulSpec, target: Target, kc: int, cols: int, size: int, pack_a: bool,
+           pack_b: str) -> tuple[int, int]:
+    """Rows of a block of A (stays in L2) and column tiles of a block of B (stays in L3)."""
+    fits = max(48, target.l2_bytes * 3 // 8 // (kc * size))
+    mc = spec.m if spec.m <= fits * 4 // 3 else -(-spec.m // -(-spec.m // fits))
+    tiles = -(-spec.n // cols)
+    depth = spec.k * size * cols
+    most = max(8, (4 << 20) // depth)
+    return mc, tiles if tiles <= most else -(-tiles // -(-tiles // most))
+
+
+def thread_split(spec: MatmulSpec, tall: int, tiles: int, pack_a: bool, pack_b: str) -> tuple[str, int]:
+    """What the threads share out, and the most threads that pay. Packed operands are packed again by every thread."""
+    most = spec.flops // FLOPS_PER_THREAD if spec.flops >= PARALLEL_FLOPS else 1
+    count = prod(spec.batch)
+    if most < 2:
+        return "", 1
+    if count >= 8 or (count > 1 and spec.m * spec.n * spec.k < 20_000):
+        return "batch", min(most, count)
+    by_m = spec.m // max(smallest_cuttable(tall), 4 * tall) if spec.m > 2 * tall else 1
+    by_n = tiles
+    if by_m < 2 and by_n < 2:
+        return ("batch", min(most, count)) if count > 1 else ("", 1)
+
+    def cost(parts_m: int, parts_n: int) -> float:
+        rows, cols = -(-spec.m // parts_m), -(-tiles // parts_n) * spec.n / tiles
+        packing = (rows * spec.k if pack_a else 0) + (cols * spec.k if pack_b != "no" else 0)
+        return rows * cols * spec.k / 16 + packing / 2
+
+    if by_m >= 2 and (by_n < 2 or cost(2, 1) <= cost(1, 2)):
+        return "m", min(most, by_m)
+    return "n", min(most, by_n)

@@ -1,0 +1,75 @@
+"""What a matrix product is: sizes, strides, epilogue, and what the emitter reports of the kernel it made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol
+
+from pullback.codegen.llvm.text import Fn, V
+
+
+@dataclass(frozen=True)
+class Operand:
+    """Strides in elements: element (row r, column c) of a batch is at base + r * row_stride + c * col_stride."""
+
+    row_stride: int
+    col_stride: int
+    batch_strides: tuple[int, ...] = ()
+
+    @property
+    def transposed(self) -> Operand:
+        return Operand(self.col_stride, self.row_stride, self.batch_strides)
+
+
+@dataclass(frozen=True)
+class MatmulSpec:
+    """C[m, n] = A[m, k] B[k, n] for every batch index; the accumulation is in `dtype` ("float" or "double")."""
+
+    m: int
+    n: int
+    k: int
+    a: Operand
+    b: Operand
+    dtype: str
+    batch: tuple[int, ...] = ()
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.m * self.n * self.k * prod(self.batch)
+
+    @property
+    def transposed(self) -> MatmulSpec:
+        """The same product read as C^T = B^T A^T."""
+        return MatmulSpec(self.n, self.m, self.k, self.b.transposed, self.a.transposed, self.dtype, self.batch)
+
+
+class Epilogue(Protocol):
+    """What happens to every finished element: called with whole vectors of one row, while they are in registers."""
+
+    def prepare(self, fn: Fn) -> None:
+        """Called once in the entry block, for example to load pointers from the slots at `fn.params[0]`."""
+        ...
+
+    def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
+        """Consume `acc`, columns `col ...` of `row` (i64); lanes outside `mask` (None: all exist) must not be touched.
+
+        Every existing element is handed over exactly once. `acc` may be of any power-of-two width, or a scalar.
+        The mask is a constant. The call may be emitted several times, in any block: keep no state between calls.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class MatmulKernel:
+    """An emitted kernel: `void name(ptr args, i64 tid, i64 nthreads)`.
+
+    `workspace_bytes` (for all `max_threads` threads together, 64-byte aligned, any contents) must be at the workspace
+    slot; `max_threads` is 1 where threads do not pay. Threads beyond `max_threads` return at once.
+    """
+
+    name: str
+    workspace_bytes: int
+    max_threads: int
+    flops: int
+    strategy: str

@@ -1,0 +1,155 @@
+"""The register tile: `rows` x `chunks` accumulators over one block of k, then the epilogue straight from registers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.matmul_pack import lane_mask, masked_load, zero
+from pullback.codegen.llvm.matmul_plan import Chunk
+from pullback.codegen.llvm.matmul_spec import Epilogue
+from pullback.codegen.llvm.text import Fn, V, i64, vector
+
+HEAVY_LINES = 14  # an epilogue longer than this is emitted once, in a loop over the tile's rows
+
+
+@dataclass(frozen=True)
+class TileInput:
+    """Where a tile reads: addresses of its first row / column in this block of k, and the constant strides."""
+
+    a: V
+    b: V
+    a_row: int
+    a_k: int
+    b_k: int
+    b_packed: bool
+    kcount: V
+    unroll: int
+    scalar: str
+    size: int
+    fma: bool
+
+
+@dataclass(frozen=True)
+class Partial:
+    """Partial sums of a product whose k is cut in blocks: this tile's scratch and which block this is."""
+
+    address: V
+    step: int
+    first: V
+    last: V
+
+
+def multiply_add(fn: Fn, a: V, b: V, c: V, fma: bool) -> V:
+    return fn.intrinsic("llvm.fma" if fma else "llvm.fmuladd", c.type, a, b, c)
+
+
+def accumulate(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...]) -> list[V]:
+    """Run k and return the accumulators, row by row."""
+    start = [zero(vector(src.scalar, chunk.width)) for _ in range(rows) for chunk in chunks]
+    count = ix.literal(src.kcount)
+    if count is not None and count <= src.unroll:
+        return steps(fn, src, rows, chunks, src.a, src.b, start, count)
+    loop = fn.begin_loop(i64(0), src.kcount, i64(src.unroll), [src.a, src.b, *start])
+    a, b, *acc = loop.carried
+    acc = steps(fn, src, rows, chunks, a, b, acc, src.unroll)
+    a = fn.gep(a, i64(src.a_k * src.unroll), src.scalar)
+    b = fn.gep(b, i64(src.b_k * src.unroll), src.scalar)
+    return fn.end_loop(loop, [a, b, *acc])[2:]
+
+
+def steps(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...], a: V, b: V, acc: list[V],
+          count: int) -> list[V]:
+    """`count` steps of k: one vector of B per chunk, one broadcast of A per row, a multiply-add per accumulator."""
+    for u in range(count):
+        loaded = [load_chunk(fn, src, b, u * src.b_k, chunk) for chunk in chunks]
+        result: list[V] = []
+        for row in range(rows):
+            one = fn.load(ix.offset(fn, a, i64(row * src.a_row + u * src.a_k), src.scalar), src.scalar, src.size)
+            for c, chunk in enumerate(chunks):
+                whole = fn.splat(one, chunk.width)
+                result.append(multiply_add(fn, whole, loaded[c], acc[row * len(chunks) + c], src.fma))
+        acc = result
+    return acc
+
+
+def load_chunk(fn: Fn, src: TileInput, b: V, at: int, chunk: Chunk) -> V:
+    address = ix.offset(fn, b, i64(at + chunk.col), src.scalar)
+    type_ = vector(src.scalar, chunk.width)
+    if chunk.valid < chunk.width and not src.b_packed:
+        return masked_load(fn, address, type_, src.size, lane_mask(chunk.valid, chunk.width))
+    return fn.load(address, type_, src.size)
+
+
+def emit_tile(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...], partial: Partial | None,
+              epilogue: Epilogue, batch_index: list[V], row: V, col: V) -> None:
+    """One tile: accumulate, add what earlier blocks of k left, then hand over to the epilogue or leave it again."""
+    acc = accumulate(fn, src, rows, chunks)
+    if partial is None:
+        finish(fn, acc, rows, chunks, epilogue, batch_index, row, col)
+        return
+    acc = add_partial(fn, src, acc, chunks, partial)
+    name = fn.fresh("")
+    fn.cond_br(partial.last, f"last{name}", f"part{name}")
+    fn.label(f"part{name}")
+    for n, value in enumerate(acc):
+        fn.store(value, partial_address(fn, src, chunks, partial, n), src.size)
+    fn.br(f"join{name}")
+    fn.label(f"last{name}")
+    finish(fn, acc, rows, chunks, epilogue, batch_index, row, col)
+    fn.br(f"join{name}")
+    fn.label(f"join{name}")
+
+
+def partial_address(fn: Fn, src: TileInput, chunks: tuple[Chunk, ...], partial: Partial, n: int) -> V:
+    at = n // len(chunks) * partial.step + chunks[n % len(chunks)].col
+    return ix.offset(fn, partial.address, i64(at), src.scalar)
+
+
+def add_partial(fn: Fn, src: TileInput, acc: list[V], chunks: tuple[Chunk, ...], partial: Partial) -> list[V]:
+    """Sums including earlier blocks; the scratch holds nothing yet in the first block and is not used there."""
+    result: list[V] = []
+    for n, value in enumerate(acc):
+        before = fn.load(partial_address(fn, src, chunks, partial, n), value.type, src.size)
+        result.append(fn.select(partial.first, value, fn.binary("fadd", value, before)))
+    return result
+
+
+def finish(fn: Fn, acc: list[V], rows: int, chunks: tuple[Chunk, ...], epilogue: Epilogue, batch_index: list[V],
+           row: V, col: V) -> None:
+    """Hand every vector of the tile to the epilogue; a long epilogue is emitted once per chunk, in a loop over rows."""
+    if rows > 1 and is_heavy(fn, acc[0], epilogue, batch_index, row, col):
+        finish_in_loop(fn, acc, rows, chunks, epilogue, batch_index, row, col)
+        return
+    for r in range(rows):
+        at = ix.add(fn, row, r)
+        for c, chunk in enumerate(chunks):
+            hand_over(fn, acc[r * len(chunks) + c], chunk, epilogue, batch_index, at, col)
+
+
+def hand_over(fn: Fn, value: V, chunk: Chunk, epilogue: Epilogue, batch_index: list[V], row: V, col: V) -> None:
+    mask = None if chunk.valid == chunk.width else lane_mask(chunk.valid, chunk.width)
+    epilogue(fn, batch_index, row, ix.add(fn, col, chunk.col), value, mask)
+
+
+def is_heavy(fn: Fn, acc: V, epilogue: Epilogue, batch_index: list[V], row: V, col: V) -> bool:
+    """Whether one call of the epilogue emits many lines: tried on a function that is thrown away."""
+    trial = Fn(fn.module, "trial", [(p.type, p.ref[1:]) for p in fn.params], "void", "#0", "")
+    before = len(trial.lines)
+    epilogue(trial, batch_index, row, col, acc, None)
+    return len(trial.lines) - before > HEAVY_LINES
+
+
+def finish_in_loop(fn: Fn, acc: list[V], rows: int, chunks: tuple[Chunk, ...], epilogue: Epilogue,
+                   batch_index: list[V], row: V, col: V) -> None:
+    width = sum(chunk.width for chunk in chunks)
+    scalar = acc[0].type if acc[0].type[0] != "<" else acc[0].type[1:-1].split(" x ")[1]
+    size = 8 if scalar == "double" else 4
+    slot = fn.alloca(scalar, rows * width)
+    for n, value in enumerate(acc):
+        fn.store(value, fn.gep(slot, i64(n // len(chunks) * width + chunks[n % len(chunks)].col), scalar), size)
+    loop = fn.begin_loop(i64(0), i64(rows), i64(1), [slot])
+    for chunk in chunks:
+        value = fn.load(ix.offset(fn, loop.carried[0], i64(chunk.col), scalar), vector(scalar, chunk.width), size)
+        hand_over(fn, value, chunk, epilogue, batch_index, ix.add(fn, row, loop.counter), col)
+    fn.end_loop(loop, [fn.gep(loop.carried[0], i64(width), scalar)])

@@ -1,0 +1,47 @@
+"""What code generation must know of a processor: vector width, registers, caches, LLVM's names for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pullback.codegen.llvm.compile import host_target
+
+
+@dataclass(frozen=True)
+class Target:
+    """One processor family as the emitters see it. Cache sizes are bytes per core."""
+
+    triple: str
+    cpu: str
+    features: str
+    vector_bits: int = 256
+    vector_registers: int = 16
+    fma: bool = True
+    masked_memory: bool = True
+    l1_bytes: int = 32 * 1024
+    l2_bytes: int = 512 * 1024
+
+    def lanes(self, scalar: str) -> int:
+        """Lanes of a full vector of a scalar type ("float": 8 at 256 bits)."""
+        bits = {"double": 64, "float": 32, "half": 16, "bfloat": 16}[scalar]
+        return self.vector_bits // bits
+
+
+X86_64_V3 = Target("x86_64-unknown-linux-gnu", "x86-64-v3", "")
+X86_64_V4 = Target("x86_64-unknown-linux-gnu", "x86-64-v4", "", vector_bits=512, vector_registers=32,
+                   l2_bytes=1024 * 1024)
+AARCH64 = Target("aarch64-unknown-linux-gnu", "generic", "+neon", vector_bits=128, vector_registers=32,
+                 masked_memory=False, l1_bytes=64 * 1024)
+
+
+def host() -> Target:
+    """The machine this process runs on."""
+    triple, cpu, features = host_target()
+    flags = set(features.split(","))
+    if triple.startswith(("aarch64", "arm64")):
+        return replace(AARCH64, triple=triple, cpu=cpu, features=features)
+    if {"+avx512f", "+avx512vl", "+avx512bw"} <= flags:
+        return replace(X86_64_V4, triple=triple, cpu=cpu, features=features)
+    if {"+avx2", "+fma"} <= flags:
+        return replace(X86_64_V3, triple=triple, cpu=cpu, features=features)
+    return Target(triple, cpu, features, vector_bits=128, fma="+fma" in flags, masked_memory=False)

@@ -1,0 +1,320 @@
+"""Reverse mode over recorded traces: `backward()`, `gradients`.
+
+Each trace is a program; its gradient is a Function made once per (structure, roots) and recorded as a single step. A
+history that spans several traces (a value was printed half-way) is walked trace by trace, newest first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pullback.engine.execute import FREED
+from pullback.engine.operation import Operation
+from pullback.engine.tensor import AutogradMeta, TensorBase
+from pullback.engine.trace import Info, Trace, Value, local, record
+from pullback.ir.node import Function, Node, TensorType, apply, param, project, topological
+from pullback.util.errors import GradientError, message
+
+
+def call_operation(function: Function, label: str, differentiable: bool = True) -> Operation:
+    """An operation that is a call of a Function."""
+    def define(*nodes: Node) -> tuple[Node, ...]:
+        from pullback.ops.control import Call
+
+        return project(apply(Call(function, label), *nodes))
+
+    return Operation(define, "exact", differentiable, False, label)
+
+
+def residual_slots(nodes: list[Node], leaf_slots: list[int], wrt_slots: list[int], roots: tuple[int, ...]) -> tuple[int, ...]:
+    """Slots that the gradient of the roots reads, besides leaves: kept when a trace with history is launched."""
+    gradients, _ = _pullback(nodes, list(roots), [nodes[s] for s in wrt_slots])
+    slot_of = {node: slot for slot, node in reversed(list(enumerate(nodes)))}
+    found = topological([g for g in gradients if g is not None], slot_of)
+    leaves = set(leaf_slots)
+    return tuple(slot_of[n] for n in found if n in slot_of and slot_of[n] not in leaves)
+
+
+def _pullback(nodes: list[Node], roots: list[int], wrt: list[Node]) -> tuple[list[Node | None], list[Node]]:
+    from pullback.transforms import pullback_nodes
+
+    cotangents = [param(nodes[r].tensor) for r in roots]
+    return pullback_nodes([nodes[r] for r in roots], cotangents, wrt), cotangents
+
+
+class Plan:
+    """The gradient of one trace: an operation, where its inputs come from, where its results go."""
+
+    __slots__ = ("inputs", "operation", "visited", "wrt")
+
+    def __init__(self, trace: Trace, roots: tuple[int, ...], given: tuple[bool, ...], extra: tuple[int, ...],
+                 available: frozenset[int] | None) -> None:
+        nodes = trace.graph()
+        wrt = list(dict.fromkeys((*trace.state.gradient_slots(), *extra)))
+        gradients, cotangents = _pullback(nodes, list(roots), [nodes[s] for s in wrt])
+        kept = [(s, g) for s, g in zip(wrt, gradients, strict=True) if g is not None]
+        results = [g for _, g in kept]
+        ones = {c: _ones(c.tensor) for c, flag in zip(cotangents, given, strict=True) if not flag}
+        if ones:
+            from pullback.ir.node import substitute
+
+            results = list(substitute(results, ones))
+        self.wrt = [s for s, _ in kept]
+        self.visited = _between(nodes, roots, wrt)
+        leaf_slots = trace.state.leaf_slots()
+        usable = set(range(len(nodes))) if available is None else available | set(leaf_slots)
+        slot_of = {nodes[s]: s for s in sorted(usable, reverse=True)}
+        explicit = [c for c, flag in zip(cotangents, given, strict=True) if flag]
+        stops = [n for n in topological(results, [*slot_of, *explicit]) if n in slot_of]
+        infos = _infos(trace)
+        position = {slot: k for k, slot in enumerate(leaf_slots)}
+        self.inputs = [(slot_of[n], infos[slot_of[n]], position.get(slot_of[n], -1)) for n in stops]
+        function = Function([*stops, *explicit], results)
+        self.operation = call_operation(function, "backward")
+
+
+def _ones(type: TensorType) -> Node:
+    from pullback.ops import build
+
+    return build.full(type.shape, 1.0, type.dtype)
+
+
+def _between(nodes: list[Node], roots: tuple[int, ...], wrt: list[int]) -> set[int]:
+    """Slots on a path from the leaves to the roots."""
+    reached = set(topological([nodes[r] for r in roots]))
+    depends: set[Node] = {nodes[s] for s in wrt}
+    for node in topological([nodes[r] for r in roots]):
+        if any(x in depends for x in node.inputs):
+            depends.add(node)
+    leaves = set(wrt)
+    return {s for s, n in enumerate(nodes) if s not in leaves and n in reached and n in depends}
+
+
+def _infos(trace: Trace) -> list[Info]:
+    """The Info of every slot: results know theirs, leaves have their type."""
+    found: list[Info] = []
+    gradient = set(trace.state.gradient_slots())
+    for state in trace.state.path():
+        count = len(state.own) - len(state.infos)
+        for node in state.own[:count]:
+            found.append(Info.of(node.tensor, len(found) in gradient))
+        found.extend(state.infos)
+    return found
+
+
+class Sweep:
+    """One reverse sweep: cotangents waiting at slots of traces, and what was collected."""
+
+    def __init__(self, create_graph: bool, retain_graph: bool, targets: dict[tuple[int, int], int],
+                 sinks: dict[AutogradMeta, int] | None) -> None:
+        self.create_graph, self.retain_graph = create_graph, retain_graph
+        self.targets = targets  # (trace serial, slot) -> index of a wanted gradient
+        self.sinks = sinks  # None: accumulate into every leaf; else leaf -> index of a wanted gradient
+        self.collected: dict[int, Value] = {}
+        self.waiting: dict[int, tuple[Trace, dict[int, Value | None]]] = {}
+
+    def push(self, value: Value, cotangent: Value | None) -> None:
+        """A cotangent (None: one) of a value."""
+        trace = value.trace
+        if value.sink is not None:
+            self.deliver(value.sink, cotangent if cotangent is not None else _one(value))
+            return
+        if trace is None or not value.info.requires_grad:
+            return
+        if trace is FREED:
+            raise GradientError(message(
+                "backward: the graph of this value has been freed by an earlier backward()",
+                [("value", repr(value.info.type))], "call backward(retain_graph=True) the first time"))
+        _, slots = self.waiting.setdefault(trace.serial, (trace, {}))
+        before = slots.get(value.slot)
+        if before is not None and cotangent is not None:
+            cotangent = record(add_operation(), [before, cotangent])[0]
+        slots[value.slot] = cotangent
+
+    def deliver(self, sink: AutogradMeta, cotangent: Value) -> None:
+        """A cotangent has arrived at a leaf tensor."""
+        if self.sinks is not None:
+            if sink in self.sinks:
+                self.collect(self.sinks[sink], cotangent)
+            return
+        track = local.trace if local.trace.kind != "main" else None
+        for hook in sink.hooks:
+            changed = hook(TensorBase.default_class(cotangent))
+            cotangent = cotangent if changed is None else changed._peek()
+        if track is not None:
+            track.mutated.setdefault(id(sink), (GradHolder(sink), sink.grad))
+        if sink.grad is None:
+            sink.grad = TensorBase.default_class(cotangent)
+            return
+        before = sink.grad._use()
+        if local.track is not None:
+            local.track[before] = GradHolder(sink)
+        total = record(add_operation(), [before, cotangent])[0]
+        if track is not None:
+            sink.grad = TensorBase.default_class(total)
+        else:
+            sink.grad._value = total
+
+    def collect(self, index: int, cotangent: Value) -> None:
+        before = self.collected.get(index)
+        self.collected[index] = cotangent if before is None else record(add_operation(), [before, cotangent])[0]
+
+    def run(self) -> None:
+        while self.waiting:
+            trace, slots = self.waiting.pop(max(self.waiting))
+            self.step(trace, slots)
+
+    def step(self, trace: Trace, slots: dict[int, Value | None]) -> None:
+        """Differentiate one trace from some of its slots."""
+        current = trace is local.trace
+        roots = tuple(sorted(slots))
+        if (not current and trace.buffers is None) or not trace.freed.isdisjoint(roots):
+            raise GradientError(message(
+                "backward: the graph of this value has been freed by an earlier backward()",
+                help="call backward(retain_graph=True) the first time"))
+        given = tuple(slots[r] is not None for r in roots)
+        extra = tuple(sorted(s for t, s in self.targets if t == trace.serial))
+        available = None if current else frozenset(trace.buffers or ())
+        key = ("backward", roots, given, extra, available)
+        plan = trace.state.memo.get(key)
+        if plan is None:
+            plan = trace.state.memo[key] = Plan(trace, roots, given, extra, available)
+        if plan.wrt:
+            self.deliver_results(trace, plan, self.record_plan(trace, plan, [slots[r] for r in roots], current))
+        if not self.retain_graph:
+            trace.freed |= plan.visited
+            if not current:
+                trace.buffers = None
+
+    def record_plan(self, trace: Trace, plan: Plan, cotangents: list[Value | None], current: bool) -> tuple[Value, ...]:
+        arguments: list[Any] = []
+        for slot, info, position in plan.inputs:
+            if current:
+                arguments.append(Value(trace, slot, info))
+            elif position >= 0:
+                arguments.append(trace.leaves[position])
+            else:
+                assert trace.buffers is not None
+                arguments.append(Value(trace, slot, info, trace.buffers[slot]))
+        arguments.extend(c for c in cotangents if c is not None)
+        return record(plan.operation, arguments)
+
+    def deliver_results(self, trace: Trace, plan: Plan, results: tuple[Value, ...]) -> None:
+        leaf_slots = {slot: k for k, slot in enumerate(trace.state.leaf_slots())} if plan.wrt else {}
+        for slot, cotangent in zip(plan.wrt, results, strict=True):
+            index = self.targets.get((trace.serial, slot))
+            if index is not None:
+                self.collect(index, cotangent)
+            sink = trace.sinks.get(slot)
+            if sink is not None:
+                self.deliver(sink, cotangent)
+            elif slot in leaf_slots:
+                leaf = trace.leaves[leaf_slots[slot]]
+                if leaf.sink is not None or leaf.trace is not trace:
+                    self.push(leaf, cotangent)
+
+
+class GradHolder:
+    """Puts a `.grad` back after tracing (see `trace.restore_mutations`)."""
+
+    __slots__ = ("sink",)
+
+    def __init__(self, sink: AutogradMeta) -> None:
+        self.sink = sink
+
+    @property
+    def _value(self) -> Any:
+        return self.sink.grad
+
+    @_value.setter
+    def _value(self, grad: Any) -> None:
+        self.sink.grad = grad
+
+    _meta = None
+
+    def _use(self) -> Value:
+        """The present gradient's value."""
+        return self.sink.grad._use()
+
+
+def _one(value: Value) -> Value:
+    from pullback.engine.operation import operation
+
+    key = "ones"
+    if key not in _operations:
+        _operations[key] = operation(differentiable=False, name="ones")(lambda x: _ones(x.tensor))
+    return record(_operations[key], [value])[0]
+
+
+_operations: dict[str, Operation] = {}
+
+
+def add_operation() -> Operation:
+    if "add" not in _operations:
+        from pullback.ops import build
+
+        _operations["add"] = Operation(lambda a, b: build.add(a, b), "none", True, False, "accumulate")
+    return _operations["add"]
+
+
+def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+    """Accumulate the gradient of `tensor` into `.grad` of every leaf it depends on."""
+    value = _root(tensor, gradient, "backward")
+    sweep(([value], [gradient]), create_graph, bool(create_graph if retain_graph is None else retain_graph), {}, None)
+
+
+def _root(tensor: TensorBase, gradient: Any, what: str) -> Value:
+    value = tensor._use()
+    if not value.info.requires_grad:
+        raise GradientError(message(
+            f"{what}: this tensor does not depend on anything that requires gradients",
+            [("tensor", repr(value.info.type))],
+            "set requires_grad=True on the inputs before computing, and do not compute under no_grad()"))
+    if gradient is None and value.info.type.size != 1:
+        raise GradientError(message(
+            f"{what}: a gradient can be taken of one number only, unless gradient= is given",
+            [("tensor", repr(value.info.type))], "reduce first, for example x.sum().backward(), or pass gradient="))
+    if gradient is not None and gradient.shape != value.info.type.shape:
+        raise GradientError(message(
+            f"{what}: gradient= must have the shape of the tensor",
+            [("tensor", repr(value.info.type)), ("gradient", repr(gradient.info.type))], "pass pb.ones_like(x)"))
+    return value
+
+
+def sweep(roots: tuple[list[Value], list[Any]], create_graph: bool, retain_graph: bool,
+          targets: dict[tuple[int, int], int], sinks: dict[AutogradMeta, int] | None) -> Sweep:
+    here = local
+    before = here.grad_enabled
+    here.grad_enabled = create_graph
+    try:
+        state = Sweep(create_graph, retain_graph, targets, sinks)
+        for value, gradient in zip(*roots, strict=True):
+            state.push(value, None if gradient is None else gradient._peek())
+        state.run()
+    finally:
+        here.grad_enabled = before
+    return state
+
+
+def gradients(outputs: list[TensorBase], inputs: list[TensorBase], grad_outputs: list[Any] | None = None,
+              retain_graph: bool | None = None, create_graph: bool = False, allow_unused: bool = False) -> list[Any]:
+    """Gradients of the sum of outputs with respect to inputs, without touching `.grad`."""
+    given = grad_outputs or [None] * len(outputs)
+    values = [_root(t, g, "grad") for t, g in zip(outputs, given, strict=True)]
+    targets: dict[tuple[int, int], int] = {}
+    sinks: dict[AutogradMeta, int] = {}
+    for k, tensor in enumerate(inputs):
+        value = tensor._use()
+        if value.sink is not None:
+            sinks[value.sink] = k
+        elif value.trace is not None and value.info.requires_grad:
+            targets[(value.trace.serial, value.slot)] = k
+    state = sweep((values, list(given)), create_graph, bool(create_graph if retain_graph is None else retain_graph),
+                  targets, sinks)
+    missing = [k for k in range(len(inputs)) if k not in state.collected]
+    if missing and not allow_unused:
+        raise GradientError(message(
+            "grad: an input was not used to compute the outputs", [("inputs", f"number {missing[0]}")],
+            "pass allow_unused=True to get None for it"))
+    cls = TensorBase.default_class
+    return [cls(state.collected[k]) if k in state.collected else None for k in range(len(inputs))]

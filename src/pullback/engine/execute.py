@@ -1,0 +1,219 @@
+"""From a recorded trace to values: which results are wanted, the program for them, and its launch.
+
+`flush` looks which recorded values somebody still holds, finds the program for that set in the state's table (or makes
+it), and launches it. Small programs run at once, big ones are queued; `observe` waits.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import Any
+
+from pullback.engine import trace as tracing
+from pullback.engine.programs import Executable
+from pullback.engine.trace import State, Trace, Value, local, refuse_concrete
+from pullback.ir.dtypes import DType
+from pullback.ir.node import Function, TensorType
+from pullback.runtime.memory import Buffer
+from pullback.runtime.native import native
+
+_refcount = sys.getrefcount
+_in_flight: deque[tuple[int, Any]] = deque()
+
+
+def _baseline() -> int:
+    """What getrefcount says of a value that only the trace's list holds."""
+    values = [Value(None, 0, None)]  # pyright: ignore[reportArgumentType]
+    return [_refcount(v) for v in values][0]
+
+
+_BASE = _baseline()
+
+
+def _buffer_baseline() -> int:
+    holder = Value(None, 0, None, Buffer(8))  # pyright: ignore[reportArgumentType]
+    return _refcount(holder.buffer)
+
+
+_BUFFER_BASE = _buffer_baseline()
+
+
+def upload(array: Any, dtype: DType) -> Value:
+    """A concrete value from a NumPy array (copied)."""
+    from pullback.engine.trace import Info
+
+    return Value(None, -1, Info.of(TensorType.of(array.shape, dtype)), Buffer.from_numpy(array))
+
+
+def launch(executable: Executable, arguments: list[Any]) -> list[Any]:
+    """Run or queue a program on buffers and Python scalars; returns the buffers of its results."""
+    if executable.reference and _in_flight:
+        wait_oldest(0)
+    outputs, ticket, workspace = executable.start(arguments, bool(_in_flight))
+    if ticket:
+        _in_flight.append((ticket, (arguments, outputs, workspace, executable)))
+        if len(_in_flight) > 64:
+            wait_oldest(32)
+    return outputs
+
+
+def wait_oldest(keep: int) -> None:
+    """Wait until at most `keep` launches are under way; drop what they held."""
+    while len(_in_flight) > keep:
+        ticket, _ = _in_flight[0]
+        native().wait(ticket)
+        _in_flight.popleft()
+
+
+def synchronize() -> None:
+    """Launch what is recorded and wait for everything that was launched."""
+    if local.trace.kind == "main":
+        flush(local.trace)
+    wait_oldest(0)
+
+
+def observe(value: Value, what: str) -> Buffer:
+    """The finished buffer of a value."""
+    if value.buffer is None:
+        trace = value.trace
+        assert trace is not None
+        if trace.kind == "main":
+            flush(trace)
+        elif trace.kind == "eager":
+            _materialise(trace, value, what)
+        else:
+            refuse_concrete(trace, value, what)
+    if _in_flight:
+        wait_oldest(0)
+    return value.buffer
+
+
+def _materialise(trace: Trace, value: Value, what: str) -> None:
+    """Compute one value of a trace inside pb.grad and its like from concrete leaves."""
+    arguments: list[Any] = []
+    sources = dict(zip(trace.params, trace.param_sources, strict=True))
+    for leaf in trace.leaves:
+        if type(leaf) is Value:
+            source = sources.get(leaf, leaf)
+            if source is None:
+                refuse_concrete(trace, value, what)
+            arguments.append(observe(source or leaf, what))
+        else:
+            arguments.append(leaf)
+    nodes = trace.graph()
+    key = ("observe", value.slot)
+    found = trace.state.programs.get(key)
+    if found is None:
+        function = Function([nodes[s] for s in trace.state.leaf_slots()], [nodes[value.slot]])
+        found = trace.state.programs[key] = Executable(function, _scalar_positions(trace), frozenset())
+    value.buffer = launch(found, arguments)[0]
+
+
+def _scalar_positions(trace: Trace) -> frozenset[int]:
+    return frozenset(k for k, leaf in enumerate(trace.leaves) if type(leaf) is not Value)
+
+
+class FlushPlan:
+    """What a flush of one state with one set of wanted slots does."""
+
+    __slots__ = ("aliases", "executable", "residuals", "slots", "with_history")
+
+    def __init__(self, trace: Trace, live: tuple[int, ...], history: tuple[int, ...], donated: frozenset[int]) -> None:
+        from pullback.engine.autograd import residual_slots
+
+        nodes = trace.graph()
+        leaf_slots = trace.state.leaf_slots()
+        self.residuals = residual_slots(nodes, leaf_slots, trace.state.gradient_slots(), history) if history else ()
+        self.with_history = bool(history)
+        position = {nodes[s]: k for k, s in enumerate(leaf_slots)}
+        wanted = list(dict.fromkeys((*live, *self.residuals)))
+        self.aliases = [(s, position[nodes[s]]) for s in wanted if nodes[s] in position]
+        self.slots = [s for s in wanted if nodes[s] not in position]
+        function = Function([nodes[s] for s in leaf_slots], [nodes[s] for s in self.slots])
+        self.executable = Executable(function, _scalar_positions(trace), donated) if self.slots else None
+
+
+def flush(trace: Trace) -> None:
+    """Launch everything recorded in a thread's trace that somebody still holds, and start a new trace."""
+    values = trace.values
+    if not values:
+        return
+    if local.trace is trace:
+        local.trace = Trace("main")
+    trace.carried.clear()
+    base = _BASE
+    wanted = [v for v in values if _refcount(v) > base]
+    if wanted:
+        _launch_wanted(trace, wanted)
+    trace.values = []
+    if State.total > tracing.STATE_LIMIT:
+        tracing.reset_table()
+
+
+def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
+    live = tuple([v.slot for v in wanted])
+    freed = trace.freed
+    history = tuple([v.slot for v in wanted if v.info.requires_grad and v.slot not in freed])
+    donated = frozenset() if history else _donatable(trace)
+    key = (live, history, donated)
+    plan = trace.state.programs.get(key)
+    if plan is None:
+        plan = trace.state.programs[key] = FlushPlan(trace, live, history, donated)
+    arguments = [leaf.buffer if type(leaf) is Value else leaf for leaf in trace.leaves]
+    by_slot: dict[int, Any] = {}
+    if plan.executable is not None:
+        by_slot.update(zip(plan.slots, launch(plan.executable, arguments), strict=True))
+    for slot, k in plan.aliases:
+        by_slot[slot] = arguments[k] if isinstance(arguments[k], Buffer) else _scalar_buffer(trace, slot, arguments[k])
+    for v in wanted:
+        v.buffer = by_slot[v.slot]
+    if plan.with_history:
+        trace.buffers = by_slot
+    else:
+        trace.leaves = []
+        trace.leaf_slots = {}
+        trace.nodes = None
+        for v in wanted:
+            v.trace = FREED if v.info.requires_grad else None
+
+
+def _scalar_buffer(trace: Trace, slot: int, scalar: Any) -> Buffer:
+    import numpy as np
+
+    return Buffer.from_numpy(np.asarray(scalar, trace.graph()[slot].dtype.numpy))
+
+
+def _donatable(trace: Trace) -> frozenset[int]:
+    """Leaves that nobody but the trace holds: their memory may be reused for results."""
+    found: list[int] = []
+    for k, leaf in enumerate(trace.leaves):
+        if type(leaf) is Value and _refcount(leaf) <= _LEAF_BASE and _refcount(leaf.buffer) <= _BUFFER_BASE:
+            found.append(k)
+    return frozenset(found)
+
+
+def _leaf_baseline() -> int:
+    """What getrefcount says of a leaf that only its trace holds (the list of leaves and the table of slots)."""
+    trace = Trace("main")
+    trace.leaves.append(Value(None, 0, None))  # pyright: ignore[reportArgumentType]
+    trace.leaf_slots[trace.leaves[0]] = 0
+    counts: list[int] = []
+    for _, leaf in enumerate(trace.leaves):
+        counts.append(_refcount(leaf))
+    return counts[0]
+
+
+_LEAF_BASE = _leaf_baseline()
+FREED = Trace("main", what="backward()")
+FREED.buffers = None
+
+
+def _boundary(trace: Trace) -> None:
+    """A step has ended (an updated parameter is used again): launch it."""
+    if trace.kind == "main":
+        flush(trace)
+
+
+tracing.boundary = _boundary
+tracing.launch_other = flush

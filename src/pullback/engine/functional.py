@@ -1,0 +1,537 @@
+"""Function transforms as users call them: grad, value_and_grad, jvp, vjp, vmap, scan, cond, while_loop, custom rules.
+
+Each runs the user's function once on fresh leaves of an inner trace, takes the recorded program as a Function, transforms
+that, and records the result in the enclosing trace as one step. So transforms nest in any order, and a repeated call is
+found in the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from pullback.engine.autograd import call_operation
+from pullback.engine.operation import Operation
+from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.trace import SCALARS, Info, Trace, Value, function_of, local, record, tracing
+from pullback.ir import dtypes
+from pullback.ir.node import Function, Node, TensorType
+from pullback.util import tree
+from pullback.util.errors import ArgumentError, AxisError, DTypeError, GradientError, ShapeError, message
+
+
+def as_tensor(x: Any, what: str) -> TensorBase:
+    """A leaf of an argument tree as a tensor."""
+    if isinstance(x, TensorBase):
+        return x
+    if type(x) in SCALARS or hasattr(x, "__array__"):
+        return from_host(x)
+    raise ArgumentError(message(f"{what}: not an array or a number", [("argument", f"{type(x).__name__} {x!r:.60}")],
+                                "arguments that are transformed are pytrees of arrays; bind others with a lambda"))
+
+
+def is_array(x: Any) -> bool:
+    return isinstance(x, TensorBase) or type(x) in SCALARS or hasattr(x, "__array__")
+
+
+class Traced:
+    """A user's function recorded on fresh leaves: results, their structure, and how to bind the leaves outside."""
+
+    def __init__(self, what: str, kind: str, function: Callable[..., Any], leaves: Sequence[TensorBase], infos: Sequence[Info],
+                 rebuild: Callable[[list[Any]], tuple[tuple[Any, ...], dict[str, Any]]],
+                 has_aux: bool = False) -> None:
+        with tracing(kind, what) as trace:
+            sources = [x._use() for x in leaves] if kind == "eager" else [None] * len(leaves)
+            params = [trace.param(info, source) for info, source in zip(infos, sources, strict=True)]
+            tensors = [type(x).result_class(p) for x, p in zip(leaves, params, strict=True)]
+            arguments, keywords = rebuild(tensors)
+            output = function(*arguments, **keywords)
+            if has_aux:
+                if not isinstance(output, tuple) or len(output) != 2:
+                    raise ArgumentError(message(f"{what}: with has_aux=True the function must return a pair (value, aux)",
+                                                [("returned", f"{type(output).__name__}")], "return value, aux"))
+                output, aux = output
+            else:
+                aux = None
+            self.outputs, self.structure = tree.flatten(output)
+            self.aux, self.aux_structure = tree.flatten(aux)
+            self.classes = [type(o).result_class if isinstance(o, TensorBase) else TensorBase.default_class
+                            for o in self.outputs]
+            self.results = [as_tensor(o, what)._use() for o in self.outputs]
+            self.aux_positions = [k for k, a in enumerate(self.aux) if isinstance(a, TensorBase)]
+            self.aux_results = [self.aux[k]._use() for k in self.aux_positions]
+            everything = self.results + self.aux_results
+            for k, value in enumerate(everything):
+                if value.trace is not trace:
+                    everything[k] = record(_identity(), [value])[0]
+            self.trace: Trace = trace
+            self.slots = tuple(v.slot for v in everything)
+            self.values = everything
+
+    def memo(self, key: Any, make: Callable[[Function], Operation]) -> Operation:
+        """The operation made from the recorded Function, found again for the same structure."""
+        full = (key, self.slots)
+        found = self.trace.state.memo.get(full)
+        if found is None:
+            found = self.trace.state.memo[full] = make(function_of(self.trace, self.values))
+        return found
+
+    def bind(self, actual: Sequence[Any]) -> list[Any]:
+        """Operands of the recorded Function outside: the actual arguments, then what it closed over."""
+        outside = dict(zip(self.trace.params, actual, strict=True))
+        return [outside.get(leaf, leaf) if type(leaf) is Value else leaf for leaf in self.trace.leaves]
+
+    def restore_aux(self, values: Sequence[Value]) -> Any:
+        leaves = list(self.aux)
+        for k, value in zip(self.aux_positions, values, strict=True):
+            leaves[k] = type(leaves[k]).result_class(value)
+        return tree.unflatten(self.aux_structure, leaves)
+
+    @property
+    def leaf_count(self) -> int:
+        return len(self.trace.leaves)
+
+    def param_positions(self) -> list[int]:
+        """Where the arguments stand among the leaves."""
+        order = {id(leaf): k for k, leaf in enumerate(self.trace.leaves)}
+        return [order[id(p)] for p in self.trace.params]
+
+
+_made: dict[str, Operation] = {}
+
+
+def _identity() -> Operation:
+    if "identity" not in _made:
+        from pullback.ops import build
+
+        _made["identity"] = Operation(lambda x: build.copy(x), "none", True, False, "identity")
+    return _made["identity"]
+
+
+def _kind() -> str:
+    return "eager"
+
+
+# -- grad ------------------------------------------------------------------------------------------------------------
+
+
+def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns `(value, gradients)` of a function of arrays with one number as its result.
+
+    `argnums` says which positional arguments (pytrees of floating arrays) to differentiate; the gradients have their
+    structure. With `has_aux` the function returns `(value, aux)` and the result is `((value, aux), gradients)`.
+
+    >>> import pullback as pb
+    >>> pb.value_and_grad(lambda x: (x ** 2).sum())(pb.tensor([1.0, 2.0]))
+    (Tensor(5., dtype=float32), Tensor([2., 4.], dtype=float32))
+    """
+    if not callable(function):
+        raise ArgumentError(message("grad: the first argument must be a function", [("given", repr(type(function)))],
+                                    "pb.grad(f)(x), not pb.grad(f(x))"))
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    @wraps(function)
+    def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
+        chosen = [_argument(args, n) for n in numbers]
+        leaves, structure = tree.flatten(chosen)
+        tensors = [_differentiable(x) for x in leaves]
+
+        def rebuild(new: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            replaced = list(args)
+            for n, value in zip(numbers, tree.unflatten(structure, new), strict=True):
+                replaced[n] = value
+            return tuple(replaced), kwargs
+
+        infos = [Info.of(t.info.type, True) for t in tensors]
+        traced = Traced("grad", _kind(), function, tensors, infos, rebuild, has_aux)
+        _check_scalar(traced)
+        operation = traced.memo(("grad", len(tensors)), lambda f: _gradient_operation(f, traced))
+        results = record(operation, traced.bind([t._use() for t in tensors]))
+        count = len(traced.slots)
+        value = traced.classes[0](results[0])
+        gradients = [type(t).result_class(g) for t, g in zip(tensors, results[count:], strict=True)]
+        found = tree.unflatten(structure, gradients)
+        result = found[0] if isinstance(argnums, int) else tuple(found)
+        return ((value, traced.restore_aux(results[1:count])) if has_aux else value), result
+
+    return value_and_grad_of
+
+
+def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns the gradient of a function of arrays with one number as its result.
+
+    >>> import pullback as pb
+    >>> pb.grad(lambda x: x ** 3)(2.0)
+    Tensor(12., dtype=float32)
+    """
+    both = value_and_grad(function, argnums, has_aux)
+
+    @wraps(function)
+    def grad_of(*args: Any, **kwargs: Any) -> Any:
+        value, gradients = both(*args, **kwargs)
+        return (gradients, value[1]) if has_aux else gradients
+
+    return grad_of
+
+
+def _argument(args: tuple[Any, ...], n: int) -> Any:
+    if not -len(args) <= n < len(args):
+        raise ArgumentError(message("grad: argnums does not fit the call",
+                                    [("argnums", str(n)), ("call", f"{len(args)} positional arguments")],
+                                    "differentiated arguments must be passed by position"))
+    return args[n]
+
+
+def _differentiable(x: Any) -> TensorBase:
+    tensor = as_tensor(x, "grad")
+    if not tensor.info.type.dtype.is_inexact:
+        raise DTypeError(message("grad: only floating-point arguments can be differentiated",
+                                 [("argument", repr(tensor.info.type))], "convert first, for example x.float()"))
+    return tensor
+
+
+def _check_scalar(traced: Traced) -> None:
+    if len(traced.results) != 1 or traced.results[0].info.type.size != 1 or traced.results[0].info.type.shape:
+        shown = ", ".join(repr(v.info.type) for v in traced.results) or "nothing"
+        raise GradientError(message("grad: the function must return one number (shape ())", [("returned", shown)],
+                                    "reduce it, for example with .sum() or .mean(); or use pb.vjp / pb.jacrev"))
+    if not traced.results[0].info.type.dtype.is_inexact:
+        raise GradientError(message("grad: the function must return a floating-point number",
+                                    [("returned", repr(traced.results[0].info.type))]))
+
+
+def _gradient_operation(function: Function, traced: Traced) -> Operation:
+    from pullback.ops import build
+    from pullback.transforms import pullback_nodes
+
+    wrt = [function.params[k] for k in traced.param_positions()]
+    one = build.full((), 1.0, function.results[0].dtype)
+    gradients = pullback_nodes([function.results[0]], [one], wrt)
+    filled = [g if g is not None else build.zeros(w.tensor.shape, w.tensor.dtype)
+              for g, w in zip(gradients, wrt, strict=True)]
+    return call_operation(Function(function.params, [*function.results, *filled]), "value_and_grad")
+
+
+# -- jvp, vjp, vmap --------------------------------------------------------------------------------------------------
+
+
+def _trace_all(what: str, kind: str, function: Callable[..., Any], primals: Sequence[Any], infos: Any = None,
+               has_aux: bool = False) -> tuple[Traced, list[TensorBase], Any]:
+    leaves, structure = tree.flatten(tuple(primals))
+    tensors = [as_tensor(x, what) for x in leaves]
+    infos = infos or [Info.of(t.info.type, t.info.type.dtype.is_inexact) for t in tensors]
+    return (Traced(what, kind, function, tensors, infos, lambda new: (tuple(tree.unflatten(structure, new)), {}), has_aux),
+            tensors, structure)
+
+
+def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """Value and directional derivative of a function: `(f(*primals), Df(*primals) applied to tangents)`.
+
+    >>> import pullback as pb
+    >>> pb.jvp(pb.sin, (0.0,), (1.0,))
+    (Tensor(0., dtype=float32), Tensor(1., dtype=float32))
+    """
+    traced, tensors, structure = _trace_all("jvp", _kind(), function, primals)
+    directions, direction_structure = tree.flatten(tuple(tangents))
+    if direction_structure != structure:
+        raise ArgumentError(message("jvp: tangents must have the structure of primals",
+                                    [("primals", str(structure)), ("tangents", str(direction_structure))]))
+    direction_tensors = [as_tensor(x, "jvp") for x in directions]
+    for t, d in zip(tensors, direction_tensors, strict=True):
+        if t.shape != d.shape:
+            raise ShapeError(message("jvp: a tangent must have the shape of its primal",
+                                     [("primal", repr(t.info.type)), ("tangent", repr(d.info.type))]))
+    active = [k for k, t in enumerate(tensors) if t.info.type.dtype.is_inexact]
+    operation = traced.memo("jvp", lambda f: _jvp_operation(f, traced, active))
+    actual = traced.bind([t._use() for t in tensors])
+    seeds = [cast(direction_tensors[k], tensors[k].info.type) for k in active]
+    results = record(operation, [*actual, *seeds])
+    n = len(traced.results)
+    values = [cls(v) for cls, v in zip(traced.classes, results[:n], strict=True)]
+    derivatives = [cls(v) for cls, v in zip(traced.classes, results[n:], strict=True)]
+    return tree.unflatten(traced.structure, values), tree.unflatten(traced.structure, derivatives)
+
+
+def cast(tensor: TensorBase, type: TensorType) -> Value:
+    """A tensor's value with another dtype."""
+    value = tensor._use()
+    if value.info.type.dtype is type.dtype:
+        return value
+    if "cast" not in _made:
+        from pullback.ops import build
+
+        _made["cast"] = Operation(lambda x, dtype: build.convert(x, dtype), "none", True, False, "cast")
+    return record(_made["cast"], [value], (("dtype", type.dtype),))[0]
+
+
+def _jvp_operation(function: Function, traced: Traced, active: list[int]) -> Operation:
+    from pullback.ir.node import param
+    from pullback.ops import build
+    from pullback.transforms import pushforward_nodes
+
+    positions = traced.param_positions()
+    wrt = [function.params[positions[k]] for k in active]
+    seeds = [param(w.tensor) for w in wrt]
+    found = pushforward_nodes(list(function.results), wrt, seeds)
+    filled = [t if t is not None else build.zeros(r.tensor.shape, r.tensor.dtype)
+              for t, r in zip(found, function.results, strict=True)]
+    return call_operation(Function([*function.params, *seeds], [*function.results, *filled]), "jvp")
+
+
+def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """Value of a function, and the function that maps cotangents of it to cotangents of the primals.
+
+    >>> import pullback as pb
+    >>> y, pull = pb.vjp(pb.sin, 0.0)
+    >>> pull(1.0)
+    (Tensor(1., dtype=float32),)
+    """
+    traced, tensors, structure = _trace_all("vjp", _kind(), function, primals, None, has_aux)
+    forward = traced.memo("call", lambda f: call_operation(f, "vjp_forward"))
+    actual = traced.bind([t._use() for t in tensors])
+    results = record(forward, actual)
+    n = len(traced.results)
+    values = [cls(v) for cls, v in zip(traced.classes, results[:n], strict=True)]
+    types = [v.info.type for v in results[:n]]
+
+    def pull(cotangents: Any) -> tuple[Any, ...]:
+        given, given_structure = tree.flatten(cotangents)
+        if given_structure != traced.structure:
+            raise ArgumentError(message("vjp: cotangents must have the structure of the function's result",
+                                        [("result", str(traced.structure)), ("cotangents", str(given_structure))]))
+        operation = traced.memo("pull", lambda f: _vjp_operation(f, traced, n))
+        seeds = [cast(as_tensor(c, "vjp"), t) for c, t in zip(given, types, strict=True)]
+        for seed, t in zip(seeds, types, strict=True):
+            if seed.info.type.shape != t.shape:
+                raise ShapeError(message("vjp: a cotangent must have the shape of its result",
+                                         [("result", repr(t)), ("cotangent", repr(seed.info.type))]))
+        found = record(operation, [*actual, *seeds])
+        return tuple(tree.unflatten(structure, [type(t).result_class(g) for t, g in zip(tensors, found, strict=True)]))
+
+    output = tree.unflatten(traced.structure, values)
+    return (output, pull, traced.restore_aux(results[n:])) if has_aux else (output, pull)
+
+
+def _vjp_operation(function: Function, traced: Traced, n: int) -> Operation:
+    from pullback.ir.node import param
+    from pullback.ops import build
+    from pullback.transforms import pullback_nodes
+
+    wrt = [function.params[k] for k in traced.param_positions()]
+    results = list(function.results[:n])
+    seeds = [param(r.tensor) for r in results]
+    inexact = [k for k, r in enumerate(results) if r.dtype.is_inexact]
+    found = pullback_nodes([results[k] for k in inexact], [seeds[k] for k in inexact], wrt)
+    filled = [g if g is not None else build.zeros(w.tensor.shape, w.tensor.dtype) for g, w in zip(found, wrt, strict=True)]
+    return call_operation(Function([*function.params, *seeds], filled), "vjp")
+
+
+def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
+    """The function applied along an axis of its arguments, without a loop.
+
+    `in_axes` gives the mapped axis of each positional argument (None: not mapped; may be nested like the arguments),
+    `out_axes` where it appears in the results.
+
+    >>> import pullback as pb
+    >>> pb.vmap(pb.dot)(pb.ones((3, 2)), pb.ones((3, 2)))
+    Tensor([2., 2., 2.], dtype=float32)
+    """
+
+    @wraps(function)
+    def vmapped(*args: Any) -> Any:
+        axes = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
+        if len(axes) != len(args):
+            raise ArgumentError(message("vmap: in_axes must have one entry per argument",
+                                        [("in_axes", repr(in_axes)), ("call", f"{len(args)} positional arguments")]))
+        leaves, structure = tree.flatten(tuple(args))
+        spread = _spread_axes(tuple(axes), tuple(args))
+        tensors = [as_tensor(x, "vmap") for x in leaves]
+        size, moved = _mapped_size(tensors, spread)
+        infos = [Info.of(t.info.type if a is None else t.info.type.with_shape(t.shape[1:]), t.requires_grad)
+                 for t, a in zip(moved, spread, strict=True)]
+        traced = Traced("vmap", "staged", function, moved, infos,
+                        lambda new: (tuple(tree.unflatten(structure, new)), {}))
+        batched = tuple(a is not None for a in spread)
+        operation = traced.memo(("vmap", batched, size), lambda f: _vmap_operation(f, traced, batched, size))
+        results = record(operation, traced.bind([t._use() for t in moved]))
+        targets = _spread_axes(out_axes, tree.unflatten(traced.structure, traced.outputs)) \
+            if isinstance(out_axes, (tuple, list)) else [out_axes] * len(results)
+        outputs = [_place_axis(cls(v), a) for cls, v, a in zip(traced.classes, results, targets, strict=True)]
+        return tree.unflatten(traced.structure, outputs)
+
+    return vmapped
+
+
+def _spread_axes(axes: Any, args: Any) -> list[int | None]:
+    """One axis per leaf: an entry of `axes` stands for all leaves below it."""
+    found: list[int | None] = []
+    if axes is None or isinstance(axes, int):
+        return [axes] * len(tree.leaves(args))
+    if isinstance(axes, dict):
+        for key in sorted(axes):
+            found.extend(_spread_axes(axes[key], args[key]))
+        return found
+    for entry, arg in zip(axes, args, strict=True):
+        found.extend(_spread_axes(entry, arg))
+    return found
+
+
+def _mapped_size(tensors: list[TensorBase], axes: list[int | None]) -> tuple[int, list[TensorBase]]:
+    """The common size of the mapped axes, and the tensors with that axis in front."""
+    sizes: dict[int, str] = {}
+    moved: list[TensorBase] = []
+    for t, axis in zip(tensors, axes, strict=True):
+        if axis is None:
+            moved.append(t)
+            continue
+        if not -t.ndim <= axis < t.ndim:
+            raise AxisError(message("vmap: the mapped axis is out of range",
+                                    [("argument", repr(t.info.type)), ("axis", str(axis))]))
+        sizes.setdefault(t.shape[axis], repr(t.info.type))
+        moved.append(move_axis(t, axis % t.ndim, 0))
+    if len(sizes) != 1:
+        text = ", ".join(f"{n} in {d}" for n, d in sizes.items()) or "no argument is mapped"
+        raise ShapeError(message("vmap: the mapped axes must all have one size", [("sizes", text)],
+                                 "pass in_axes=None for arguments that are not mapped"))
+    return next(iter(sizes)), moved
+
+
+def move_axis(tensor: TensorBase, source: int, target: int) -> TensorBase:
+    if source == target:
+        return tensor
+    order = [k for k in range(tensor.ndim) if k != source]
+    order.insert(target, source)
+    if "permute" not in _made:
+        from pullback.ops import build
+
+        _made["permute"] = Operation(lambda x, order: build.transpose(x, order), "none", True, False, "permute")
+    return type(tensor).result_class(record(_made["permute"], [tensor._use()], (("order", tuple(order)),))[0])
+
+
+def _place_axis(tensor: TensorBase, axis: int | None) -> TensorBase:
+    if axis is None:
+        raise ArgumentError(message("vmap: a mapped result needs an axis", [("out_axes", "None")], "use out_axes=0"))
+    return move_axis(tensor, 0, axis % tensor.ndim)
+
+
+def _vmap_operation(function: Function, traced: Traced, batched: tuple[bool, ...], size: int) -> Operation:
+    from pullback.transforms import batch
+
+    flags = [False] * len(function.params)
+    for position, flag in zip(traced.param_positions(), batched, strict=True):
+        flags[position] = flag
+    mapped, _ = batch(function, tuple(flags), size, (True,) * len(function.results))
+    return call_operation(mapped, "vmap")
+
+
+# -- Jacobians -------------------------------------------------------------------------------------------------------
+
+
+def jacfwd(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """The Jacobian by forward mode: result dimensions, then argument dimensions."""
+    return _jacobian(function, argnums, True)
+
+
+def jacrev(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """The Jacobian by reverse mode: result dimensions, then argument dimensions."""
+    return _jacobian(function, argnums, False)
+
+
+def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """The matrix of second derivatives, forward over reverse.
+
+    >>> import pullback as pb
+    >>> pb.hessian(lambda x: (x ** 3).sum())(pb.tensor([1.0, 2.0]))
+    Tensor([[ 6.,  0.],
+            [ 0., 12.]], dtype=float32)
+    """
+    return jacfwd(jacrev(function, argnums), argnums)
+
+
+def _jacobian(function: Callable[..., Any], argnums: int | Sequence[int], forward: bool) -> Callable[..., Any]:
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    @wraps(function)
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        leaves, structure = tree.flatten([_argument(args, n) for n in numbers])
+        tensors = [_differentiable(x) for x in leaves]
+
+        def flat(*new: Any) -> Any:
+            replaced = list(args)
+            for n, value in zip(numbers, tree.unflatten(structure, list(new)), strict=True):
+                replaced[n] = value
+            return function(*replaced, **kwargs)
+
+        build = _forward_columns if forward else _reverse_rows
+        out_structure, table = build(flat, tensors)
+        rows = [tree.unflatten(structure, row) for row in table]
+        rows = [r[0] if isinstance(argnums, int) else tuple(r) for r in rows]
+        return tree.unflatten(out_structure, rows)
+
+    return jacobian_of
+
+
+def _basis(tensor: TensorBase, k: int, tensors: Sequence[TensorBase]) -> Any:
+    n = tensor.info.type.size
+    if "eye" not in _made:
+        from pullback.ops import build
+
+        def eye(n: int, shape: tuple[int, ...], dtype: dtypes.DType) -> Node:
+            rows, columns = (build.iota((n, n), axis, dtypes.int32) for axis in (0, 1))
+            return build.reshape(build.convert(build.binary("eq", rows, columns), dtype), (n, *shape))
+
+        _made["eye"] = Operation(eye, "none", False, False, "eye")
+    t = tensor.info.type
+    return TensorBase.default_class(record(_made["eye"], [], (("n", n), ("shape", t.shape), ("dtype", t.dtype)))[0])
+
+
+def _zeros(t: TensorType) -> TensorBase:
+    if "zeros" not in _made:
+        from pullback.ops import build
+
+        _made["zeros"] = Operation(lambda shape, dtype: build.zeros(shape, dtype), "none", False, False, "zeros")
+    return TensorBase.default_class(record(_made["zeros"], [], (("shape", t.shape), ("dtype", t.dtype)))[0])
+
+
+def _reshape(tensor: TensorBase, shape: tuple[int, ...]) -> TensorBase:
+    if "reshape" not in _made:
+        from pullback.ops import build
+
+        _made["reshape"] = Operation(lambda x, shape: build.reshape(x, shape), "none", True, False, "reshape")
+    return type(tensor).result_class(record(_made["reshape"], [tensor._use()], (("shape", shape),))[0])
+
+
+def _forward_columns(flat: Callable[..., Any], tensors: list[TensorBase]) -> tuple[Any, list[list[TensorBase]]]:
+    table: list[list[TensorBase]] = []
+    structure: Any = None
+    for k, t in enumerate(tensors):
+        def push(direction: Any, k: int = k) -> Any:
+            tangents = [direction if j == k else _zeros(x.info.type) for j, x in enumerate(tensors)]
+            return jvp(flat, tensors, tangents)[1]
+
+        columns, structure = tree.flatten(vmap(push)(_basis(t, k, tensors)))
+        for i, c in enumerate(columns):
+            last = move_axis(c, 0, c.ndim - 1)
+            if len(table) <= i:
+                table.append([])
+            table[i].append(_reshape(last, last.shape[:-1] + t.shape))
+    return structure, table
+
+
+def _reverse_rows(flat: Callable[..., Any], tensors: list[TensorBase]) -> tuple[Any, list[list[TensorBase]]]:
+    output, pull = vjp(flat, *tensors)
+    leaves, structure = tree.flatten(output)
+    table: list[list[TensorBase]] = []
+    for k, o in enumerate(leaves):
+        def back(ct: Any, k: int = k) -> Any:
+            return pull(tree.unflatten(structure, [ct if j == k else _zeros(x.info.type) for j, x in enumerate(leaves)]))
+
+        rows = vmap(back)(_basis(o, k, leaves))
+        table.append([_reshape(r, o.shape + t.shape) for r, t in zip(rows, tensors, strict=True)])
+    return structure, table
+
+
+def no_trace() -> bool:
+    """Whether nothing is being traced in this thread."""
+    return local.trace.kind == "main"

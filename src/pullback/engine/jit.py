@@ -1,0 +1,260 @@
+"""jit: trace a Python function once per signature, compile it, call the program.
+
+Tensors the function reads from outside (module parameters, optimiser state) are inputs that are read again at every
+call; tensors it changes in place are results that are written back. Python numbers among the arguments are inputs, so
+another number does not compile again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from typing import Any
+
+from pullback.engine import execute
+from pullback.engine.autograd import GradHolder, call_operation
+from pullback.engine.functional import _identity  # pyright: ignore[reportPrivateUsage]
+from pullback.engine.programs import Executable
+from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.trace import _IMMEDIATE, SCALARS, Info, Trace, Value, local, record, tracing  # pyright: ignore
+from pullback.ir.node import Function, TensorType
+from pullback.util import tree
+from pullback.util.errors import ArgumentError, message
+
+_refcount = sys.getrefcount
+
+
+class Captured:
+    """An input from outside the function: a tensor that is read at each call, or a constant value."""
+
+    __slots__ = ("owner", "value")
+
+    def __init__(self, value: Any, owner: Any) -> None:
+        self.value, self.owner = value, owner
+
+
+class Entry:
+    """One compiled signature."""
+
+    __slots__ = ("arrays", "captured", "classes", "clears", "executables", "function", "immediates", "mutated",
+                 "operation", "output_positions", "requires_grad", "static_outputs", "structure")
+
+    def __init__(self, owner: Jitted, leaves: list[Any], structure: Any, static: dict[int, Any]) -> None:
+        self.arrays = [k for k, x in enumerate(leaves) if k not in static]
+        self.executables: dict[frozenset[int], Executable] = {}
+        before = local.track
+        track: dict[Value, Any] = {}
+        try:
+            with tracing("staged", f"jit of {owner.__name__}") as trace:
+                local.track = track
+                inner = list(leaves)
+                for k in self.arrays:
+                    inner[k] = _stand_in(trace, leaves[k])
+                args, kwargs = tree.unflatten(structure, inner)
+                output = owner.function(*args, **kwargs)
+                self._collect(trace, output, track)
+        finally:
+            local.track = before
+
+    def _collect(self, trace: Trace, output: Any, track: dict[Value, Any]) -> None:
+        flat, self.structure = tree.flatten(output)
+        self.output_positions = [k for k, x in enumerate(flat) if isinstance(x, TensorBase)]
+        self.static_outputs = [None if isinstance(x, TensorBase) else x for x in flat]
+        self.classes = [type(flat[k]).result_class for k in self.output_positions]
+        values = [flat[k]._use() for k in self.output_positions]
+        self.mutated: list[Any] = []
+        self.clears: list[Any] = []
+        for tensor, before in trace.mutated.values():
+            self._collect_mutation(trace, tensor, before, values)
+        nodes = trace.graph()
+        values = [v if v.trace is trace else record(_identity(), [v])[0] for v in values]
+        nodes = trace.graph()
+        params = [nodes[s] for s in trace.state.leaf_slots()]
+        self.function = Function(params, [nodes[v.slot] for v in values])
+        outside = trace.leaves[len(trace.params):]
+        self.captured = [Captured(v, track.get(v)) for v in outside]
+        self.immediates = frozenset(k for k, p in enumerate(trace.params) if p.info.weak)
+        self.requires_grad = any(v.info.requires_grad for v in values[:len(self.output_positions)])
+        self.operation = call_operation(self.function, "jit")
+
+    def _collect_mutation(self, trace: Trace, tensor: Any, before: Any, values: list[Value]) -> None:
+        if isinstance(tensor, GradHolder):
+            if tensor._value is None:
+                self.clears.append(tensor)
+            elif tensor._value is not before:
+                self.mutated.append(tensor)
+                values.append(tensor._value._use())
+        elif before.trace is not trace and tensor._value is not before:
+            self.mutated.append(tensor)
+            values.append(tensor._value)
+
+    def call(self, leaves: list[Any]) -> Any:
+        """Run on actual arguments."""
+        arguments: list[Any] = []
+        pending = False
+        for k in self.arrays:
+            x = leaves[k]
+            if isinstance(x, TensorBase):
+                x = x._use()
+                pending = pending or x.buffer is None
+            elif type(x) not in SCALARS:
+                x = from_host(x)._use()
+            arguments.append(x)
+        for captured in self.captured:
+            value = captured.value if captured.owner is None else captured.owner._use()
+            pending = pending or (type(value) is Value and value.buffer is None)
+            arguments.append(value)
+        if self.requires_grad and local.grad_enabled:
+            return self.finish(record(self.operation, arguments))
+        if pending:
+            execute.flush(local.trace)
+        return self.finish(self.launch(arguments))
+
+    def launch(self, arguments: list[Any]) -> list[Value]:
+        donated = self.donatable(arguments) if self.mutated else frozenset()
+        executable = self.executables.get(donated)
+        if executable is None:
+            executable = self.executables[donated] = Executable(self.function, self.immediates, donated)
+        buffers = [a.buffer if type(a) is Value else a for a in arguments]
+        outputs = execute.launch(executable, buffers)
+        return [Value(None, -1, Info.of(t), b) for b, (_, t) in zip(outputs, executable.out, strict=True)]
+
+    def donatable(self, arguments: list[Any]) -> frozenset[int]:
+        """Captured tensors that are replaced by this call and held by nobody else."""
+        replaced = {id(t) for t in self.mutated}
+        first = len(self.arrays)
+        found: list[int] = []
+        for k, captured in enumerate(self.captured):
+            if id(captured.owner) in replaced and _refcount(arguments[first + k].buffer) <= DONATION_COUNT + 1:
+                owner = captured.owner
+                meta = owner._meta
+                held = 2 if meta is not None and meta.leaf is not None and meta.leaf.buffer is not None else 1
+                if _refcount(arguments[first + k].buffer) <= DONATION_COUNT + held - 1:
+                    found.append(first + k)
+        return frozenset(found)
+
+    def finish(self, values: Sequence[Value]) -> Any:
+        """Give the results their structure, write the changed tensors back."""
+        flat = list(self.static_outputs)
+        for k, cls, value in zip(self.output_positions, self.classes, values, strict=False):
+            flat[k] = cls(value)
+        for tensor, value in zip(self.mutated, values[len(self.output_positions):], strict=True):
+            if isinstance(tensor, GradHolder):
+                tensor._value = TensorBase.default_class(value)
+            else:
+                tensor._value = value
+        for holder in self.clears:
+            holder._value = None
+        return tree.unflatten(self.structure, flat)
+
+
+def _donation_count() -> int:
+    value = Value(None, 0, None, execute.Buffer(8))  # pyright: ignore[reportArgumentType]
+    arguments = [value]
+    return _refcount(arguments[0].buffer)
+
+
+DONATION_COUNT = _donation_count()
+
+
+def _stand_in(trace: Trace, leaf: Any) -> TensorBase:
+    """A traced argument in place of an actual one."""
+    if type(leaf) in SCALARS:
+        kind = SCALARS[type(leaf)]
+        return TensorBase.default_class(trace.param(Info.of(TensorType.of((), _IMMEDIATE[kind]), False, kind)))
+    tensor = leaf if isinstance(leaf, TensorBase) else from_host(leaf)
+    info = tensor._use().info
+    return type(tensor).result_class(trace.param(Info.of(info.type, info.requires_grad, info.weak)))
+
+
+class Jitted:
+    """A compiled function: see `jit`."""
+
+    def __init__(self, function: Callable[..., Any], static_argnums: int | Sequence[int] | None = None,
+                 static_argnames: str | Sequence[str] | None = None) -> None:
+        if not callable(function):
+            raise ArgumentError(message("jit: the first argument must be a function",
+                                        [("given", type(function).__name__)], "pb.jit(f)(x), not pb.jit(f(x))"))
+        update_wrapper(self, function, updated=())
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self.function = function
+        numbers = () if static_argnums is None else static_argnums
+        names = () if static_argnames is None else static_argnames
+        self.static_numbers = (numbers,) if isinstance(numbers, int) else tuple(numbers)
+        self.static_names = (names,) if isinstance(names, str) else tuple(names)
+        self.entries: dict[Any, Entry] = {}
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        return lambda *args, **kwargs: self(instance, *args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if local.trace.kind != "main":
+            return self.function(*args, **kwargs)
+        leaves, structure, static, key = self.signature(args, kwargs)
+        entry = self.entries.get(key)
+        if entry is None:
+            entry = Entry(self, leaves, structure, static)
+            self.entries[key] = entry
+        return entry.call(leaves)
+
+    def signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any, dict[int, Any], Any]:
+        """Leaves, their structure, which are static, and the key of the compiled entry."""
+        if self.static_numbers or self.static_names:
+            args = tuple(Static(a) if k in self.static_numbers or k - len(args) in self.static_numbers else a
+                         for k, a in enumerate(args))
+            kwargs = {k: Static(v) if k in self.static_names else v for k, v in kwargs.items()}
+        leaves, structure = tree.flatten((args, kwargs))
+        key: list[Any] = [structure, local.grad_enabled]
+        static: dict[int, Any] = {}
+        for k, leaf in enumerate(leaves):
+            if isinstance(leaf, TensorBase):
+                key.append(leaf._use().info)
+            elif type(leaf) in SCALARS:
+                key.append(type(leaf))
+            elif hasattr(leaf, "__array__"):
+                key.append((leaf.shape, str(leaf.dtype)))
+            else:
+                value = leaf.value if type(leaf) is Static else leaf
+                static[k] = value
+                leaves[k] = value
+                key.append((Static, self.hashable(value)))
+        return leaves, structure, static, tuple(key)
+
+    def hashable(self, value: Any) -> Any:
+        try:
+            hash(value)
+        except TypeError:
+            raise ArgumentError(message(
+                f"jit of {self.__name__}: a static argument must be hashable",
+                [("argument", f"{type(value).__name__} {value!r:.60}")],
+                "pass arrays and numbers as ordinary arguments, lists as tuples")) from None
+        return (type(value), value)
+
+
+class Static:
+    """Marks an argument as part of the signature."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def jit(function: Callable[..., Any] | None = None, *, static_argnums: int | Sequence[int] | None = None,
+        static_argnames: str | Sequence[str] | None = None) -> Any:
+    """Compile a function of pytrees of arrays; one compilation per structure, shapes and dtypes.
+
+    Static arguments (`static_argnums`, `static_argnames`) are passed as they are and compared by value.
+
+    >>> import pullback as pb
+    >>> @pb.jit
+    ... def step(w, x, lr): return w - lr * x
+    >>> step(pb.ones(2), pb.ones(2), 0.5)
+    Tensor([0.5, 0.5], dtype=float32)
+    """
+    if function is None:
+        return lambda f: Jitted(f, static_argnums, static_argnames)
+    return Jitted(function, static_argnums, static_argnames)

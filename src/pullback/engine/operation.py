@@ -1,0 +1,175 @@
+"""Operations: functions on nodes that record as one step.
+
+    @operation(promote="broadcast")
+    def add(x, y): return build.add(x, y)
+
+The body is the definition, written on nodes. It runs only when the structure is new; afterwards calling the operation
+is one lookup. Tensor operands are positional, everything else is a keyword, hashable, and part of the structure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.trace import SCALARS, Operand, Value, local, record
+from pullback.ir import dtypes
+from pullback.ir.dtypes import DType
+from pullback.ir.node import Node
+from pullback.util.errors import ArgumentError, ShapeError, message
+
+
+class Operation:
+    """A recordable operation. `promote`: "exact" (operands as they are), "none", "dtype" (one dtype), "broadcast" (one dtype, one shape) or "float"
+    (the same, integers become the default float). `leaf`: the result is a leaf that requires gradients."""
+
+    __slots__ = ("define", "differentiable", "leaf", "name", "promote")
+
+    def __init__(self, define: Callable[..., Any], promote: str, differentiable: bool, leaf: bool, name: str) -> None:
+        self.define, self.promote, self.differentiable, self.leaf = define, promote, differentiable, leaf
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}>"
+
+    def build(self, operands: list[Operand], static: Any) -> tuple[tuple[Node, ...], str]:
+        """The nodes of the results, and the weak kind they share ("" for none)."""
+        nodes, weak = _PROMOTE[self.promote](self.name, operands)
+        result = self.define(*nodes, **dict(static))
+        results: tuple[Node, ...] = (result,) if isinstance(result, Node) else tuple(result)
+        if weak and results[0].dtype.kind == "b":
+            weak = ""
+        return results, weak
+
+    def __call__(self, *args: Any, **static: Any) -> Any:
+        values, cls = self.values(args)
+        results = record(self, values, tuple(static.items()) if static else ())
+        if len(results) == 1:
+            return cls(results[0])
+        return tuple([cls(r) for r in results])
+
+    def values(self, args: tuple[Any, ...]) -> tuple[list[Any], Any]:
+        """Operands as Values and Python scalars, and the class of the result."""
+        values: list[Any] = []
+        cls: Any = None
+        track = local.track
+        for a in args:
+            if isinstance(a, TensorBase):
+                v = a._value
+                if v is None or a._meta is not None:
+                    v = a._use()
+                if track is not None:
+                    track[v] = a
+                if cls is None:
+                    cls = a.result_class
+                values.append(v)
+            elif type(a) in SCALARS or type(a) is Value:
+                values.append(a)
+            else:
+                values.append(_coerce(a, self.name))
+        return values, cls or TensorBase.default_class
+
+    def __getstate__(self) -> Any:
+        raise ArgumentError("operations are not pickled; pickle tensors or module state instead")
+
+
+def _coerce(a: Any, name: str) -> Any:
+    """Accept NumPy arrays and scalars, lists and tuples of numbers."""
+    if isinstance(a, (bool, int, float, complex)) and not isinstance(a, np.generic):
+        return next(kind(a) for kind in (bool, int, float, complex) if isinstance(a, kind))
+    if isinstance(a, (np.ndarray, np.generic, list, tuple)) or hasattr(a, "__array__"):
+        return from_host(a)._use()
+    raise ArgumentError(message(f"{name}: not an array", [("argument", f"{type(a).__name__} {a!r:.60}")],
+                                "pass a tensor, a number, a NumPy array or a list of numbers"))
+
+
+def operation(*, promote: str = "none", differentiable: bool = True, leaf: bool = False,
+              name: str = "") -> Callable[[Callable[..., Any]], Operation]:
+    """Make a function on nodes an Operation."""
+    return lambda define: Operation(define, promote, differentiable, leaf, name or define.__name__.strip("_"))
+
+
+# -- promotion: once, here; below this line every primitive sees equal shapes and dtypes ---------------------------
+
+
+def result_dtype(operands: list[Operand]) -> tuple[DType, str]:
+    """The common dtype of operands, and the weak kind of the result."""
+    strong: DType | None = None
+    kinds = ""
+    for operand in operands:
+        if operand.weak:
+            kinds += operand.weak
+        else:
+            strong = operand.node.dtype if strong is None else dtypes.promote(strong, operand.node.dtype)
+    weak = max(kinds, key="bifc".index) if kinds else ""
+    if strong is None:
+        return dtypes.WEAK_DEFAULT[weak or "f"], weak
+    return (dtypes.promote_weak(strong, weak) if weak else strong), ""
+
+
+def _promote_none(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
+    from pullback.ops import build
+
+    return [build.convert(o.node, dtypes.WEAK_DEFAULT[o.weak]) if o.weak else o.node for o in operands], ""
+
+
+def _promote_dtype(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
+    from pullback.ops import build
+
+    dtype, weak = result_dtype(operands)
+    return [build.convert(o.node, dtype) for o in operands], weak
+
+
+def broadcast_shapes(name: str, nodes: list[Node]) -> tuple[int, ...]:
+    """The common shape of operands, by NumPy's rule."""
+    rank = max(len(n.shape) for n in nodes)
+    shape = [1] * rank
+    for node in nodes:
+        for k, size in enumerate(node.shape, rank - len(node.shape)):
+            if size != 1 and shape[k] not in (1, size):
+                raise ShapeError(message(
+                    f"{name}: shapes cannot be broadcast together",
+                    [(chr(ord("x") + i) if i < 3 else f"x{i}", repr(n.type)) for i, n in enumerate(nodes)],
+                    f"dimension {k} has sizes {shape[k]} and {size}; sizes must be equal or 1"))
+            shape[k] = size if size != 1 else shape[k]
+    return tuple(shape)
+
+
+def _promote_broadcast(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
+    from pullback.ops import build
+
+    nodes, weak = _promote_dtype(name, operands)
+    shape = broadcast_shapes(name, nodes)
+    return [broadcast_to(n, shape) for n in nodes], weak
+
+
+def _promote_float(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
+    from pullback.ops import build
+
+    nodes, weak = _promote_broadcast(name, operands)
+    if not nodes[0].dtype.is_inexact:
+        nodes = [build.convert(n, dtypes.float32) for n in nodes]
+        weak = "f" if weak else ""
+    return nodes, weak
+
+
+def _promote_exact(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
+    return [o.node for o in operands], ""
+
+
+_PROMOTE = {"exact": _promote_exact, "none": _promote_none, "dtype": _promote_dtype, "broadcast": _promote_broadcast, "float": _promote_float}
+
+
+def broadcast_to(x: Node, shape: tuple[int, ...]) -> Node:
+    """Repeat a node to a shape it broadcasts to, by NumPy's rule (the caller has checked)."""
+    from pullback.ops import build
+
+    if x.shape == shape:
+        return x
+    lead = len(shape) - len(x.shape)
+    kept = [k for k, n in enumerate(x.shape) if n != 1 or shape[lead + k] == 1]
+    squeezed = build.reshape(x, tuple(x.shape[k] for k in kept))
+    return build.broadcast(squeezed, shape, tuple(lead + k for k in kept))

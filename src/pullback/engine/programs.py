@@ -1,0 +1,77 @@
+"""Executables: a Function made runnable, by compiled code or, where there is none yet, by the reference rules."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from pullback.ir.dtypes import numpy_dtype
+from pullback.ir.node import Function, evaluate
+from pullback.runtime.memory import Buffer
+from pullback.util.errors import CompileError
+
+_lock = threading.RLock()
+#: programs expected to take longer than this are queued instead of run at once (seconds)
+INLINE_SECONDS = 60e-6
+
+
+class Executable:
+    """A program with its calling convention. `immediates` are parameters that arrive as Python scalars."""
+
+    __slots__ = ("_call", "_submit", "function", "immediates", "out", "program", "reference")
+
+    def __init__(self, function: Function, immediates: frozenset[int], donated: frozenset[int]) -> None:
+        self.function, self.immediates = function, immediates
+        self.out = [(t.nbytes, t) for t in function.out_types]
+        self.program: Any = None
+        self.reference = False
+        self._call: Any = None
+        self._submit: Any = None
+        self._compile(donated)
+
+    def _compile(self, donated: frozenset[int]) -> None:
+        try:
+            from pullback.engine.pipeline import compile_function
+        except ModuleNotFoundError:
+            self.reference = True
+            return
+        from pullback.runtime.native import native
+
+        try:
+            with _lock:
+                self.program = compile_function(self.function, donated=donated, immediates=self.immediates)
+        except CompileError:
+            self.reference = True
+            return
+        runtime = native()
+        self._call = runtime.make_builtin(self.program.address, release_gil=self.program.seconds > INLINE_SECONDS,
+                                          keep=self.program)
+        self._submit = runtime.make_builtin(self.program.address, submit=True, keep=self.program)
+
+    def start(self, arguments: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
+        """Run (ticket 0) or queue the program; returns the buffers of its results and the workspace."""
+        if self.reference:
+            return self._run_reference(arguments), 0, None
+        program = self.program
+        alias = program.alias
+        outputs = ([Buffer(n) for n, _ in self.out] if not alias else
+                   [arguments[alias[k]] if k in alias else Buffer(n) for k, (n, _) in enumerate(self.out)])
+        slots = [a.address if type(a) is Buffer else a for a in arguments]
+        slots += [b.address for b in outputs]
+        workspace = Buffer(program.workspace_bytes) if program.workspace_bytes else None
+        if workspace is not None:
+            slots.append(workspace.address)
+        if busy or program.seconds > INLINE_SECONDS:
+            return outputs, self._submit(*slots), workspace
+        self._call(*slots)
+        return outputs, 0, None
+
+    def _run_reference(self, arguments: list[Any]) -> list[Any]:
+        arrays = [a.numpy(numpy_dtype(t.dtype), t.shape) if type(a) is Buffer else np.asarray(a, numpy_dtype(t.dtype))
+                  for a, t in zip(arguments, self.function.in_types, strict=True)]
+        with np.errstate(all="ignore"):
+            results = evaluate(self.function, *arrays)
+        return [Buffer.from_numpy(np.ascontiguousarray(r, numpy_dtype(t.dtype)))
+                for r, t in zip(results, self.function.out_types, strict=True)]

@@ -1,0 +1,330 @@
+"""The handle: a `TensorBase` holds an immutable Value and may be given another one (in-place operations).
+
+A view holds no value of its own: it reads through its base and writes through to it. A leaf that requires gradients has
+an `AutogradMeta`, which owns `.grad`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pullback.engine import trace as tracing_module
+from pullback.engine.execute import observe, upload
+from pullback.engine.trace import Info, Value, local, record, visible_dtype
+from pullback.ir.dtypes import DType, dtype_of, float32, int32, numpy_dtype
+from pullback.util.errors import ArgumentError, GradientError, message
+
+
+class AutogradMeta:
+    """Gradient side of a leaf tensor: whether it requires gradients, its `.grad`, the leaf Value that stands for it."""
+
+    __slots__ = ("__weakref__", "grad", "hooks", "leaf", "requires_grad", "source")
+
+    def __init__(self, requires_grad: bool) -> None:
+        self.requires_grad = requires_grad
+        self.grad: Any = None
+        self.source: Value | None = None
+        self.leaf: Value | None = None
+        self.hooks: list[Any] = []
+
+    def leaf_value(self, value: Value) -> Value:
+        """The differentiable leaf for the tensor's present value."""
+        leaf = self.leaf
+        if self.source is value and leaf is not None and (leaf.buffer is not None or leaf.trace is local.trace):
+            return leaf
+        if value.buffer is not None:
+            leaf = Value(None, -1, Info.of(value.info.type, True), value.buffer, self)
+        else:
+            leaf = record(leaf_operation(), [value])[0]
+            leaf.sink = self
+            local.trace.sinks[leaf.slot] = self
+        self.source, self.leaf = value, leaf
+        return leaf
+
+
+class View:
+    """How a view reads from and writes to its base: two operations, and what was read last."""
+
+    __slots__ = ("base", "cached", "read_op", "seen", "static", "write_op")
+
+    def __init__(self, base: TensorBase, read_op: Any, write_op: Any, static: tuple[Any, ...]) -> None:
+        self.base, self.read_op, self.write_op, self.static = base, read_op, write_op, static
+        self.seen: Value | None = None
+        self.cached: Value | None = None
+
+    def read(self) -> Value:
+        value = self.base._use()
+        cached = self.cached
+        if self.seen is value and cached is not None and (cached.buffer is not None or cached.trace is local.trace):
+            return cached
+        if local.track is not None:
+            local.track[value] = self.base
+        self.cached = record(self.read_op, [value], self.static)[0]
+        self.seen = value
+        return self.cached
+
+    def write(self, new: Value) -> None:
+        base = self.base
+        if self.write_op is None:
+            base.assign_value(new)
+        else:
+            base.assign_value(record(self.write_op, [base._use(), new], self.static)[0])
+        self.seen = None
+
+
+class TensorBase:
+    """A handle on an immutable value. The array room adds operators and methods."""
+
+    _value: Value | None
+    _meta: AutogradMeta | None = None
+    _view: View | None = None
+    default_class: ClassVar[Any] = None
+    result_class: ClassVar[Any] = None
+
+    def __init__(self, value: Value) -> None:
+        self._value = value
+
+    # -- values --------------------------------------------------------------------------------------------------
+    def _use(self) -> Value:
+        """The value to record with: a leaf where gradients are wanted."""
+        value = self._value
+        if value is None:
+            assert self._view is not None
+            return self._view.read()
+        meta = self._meta
+        if meta is not None and meta.requires_grad and local.grad_enabled:
+            return meta.leaf_value(value)
+        return value
+
+    def _peek(self) -> Value:
+        """The value itself, whatever the gradient side."""
+        value = self._value
+        if value is None:
+            assert self._view is not None
+            return self._view.read()
+        return value
+
+    def assign_value(self, new: Value) -> None:
+        """Replace the value: every in-place operation ends here."""
+        meta = self._meta
+        if meta is not None and meta.requires_grad and local.grad_enabled:
+            raise GradientError(message(
+                "in-place operation on a leaf tensor that requires gradients", [("tensor", repr(new.info.type))],
+                "wrap the update in pb.no_grad(), or work on a copy: x = x.clone()"))
+        old = self._value
+        if old is None:
+            assert self._view is not None
+            self._view.write(new)
+            return
+        trace = local.trace
+        if trace.kind != "main":
+            owner = trace
+            owner.mutated.setdefault(id(self), (self, old))
+        elif new.trace is trace and (old.trace is not trace or old in trace.carried):
+            trace.carried.add(new)
+        self._value = new
+
+    def in_place(self, op: Any, *others: Any, **static: Any) -> Any:
+        """Apply an operation and keep the result, cast to this tensor's dtype and shape."""
+        values, _ = op.values((self, *others))
+        result = record(op, values, tuple(static.items()) if static else ())[0]
+        mine = self._peek().info
+        if result.info.type is not mine.type:
+            result = record(fit_operation(), [result], (("type", mine.type), ("name", op.name)))[0]
+        self.assign_value(result)
+        return self
+
+    # -- types ---------------------------------------------------------------------------------------------------
+    @property
+    def info(self) -> Info:
+        value = self._value
+        return value.info if value is not None else self._peek().info
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.info.type.shape
+
+    @property
+    def dtype(self) -> DType:
+        return visible_dtype(self.info)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.info.type.shape)
+
+    @property
+    def size_(self) -> int:
+        return self.info.type.size
+
+    # -- gradients -----------------------------------------------------------------------------------------------
+    @property
+    def requires_grad(self) -> bool:
+        meta = self._meta
+        return meta.requires_grad if meta is not None else self._peek().info.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        self.set_requires_grad(flag)
+
+    def set_requires_grad(self, flag: bool) -> None:
+        if self._meta is None:
+            if self._peek().info.requires_grad:
+                if flag:
+                    return
+                raise GradientError(message("requires_grad: only leaf tensors can be told not to require gradients",
+                                            [("tensor", repr(self.info.type))], "use x.detach()"))
+            if not flag:
+                return
+            self._meta = AutogradMeta(False)
+        if flag and not self.info.type.dtype.is_inexact:
+            raise GradientError(message("requires_grad: only floating-point tensors can require gradients",
+                                        [("tensor", repr(self.info.type))], "convert first: x.float()"))
+        self._meta.requires_grad = bool(flag)
+
+    @property
+    def is_leaf(self) -> bool:
+        return self._meta is not None or not self._peek().info.requires_grad
+
+    @property
+    def grad(self) -> Any:
+        return self._meta.grad if self._meta is not None else None
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None and (not isinstance(value, TensorBase) or value.shape != self.shape):
+            raise GradientError(message(
+                "grad: must be None or a tensor of the same shape",
+                [("tensor", repr(self.info.type)), ("grad", repr(value.info.type) if isinstance(value, TensorBase)
+                                                   else type(value).__name__)], "assign None or pb.zeros_like(x)"))
+        if self._meta is None:
+            self._meta = AutogradMeta(False)
+        meta = self._meta
+        if local.trace.kind != "main":
+            from pullback.engine.autograd import GradHolder
+
+            local.trace.mutated.setdefault(id(meta), (GradHolder(meta), meta.grad))
+        meta.grad = value
+
+    # -- the host ------------------------------------------------------------------------------------------------
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A copy on the host, detached. Waits for pending work."""
+        value = self._peek()
+        dtype = numpy_dtype(visible_dtype(value.info))
+        buffer = observe(value, "numpy()")
+        array = buffer.numpy(numpy_dtype(value.info.type.dtype), value.info.type.shape)
+        return array.astype(dtype)  # a copy: buffers are immutable, arrays are not
+
+    def item(self) -> Any:
+        """The one element as a Python number."""
+        value = self._peek()
+        if value.info.type.size != 1:
+            raise ArgumentError(message("item: the tensor must have exactly one element",
+                                        [("tensor", repr(value.info.type))], "use .tolist(), or index it first"))
+        buffer = observe(value, "item()")
+        number = buffer.numpy(numpy_dtype(value.info.type.dtype), ()).item()
+        return number if not isinstance(number, (bytes, memoryview)) else float(self.numpy())
+
+    def __reduce__(self) -> Any:
+        return (_unpickle, (type(self), self.numpy(), str(self.dtype),
+                            self._meta is not None and self._meta.requires_grad))
+
+
+def _unpickle(cls: Any, array: np.ndarray[Any, Any], dtype: str, requires_grad: bool) -> Any:
+    tensor = from_host(array, dtype_of(dtype), cls)
+    if requires_grad:
+        tensor.requires_grad = True
+    return tensor
+
+
+def from_host(data: Any, dtype: DType | None = None, cls: Any = None) -> Any:
+    """A tensor from Python numbers, lists, NumPy arrays or tensors. Python floats become float32, ints int32."""
+    cls = cls or TensorBase.default_class
+    if isinstance(data, TensorBase):
+        data = data.numpy()
+    if isinstance(data, (list, tuple)):
+        data = [x.numpy() if isinstance(x, TensorBase) else x for x in data]  # pyright: ignore[reportUnknownVariableType]
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ArgumentError(message("tensor: rows of different lengths", [("data", f"{data!r:.60}")],
+                                    "every row of a nested list must have the same length")) from error
+    if array.dtype.kind in "OUSMmV" and "float" not in array.dtype.name:
+        raise ArgumentError(message("tensor: not numbers", [("data", f"{data!r:.60}")], "pass numbers or arrays of them"))
+    if dtype is None:
+        python = not isinstance(data, (np.ndarray, np.generic)) and not hasattr(data, "__array__")
+        dtype = {"f": float32, "i": int32}.get(array.dtype.kind) if python else None
+        if dtype is int32 and array.size and (array.max() > 2**31 - 1 or array.min() < -2**31):
+            dtype = dtype_of("int64")
+        if python and array.dtype.kind == "c":
+            dtype = dtype_of("complex64")
+        dtype = dtype or dtype_of(array.dtype)
+    with np.errstate(all="ignore"):
+        array = np.ascontiguousarray(array, numpy_dtype(dtype)).reshape(array.shape)
+    return cls(upload(array, dtype))
+
+
+_operations: dict[str, Any] = {}
+
+
+def leaf_operation() -> Any:
+    """Identity whose result is a leaf that requires gradients."""
+    if "leaf" not in _operations:
+        from pullback.engine.operation import operation
+        from pullback.ops import build
+
+        _operations["leaf"] = operation(leaf=True, name="leaf")(lambda x: build.copy(x))
+    return _operations["leaf"]
+
+
+def stop_operation() -> Any:
+    """Identity with derivative zero."""
+    if "stop" not in _operations:
+        from pullback.engine.operation import operation
+        from pullback.ops import build
+
+        _operations["stop"] = operation(differentiable=False, name="detach")(lambda x: build.stop_gradient(x))
+    return _operations["stop"]
+
+
+def fit_operation() -> Any:
+    """Cast and broadcast the result of an in-place operation to its target."""
+    if "fit" not in _operations:
+        from pullback.engine.operation import broadcast_to, operation
+        from pullback.ops import build
+
+        def fit(x: Any, type: Any, name: str) -> Any:
+            rank = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
+            if rank[x.dtype.kind] > rank[type.dtype.kind] or not _broadcasts(x.shape, type.shape):
+                raise ArgumentError(message(
+                    f"{name}: the result does not fit the tensor it would be written to",
+                    [("result", repr(x.type)), ("tensor", repr(type))],
+                    f"write x = x {name} ... instead of changing x in place"))
+            return broadcast_to(build.convert(x, type.dtype), type.shape)
+
+        _operations["fit"] = operation(name="fit")(fit)
+    return _operations["fit"]
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    lead = len(target) - len(shape)
+    return lead >= 0 and all(n in (1, target[lead + k]) for k, n in enumerate(shape))
+
+
+def detach(tensor: TensorBase) -> Any:
+    """A tensor that shares this one's storage and has no history."""
+    result = tensor.result_class(None)
+    result._value = None
+    result._view = View(tensor, stop_operation(), None, ())
+    return result
+
+
+def concrete(value: Value) -> bool:
+    """Whether a value can be had without tracing."""
+    trace = value.trace
+    return value.buffer is not None or trace is None or trace.kind != "staged"
+
+
+def current_trace() -> tracing_module.Trace:
+    return local.trace

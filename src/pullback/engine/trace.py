@@ -1,0 +1,357 @@
+"""Recording: values, traces and the table of all structures seen.
+
+Every operation on tensors is recorded in the current `Trace` as one step in a trie of `State`s. The key of a step is the
+operation, its static arguments and where its operands come from (an earlier slot, a new leaf of some type, a Python
+scalar). A loop body that records the same structure again therefore walks the same states: one dictionary lookup per
+operation, no type rule, no graph. The graph of a state is built from the path to it, only when it is new.
+
+Leaves are values from outside (concrete arrays, values of an enclosing trace, Python scalars). Slots number leaves and
+results in order of appearance.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from pullback.ir import dtypes
+from pullback.ir.dtypes import DType
+from pullback.ir.node import Function, Node, TensorType
+from pullback.util.errors import ConcretizationError, TracerLeakError, message
+
+
+class Info:
+    """What is known of a slot: type, whether it depends on something that requires gradients, weak scalar kind."""
+
+    __slots__ = ("requires_grad", "type", "weak")
+    _table: ClassVar[dict[tuple[TensorType, bool, str], Info]] = {}
+
+    def __init__(self, type: TensorType, requires_grad: bool, weak: str) -> None:
+        self.type, self.requires_grad, self.weak = type, requires_grad, weak
+
+    @staticmethod
+    def of(type: TensorType, requires_grad: bool = False, weak: str = "") -> Info:
+        key = (type, requires_grad, weak)
+        found = Info._table.get(key)
+        return found if found is not None else Info._table.setdefault(key, Info(type, requires_grad, weak))
+
+
+class Value:
+    """An immutable array: the result of a recorded step (`trace`, `slot`), or a concrete one (`buffer`), or both."""
+
+    __slots__ = ("__weakref__", "buffer", "info", "sink", "slot", "trace")
+
+    def __init__(self, trace: Trace | None, slot: int, info: Info, buffer: Any = None, sink: Any = None) -> None:
+        self.trace, self.slot, self.info, self.buffer, self.sink = trace, slot, info, buffer, sink
+
+
+class Operand:
+    """An operand as an operation's definition sees it: a node, and whether it is a weak Python scalar."""
+
+    __slots__ = ("node", "weak")
+
+    def __init__(self, node: Node, weak: str) -> None:
+        self.node, self.weak = node, weak
+
+
+class State:
+    """One point in the trie: the step that led here and what follows. `own` are the nodes of its new slots."""
+
+    __slots__ = ("base", "count", "grad_slots", "infos", "leaves", "memo", "next", "own", "parent", "programs")
+    total: ClassVar[int] = 0
+
+    def __init__(self, parent: State | None, leaves: tuple[int, ...], own: list[Node], infos: tuple[Info, ...],
+                 grad_slots: tuple[int, ...] = ()) -> None:
+        self.parent = parent
+        self.base = parent.count if parent is not None else 0
+        self.count = self.base + len(own)
+        self.leaves = leaves  # slots of the leaves this step brought in
+        self.own = own
+        self.infos = infos  # of the results: the last slots
+        self.grad_slots = grad_slots  # new leaves that require gradients
+        self.next: dict[Any, State] = {}
+        self.programs: dict[Any, Any] = {}
+        self.memo: dict[Any, Any] = {}
+        State.total += 1
+
+    def path(self) -> list[State]:
+        found: list[State] = []
+        state: State | None = self
+        while state is not None:
+            found.append(state)
+            state = state.parent
+        found.reverse()
+        return found
+
+    def nodes(self) -> list[Node]:
+        """The node of every slot."""
+        return [node for state in self.path() for node in state.own]
+
+    def leaf_slots(self) -> list[int]:
+        return [slot for state in self.path() for slot in state.leaves]
+
+    def gradient_slots(self) -> list[int]:
+        return [slot for state in self.path() for slot in state.grad_slots]
+
+
+def new_root() -> State:
+    return State(None, (), [], ())
+
+
+_root = new_root()
+_constant_root = new_root()
+
+
+def reset_table() -> None:
+    """Forget all recorded structures: they are recorded anew, compiled programs come from the disk cache."""
+    global _root, _constant_root
+    _root, _constant_root = new_root(), new_root()
+    State.total = 2
+
+
+STATE_LIMIT = 200_000
+
+
+class Trace:
+    """A program being recorded. `kind`: "main" (a thread's pending work), "eager" (inside pb.grad and its like, values may
+    be asked for) or "staged" (inside jit, vmap, scan: values may not)."""
+
+    __slots__ = ("__weakref__", "buffers", "carried", "constants", "freed", "kind", "leaf_slots", "leaves", "lock", "mutated",
+                 "nodes", "outer", "param_sources", "params", "serial", "sinks", "state", "values", "what")
+    serials: ClassVar[int] = 0
+
+    def __init__(self, kind: str, outer: Trace | None = None, what: str = "") -> None:
+        self.kind, self.outer, self.what = kind, outer, what
+        self.constants = kind == "staged" or (outer is not None and outer.constants)
+        self.state = _constant_root if self.constants else _root
+        self.values: list[Value] = []
+        self.leaves: list[Any] = []  # Values and Python scalars, in the order of their slots
+        self.leaf_slots: dict[Value, int] = {}
+        self.nodes: list[Node] | None = None
+        self.carried: set[Value] = set()  # in-place results that replaced values from before this trace
+        self.sinks: dict[int, Any] = {}  # gradient side of the tensors whose leaves were recorded here
+        self.freed: set[int] = set()
+        self.buffers: dict[int, Any] | None = None
+        self.params: list[Value] = []
+        self.param_sources: list[Value | None] = []
+        self.mutated: dict[int, Any] = {}
+        Trace.serials += 1
+        self.serial = Trace.serials
+
+    # -- leaves --------------------------------------------------------------------------------------------------
+    def admit(self, value: Value) -> None:
+        """Check that a value may become a leaf here."""
+        if value.buffer is not None:
+            return
+        home = value.trace
+        trace = self.outer
+        while trace is not None:
+            if trace is home:
+                return
+            trace = trace.outer
+        if home is not None and home.kind == "main":
+            launch_other(home)
+            if value.buffer is not None:
+                return
+        what = home.what if home is not None else "a transformation"
+        raise TracerLeakError(message(
+            f"a traced value was used after {what or 'its trace'} had ended", [("value", repr(value.info.type))],
+            "return it from the function instead of storing it outside"))
+
+    def param(self, info: Info, source: Value | None = None) -> Value:
+        """A new leaf that stands for an argument of the function being traced."""
+        key = ("param", info)
+        state = self.state.next.get(key)
+        if state is None:
+            from pullback.ir.node import param  # keeps the hot module small at import
+
+            self._materialise_nodes()
+            node = param(info.type)
+            slot = self.state.count
+            state = self._extend(key, (slot,), [node], (info,), (slot,) if info.requires_grad else ())
+        slot = self.state.count
+        self.state = state
+        if self.nodes is not None and len(self.nodes) < state.count:
+            self.nodes.extend(state.own)
+        value = Value(self, slot, info)
+        self.params.append(value)
+        self.param_sources.append(source)
+        self.leaves.append(value)
+        return value
+
+    # -- steps ---------------------------------------------------------------------------------------------------
+    def _materialise_nodes(self) -> list[Node]:
+        if self.nodes is None or len(self.nodes) != self.state.count:
+            self.nodes = self.state.nodes()
+        return self.nodes
+
+    def _extend(self, key: Any, leaves: tuple[int, ...], own: list[Node], infos: tuple[Info, ...],
+                grad_slots: tuple[int, ...]) -> State:
+        state = State(self.state, leaves, own, infos, grad_slots)
+        return self.state.next.setdefault(key, state)
+
+    def graph(self) -> list[Node]:
+        """The node of every slot recorded so far."""
+        return self._materialise_nodes()
+
+
+class Local(threading.local):
+    """Per-thread state: the current trace, gradient mode."""
+
+    def __init__(self) -> None:
+        self.trace = Trace("main")
+        self.grad_enabled = True
+        #: while a jitted function is traced: tensors read, by value, so that later calls read them again
+        self.track: dict[Value, Any] | None = None
+
+
+local = Local()
+#: set by execute.py: launch a trace of another thread; observe
+launch_other: Callable[[Trace], None] = lambda trace: None
+boundary: Callable[[Trace], None] = lambda trace: None
+
+SCALARS: dict[type, str] = {float: "f", int: "i", bool: "b", complex: "c"}
+_IMMEDIATE = {"f": dtypes.float64, "i": dtypes.int64, "b": dtypes.bool_, "c": dtypes.complex128}
+
+
+def record(op: Any, args: list[Any] | tuple[Any, ...], static: Any = ()) -> tuple[Value, ...]:
+    """Record one step; `args` are Values and Python scalars, `static` is hashable. Returns the results."""
+    here = local
+    trace = here.trace
+    if trace.carried and here.grad_enabled and not trace.carried.isdisjoint(a for a in args if type(a) is Value):
+        boundary(trace)
+        trace = here.trace
+    key: list[Any] = [op, static] if here.grad_enabled else [op, static, None]
+    leaf_slots = trace.leaf_slots
+    state = trace.state
+    count = state.count
+    mark = len(trace.leaves)
+    for a in args:
+        if type(a) is Value:
+            if a.trace is trace:
+                key.append(a.slot)
+                continue
+            slot = leaf_slots.get(a)
+            if slot is None:
+                if a.buffer is None:
+                    trace.admit(a)
+                leaf_slots[a] = count
+                trace.leaves.append(a)
+                count += 1
+                key.append(a.info)
+            else:
+                key.append(slot)
+        elif trace.constants:
+            key.append((type(a), repr(a)))
+        else:
+            key.append(type(a))
+            trace.leaves.append(a)
+            count += 1
+    tkey = tuple(key)
+    found = state.next.get(tkey)
+    if found is None:
+        try:
+            found = _new_step(trace, op, args, static, tkey, here.grad_enabled)
+        except BaseException:
+            for leaf in trace.leaves[mark:]:
+                if type(leaf) is Value:
+                    leaf_slots.pop(leaf, None)
+            del trace.leaves[mark:]
+            raise
+    trace.state = found
+    infos = found.infos
+    if len(infos) == 1:
+        value = Value(trace, found.count - 1, infos[0])
+        trace.values.append(value)
+        return (value,)
+    start = found.count - len(infos)
+    values = tuple([Value(trace, start + k, info) for k, info in enumerate(infos)])
+    trace.values.extend(values)
+    return values
+
+
+def _new_step(trace: Trace, op: Any, args: Any, static: Any, key: tuple[Any, ...], grad_enabled: bool) -> State:
+    """A structure not seen before: run the operation's definition on nodes (type rules run here)."""
+    from pullback.ir.node import param
+    from pullback.ops.build import const_scalar
+
+    nodes = trace.graph()
+    own: list[Node] = []
+    leaves: list[int] = []
+    grads: list[int] = []
+    operands: list[Operand] = []
+    requires = False
+    entries = key[2 if grad_enabled else 3:]
+    for a, entry in zip(args, entries, strict=True):
+        if type(entry) is int:
+            node = nodes[entry] if entry < len(nodes) else own[entry - len(nodes)]
+            operands.append(Operand(node, a.info.weak))
+        elif type(entry) is Info:
+            node = param(entry.type)
+            leaves.append(len(nodes) + len(own))
+            if entry.requires_grad:
+                grads.append(leaves[-1])
+            own.append(node)
+            operands.append(Operand(node, entry.weak))
+        else:
+            kind = SCALARS[type(a)]
+            if type(entry) is tuple:
+                node = const_scalar(a, _IMMEDIATE[kind])
+            else:
+                node = param(TensorType.of((), _IMMEDIATE[kind]))
+                leaves.append(len(nodes) + len(own))
+                own.append(node)
+            operands.append(Operand(node, kind))
+        requires = requires or (type(a) is Value and a.info.requires_grad)
+    results, weak = op.build(operands, static)
+    requires = (requires and grad_enabled and op.differentiable) or op.leaf
+    infos = tuple(Info.of(r.tensor, requires and r.tensor.dtype.is_inexact, weak) for r in results)
+    if op.leaf:
+        grads.append(len(nodes) + len(own))
+    state = trace._extend(  # pyright: ignore[reportPrivateUsage]
+        key, tuple(leaves), own + list(results), infos, tuple(grads))
+    if trace.nodes is not None and len(trace.nodes) == trace.state.count:
+        trace.nodes.extend(state.own)
+    return state
+
+
+def visible_dtype(info: Info) -> DType:
+    """The dtype a user sees: a weak scalar has the default dtype of its kind."""
+    return dtypes.WEAK_DEFAULT[info.weak] if info.weak and info.type.dtype is _IMMEDIATE.get(info.weak) else info.type.dtype
+
+
+@contextmanager
+def tracing(kind: str, what: str) -> Iterator[Trace]:
+    """Record into a new trace inside the current one."""
+    here = local
+    outer = here.trace
+    trace = Trace(kind, outer, what)
+    here.trace = trace
+    try:
+        yield trace
+    finally:
+        here.trace = outer
+        restore_mutations(trace)
+
+
+def restore_mutations(trace: Trace) -> None:
+    """Give tensors that were changed in place during tracing their value from before."""
+    for tensor, before in trace.mutated.values():
+        tensor._value = before  # pyright: ignore[reportPrivateUsage]
+    trace.mutated.clear()
+
+
+def function_of(trace: Trace, results: list[Value]) -> Function:
+    """The recorded program as a Function: parameters are the trace's leaves in order."""
+    nodes = trace.graph()
+    return Function([nodes[s] for s in trace.state.leaf_slots()], [nodes[v.slot] for v in results])
+
+
+def refuse_concrete(trace: Trace, value: Value, what: str) -> None:
+    """Raise: a value was asked for while it is only being traced."""
+    raise ConcretizationError(message(
+        f"{what}: the value is not known while {trace.what or 'a function'} is being traced",
+        [("value", repr(value.info.type))],
+        "use pb.where, pb.cond or pb.while_loop, mark the argument static, or move the decision outside"))

@@ -1,0 +1,350 @@
+"""Types, nodes and functions of the one intermediate representation.
+
+A `Node` is an immutable application of a primitive (`Op`) to nodes, with its type. Nodes are hash-consed: applying an
+equal primitive to the same nodes gives the same node, so common subexpressions are shared by construction. A
+`Function` names parameters and results of such a graph.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from pullback.ir.dtypes import DType, dtype_of, numpy_dtype
+from pullback.util.errors import VerifyError, message
+
+
+class TensorType:
+    """Shape and dtype of a tensor. Interned: equal types are the same object (use `TensorType.of`)."""
+
+    __slots__ = ("__weakref__", "dtype", "nbytes", "shape", "size")
+    _table: ClassVar[dict[tuple[tuple[int, ...], str], TensorType]] = {}
+
+    def __init__(self, shape: tuple[int, ...], dtype: DType) -> None:
+        self.shape, self.dtype = shape, dtype
+        size = 1
+        for n in shape:
+            size *= n
+        self.size, self.nbytes = size, size * dtype.itemsize
+
+    @staticmethod
+    def of(shape: Iterable[int], dtype: DType) -> TensorType:
+        key = (tuple(shape), dtype.name)
+        found = TensorType._table.get(key)
+        if found is None:
+            found = TensorType._table.setdefault(key, TensorType(key[0], dtype))
+        return found
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    def with_shape(self, shape: Iterable[int]) -> TensorType:
+        return TensorType.of(shape, self.dtype)
+
+    def with_dtype(self, dtype: DType) -> TensorType:
+        return TensorType.of(self.shape, dtype)
+
+    def __repr__(self) -> str:
+        return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (TensorType.of, (self.shape, self.dtype))
+
+
+class TupleType:
+    """The type of a primitive with several results; `Proj` takes one."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: tuple[TensorType, ...]) -> None:
+        self.items = items
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TupleType) and self.items == other.items
+
+    def __hash__(self) -> int:
+        return hash(self.items)
+
+    def __repr__(self) -> str:
+        return f"({', '.join(map(repr, self.items))})"
+
+
+Type = TensorType | TupleType
+
+
+class Transforms(Protocol):
+    """What rules of primitives with bodies need from the room above (see `transforms/`)."""
+
+    def jvp(self, function: Function, active: tuple[bool, ...]) -> tuple[Function, tuple[bool, ...]]:
+        """f(x...) -> g(x..., tangents of active inputs) = (y..., tangents of active results), and which those are."""
+        ...
+
+    def transpose(self, function: Function, linear: tuple[bool, ...]) -> Function:
+        """f(a..., linear...) -> g(non-linear inputs..., cotangents of all results) = cotangents of the linear inputs."""
+        ...
+
+    def batch(self, function: Function, batched: tuple[bool, ...], size: int,
+              force: tuple[bool, ...] | None = None) -> tuple[Function, tuple[bool, ...]]:
+        """The function over one more leading dimension; says which results carry it (`force`: results that must)."""
+        ...
+
+
+class Op:
+    """A primitive: parameters, type rule, reference, derivative, transpose, batching. All rules stand in the subclass.
+
+    Subclasses are frozen dataclasses: equality and hash are by parameters.
+    """
+
+    name: ClassVar[str] = ""
+    #: why a rule is absent, by rule name ("jvp", "transpose", "batch"): read by the completeness matrix
+    absent: ClassVar[dict[str, str]] = {}
+
+    def infer(self, *types: TensorType) -> Type:
+        """The type rule; raises one of our errors where the inputs do not fit."""
+        raise NotImplementedError
+
+    def reference(self, *arrays: Any) -> Any:
+        """The definition, on NumPy arrays (a tuple for several results)."""
+        raise NotImplementedError
+
+    def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
+            tangents: tuple[Node | None, ...]) -> Any:
+        """Tangent of the output (a tuple for several results; None is a zero)."""
+        raise NotImplementedError
+
+    def transpose(self, transforms: Transforms, cotangent: Any, inputs: tuple[Node, ...],
+                  linear: tuple[bool, ...]) -> Sequence[Node | None]:
+        """Cotangents of the linear inputs (None elsewhere). Linear inputs may be read for their type only."""
+        raise NotImplementedError
+
+    def batch(self, transforms: Transforms, size: int, inputs: tuple[Node, ...], batched: tuple[bool, ...]) -> Any:
+        """The same primitive where batched inputs have a leading dimension of `size`; the results all have it."""
+        raise NotImplementedError
+
+    def params(self) -> dict[str, Any]:
+        """Parameters for printing, in order."""
+        fields = getattr(type(self), "__dataclass_fields__", {})
+        return {k: self.__dict__[k] for k in fields}
+
+
+class Node:
+    """An application of a primitive. Immutable, hash-consed; compare by identity."""
+
+    __slots__ = ("__weakref__", "inputs", "op", "type")
+
+    def __init__(self, op: Op, inputs: tuple[Node, ...], type: Type) -> None:
+        self.op, self.inputs, self.type = op, inputs, type
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensor.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.tensor.dtype
+
+    @property
+    def tensor(self) -> TensorType:
+        """The type, where it is a single tensor's."""
+        assert isinstance(self.type, TensorType)
+        return self.type
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name} {self.type!r}>"
+
+
+class Param(Op):
+    """An input of a Function. Each is its own: never merged."""
+
+    name = "param"
+    absent: ClassVar[dict[str, str]] = {k: "an input has no rule: transforms bind it" for k in ("jvp", "transpose", "batch")}
+
+    def __init__(self, type: TensorType) -> None:
+        self.type = type
+
+
+_table: weakref.WeakValueDictionary[tuple[Any, ...], Node] = weakref.WeakValueDictionary()
+_lock = threading.RLock()
+
+
+def apply(op: Op, *inputs: Node) -> Node:
+    """The node of a primitive applied to nodes; the type rule runs when it is new."""
+    key = (op, *map(id, inputs))
+    with _lock:
+        found = _table.get(key)
+    if found is not None and all(a is b for a, b in zip(found.inputs, inputs, strict=True)):
+        return found
+    node = Node(op, inputs, op.infer(*[x.tensor for x in inputs]))
+    with _lock:
+        _table[key] = node
+    return node
+
+
+def param(type: TensorType) -> Node:
+    """A new input."""
+    return Node(Param(type), (), type)
+
+
+class Proj(Op):
+    """One result of a primitive with several."""
+
+    name = "proj"
+    absent: ClassVar[dict[str, str]] = {k: "bookkeeping: transforms handle it with its producer"
+                                        for k in ("jvp", "transpose", "batch")}
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Proj) and self.index == other.index
+
+    def __hash__(self) -> int:
+        return hash(("proj", self.index))
+
+    def params(self) -> dict[str, Any]:
+        return {"index": self.index}
+
+
+def project(node: Node) -> tuple[Node, ...]:
+    """All results of a node, as nodes of one tensor each."""
+    if isinstance(node.type, TensorType):
+        return (node,)
+    found: list[Node] = []
+    for k, item in enumerate(node.type.items):
+        key = (Proj(k), id(node))
+        with _lock:
+            proj = _table.get(key)
+            if proj is None or proj.inputs[0] is not node:
+                proj = _table[key] = Node(Proj(k), (node,), item)
+        found.append(proj)
+    return tuple(found)
+
+
+def topological(roots: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
+    """All nodes the roots need, inputs first; the inputs of `stop` nodes are not followed."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    halt = set(stop)
+    stack: list[tuple[Node, bool]] = [(r, False) for r in reversed(list(roots))]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+            continue
+        if node in seen:
+            continue
+        seen.add(node)
+        stack.append((node, True))
+        if node not in halt:
+            stack.extend((x, False) for x in reversed(node.inputs) if x not in seen)
+    return order
+
+
+class Function:
+    """A program: parameters, and results computed from them."""
+
+    __slots__ = ("__weakref__", "_key", "params", "results")
+
+    def __init__(self, params: Sequence[Node], results: Sequence[Node]) -> None:
+        self.params, self.results = tuple(params), tuple(results)
+        self._key: Any = None
+
+    @property
+    def in_types(self) -> tuple[TensorType, ...]:
+        return tuple(p.tensor for p in self.params)
+
+    @property
+    def out_types(self) -> tuple[TensorType, ...]:
+        return tuple(r.tensor for r in self.results)
+
+    def nodes(self) -> list[Node]:
+        """All nodes, inputs first, parameters included where used."""
+        return topological(self.results, self.params)
+
+    def key(self) -> tuple[Any, ...]:
+        """Structural key: equal for equal programs, whatever their parameters' identity."""
+        if self._key is None:
+            number: dict[Node, int] = {p: k for k, p in enumerate(self.params)}
+            rows: list[Any] = [p.type for p in self.params]
+            for node in self.nodes():
+                if node in number:
+                    continue
+                number[node] = len(number)
+                rows.append((node.op, *(number[x] for x in node.inputs)))
+            self._key = (*rows, *(number[r] for r in self.results))
+        return self._key
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Function) and self.key() == other.key())
+
+    def __hash__(self) -> int:
+        return hash(self.key())
+
+    def __call__(self, *arguments: Node) -> tuple[Node, ...]:
+        """Inline: the results with the parameters replaced by nodes."""
+        return substitute(self.results, dict(zip(self.params, arguments, strict=True)))
+
+    def __repr__(self) -> str:
+        from pullback.ir.printer import to_text  # the printer reads nodes; nodes only print for people
+
+        return to_text(self)
+
+
+def substitute(results: Sequence[Node], mapping: dict[Node, Node]) -> tuple[Node, ...]:
+    """Rebuild a graph with some nodes replaced."""
+    done = dict(mapping)
+    for node in topological(results, mapping):
+        if node in done:
+            continue
+        inputs = tuple(done[x] for x in node.inputs)
+        same = all(a is b for a, b in zip(inputs, node.inputs, strict=True))
+        done[node] = node if same else reapply(node, inputs)
+    return tuple(done[r] for r in results)
+
+
+def reapply(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """The same primitive on other inputs."""
+    if isinstance(node.op, Proj):
+        return project(inputs[0])[node.op.index]
+    return apply(node.op, *inputs)
+
+
+def evaluate(function: Function, *arrays: Any) -> tuple[Any, ...]:
+    """Run a function by the reference rules on NumPy arrays: the definition of what a program means."""
+    values: dict[Node, Any] = {p: np.asarray(a) for p, a in zip(function.params, arrays, strict=True)}
+    for node in function.nodes():
+        if node in values:
+            continue
+        if isinstance(node.op, Proj):
+            values[node] = values[node.inputs[0]][node.op.index]
+            continue
+        result = node.op.reference(*(values[x] for x in node.inputs))
+        if isinstance(node.type, TensorType):
+            result = np.asarray(result, numpy_dtype(node.type.dtype))
+        values[node] = result
+    return tuple(values[r] for r in function.results)
+
+
+def verify(function: Function) -> None:
+    """Check a function: every type is what its rule says, every input is bound."""
+    bound = set(function.params)
+    for node in function.nodes():
+        if isinstance(node.op, Param):
+            if node not in bound:
+                raise VerifyError(message("function: a parameter is not bound", [("node", repr(node))]))
+        elif isinstance(node.op, Proj):
+            source = node.inputs[0].type
+            if not isinstance(source, TupleType) or source.items[node.op.index] != node.type:
+                raise VerifyError(message("function: a projection does not fit", [("node", repr(node))]))
+        elif node.op.infer(*[x.tensor for x in node.inputs]) != node.type:
+            raise VerifyError(message("function: a type is not what its rule says", [("node", repr(node))]))
+
+
+def type_of(value: Any) -> TensorType:
+    """The type of a NumPy array."""
+    return TensorType.of(value.shape, dtype_of(value.dtype))

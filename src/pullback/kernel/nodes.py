@@ -1,0 +1,362 @@
+"""The loop IR: buffers, expressions and loops, between the graph and machine code.
+
+A `Kernel` is a list of statements over buffers. Expressions are pure and form a graph that shares subexpressions by
+identity; every expression knows what it depends on (`free`: loop variables, accumulators and the buffers it loads), so
+that invariant parts can be computed outside of loops. `interpret.py` defines what a kernel means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from pullback.ir.dtypes import DType, bool_
+from pullback.ir.index import ZERO, Index, Part, Var, ravel
+
+Free = frozenset[Any]
+NOTHING: Free = frozenset()
+
+
+class Buffer:
+    """An array in row-major order. `space` says where it lives:
+
+    "input", "output", "workspace"   memory that the caller gives (`slot` of the arguments, or `offset` in the workspace)
+    "immediate"                      a scalar that the caller passes by value in its slot
+    "constant"                       data of the program (`data`)
+    "scratch"                        private to one turn of the parallel loop
+    "register"                       the value of the current turn of the loops around: never in memory
+    """
+
+    __slots__ = ("data", "drop", "dtype", "name", "offset", "shape", "size", "slot", "space")
+
+    def __init__(self, name: str, dtype: DType, shape: tuple[int, ...], space: str = "workspace") -> None:
+        self.name, self.dtype, self.shape, self.space = name, dtype, shape, space
+        self.drop = 0  # leading dimensions that memory does not have: one row at a time is held
+        size = 1
+        for n in shape:
+            size *= n
+        self.size = size
+        self.slot, self.offset = -1, -1
+        self.data = b""
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def flat(self, indices: tuple[Index, ...]) -> Index:
+        """Row-major position of an element."""
+        return folded(ravel(indices[self.drop:], self.shape[self.drop:]))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def folded(x: Index) -> Index:
+    """`n*(e//n) + e%n` is `e`: what reshaping leaves."""
+    parts = [(a, c) for a, c in x.terms if isinstance(a, Part)]
+    for a, c in parts:
+        if a.quotient:
+            continue
+        for b, d in parts:
+            if b.quotient and b.divisor == a.divisor and d == c * a.divisor and b.inner == a.inner:
+                rest = Index(tuple(t for t in x.terms if t[0] is not a and t[0] is not b), x.const)
+                return folded(rest + a.inner * c)
+    return x
+
+
+class Accumulator:
+    """A running reduction. `horizontal`: lanes are summed into one value; otherwise each lane is its own."""
+
+    __slots__ = ("dtype", "horizontal", "monoid", "name")
+
+    def __init__(self, name: str, monoid: str, dtype: DType, horizontal: bool = True) -> None:
+        self.name, self.monoid, self.dtype, self.horizontal = name, monoid, dtype, horizontal
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+# -- expressions -------------------------------------------------------------------------------------------------------
+class Expr:
+    """A value of one element type. Immutable; compared by identity."""
+
+    __slots__ = ("dtype", "free")
+    dtype: DType
+    free: Free
+
+    def children(self) -> tuple[Expr, ...]:
+        return ()
+
+
+class Literal(Expr):
+    """A constant."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any, dtype: DType) -> None:
+        self.value, self.dtype, self.free = value, dtype, NOTHING
+
+
+class Load(Expr):
+    """An element of a buffer, at static index expressions."""
+
+    __slots__ = ("_flat", "buffer", "indices")
+
+    def __init__(self, buffer: Buffer, indices: tuple[Index, ...]) -> None:
+        self.buffer, self.indices, self.dtype = buffer, indices, buffer.dtype
+        found: set[Any] = {buffer}
+        for x in indices:
+            if x.terms:
+                found |= x.variables()
+        self.free = frozenset(found)
+        self._flat: Index | None = None
+
+    @property
+    def flat(self) -> Index:
+        """Row-major position."""
+        if self._flat is None:
+            self._flat = self.buffer.flat(self.indices)
+        return self._flat
+
+
+class Gathered(Expr):
+    """An element of a buffer at computed indices, each an Index or an integer expression that lies within."""
+
+    __slots__ = ("buffer", "indices")
+
+    def __init__(self, buffer: Buffer, indices: tuple[Index | Expr, ...]) -> None:
+        self.buffer, self.indices, self.dtype = buffer, indices, buffer.dtype
+        found: set[Any] = {buffer}
+        for x in indices:
+            found |= x.variables() if isinstance(x, Index) else x.free
+        self.free = frozenset(found)
+
+    def children(self) -> tuple[Expr, ...]:
+        return tuple(x for x in self.indices if isinstance(x, Expr))
+
+
+class Scalar(Expr):
+    """A row of the scalar table applied to values."""
+
+    __slots__ = ("args", "row", "static")
+
+    def __init__(self, row: str, static: tuple[int, ...], args: tuple[Expr, ...], dtype: DType) -> None:
+        self.row, self.static, self.args, self.dtype = row, static, args, dtype
+        free = args[0].free if args else NOTHING
+        for x in args[1:]:
+            if not x.free <= free:
+                free |= x.free
+        self.free = free
+
+    def children(self) -> tuple[Expr, ...]:
+        return self.args
+
+
+class Cast(Expr):
+    """Conversion of a value, or (`bits`) of its bit pattern."""
+
+    __slots__ = ("arg", "bits")
+
+    def __init__(self, arg: Expr, dtype: DType, bits: bool = False) -> None:
+        self.arg, self.dtype, self.bits, self.free = arg, dtype, bits, arg.free
+
+    def children(self) -> tuple[Expr, ...]:
+        return (self.arg,)
+
+
+class IndexValue(Expr):
+    """An index expression as a number."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: Index, dtype: DType) -> None:
+        self.index, self.dtype, self.free = index, dtype, frozenset(index.variables())
+
+
+class Inside(Expr):
+    """Whether every (index, low, high) has low <= index <= high."""
+
+    __slots__ = ("tests",)
+
+    def __init__(self, tests: tuple[tuple[Index, int, int], ...]) -> None:
+        self.tests, self.dtype = tests, bool_
+        found: set[Any] = set()
+        for x, _, _ in tests:
+            found |= x.variables()
+        self.free = frozenset(found)
+
+
+class Guarded(Expr):
+    """`value` where `condition` holds, else `otherwise`; loads of `value` happen only where it holds."""
+
+    __slots__ = ("condition", "otherwise", "value")
+
+    def __init__(self, condition: Expr, value: Expr, otherwise: Expr) -> None:
+        self.condition, self.value, self.otherwise, self.dtype = condition, value, otherwise, value.dtype
+        self.free = condition.free | value.free | otherwise.free
+
+    def children(self) -> tuple[Expr, ...]:
+        return (self.condition, self.value, self.otherwise)
+
+
+class Total(Expr):
+    """The value of an accumulator after its loops."""
+
+    __slots__ = ("accumulator",)
+
+    def __init__(self, accumulator: Accumulator, dtype: DType) -> None:
+        self.accumulator, self.dtype, self.free = accumulator, dtype, frozenset((accumulator,))
+
+
+# -- statements --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, eq=False, slots=True)
+class Let:
+    """Name the value of a "register" buffer for the rest of the enclosing loop."""
+
+    buffer: Buffer
+    value: Expr
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Store:
+    """buffer[indices] = value; the value is also what later loads of the same element in this turn see."""
+
+    buffer: Buffer
+    indices: tuple[Index, ...]
+    value: Expr
+    stream: bool = False
+
+    @property
+    def flat(self) -> Index:
+        return self.buffer.flat(self.indices)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Update:
+    """buffer[indices] = monoid(buffer[indices], value), where indices may be computed; nothing where not `where`."""
+
+    buffer: Buffer
+    indices: tuple[Index | Expr, ...]
+    monoid: str  # of Reduce, or "set"
+    value: Expr
+    where: Expr | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Init:
+    """Start an accumulator; a horizontal one keeps `lanes` partial values until its total is read."""
+
+    accumulator: Accumulator
+    lanes: int = 1
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Accumulate:
+    """accumulator = monoid(accumulator, value); for "argmax" and "argmin" with the position of the value."""
+
+    accumulator: Accumulator
+    value: Expr
+    position: Expr | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class For:
+    """for (var = start; var < min(start + count, extent); var++).
+
+    `extent` is the variable's size unless `folded` loops around it are run by the same counter: their variables are 0
+    here, and `var` counts on through them. `lanes` > 1: that many turns at once. `parallel`: the turns are divided among threads.
+    """
+
+    var: Var
+    body: tuple[Stmt, ...]
+    lanes: int = 1
+    parallel: bool = False
+    start: Index = ZERO
+    count: int = -1
+    extent: int = -1
+    folded: tuple[Var, ...] = ()
+
+    @property
+    def size(self) -> int:
+        return self.var.size if self.extent < 0 else self.extent
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Bind:
+    """Give a variable the value of an index expression, for the rest of the enclosing loop."""
+
+    var: Var
+    index: Index
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MatmulNest:
+    """For each batch index, row and column: acc = sum over k of a[..] * b[..], then the epilogue's statements.
+
+    `a` and `b` are loads over the variables (batch..., rows..., columns..., contracted...). In the epilogue
+    `accumulator`'s total is the finished element.
+    """
+
+    batch: tuple[Var, ...]
+    rows: tuple[Var, ...]
+    cols: tuple[Var, ...]
+    contracted: tuple[Var, ...]
+    a: Load
+    b: Load
+    accumulator: Accumulator
+    epilogue: tuple[Stmt, ...]
+
+
+Stmt = Union[Let, Store, Update, Init, Accumulate, For, Bind, MatmulNest]
+
+
+@dataclass(slots=True)
+class Kernel:
+    """A loop nest with a name: what one launch runs. `flops` counts operations, `nbytes` what must pass memory."""
+
+    name: str
+    kind: str
+    body: tuple[Stmt, ...]
+    flops: int = 0
+    nbytes: int = 0
+    threads: int = 1
+    reads: list[Buffer] = field(default_factory=list[Buffer])
+    writes: list[Buffer] = field(default_factory=list[Buffer])
+    scratch: list[Buffer] = field(default_factory=list[Buffer])
+
+
+def expressions(stmt: Stmt) -> tuple[Expr, ...]:
+    """The expressions that stand directly in a statement."""
+    if isinstance(stmt, (Let, Store)):
+        return (stmt.value,)
+    if isinstance(stmt, Accumulate):
+        return (stmt.value,) if stmt.position is None else (stmt.value, stmt.position)
+    if isinstance(stmt, Update):
+        found = [stmt.value, *(x for x in stmt.indices if isinstance(x, Expr))]
+        return (*found, stmt.where) if stmt.where is not None else tuple(found)
+    if isinstance(stmt, MatmulNest):
+        return (stmt.a, stmt.b)
+    return ()
+
+
+def walk(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
+    """All statements, nested ones after the loop they are in."""
+    for stmt in body:
+        yield stmt
+        if isinstance(stmt, For):
+            yield from walk(stmt.body)
+        elif isinstance(stmt, MatmulNest):
+            yield from walk(stmt.epilogue)
+
+
+def subexpressions(roots: tuple[Expr, ...]) -> list[Expr]:
+    """All expressions reachable, each once."""
+    seen: dict[Expr, None] = {}
+    stack = list(roots)
+    while stack:
+        x = stack.pop()
+        if x not in seen:
+            seen[x] = None
+            stack.extend(x.children())
+    return list(seen)

@@ -1,0 +1,245 @@
+"""Optimisers as pure functions on pytrees.
+
+    optimiser = pb.optim.functional.adam(lr=1e-3)
+    state = optimiser.init(params)
+    params, state = optimiser.update(grads, state, params)
+
+They work under `pb.jit`, inside `pb.scan`, and can be differentiated. Numbers may be given anew at each update
+(`update(grads, state, params, lr=rate)`), as Python numbers or 0-dimensional tensors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pullback.engine.operation import Operation
+from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.trace import Operand
+from pullback.ir.dtypes import DType, float32, numpy_dtype
+from pullback.ir.node import Node
+from pullback.optim.expr import Expr, cast, double
+from pullback.optim.rules import RULES, Bag, Group, Rule, Slot
+from pullback.util import tree
+from pullback.util.errors import ArgumentError, ShapeError, TreeError, ValueError_, message
+
+
+class Update(Operation):
+    """One step for all parameters of a group as one recorded operation.
+
+    Operands: parameters, gradients, each slot's tensors, shared scalars, numbers. Results: parameters, each slot's
+    tensors, shared scalars. Operands keep their dtypes: numbers stay float64 until they meet a tensor.
+    """
+
+    __slots__ = ("rule",)
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(self._define, "none", True, False, rule.name)
+        self.rule = rule
+
+    def build(self, operands: list[Operand], static: Any) -> tuple[tuple[Node, ...], str]:
+        return self._define(*(o.node for o in operands), **dict(static)), ""
+
+    def _define(self, *nodes: Node, count: int, have: tuple[tuple[str, tuple[int, ...]], ...],
+                **flags: Any) -> tuple[Node, ...]:
+        rule = self.rule
+        stream = iter(nodes)
+        params = [next(stream) for _ in range(count)]
+        grads = [next(stream) for _ in range(count)]
+        states: list[dict[str, Node]] = [{} for _ in range(count)]
+        for name, members in have:
+            for k in members:
+                states[k][name] = next(stream)
+        shared = {name: Expr(next(stream)) for name, _ in rule.shared}
+        numbers = {name: Expr(next(stream)) for name in rule.names}
+        new_shared = dict(shared)
+        if "step" in shared:
+            new_shared["step"] = shared["step"] + 1
+            numbers["step"] = double(new_shared["step"])
+        given = dict(new_shared)
+        new_params: list[Node] = []
+        new_states: list[dict[str, Node]] = []
+        for p, g, state in zip(params, grads, states, strict=True):
+            wide = _compute_dtype(p.dtype)
+            bag = Bag(**{name: cast(Expr(n), wide) for name, n in state.items()}, **given)
+            new = rule.update(cast(Expr(p), wide), cast(Expr(g), wide), bag, Bag(**numbers), Bag(**flags, dtype=p.dtype))
+            new_params.append(cast(new, p.dtype).node)
+            new_states.append({name: cast(getattr(bag, name), n.dtype).node for name, n in state.items()})
+            new_shared = {name: getattr(bag, name) for name in new_shared}
+        slots = [new_states[k][name] for name, members in have for k in members]
+        return (*new_params, *slots, *(new_shared[name].node for name, _ in rule.shared))
+
+
+def _compute_dtype(dtype: DType) -> DType:
+    """Half precision is updated in float32 and rounded once."""
+    return float32 if dtype.bits < 32 else dtype
+
+
+OPERATIONS: dict[str, Update] = {name: Update(rule) for name, rule in RULES.items()}
+
+
+def have_of(slots: tuple[Slot, ...], ranks: list[int]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Which parameters have which slot."""
+    return tuple((s.name, tuple(k for k, r in enumerate(ranks) if s.rank[0] <= r <= s.rank[1])) for s in slots)
+
+
+def first_state(slot: Slot, group: Group, shape: tuple[int, ...], dtype: DType) -> Any:
+    """The tensor of a slot before the first step: a concrete one, so that the first step records like all others."""
+    return from_host(np.full(slot.shape(shape), slot.start(group), numpy_dtype(dtype)), dtype)
+
+
+def first_scalar(value: float) -> Any:
+    return from_host(np.full((), value, np.float32), float32)
+
+
+class Transform:
+    """An optimiser as a pair of pure functions, `init` and `update`, with its hyperparameters."""
+
+    def __init__(self, rule: Rule, hyper: dict[str, Any]) -> None:
+        self.rule, self.hyper = rule, {**dict(rule.defaults), **_known(rule, hyper)}
+
+    def __repr__(self) -> str:
+        return f"{self.rule.name.lower()}({', '.join(f'{k}={v!r}' for k, v in self.hyper.items())})"
+
+    def init(self, params: Any) -> dict[str, Any]:
+        """The state before the first step: a dict of pytrees shaped like `params`, and scalars."""
+        leaves, structure = tree.flatten(params)
+        tensors = [_tensor(x) for x in leaves]
+        state: dict[str, Any] = {}
+        for slot in self.rule.slots(self.hyper):
+            state[slot.name] = tree.unflatten(structure, [
+                first_state(slot, self.hyper, t.shape, t.dtype) if slot.rank[0] <= t.ndim <= slot.rank[1]
+                else first_scalar(0.0) for t in tensors])
+        for name, start in self._scalars():
+            state[name] = first_scalar(start(self.hyper))
+        return state
+
+    def _scalars(self) -> tuple[Any, ...]:
+        return self.rule.shared
+
+    def update(self, grads: Any, state: dict[str, Any], params: Any, **hyper: Any) -> tuple[Any, dict[str, Any]]:
+        """New parameters and new state."""
+        group = {**self.hyper, **_known(self.rule, hyper)}
+        leaves, structure = tree.flatten(params)
+        found, grad_structure = tree.flatten(grads)
+        if grad_structure != structure:
+            raise TreeError(message(f"{self.rule.name}: gradients must have the structure of the parameters",
+                                    [("params", str(structure)), ("grads", str(grad_structure))],
+                                    "take them with pb.grad(loss)(params, ...)"))
+        tensors = [_tensor(x) for x in leaves]
+        gradients = [_tensor(x) for x in found]
+        for t, g in zip(tensors, gradients, strict=True):
+            if t.shape != g.shape:
+                raise ShapeError(message(f"{self.rule.name}: a gradient must have the shape of its parameter",
+                                         [("param", repr(t.info.type)), ("grad", repr(g.info.type))]))
+        have = have_of(self.rule.slots(group), [t.ndim for t in tensors])
+        slots = {name: tree.flatten(state[name])[0] for name, _ in have}
+        operands = [*tensors, *gradients, *(slots[name][k] for name, members in have for k in members),
+                    *(state[name] for name, _ in self.rule.shared), *map(number, self.rule.numbers(group))]
+        results = OPERATIONS[self.rule.name](*operands, count=len(tensors), have=have, **dict(self.rule.flags(group)))
+        stream = iter(results if isinstance(results, tuple) else (results,))
+        new_params = tree.unflatten(structure, [next(stream) for _ in tensors])
+        for name, members in have:
+            for k in members:
+                slots[name][k] = next(stream)
+        new_state = {name: tree.unflatten(structure, slots[name]) for name, _ in have}
+        return new_params, {**new_state, **{name: next(stream) for name, _ in self.rule.shared}}
+
+
+def number(x: Any) -> Any:
+    """A hyperparameter as an operand: a float, or a 0-dimensional tensor."""
+    if type(x) is float:
+        return x
+    if isinstance(x, TensorBase):
+        if x.size_ != 1 or x.ndim:
+            raise ValueError_(message("optimiser: a hyperparameter must be one number", [("given", repr(x.info.type))],
+                                      "pass a Python number or a 0-dimensional tensor"))
+        return x
+    return float(x)
+
+
+def _tensor(x: Any) -> Any:
+    if not isinstance(x, TensorBase):
+        raise ArgumentError(message("optimiser: not a tensor", [("leaf", f"{type(x).__name__} {x!r:.60}")],
+                                    "parameters and gradients are pytrees of tensors"))
+    return x
+
+
+def _known(rule: Rule, hyper: dict[str, Any]) -> dict[str, Any]:
+    names = dict(rule.defaults)
+    for name in hyper:
+        if name not in names:
+            raise ArgumentError(message(f"{rule.name}: no such hyperparameter", [("given", name)],
+                                        "it has " + ", ".join(names)))
+    return hyper
+
+
+def sgd(**hyper: Any) -> Transform:
+    """Stochastic gradient descent with momentum: lr, momentum, dampening, weight_decay, nesterov, maximize."""
+    return Transform(RULES["SGD"], hyper)
+
+
+def adam(**hyper: Any) -> Transform:
+    """Adam: lr, betas, eps, weight_decay, amsgrad, maximize."""
+    return Transform(RULES["Adam"], hyper)
+
+
+def adamw(**hyper: Any) -> Transform:
+    """Adam with decoupled weight decay: lr, betas, eps, weight_decay, amsgrad, maximize."""
+    return Transform(RULES["AdamW"], hyper)
+
+
+def nadam(**hyper: Any) -> Transform:
+    """Adam with Nesterov momentum: lr, betas, eps, weight_decay, momentum_decay."""
+    return Transform(RULES["NAdam"], hyper)
+
+
+def radam(**hyper: Any) -> Transform:
+    """Rectified Adam: lr, betas, eps, weight_decay."""
+    return Transform(RULES["RAdam"], hyper)
+
+
+def adamax(**hyper: Any) -> Transform:
+    """Adam with the infinity norm: lr, betas, eps, weight_decay."""
+    return Transform(RULES["Adamax"], hyper)
+
+
+def lion(**hyper: Any) -> Transform:
+    """Lion: lr, betas, weight_decay."""
+    return Transform(RULES["Lion"], hyper)
+
+
+def rmsprop(**hyper: Any) -> Transform:
+    """RMSprop: lr, alpha, eps, weight_decay, momentum, centered."""
+    return Transform(RULES["RMSprop"], hyper)
+
+
+def adagrad(**hyper: Any) -> Transform:
+    """Adagrad: lr, lr_decay, weight_decay, initial_accumulator_value, eps."""
+    return Transform(RULES["Adagrad"], hyper)
+
+
+def adadelta(**hyper: Any) -> Transform:
+    """Adadelta: lr, rho, eps, weight_decay."""
+    return Transform(RULES["Adadelta"], hyper)
+
+
+def asgd(**hyper: Any) -> Transform:
+    """Averaged SGD: lr, lambd, alpha, t0, weight_decay."""
+    return Transform(RULES["ASGD"], hyper)
+
+
+def rprop(**hyper: Any) -> Transform:
+    """Resilient backpropagation: lr, etas, step_sizes."""
+    return Transform(RULES["Rprop"], hyper)
+
+
+def adafactor(**hyper: Any) -> Transform:
+    """Adafactor: lr, beta2_decay, eps, d, weight_decay."""
+    return Transform(RULES["Adafactor"], hyper)
+
+
+def muon(**hyper: Any) -> Transform:
+    """Muon, for matrices: lr, weight_decay, momentum, nesterov, ns_coefficients, eps, ns_steps, adjust_lr_fn."""
+    return Transform(RULES["Muon"], hyper)

@@ -1,0 +1,44 @@
+"""What work costs, in units of one simple operation on one element; and the sizes that decisions turn on."""
+
+from __future__ import annotations
+
+from pullback.kernel.nodes import Expr, Gathered, Scalar, subexpressions
+
+_ROWS: dict[str, int] = {
+    **dict.fromkeys(("div", "sqrt", "rsqrt", "reciprocal", "remainder", "fmod", "floor_divide", "hypot"), 4),
+    **dict.fromkeys(("exp", "exp2", "expm1", "sigmoid", "cbrt"), 10),
+    **dict.fromkeys(("log", "log2", "log10", "log1p", "sin", "cos", "asin", "acos", "atan", "tanh", "sinh", "cosh"), 14),
+    **dict.fromkeys(("tan", "atan2", "asinh", "acosh", "atanh", "erf", "erfc", "logaddexp"), 20),
+    **dict.fromkeys(("pow", "erf_inv", "lgamma", "digamma"), 40),
+}
+EXPENSIVE = 4  # from here on a value is kept rather than computed twice
+SERIAL_WORK = 120_000  # below this a kernel is not worth a second thread
+THREAD_WORK = 60_000  # what each thread should have at least
+CHUNK_WORK = 400_000  # from here on a reduction over the leading dimension is split
+NANOSECONDS = 0.06  # of one unit
+BYTES_PER_NANOSECOND = 16.0
+STREAM_BYTES = 8 << 20  # outputs from this size on bypass the caches
+DEPTH = 100  # longest chain of operators that one expression may hold
+
+
+def row_cost(row: str) -> int:
+    """The cost of one scalar row."""
+    return _ROWS.get(row, 1)
+
+
+def expression_cost(roots: tuple[Expr, ...]) -> int:
+    """The cost of computing some expressions once for one element."""
+    total = 0
+    for x in subexpressions(roots):
+        if type(x) is Scalar:
+            total += _ROWS.get(x.row, 1)
+        elif type(x) is Gathered:
+            total += 3
+        else:
+            total += 1
+    return total
+
+
+def chunks_of(size: int) -> int:
+    """Into how many parts a split reduction over `size` rows is cut: by the size only, so the bits are fixed."""
+    return 8 if size < 256 else 16 if size < 4096 else 64

@@ -1,0 +1,227 @@
+"""Which nodes are computed into memory (or at least named), and the loops each of them needs by itself.
+
+A root is a node whose value is stored, carried between the stages of a kernel, or reduced. Everything else is read
+through. What a root has been lowered to says all that grouping asks: its iteration space and the elements it loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any
+
+from pullback.ir.index import Index, Var, loop_vars
+from pullback.ir.node import Function, Node, Op, Param, Proj, TensorType
+from pullback.kernel.nodes import Buffer, Expr, Gathered, Load, subexpressions
+from pullback.schedule import costs
+from pullback.schedule.values import MustStore, Values, layout, lowering, view_of
+
+NESTS = ("reduce", "argreduce", "chunk")
+
+
+class Root:
+    """A node that is computed by loops of its own: `space` is what is iterated over, `reduced` the axes summed over."""
+
+    __slots__ = ("buffer", "cost", "external", "group", "kind", "level", "loads", "node", "out", "reduced", "rows",
+                 "sources", "space", "stage", "value", "vars", "work")
+
+    def __init__(self, node: Node, buffer: Buffer, kind: str, space: tuple[int, ...]) -> None:
+        self.node, self.buffer, self.kind, self.space = node, buffer, kind, space
+        self.vars: tuple[Index, ...] = loop_vars(space)
+        self.reduced: tuple[int, ...] = ()
+        self.out: tuple[Index, ...] = self.vars
+        self.value: Expr | None = None
+        self.loads: list[Load | Gathered] = []
+        self.sources: list[Root] = []
+        self.rows = len(space)
+        self.cost = 1
+        self.work = 1
+        self.external = False
+        self.group: Any = None
+        self.level = 0
+        self.stage: Any = None
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.buffer.name} {list(self.space)}>"
+
+
+class Roots:
+    """All roots of a function, in order, with their buffers."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.buffers: dict[Node, Buffer] = {}
+        self.stored: dict[Node, None] = {}
+        self.params: dict[Node, Buffer] = {}
+        self.roots: list[Root] = []
+        self.producer: dict[Buffer, Root] = {}
+        self.order = function.nodes()
+        self.users: dict[Node, int] = {}
+        for node in self.order:
+            for x in node.inputs:
+                self.users[x] = self.users.get(x, 0) + 1
+        for k, p in enumerate(function.params):
+            buffer = Buffer(f"p{k}", p.dtype, p.shape, "input")
+            buffer.slot = k
+            self.params[p] = buffer
+        self._choose()
+        self._lower()
+
+    # -- which nodes -------------------------------------------------------------------------------------------------
+    def _choose(self) -> None:
+        """Results, what is not a view, operands that must be in memory, and what would be computed too often."""
+        stored = self.stored
+        cost: dict[Node, int] = {}
+        depth: dict[Node, int] = {}
+        results = {r for r in self.function.results if r not in self.params}
+        for node in self.order:
+            if node in self.params:
+                continue
+            kind = lowering(node)
+            if isinstance(node.op, Proj):
+                stored[node] = None
+                continue
+            if isinstance(node.op, Param) or kind == "inline" or not kind:
+                raise NotImplementedError(node.op.name)
+            here = own_cost(node) + sum(0 if x in stored else cost.get(x, 0) for x in node.inputs)
+            deep = 1 + max((0 if x in stored else depth.get(x, 0) for x in node.inputs), default=0)
+            for x in node.inputs:
+                if x not in stored and cost.get(x, 0) >= costs.EXPENSIVE and x.tensor.size * 2 <= node_size(node):
+                    stored[x] = None  # it is read many times: computed once
+            if kind != "view" or node in results or deep > costs.DEPTH:
+                if isinstance(node.type, TensorType):
+                    stored[node] = None
+            elif here >= costs.EXPENSIVE and own_cost(node) >= costs.EXPENSIVE and self.users.get(node, 0) > 1:
+                stored[node] = None
+            cost[node], depth[node] = (0, 0) if node in stored else (here, deep)
+            if kind not in ("view", "reduce", "argreduce", "chunk"):
+                self._operands(node, kind)
+
+    def _operands(self, node: Node, kind: str) -> None:
+        """A contraction reads its operands by strides; others may read them in any way, and find them in memory."""
+        for x in node.inputs:
+            if x in self.params or x in self.stored:
+                continue
+            if kind == "contract":
+                base, indices = layout(x, loop_vars(x.shape), {**self.params, **self.stored})
+                if (base in self.params or base in self.stored) and strided(base, indices, x.shape):
+                    continue
+                while lowering(x) == "view" and len(x.inputs) == 1 and strided_view(x):
+                    x = x.inputs[0]
+                if x in self.params:
+                    continue
+            self.stored[x] = None
+
+    # -- lowering ----------------------------------------------------------------------------------------------------
+    def _lower(self) -> None:
+        while True:
+            try:
+                self._try_lower()
+                return
+            except MustStore as need:
+                self.stored[need.node] = None
+
+    def _try_lower(self) -> None:
+        self.buffers = dict(self.params)
+        self.roots, self.producer = [], {}
+        number = 0
+        for node in self.order:
+            if node in self.stored and node not in self.params:
+                self.buffers[node] = Buffer(f"t{number}", node.dtype, node.shape)
+                number += 1
+        self.values = Values(self.buffers)
+        for node in self.order:
+            if node in self.params:
+                continue
+            if node in self.stored or not isinstance(node.type, TensorType):
+                if isinstance(node.op, Proj):
+                    continue
+                self._root(node)
+
+    def _root(self, node: Node) -> None:
+        kind = lowering(node)
+        if kind == "view":
+            root = Root(node, self.buffers[node], "map", node.shape)
+            root.value = self.values.inner(node, root.vars)
+        elif kind in NESTS:
+            root = self._reduction(node, kind)
+        else:
+            root = self._other(node, kind)
+        if root.value is not None:
+            found = subexpressions((root.value,))
+            root.loads = [x for x in found if isinstance(x, (Load, Gathered))]
+            root.cost = costs.expression_cost((root.value,))
+        root.work = prod(root.space) * root.cost
+        sources: dict[Root, None] = {}
+        for x in root.loads:
+            source = self.producer.get(x.buffer)
+            if source is not None:
+                sources[source] = None
+        root.sources = list(sources)
+        for result in results_of(node, self.order):
+            self.producer[self.buffers[result]] = root
+        self.roots.append(root)
+
+    def _reduction(self, node: Node, kind: str) -> Root:
+        op: Any = node.op
+        source = node.inputs[0]
+        root = Root(node, self.buffers[node], kind, source.shape)
+        root.reduced = (op.axis,) if kind == "argreduce" else tuple(op.axes)
+        root.value = self.values.value(source, root.vars)
+        root.out = tuple(v for k, v in enumerate(root.vars) if k not in root.reduced)
+        root.rows = next((k for k in range(len(source.shape)) if k in root.reduced), len(source.shape))
+        if kind == "chunk":
+            root.rows = 1
+        return root
+
+    def _other(self, node: Node, kind: str) -> Root:
+        """What is not a plain loop: its operands are read wherever they are."""
+        buffer = self.buffers[results_of(node, self.order)[0]]
+        root = Root(node, buffer, kind, node.shape if isinstance(node.type, TensorType) else ())
+        for x in node.inputs:
+            indices = loop_vars(x.shape)
+            base, at = layout(x, indices, self.buffers) if kind == "contract" else (x, indices)
+            root.loads.append(Load(self.buffers[base], at))
+        root.cost = 1 if kind != "contract" else 2 * prod(node.inputs[0].shape[-node_contracted(node):] or (1,))
+        return root
+
+
+def node_contracted(node: Node) -> int:
+    op: Any = node.op
+    return op.contracted or len(node.inputs[0].shape)
+
+
+def results_of(node: Node, order: Iterable[Node]) -> Sequence[Node]:
+    """The single results of a node, those that are used."""
+    if isinstance(node.type, TensorType):
+        return (node,)
+    return [x for x in order if isinstance(x.op, Proj) and x.inputs[0] is node]
+
+
+def own_cost(node: Node) -> int:
+    """Cost of one element of one operator."""
+    row = getattr(node.op, "row", None)
+    return costs.row_cost(row) if row is not None else getattr(type(node.op), "cost", 1)
+
+
+def node_size(node: Node) -> int:
+    return node.type.size if isinstance(node.type, TensorType) else 0
+
+
+def strided(base: Node, indices: tuple[Index, ...], shape: tuple[int, ...]) -> bool:
+    """Whether elements lie at fixed strides along each dimension."""
+    return all(isinstance(a, Var) for x in indices for a, _ in x.terms) and in_range(base, indices)
+
+
+def in_range(base: Node, indices: tuple[Index, ...]) -> bool:
+    return all(0 <= x.low and x.high < max(n, 1) for x, n in zip(indices, base.shape, strict=True))
+
+
+def strided_view(node: Node) -> bool:
+    """Whether this one view is a pure rearrangement with fixed strides."""
+    source = node.inputs[0]
+    base, indices = layout(node, loop_vars(node.shape), {source: None})
+    return base is source and strided(base, indices, node.shape)
+
+
+__all__ = ["Op", "Root", "Roots", "results_of", "view_of"]

@@ -1,0 +1,105 @@
+"""Every error of the library: one class per kind, one form for all messages.
+
+A message says what was wrong, what was given, and what to do:
+
+    matmul: contracted dimensions must have equal sizes
+      got   x  float32[3, 4]   dimension 1 is 4
+            w  float32[5, 6]   dimension 0 is 5
+      help  did you mean w.T?
+"""
+
+from __future__ import annotations
+
+
+class PullbackError(Exception):
+    """Base of all errors of this library."""
+
+
+class ShapeError(PullbackError, ValueError):
+    """Shapes do not fit, for example `pb.ones((2, 3)) + pb.ones((4,))`."""
+
+
+class ValueError_(PullbackError, ValueError):
+    """An argument has a value that is not allowed, for example `pb.ones(3).sum(axis=5)`'s size rules."""
+
+
+class DTypeError(PullbackError, TypeError):
+    """A dtype does not fit, for example `pb.bitwise_and(pb.ones(3), 1)`."""
+
+
+class ArgumentError(PullbackError, TypeError):
+    """An argument has a type that is not allowed, for example `pb.sin("a")`."""
+
+
+class AxisError(PullbackError, ValueError, IndexError):
+    """An axis is out of range, for example `pb.ones((2, 3)).sum(axis=2)`."""
+
+
+class IndexError_(PullbackError, IndexError):
+    """An index is out of range, for example `pb.arange(3)[5]`."""
+
+
+class GradientError(PullbackError, RuntimeError):
+    """A gradient was asked for where there is none, for example `pb.ones(3).backward()`."""
+
+
+class ConcretizationError(PullbackError, TypeError):
+    """A value was asked for while a function was being traced, for example `if x > 0:` under `pb.jit`."""
+
+
+class TracerLeakError(PullbackError, RuntimeError):
+    """A traced value was used after its trace had ended."""
+
+
+class TreeError(PullbackError, ValueError):
+    """Two pytrees differ in structure, for example `pb.tree.map(f, [1], (1,))`."""
+
+
+class KeyError_(PullbackError, KeyError):
+    """A name is missing, for example a parameter in a state dict."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class AttributeError_(PullbackError, AttributeError):
+    """A name is not part of the public interface; the message names the nearest one."""
+
+
+class ImmutableError(PullbackError, TypeError):
+    """An array that cannot be changed in place was assigned to."""
+
+
+class OutOfMemoryError(PullbackError, MemoryError):
+    """An array would not fit in memory, for example `pb.zeros((1 << 40,))`."""
+
+
+class FileFormatError(PullbackError, ValueError):
+    """A file is cut, damaged, or not what its name says."""
+
+
+class CompileError(PullbackError, RuntimeError):
+    """The compiler met something it cannot compile: a defect of this library."""
+
+
+class VerifyError(PullbackError, AssertionError):
+    """A program that breaks a rule of its representation: a defect of this library."""
+
+
+class DeviceError(PullbackError, RuntimeError):
+    """A device was asked for that is not there."""
+
+
+class DataError(PullbackError, RuntimeError):
+    """A data set or loader met something it cannot use."""
+
+
+def message(what: str, got: list[tuple[str, str]] | None = None, help: str = "") -> str:
+    """Build the text of an error: the rule broken, what was given (name, description), the cure."""
+    lines = [what]
+    width = max((len(name) for name, _ in got), default=0) if got else 0
+    for k, (name, description) in enumerate(got or []):
+        lines.append(f"  {'got ' if k == 0 else '    '}  {name:<{width}}  {description}")
+    if help:
+        lines.append(f"  help  {help}")
+    return "\n".join(lines)

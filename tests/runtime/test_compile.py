@@ -1,0 +1,114 @@
+"""Compiling IR text: errors, targets, keys, and llvmlite staying unloaded when everything is cached."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pullback.codegen.llvm.compile import (
+    CompileError,
+    Target,
+    cached_compile,
+    compile_ir,
+    generic_target,
+    host_target,
+    object_key,
+    toolchain_version,
+)
+from pullback.codegen.llvm.support import Platform, support_ir
+from pullback.util.disk_cache import DiskCache
+
+IR = "define i64 @f(i64 %x) {\n  %y = add i64 %x, 1\n  ret i64 %y\n}\n"
+
+
+@pytest.mark.parametrize("text, message", [
+    ("nonsense", "expected top-level entity"),
+    ("define i64 @f() {\n  ret i32 0\n}", "match function result type"),
+    ("define void @f() {\n  %a = add i64 %b, 1\n  ret void\n}", "undefined value"),
+    ("declare float @llvm.fma.f32(float)\ndefine float @f(float %x) {\n  %a = call float @llvm.fma.f32(float %x)\n"
+     "  ret float %a\n}", "not defined|ntrinsic"),
+    ("declare float @llvm.nonsense.f32(float)\ndefine void @f() {\n  ret void\n}", "may not use: llvm.nonsense"),
+])
+def test_wrong_ir_raises(text: str, message: str) -> None:
+    with pytest.raises(CompileError, match=message):
+        compile_ir(text)
+
+
+def test_unknown_targets_raise() -> None:
+    with pytest.raises(CompileError, match="no code generator"):
+        compile_ir(IR, triple="pdp11-unknown-none")
+    with pytest.raises(CompileError, match="no such pass"):
+        compile_ir(IR, passes=("magic",))
+
+
+@pytest.mark.parametrize("triple, cpu, features, intrinsic", [
+    ("x86_64-unknown-linux-gnu", "x86-64", "", "void @llvm.aarch64.isb(i32)"),
+    ("aarch64-unknown-linux-gnu", "", "", "void @llvm.x86.sse2.pause()"),
+    ("x86_64-unknown-linux-gnu", "x86-64", "+avx2,-avx512f", "<16 x float> @llvm.x86.avx512.sqrt.ps.512(<16 x float>)"),
+    ("x86_64-unknown-linux-gnu", "x86-64-v4", "", "float @llvm.nvvm.sin.approx.f(float)"),
+])
+def test_intrinsics_that_would_end_the_process_are_refused(triple: str, cpu: str, features: str,
+                                                           intrinsic: str) -> None:
+    with pytest.raises(CompileError, match="may not use"):
+        compile_ir(f"declare {intrinsic}\n", cpu, features, triple)
+
+
+@pytest.mark.parametrize("triple, cpu, magic", [
+    ("x86_64-unknown-linux-gnu", "x86-64-v4", b"\x7fELF"),
+    ("x86_64-unknown-linux-gnu", "", b"\x7fELF"),
+    ("aarch64-unknown-linux-gnu", "neoverse-n1", b"\x7fELF"),
+    ("arm64-apple-darwin", "apple-m1", b"\xcf\xfa\xed\xfe"),
+    ("x86_64-pc-windows-msvc", "x86-64", b"\x64\x86"),
+])
+def test_cross_targets(triple: str, cpu: str, magic: bytes) -> None:
+    vectors = "define <16 x float> @g(<16 x float> %x) {\n  %y = fadd <16 x float> %x, %x\n  ret <16 x float> %y\n}"
+    assert compile_ir(IR + vectors, cpu, "", triple).startswith(magic)
+
+
+@pytest.mark.parametrize("platform, triple", [
+    (Platform("aarch64", "linux", 32, 8), "aarch64-unknown-linux-gnu"),
+    (Platform("aarch64", "posix", 32, 8), "arm64-apple-darwin"),
+    (Platform("x86_64", "none", 32, 8), "x86_64-pc-windows-msvc"),
+    (Platform("x86_64", "linux", 48, 24), "x86_64-unknown-linux-gnu"),
+])
+def test_the_support_code_compiles_for_every_platform(platform: Platform, triple: str) -> None:
+    assert len(compile_ir(support_ir(platform), "", "", triple)) > 4000
+
+
+def test_passes_and_keys(tmp_path: Path) -> None:
+    assert compile_ir(IR, passes=("instcombine", "simplifycfg", "gvn", "sroa", "dce"))
+    target = generic_target()
+    keys = {object_key(IR, target), object_key(IR + "\n", target), object_key(IR, target, ("dce",)),
+            object_key(IR, Target(target.triple, target.cpu, "+avx2"))}
+    assert len(keys) == 4
+    store = DiskCache(tmp_path / "cache")
+    first = cached_compile(IR, store=store)
+    assert cached_compile(IR, store=store) == first
+    assert len(os.listdir(store.directory)) == 1
+
+
+def test_host() -> None:
+    target = host_target()
+    assert target.triple.split("-")[0] == generic_target().triple.split("-")[0]
+    assert target.cpu
+    assert toolchain_version()[0].isdigit()
+
+
+WARM = """
+import sys
+from pullback.codegen.llvm.compile import cached_compile, host_target
+from pullback.runtime.native import native
+host_target(), cached_compile(%r), native()
+print("llvmlite" in sys.modules, "numpy" in sys.modules)
+"""
+
+
+def test_second_process_does_not_load_llvmlite(tmp_path: Path) -> None:
+    environment = {**os.environ, "PULLBACK_CACHE_DIR": str(tmp_path / "cache")}
+    answers = [subprocess.run([sys.executable, "-c", WARM % IR], env=environment, capture_output=True, text=True,
+                              check=True).stdout.split() for _ in range(2)]
+    assert answers == [["True", "False"], ["False", "False"]]
