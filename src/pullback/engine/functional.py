@@ -133,6 +133,8 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
 
     @wraps(function)
     def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
+        if local.trace.stepped:
+            boundary_of_step()
         chosen = [_argument(args, n) for n in numbers]
         leaves, structure = tree.flatten(chosen)
         tensors = [_differentiable(x) for x in leaves]
@@ -148,6 +150,7 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
         _check_scalar(traced)
         operation = traced.memo(("grad", len(tensors)), lambda f: _gradient_operation(f, traced))
         results = record(operation, traced.bind([t._use() for t in tensors]))
+        local.trace.stepped = local.trace.kind == "main"
         count = len(traced.slots)
         value = traced.classes[0](results[0])
         gradients = [type(t).result_class(g) for t, g in zip(tensors, results[count:], strict=True)]
@@ -173,6 +176,13 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux
         return (gradients, value[1]) if has_aux else gradients
 
     return grad_of
+
+
+def boundary_of_step() -> None:
+    """Launch the step that is pending: a loop that never reads its loss must not grow."""
+    from pullback.engine.execute import flush
+
+    flush(local.trace)
 
 
 def _argument(args: tuple[Any, ...], n: int) -> Any:

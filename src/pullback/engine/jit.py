@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any
 
-from pullback.engine import execute
+from pullback.engine import execute, explain
 from pullback.engine.autograd import GradHolder, call_operation
 from pullback.engine.functional import _identity  # pyright: ignore[reportPrivateUsage]
 from pullback.engine.programs import Executable
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import _IMMEDIATE, SCALARS, Info, Trace, Value, local, record, tracing  # pyright: ignore
 from pullback.ir.node import Function, TensorType
-from pullback.util import tree
+from pullback.util import config, tree
 from pullback.util.errors import ArgumentError, message
 
 _refcount = sys.getrefcount
@@ -196,6 +196,8 @@ class Jitted:
         leaves, structure, static, key = self.signature(args, kwargs)
         entry = self.entries.get(key)
         if entry is None:
+            if config.EXPLAIN.value and self.entries:
+                explain.signature(self.__name__, key, list(self.entries))
             entry = Entry(self, leaves, structure, static)
             self.entries[key] = entry
         return entry.call(leaves)

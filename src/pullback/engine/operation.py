@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pullback.engine.tensor import TensorBase, from_host
-from pullback.engine.trace import SCALARS, Operand, Value, local, record
+from pullback.engine.trace import SCALARS, Operand, Value, local, record, thread, undo_leaves
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Node
@@ -45,6 +45,59 @@ class Operation:
         return results, weak
 
     def __call__(self, *args: Any, **static: Any) -> Any:
+        # This is `values` and `record` in one loop for the common case: concrete or recorded tensors and numbers.
+        here = thread.context
+        trace = here.trace
+        if static or trace.carried or trace.constants or not here.grad_enabled or here.track is not None:
+            return self._call(args, static)
+        key: list[Any] = [self, ()]
+        leaves = trace.leaves
+        state = trace.state
+        mark = len(leaves)
+        cls: Any = None
+        for a in args:
+            kind = type(a)
+            if kind is float or kind is int:
+                key.append(kind)
+                leaves.append(a)
+                continue
+            try:
+                value = a._value
+                meta = a._meta
+                if cls is None:
+                    cls = a.result_class
+            except AttributeError:
+                value = meta = None
+            if meta is not None and meta.requires_grad:
+                value = meta.leaf if meta.source is value and meta.leaf is not None and meta.leaf.buffer is not None else None
+            if value is None:  # a view, a new leaf, or no tensor at all
+                return self._restart(trace, mark, args, static)
+            if value.trace is trace:
+                key.append(value.slot)
+                continue
+            slot = trace.leaf_slots.get(value)
+            if slot is None:
+                if value.buffer is None:
+                    return self._restart(trace, mark, args, static)
+                trace.leaf_slots[value] = state.count + len(leaves) - mark
+                leaves.append(value)
+                key.append(value.info)
+            else:
+                key.append(slot)
+        found = state.next.get(tuple(key))
+        if found is None or found.single is None:
+            return self._restart(trace, mark, args, static)
+        trace.state = found
+        result = Value(trace, found.count - 1, found.single)
+        trace.values.append(result)
+        return cls(result)
+
+    def _restart(self, trace: Any, mark: int, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        """Take back what the fast path added, and go the general way."""
+        undo_leaves(trace, mark)
+        return self._call(args, static)
+
+    def _call(self, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
         values, cls = self.values(args)
         results = record(self, values, tuple(static.items()) if static else ())
         if len(results) == 1:

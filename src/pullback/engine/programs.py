@@ -10,6 +10,7 @@ import numpy as np
 from pullback.ir.dtypes import numpy_dtype
 from pullback.ir.node import Function, evaluate
 from pullback.runtime.memory import Buffer
+from pullback.util import config
 from pullback.util.errors import CompileError
 
 _lock = threading.RLock()
@@ -32,6 +33,9 @@ class Executable:
         self._compile(donated)
 
     def _compile(self, donated: frozenset[int]) -> None:
+        if config.REFERENCE.value:
+            self.reference = True
+            return
         try:
             from pullback.engine.pipeline import compile_function
         except ModuleNotFoundError:

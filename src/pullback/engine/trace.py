@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from pullback.engine import explain
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, Node, TensorType
+from pullback.util import config
 from pullback.util.errors import ConcretizationError, TracerLeakError, message
 
 
@@ -56,10 +58,15 @@ class Operand:
         self.node, self.weak = node, weak
 
 
+#: slots after which a thread's pending work is launched whatever happens
+TRACE_LIMIT = 2000
+
+
 class State:
     """One point in the trie: the step that led here and what follows. `own` are the nodes of its new slots."""
 
-    __slots__ = ("base", "count", "grad_slots", "infos", "leaves", "memo", "next", "own", "parent", "programs")
+    __slots__ = ("base", "count", "grad_slots", "infos", "leaves", "memo", "next", "own", "parent", "programs",
+                 "single")
     total: ClassVar[int] = 0
 
     def __init__(self, parent: State | None, leaves: tuple[int, ...], own: list[Node], infos: tuple[Info, ...],
@@ -70,6 +77,8 @@ class State:
         self.leaves = leaves  # slots of the leaves this step brought in
         self.own = own
         self.infos = infos  # of the results: the last slots
+        #: the Info of the only result; None sends recording the general way (several results, or a full trace)
+        self.single = infos[0] if len(infos) == 1 and self.count < TRACE_LIMIT else None
         self.grad_slots = grad_slots  # new leaves that require gradients
         self.next: dict[Any, State] = {}
         self.programs: dict[Any, Any] = {}
@@ -119,7 +128,7 @@ class Trace:
     be asked for) or "staged" (inside jit, vmap, scan: values may not)."""
 
     __slots__ = ("__weakref__", "buffers", "carried", "constants", "freed", "kind", "leaf_slots", "leaves", "lock", "mutated",
-                 "nodes", "outer", "param_sources", "params", "serial", "sinks", "state", "values", "what")
+                 "nodes", "outer", "param_sources", "params", "serial", "sinks", "state", "stepped", "values", "what")
     serials: ClassVar[int] = 0
 
     def __init__(self, kind: str, outer: Trace | None = None, what: str = "") -> None:
@@ -133,6 +142,7 @@ class Trace:
         self.carried: set[Value] = set()  # in-place results that replaced values from before this trace
         self.sinks: dict[int, Any] = {}  # gradient side of the tensors whose leaves were recorded here
         self.freed: set[int] = set()
+        self.stepped = False  # a gradient was recorded: the next gradient call begins a new step
         self.buffers: dict[int, Any] | None = None
         self.params: list[Value] = []
         self.param_sources: list[Value | None] = []
@@ -197,14 +207,56 @@ class Trace:
         return self._materialise_nodes()
 
 
-class Local(threading.local):
-    """Per-thread state: the current trace, gradient mode."""
+class Context:
+    """Per-thread state: the current trace, gradient mode, what jit is tracking."""
+
+    __slots__ = ("grad_enabled", "trace", "track")
 
     def __init__(self) -> None:
         self.trace = Trace("main")
         self.grad_enabled = True
         #: while a jitted function is traced: tensors read, by value, so that later calls read them again
         self.track: dict[Value, Any] | None = None
+
+
+class _ThreadLocal(threading.local):
+    context: Context
+
+    def __init__(self) -> None:
+        self.context = Context()
+
+
+thread = _ThreadLocal()
+
+
+class Local:
+    """The current thread's Context, spelled `local.trace`; hot paths read `thread.context` once instead."""
+
+    __slots__ = ()
+
+    @property
+    def trace(self) -> Trace:
+        return thread.context.trace
+
+    @trace.setter
+    def trace(self, trace: Trace) -> None:
+        thread.context.trace = trace
+
+    @property
+    def grad_enabled(self) -> bool:
+        return thread.context.grad_enabled
+
+    @grad_enabled.setter
+    def grad_enabled(self, flag: bool) -> None:
+        thread.context.grad_enabled = flag
+
+    @property
+    def track(self) -> dict[Value, Any] | None:
+        return thread.context.track
+
+    @track.setter
+    def track(self, table: dict[Value, Any] | None) -> None:
+        thread.context.track = table
 
 
 local = Local()
@@ -218,58 +270,68 @@ _IMMEDIATE = {"f": dtypes.float64, "i": dtypes.int64, "b": dtypes.bool_, "c": dt
 
 def record(op: Any, args: list[Any] | tuple[Any, ...], static: Any = ()) -> tuple[Value, ...]:
     """Record one step; `args` are Values and Python scalars, `static` is hashable. Returns the results."""
-    here = local
+    here = thread.context
     trace = here.trace
-    if trace.carried and here.grad_enabled and not trace.carried.isdisjoint(a for a in args if type(a) is Value):
+    grad_enabled = here.grad_enabled
+    if trace.carried and grad_enabled and not trace.carried.isdisjoint([a for a in args if type(a) is Value]):
         boundary(trace)
         trace = here.trace
-    key: list[Any] = [op, static] if here.grad_enabled else [op, static, None]
-    leaf_slots = trace.leaf_slots
+    key: list[Any] = [op, static] if grad_enabled else [op, static, None]
+    leaves = trace.leaves
     state = trace.state
-    count = state.count
-    mark = len(trace.leaves)
+    mark = len(leaves)
     for a in args:
         if type(a) is Value:
             if a.trace is trace:
                 key.append(a.slot)
-                continue
-            slot = leaf_slots.get(a)
-            if slot is None:
-                if a.buffer is None:
-                    trace.admit(a)
-                leaf_slots[a] = count
-                trace.leaves.append(a)
-                count += 1
-                key.append(a.info)
             else:
-                key.append(slot)
+                slot = trace.leaf_slots.get(a)
+                if slot is None:
+                    if a.buffer is None:
+                        trace.admit(a)
+                    trace.leaf_slots[a] = state.count + len(leaves) - mark
+                    leaves.append(a)
+                    key.append(a.info)
+                else:
+                    key.append(slot)
         elif trace.constants:
             key.append((type(a), repr(a)))
         else:
             key.append(type(a))
-            trace.leaves.append(a)
-            count += 1
-    tkey = tuple(key)
-    found = state.next.get(tkey)
+            leaves.append(a)
+    found = state.next.get(tuple(key))
     if found is None:
-        try:
-            found = _new_step(trace, op, args, static, tkey, here.grad_enabled)
-        except BaseException:
-            for leaf in trace.leaves[mark:]:
-                if type(leaf) is Value:
-                    leaf_slots.pop(leaf, None)
-            del trace.leaves[mark:]
-            raise
+        found = _try_step(trace, op, args, static, tuple(key), grad_enabled, mark)
     trace.state = found
-    infos = found.infos
-    if len(infos) == 1:
-        value = Value(trace, found.count - 1, infos[0])
+    single = found.single
+    if single is not None:
+        value = Value(trace, found.count - 1, single)
         trace.values.append(value)
         return (value,)
+    infos = found.infos
     start = found.count - len(infos)
     values = tuple([Value(trace, start + k, info) for k, info in enumerate(infos)])
     trace.values.extend(values)
+    if found.count >= TRACE_LIMIT and trace.kind == "main":
+        boundary(trace)
     return values
+
+
+def _try_step(trace: Trace, op: Any, args: Any, static: Any, key: tuple[Any, ...], grad_enabled: bool, mark: int) -> State:
+    """A new step; where its type rule refuses, the trace is left as it was."""
+    try:
+        return _new_step(trace, op, args, static, key, grad_enabled)
+    except BaseException:
+        undo_leaves(trace, mark)
+        raise
+
+
+def undo_leaves(trace: Trace, mark: int) -> None:
+    """Forget the leaves from `mark` on."""
+    for leaf in trace.leaves[mark:]:
+        if type(leaf) is Value:
+            trace.leaf_slots.pop(leaf, None)
+    del trace.leaves[mark:]
 
 
 def _new_step(trace: Trace, op: Any, args: Any, static: Any, key: tuple[Any, ...], grad_enabled: bool) -> State:
@@ -277,6 +339,8 @@ def _new_step(trace: Trace, op: Any, args: Any, static: Any, key: tuple[Any, ...
     from pullback.ir.node import param
     from pullback.ops.build import const_scalar
 
+    if config.EXPLAIN.value and trace.state.next and trace.kind == "main":
+        explain.step(op.name, key, list(trace.state.next))
     nodes = trace.graph()
     own: list[Node] = []
     leaves: list[int] = []

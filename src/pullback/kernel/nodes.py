@@ -292,18 +292,25 @@ class Bind:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MatmulNest:
-    """For each batch index, row and column: acc = sum over k of a[..] * b[..], then the epilogue's statements.
+    """For each batch index, row and column: accumulator = sum over k of a * b in memory, then the epilogue.
 
-    `a` and `b` are loads over the variables (batch..., rows..., columns..., contracted...). In the epilogue
-    `accumulator`'s total is the finished element.
+    a's element is at `a_offset + batch * strides + row * a_strides[0] + k * a_strides[1]`, b's at
+    `b_offset + batch * strides + k * b_strides[0] + column * b_strides[1]`. `batch` are (variable, stride of a, stride
+    of b). `rows` are the variables that the row counts through; of `cols` the last counts on through the others.
     """
 
-    batch: tuple[Var, ...]
+    m: int
+    n: int
+    k: int
+    a: Buffer
+    a_offset: int
+    a_strides: tuple[int, int]
+    b: Buffer
+    b_offset: int
+    b_strides: tuple[int, int]
+    batch: tuple[tuple[Var, int, int], ...]
     rows: tuple[Var, ...]
     cols: tuple[Var, ...]
-    contracted: tuple[Var, ...]
-    a: Load
-    b: Load
     accumulator: Accumulator
     epilogue: tuple[Stmt, ...]
 
@@ -335,8 +342,6 @@ def expressions(stmt: Stmt) -> tuple[Expr, ...]:
     if isinstance(stmt, Update):
         found = [stmt.value, *(x for x in stmt.indices if isinstance(x, Expr))]
         return (*found, stmt.where) if stmt.where is not None else tuple(found)
-    if isinstance(stmt, MatmulNest):
-        return (stmt.a, stmt.b)
     return ()
 
 

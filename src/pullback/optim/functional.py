@@ -25,11 +25,21 @@ from pullback.util import tree
 from pullback.util.errors import ArgumentError, ShapeError, TreeError, ValueError_, message
 
 
-class Update(Operation):
+class Raw(Operation):
+    """An operation whose operands keep their dtypes: numbers stay float64 until they meet a tensor."""
+
+    __slots__ = ()
+
+    def build(self, operands: list[Operand], static: Any) -> tuple[tuple[Node, ...], str]:
+        result = self.define(*(o.node for o in operands), **dict(static))
+        return ((result,) if isinstance(result, Node) else tuple(result)), ""
+
+
+class Update(Raw):
     """One step for all parameters of a group as one recorded operation.
 
     Operands: parameters, gradients, each slot's tensors, shared scalars, numbers. Results: parameters, each slot's
-    tensors, shared scalars. Operands keep their dtypes: numbers stay float64 until they meet a tensor.
+    tensors, shared scalars.
     """
 
     __slots__ = ("rule",)
@@ -38,11 +48,8 @@ class Update(Operation):
         super().__init__(self._define, "none", True, False, rule.name)
         self.rule = rule
 
-    def build(self, operands: list[Operand], static: Any) -> tuple[tuple[Node, ...], str]:
-        return self._define(*(o.node for o in operands), **dict(static)), ""
-
     def _define(self, *nodes: Node, count: int, have: tuple[tuple[str, tuple[int, ...]], ...],
-                **flags: Any) -> tuple[Node, ...]:
+                scalars: tuple[str, ...], **flags: Any) -> tuple[Node, ...]:
         rule = self.rule
         stream = iter(nodes)
         params = [next(stream) for _ in range(count)]
@@ -51,7 +58,7 @@ class Update(Operation):
         for name, members in have:
             for k in members:
                 states[k][name] = next(stream)
-        shared = {name: Expr(next(stream)) for name, _ in rule.shared}
+        shared = {name: Expr(next(stream)) for name in scalars}
         numbers = {name: Expr(next(stream)) for name in rule.names}
         new_shared = dict(shared)
         if "step" in shared:
@@ -68,7 +75,7 @@ class Update(Operation):
             new_states.append({name: cast(getattr(bag, name), n.dtype).node for name, n in state.items()})
             new_shared = {name: getattr(bag, name) for name in new_shared}
         slots = [new_states[k][name] for name, members in have for k in members]
-        return (*new_params, *slots, *(new_shared[name].node for name, _ in rule.shared))
+        return (*new_params, *slots, *(new_shared[name].node for name in scalars))
 
 
 def _compute_dtype(dtype: DType) -> DType:
@@ -111,12 +118,9 @@ class Transform:
             state[slot.name] = tree.unflatten(structure, [
                 first_state(slot, self.hyper, t.shape, t.dtype) if slot.rank[0] <= t.ndim <= slot.rank[1]
                 else first_scalar(0.0) for t in tensors])
-        for name, start in self._scalars():
+        for name, start in self.rule.shared(self.hyper):
             state[name] = first_scalar(start(self.hyper))
         return state
-
-    def _scalars(self) -> tuple[Any, ...]:
-        return self.rule.shared
 
     def update(self, grads: Any, state: dict[str, Any], params: Any, **hyper: Any) -> tuple[Any, dict[str, Any]]:
         """New parameters and new state."""
@@ -134,17 +138,19 @@ class Transform:
                 raise ShapeError(message(f"{self.rule.name}: a gradient must have the shape of its parameter",
                                          [("param", repr(t.info.type)), ("grad", repr(g.info.type))]))
         have = have_of(self.rule.slots(group), [t.ndim for t in tensors])
+        scalars = tuple(name for name, _ in self.rule.shared(group))
         slots = {name: tree.flatten(state[name])[0] for name, _ in have}
         operands = [*tensors, *gradients, *(slots[name][k] for name, members in have for k in members),
-                    *(state[name] for name, _ in self.rule.shared), *map(number, self.rule.numbers(group))]
-        results = OPERATIONS[self.rule.name](*operands, count=len(tensors), have=have, **dict(self.rule.flags(group)))
+                    *(state[name] for name in scalars), *map(number, self.rule.numbers(group))]
+        results = OPERATIONS[self.rule.name](*operands, count=len(tensors), have=have, scalars=scalars,
+                                             **dict(self.rule.flags(group)))
         stream = iter(results if isinstance(results, tuple) else (results,))
         new_params = tree.unflatten(structure, [next(stream) for _ in tensors])
         for name, members in have:
             for k in members:
                 slots[name][k] = next(stream)
         new_state = {name: tree.unflatten(structure, slots[name]) for name, _ in have}
-        return new_params, {**new_state, **{name: next(stream) for name, _ in self.rule.shared}}
+        return new_params, {**new_state, **{name: next(stream) for name in scalars}}
 
 
 def number(x: Any) -> Any:

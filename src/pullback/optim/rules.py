@@ -68,7 +68,7 @@ class Rule:
     numbers: Callable[[Group], tuple[Any, ...]]
     flags: Callable[[Group], tuple[tuple[str, Any], ...]]
     slots: Callable[[Group], tuple[Slot, ...]]
-    shared: tuple[tuple[str, Callable[[Group], float]], ...] = ()
+    shared: Callable[[Group], tuple[tuple[str, Callable[[Group], float]], ...]]
     defaults: tuple[tuple[str, Any], ...] = ()
 
 
@@ -81,6 +81,14 @@ def _one(group: Group) -> float:
 
 
 STEP = ("step", _zero)
+
+
+def _stepped(group: Group) -> tuple[Any, ...]:
+    return (STEP,)
+
+
+def _stateless(group: Group) -> tuple[Any, ...]:
+    return ()
 
 
 def _common(group: Group) -> tuple[tuple[str, Any], ...]:
@@ -115,7 +123,8 @@ SGD = Rule(
     lambda g: (g["lr"], g["momentum"], g["dampening"], g["weight_decay"]),
     lambda g: (*_common(g), ("momentum", g["momentum"] != 0), ("nesterov", g["nesterov"]),
                ("damped", g["dampening"] != 0)),
-    lambda g: (Slot("momentum_buffer"),) if g["momentum"] != 0 else (), (STEP,),
+    lambda g: (Slot("momentum_buffer"),) if g["momentum"] != 0 else (),
+    lambda g: (STEP,) if g["momentum"] != 0 and g["dampening"] != 0 else (),
     (("lr", 1e-3), ("momentum", 0), ("dampening", 0), ("weight_decay", 0), ("nesterov", False),
               ("maximize", False)))
 
@@ -169,8 +178,8 @@ def _adam_flags(group: Group) -> tuple[tuple[str, Any], ...]:
 
 _ADAM_DEFAULTS = (("lr", 1e-3), ("betas", (0.9, 0.999)), ("eps", 1e-8), ("weight_decay", 0), ("amsgrad", False),
                   ("maximize", False), ("decoupled_weight_decay", False))
-ADAM = Rule("Adam", adam, ADAM_NAMES, _adam_numbers, _adam_flags, _adam_slots, (STEP,), _ADAM_DEFAULTS)
-ADAMW = Rule("AdamW", adam, ADAM_NAMES, _adam_numbers, _adam_flags, _adam_slots, (STEP,),
+ADAM = Rule("Adam", adam, ADAM_NAMES, _adam_numbers, _adam_flags, _adam_slots, _stepped, _ADAM_DEFAULTS)
+ADAMW = Rule("AdamW", adam, ADAM_NAMES, _adam_numbers, _adam_flags, _adam_slots, _stepped,
              tuple({**dict(_ADAM_DEFAULTS), "weight_decay": 1e-2, "decoupled_weight_decay": True}.items()))
 
 
@@ -189,7 +198,7 @@ def nadam(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
 
 NADAM = Rule(
     "NAdam", nadam, (*ADAM_NAMES, "momentum_decay"), lambda g: (*_adam_numbers(g), g["momentum_decay"]),
-    lambda g: (*_common(g), ("decoupled", g["decoupled_weight_decay"])), _adam_slots, (STEP, ("mu_product", _one)),
+    lambda g: (*_common(g), ("decoupled", g["decoupled_weight_decay"])), _adam_slots, lambda g: (STEP, ("mu_product", _one)),
     (("lr", 2e-3), ("betas", (0.9, 0.999)), ("eps", 1e-8), ("weight_decay", 0), ("momentum_decay", 4e-3),
      ("maximize", False), ("decoupled_weight_decay", False)))
 
@@ -211,7 +220,7 @@ def radam(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
 
 RADAM = Rule(
     "RAdam", radam, ADAM_NAMES, _adam_numbers, lambda g: (*_common(g), ("decoupled", g["decoupled_weight_decay"])),
-    _adam_slots, (STEP,),
+    _adam_slots, _stepped,
     (("lr", 1e-3), ("betas", (0.9, 0.999)), ("eps", 1e-8), ("weight_decay", 0), ("maximize", False),
      ("decoupled_weight_decay", False)))
 
@@ -225,7 +234,7 @@ def adamax(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
 
 
 ADAMAX = Rule(
-    "Adamax", adamax, ADAM_NAMES, _adam_numbers, _common, lambda g: (Slot("exp_avg"), Slot("exp_inf")), (STEP,),
+    "Adamax", adamax, ADAM_NAMES, _adam_numbers, _common, lambda g: (Slot("exp_avg"), Slot("exp_inf")), _stepped,
     (("lr", 2e-3), ("betas", (0.9, 0.999)), ("eps", 1e-8), ("weight_decay", 0), ("maximize", False)))
 
 
@@ -242,7 +251,7 @@ def lion(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
 
 LION = Rule(
     "Lion", lion, ("lr", "beta1", "beta2", "weight_decay"), lambda g: (g["lr"], *g["betas"], g["weight_decay"]), _common,
-    lambda g: (Slot("exp_avg"),), (),
+    lambda g: (Slot("exp_avg"),), _stateless,
     (("lr", 1e-4), ("betas", (0.9, 0.99)), ("weight_decay", 0), ("maximize", False)))
 
 
@@ -276,7 +285,7 @@ def _rmsprop_slots(group: Group) -> tuple[Slot, ...]:
 RMSPROP = Rule(
     "RMSprop", rmsprop, ("lr", "alpha", "eps", "weight_decay", "momentum"),
     lambda g: (g["lr"], g["alpha"], g["eps"], g["weight_decay"], g["momentum"]),
-    lambda g: (*_common(g), ("momentum", g["momentum"] > 0), ("centered", g["centered"])), _rmsprop_slots, (STEP,),
+    lambda g: (*_common(g), ("momentum", g["momentum"] > 0), ("centered", g["centered"])), _rmsprop_slots, _stepped,
     (("lr", 1e-2), ("alpha", 0.99), ("eps", 1e-8), ("weight_decay", 0), ("momentum", 0), ("centered", False),
      ("maximize", False)))
 
@@ -292,7 +301,7 @@ def adagrad(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
 ADAGRAD = Rule(
     "Adagrad", adagrad, ("lr", "lr_decay", "weight_decay", "eps"),
     lambda g: (g["lr"], g["lr_decay"], g["weight_decay"], g["eps"]), _common,
-    lambda g: (Slot("sum", lambda group: float(group["initial_accumulator_value"])),), (STEP,),
+    lambda g: (Slot("sum", lambda group: float(group["initial_accumulator_value"])),), _stepped,
     (("lr", 1e-2), ("lr_decay", 0), ("weight_decay", 0), ("initial_accumulator_value", 0), ("eps", 1e-10),
      ("maximize", False)))
 
@@ -309,7 +318,7 @@ def adadelta(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
 ADADELTA = Rule(
     "Adadelta", adadelta, ("lr", "rho", "eps", "weight_decay"),
     lambda g: (g["lr"], g["rho"], g["eps"], g["weight_decay"]), _common,
-    lambda g: (Slot("square_avg"), Slot("acc_delta")), (STEP,),
+    lambda g: (Slot("square_avg"), Slot("acc_delta")), _stepped,
     (("lr", 1.0), ("rho", 0.9), ("eps", 1e-6), ("weight_decay", 0), ("maximize", False)))
 
 
@@ -330,7 +339,7 @@ def asgd(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
 ASGD = Rule(
     "ASGD", asgd, ("lr", "lambd", "alpha", "t0", "weight_decay"),
     lambda g: (g["lr"], g["lambd"], g["alpha"], g["t0"], g["weight_decay"]), _common, lambda g: (Slot("ax"),),
-    (STEP, ("eta", lambda g: float(g["lr"])), ("mu", _one)),
+    lambda g: (STEP, ("eta", lambda group: float(group["lr"])), ("mu", _one)),
     (("lr", 1e-2), ("lambd", 1e-4), ("alpha", 0.75), ("t0", 1e6), ("weight_decay", 0), ("maximize", False)))
 
 
@@ -350,7 +359,7 @@ def rprop(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
 RPROP = Rule(
     "Rprop", rprop, ("lr", "eta_minus", "eta_plus", "smallest", "largest"),
     lambda g: (g["lr"], *g["etas"], *g["step_sizes"]), lambda g: (("maximize", g["maximize"]),),
-    lambda g: (Slot("prev"), Slot("step_size", lambda group: float(group["lr"]))), (STEP,),
+    lambda g: (Slot("prev"), Slot("step_size", lambda group: float(group["lr"]))), _stepped,
     (("lr", 1e-2), ("etas", (0.5, 1.2)), ("step_sizes", (1e-6, 50)), ("maximize", False)))
 
 
@@ -393,7 +402,7 @@ ADAFACTOR = Rule(
     "Adafactor", adafactor, ("lr", "beta2_decay", "eps1", "eps2", "d", "weight_decay"), _adafactor_numbers,
     lambda g: (*_common(g), ("eps1_default", g["eps"][0] is None)),
     lambda g: (Slot("row_var", shape=lambda n: (*n[:-1], 1), rank=(2, 64)),
-               Slot("col_var", shape=lambda n: (*n[:-2], 1, n[-1]), rank=(2, 64)), Slot("variance", rank=(0, 1))), (STEP,),
+               Slot("col_var", shape=lambda n: (*n[:-2], 1, n[-1]), rank=(2, 64)), Slot("variance", rank=(0, 1))), _stepped,
     (("lr", 1e-2), ("beta2_decay", -0.8), ("eps", (None, 1e-3)), ("d", 1.0), ("weight_decay", 0.0), ("maximize", False)))
 
 
@@ -431,7 +440,7 @@ MUON = Rule(
     "Muon", muon, ("lr", "weight_decay", "momentum"), lambda g: (g["lr"], g["weight_decay"], g["momentum"]),
     lambda g: (("nesterov", g["nesterov"]), ("ns_coefficients", tuple(g["ns_coefficients"])), ("eps", g["eps"]),
                ("ns_steps", g["ns_steps"]), ("adjust", g["adjust_lr_fn"])),
-    lambda g: (Slot("momentum_buffer"),), (),
+    lambda g: (Slot("momentum_buffer"),), _stateless,
     (("lr", 1e-3), ("weight_decay", 0.1), ("momentum", 0.95), ("nesterov", True),
      ("ns_coefficients", (3.4445, -4.7750, 2.0315)), ("eps", 1e-7), ("ns_steps", 5), ("adjust_lr_fn", None)))
 

@@ -110,6 +110,8 @@ class Grouping:
 
     def _worth(self, group: Group, rows: int, space: tuple[int, ...], limit: int, work: int, chunk: bool) -> bool:
         """Whether sharing `rows` leading dimensions leaves enough that can run in parallel."""
+        if rows < 0:
+            return False
         has_chunk = any(m.kind == "chunk" for m in group.members)
         if (chunk or has_chunk) and rows != 1:
             return False

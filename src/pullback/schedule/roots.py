@@ -81,6 +81,10 @@ class Roots:
             if isinstance(node.op, Proj):
                 stored[node] = None
                 continue
+            data = getattr(node.op, "data", None)
+            if data is not None and node_size(node) > 1:
+                self._constant(node, data)
+                continue
             if isinstance(node.op, Param) or kind == "inline" or not kind:
                 raise NotImplementedError(node.op.name)
             here = own_cost(node) + sum(0 if x in stored else cost.get(x, 0) for x in node.inputs)
@@ -97,6 +101,11 @@ class Roots:
             if kind not in ("view", "reduce", "argreduce", "chunk"):
                 self._operands(node, kind)
 
+    def _constant(self, node: Node, data: bytes) -> None:
+        buffer = Buffer(f"c{len(self.params)}", node.dtype, node.shape, "constant")
+        buffer.data = data
+        self.params[node] = buffer
+
     def _operands(self, node: Node, kind: str) -> None:
         """A contraction reads its operands by strides; others may read them in any way, and find them in memory."""
         for x in node.inputs:
@@ -111,6 +120,21 @@ class Roots:
                 if x in self.params:
                     continue
             self.stored[x] = None
+        if kind == "contract":
+            op: Any = node.op
+            for x in node.inputs:
+                if not self._run_of_terms(x, op.contracted):
+                    self.stored[x] = None
+
+    def _run_of_terms(self, x: Node, terms: int) -> bool:
+        """Whether the last dimensions are one run through memory."""
+        base, at = layout(x, loop_vars(x.shape), {**self.params, **self.stored})
+        flat = Buffer("", base.dtype, base.shape).flat(at)
+        strides = [(n, 0 if n == 1 else flat.coefficient(v.terms[0][0]))  # pyright: ignore[reportArgumentType]
+                   for v, n in zip(loop_vars(x.shape), x.shape, strict=True)]
+        live = [(n, s) for n, s in strides[len(strides) - terms:] if n != 1]
+        return all(s is not None for _, s in live) and all(
+            outer == n * inner for (_, outer), (n, inner) in zip(live, live[1:], strict=False))  # pyright: ignore
 
     # -- lowering ----------------------------------------------------------------------------------------------------
     def _lower(self) -> None:

@@ -35,24 +35,29 @@ FORMATS = {
     True: ExpFormat(
         magic=1.5 * 2.0**52, ln2=(math.log(2.0), 2.3190468138462996e-17),
         q=(0.5000000000000011, 0.1666666666666641, 0.04166666666652971, 0.008333333333494914, 0.0013888888943764045,
-           0.0001984126990590284, 2.480149294569621e-05, 2.755758669284882e-06, 2.763030763854382e-07,
+           0.0001984126950590284, 2.480149294569621e-05, 2.755758669284882e-06, 2.763030763854382e-07,
            2.500005356788984e-08),
         low=-746.0, high=710.0, saturated=19.5),
 }
 
-# tanh x = x P(x^2) / Q(x^2) up to where it rounds to 1 (minimax, relative error 2.1e-8).
-_TANH_P = (1.0, 0.13379705311660844, 0.003494019304787479, 2.0583233521188456e-05, 1.3318741800659234e-08)
-_TANH_Q = (1.0000000209494566, 0.4671302126120525, 0.025871015363630713, 0.00032830679720775494,
-           7.761881253010932e-07)
+# tanh x = (x + x u P(u)) / Q(u), u = x^2, up to where it rounds to 1: a minimax rational (relative error 2.1e-8) whose
+# float32 coefficients were then searched for the least error as evaluated.
+_TANH_P = (0.1337970495223999, 0.0034940193872898817, 2.0583229343174025e-05, 1.3318808278484084e-08)
+_TANH_Q = (0.9999999403953552, 0.46713021397590637, 0.02587101422250271, 0.00032830683630891144, 7.761876190670591e-07)
 
 
-def _reduce(o: Ops, x: V) -> tuple[V, V]:
-    """(r, word): x = n ln2 + r, n in the low bits of the integer `word`."""
+def _reduce(o: Ops, x: V, bias: int) -> tuple[V, V]:
+    """(r, word): x = n ln2 + r, n + bias in the low bits of the integer `word`."""
     k = FORMATS[o.double]
-    shifted = o.fma(x, o.c(1.0 / math.log(2.0)), o.c(k.magic))
-    n = o.sub(shifted, o.c(k.magic))
+    magic = o.c(k.magic + bias)
+    shifted = o.fma(x, o.c(1.0 / math.log(2.0)), magic)
+    n = o.sub(shifted, magic)
     r = o.fma(n, o.c(-k.ln2[1]), o.fma(n, o.c(-k.ln2[0]), x))
     return r, o.bits(shifted)
+
+
+def _bias(o: Ops) -> int:
+    return 1023 if o.double else 127
 
 
 def _expm1_core(o: Ops, r: V) -> V:
@@ -61,49 +66,47 @@ def _expm1_core(o: Ops, r: V) -> V:
     return o.fma(square, o.horner2(FORMATS[o.double].q, r, square), r)
 
 
+def _power_of_two(o: Ops, word: V) -> V:
+    """2^n of the n + bias in the low bits of `word`, in the normal range."""
+    return o.floats(o.int("shl", word, o.i(o.mantissa)))
+
+
 def _scale(o: Ops, p: V, word: V) -> V:
-    """p 2^n in two halves: correct for overflow and for denormal results."""
+    """p 2^n, n + 2 bias in the low bits of `word`, in two halves: correct for overflow and for denormal results."""
     half = o.int("lshr", word, o.i(1))
-    return o.mul(o.mul(p, power_of_two(o, half)), power_of_two(o, o.int("sub", word, half)))
-
-
-def power_of_two(o: Ops, word: V) -> V:
-    """2^n of the n in the low bits of `word`, in the normal range."""
-    one = (1023 if o.double else 127) << o.mantissa
-    return o.floats(o.int("add", o.int("shl", word, o.i(o.mantissa)), o.i(one)))
+    return o.mul(o.mul(p, _power_of_two(o, half)), _power_of_two(o, o.int("sub", word, half)))
 
 
 def exp(o: Ops, x: V) -> V:
-    k = FORMATS[o.double]
-    r, word = _reduce(o, o.at_least(o.at_most(x, o.c(k.high)), o.c(k.low)))
-    return _scale(o, o.add(_expm1_core(o, r), o.c(1.0)), word)
+    """Keeps a NaN: its garbage scales multiply it."""
+    return exp_nonpositive(o, o.at_most(x, o.c(FORMATS[o.double].high)))
 
 
 def exp_nonpositive(o: Ops, x: V) -> V:
-    """exp of x <= 0."""
-    r, word = _reduce(o, o.at_least(x, o.c(FORMATS[o.double].low)))
+    """exp of x <= 0, or of any x that does not overflow."""
+    r, word = _reduce(o, o.at_least(x, o.c(FORMATS[o.double].low)), 2 * _bias(o))
     return _scale(o, o.add(_expm1_core(o, r), o.c(1.0)), word)
 
 
 def exp_normal(o: Ops, x: V) -> V:
     """exp of an x whose result is a normal number (-700 < x < 700 in double): one scaling."""
-    r, word = _reduce(o, x)
-    return o.mul(o.add(_expm1_core(o, r), o.c(1.0)), power_of_two(o, word))
+    r, word = _reduce(o, x, _bias(o))
+    return o.mul(o.add(_expm1_core(o, r), o.c(1.0)), _power_of_two(o, word))
 
 
 def exp2(o: Ops, x: V) -> V:
-    k = FORMATS[o.double]
+    magic = o.c(FORMATS[o.double].magic + 2 * _bias(o))
     x = o.at_least(o.at_most(x, o.c(1025.0 if o.double else 129.0)), o.c(-1076.0 if o.double else -151.0))
-    shifted = o.add(x, o.c(k.magic))
-    r = o.mul(o.sub(x, o.sub(shifted, o.c(k.magic))), o.c(math.log(2.0)))
+    shifted = o.add(x, magic)
+    r = o.mul(o.sub(x, o.sub(shifted, magic)), o.c(math.log(2.0)))
     return _scale(o, o.add(_expm1_core(o, r), o.c(1.0)), o.bits(shifted))
 
 
 def expm1(o: Ops, x: V) -> V:
     """2^n (e^r - 1) + (2^n - 1), with halves of both so that n may be one beyond the largest exponent."""
     k = FORMATS[o.double]
-    r, word = _reduce(o, o.at_least(o.at_most(x, o.c(k.high)), o.c(-40.0)))
-    half = power_of_two(o, o.int("sub", word, o.i(1)))
+    r, word = _reduce(o, o.at_least(o.at_most(x, o.c(k.high)), o.c(-40.0)), _bias(o) - 1)
+    half = _power_of_two(o, word)
     y = o.fma(half, _expm1_core(o, r), o.sub(half, o.c(0.5)))
     return o.sel(o.cmp("oeq", x, o.c(0.0)), x, o.add(y, y))
 
@@ -115,15 +118,26 @@ def sigmoid(o: Ops, x: V) -> V:
     return o.div(top, o.add(e, o.c(1.0)))
 
 
+def clamp_symmetric(o: Ops, x: V, limit: float) -> V:
+    """x cut to [-limit, limit]; a NaN stays."""
+    return o.at_least(o.at_most(x, o.c(limit)), o.c(-limit))
+
+
+def odd_rational(o: Ops, x: V, saturated: float, p: tuple[float, ...], q: tuple[float, ...]) -> V:
+    """(x + x u p(u)) / q(u), u = x^2, for |x| up to `saturated`, and never beyond 1."""
+    x = clamp_symmetric(o, x, saturated)
+    u = o.mul(x, x)
+    top = o.fma(o.mul(x, u), o.horner(p, u), x)
+    return clamp_symmetric(o, o.div(top, o.horner(q, u)), 1.0)
+
+
 def tanh(o: Ops, x: V) -> V:
     k = FORMATS[o.double]
     if not o.double:
-        x = o.at_least(o.at_most(x, o.c(k.saturated)), o.c(-k.saturated))
-        u = o.mul(x, x)
-        return o.div(o.mul(x, o.horner(_TANH_P, u)), o.horner(_TANH_Q, u))
+        return odd_rational(o, x, k.saturated, _TANH_P, _TANH_Q)
     size = o.at_most(o.abs(x), o.c(k.saturated))
-    r, word = _reduce(o, o.add(size, size))
-    p, s = _expm1_core(o, r), power_of_two(o, word)
+    r, word = _reduce(o, o.add(size, size), _bias(o))
+    p, s = _expm1_core(o, r), _power_of_two(o, word)
     y = o.div(o.fma(s, p, o.sub(s, o.c(1.0))), o.fma(s, p, o.add(s, o.c(1.0))))
     return o.copysign(y, x)
 

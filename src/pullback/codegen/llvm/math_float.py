@@ -69,25 +69,27 @@ def _sign(o: Ops, args: list[V]) -> V:
     return o.sel(o.cmp("une", x, o.c(0.0)), o.sel(o.cmp("uno", x, x), x, unit), o.c(0.0))
 
 
-def _fmod_remainder(o: Ops, a: V, b: V) -> V:
-    """Python's remainder: the sign of the divisor, also for a zero."""
+def _python_mod(o: Ops, args: list[V]) -> tuple[V, V, V]:
+    """(C's remainder, Python's, where they differ): Python's has the sign of the divisor, also for a zero."""
+    a, b = args
     rest = call_libm(o, "fmod", a, b)
     zero = o.cmp("oeq", rest, o.c(0.0))
-    apart = o.fn.binary("xor", is_negative(o, rest), is_negative(o, b))
-    shifted = o.sel(apart, o.add(rest, b), rest)
-    return o.sel(zero, o.copysign(o.c(0.0), b), shifted)
+    apart = o.fn.binary("xor", o.cmp("olt", rest, o.c(0.0)), o.cmp("olt", b, o.c(0.0)))
+    apart = o.both(apart, o.cmp("one", rest, o.c(0.0)))
+    return rest, o.sel(zero, o.copysign(o.c(0.0), b), o.sel(apart, o.add(rest, b), rest)), apart
 
 
 def _remainder(o: Ops, args: list[V]) -> V:
-    return _fmod_remainder(o, args[0], args[1])
+    return _python_mod(o, args)[1]
 
 
 def _floor_divide(o: Ops, args: list[V]) -> V:
     """NumPy's: consistent with `remainder`; division by zero gives what `/` gives."""
     a, b = args
-    rest = _fmod_remainder(o, a, b)
+    rest, _, apart = _python_mod(o, args)
     ratio = o.div(a, b)
     whole = o.div(o.sub(a, rest), b)
+    whole = o.sel(apart, o.sub(whole, o.c(1.0)), whole)
     floor = o.call1("llvm.floor", whole)
     short = o.cmp("ogt", o.sub(whole, floor), o.c(0.5))
     floor = o.sel(short, o.add(floor, o.c(1.0)), floor)

@@ -57,9 +57,9 @@ def log_mantissa(o: Ops, f: V) -> V:
 
 def edges(o: Ops, x: V, y: V) -> V:
     """`y` where 0 < x < inf; inf and NaN stay, 0 gives -inf, a negative x NaN."""
-    proper = o.fn.compare("icmp", "ult", o.int("sub", o.bits(x), o.i(1)), o.i((0x7FF << 52 if o.double else 0xFF << 23) - 1))
+    y = o.sel(o.cmp("olt", x, o.c(INFINITY)), y, x)
     other = o.sel(o.cmp("oeq", x, o.c(0.0)), o.c(-INFINITY), o.c(NAN))
-    return o.sel(proper, y, o.sel(o.cmp("ogt", x, o.c(0.0)), x, other))
+    return o.sel(o.cmp("ole", x, o.c(0.0)), other, y)
 
 
 def log_positive(o: Ops, x: V) -> V:
@@ -160,6 +160,7 @@ def pow(o: Ops, x: V, y: V) -> V:
     one, zero = o.c(1.0), o.c(0.0)
     result = o.sel(o.both(o.cmp("oeq", size, one), o.cmp("oeq", o.abs(y), o.c(INFINITY))), one, result)
     result = o.sel(odd, o.copysign(result, x), result)
-    undefined = o.both(o.both(o.cmp("olt", x, zero), o.cmp("one", size, o.c(INFINITY))), o.cmp("une", y, o.call1("llvm.trunc", y)))
+    fractional = o.cmp("une", y, o.call1("llvm.trunc", y))
+    undefined = o.both(o.both(o.cmp("olt", x, zero), o.cmp("one", size, o.c(INFINITY))), fractional)
     result = o.sel(undefined, o.c(NAN), result)
     return o.sel(o.either(o.cmp("oeq", y, zero), o.cmp("oeq", x, one)), one, result)

@@ -9,17 +9,16 @@ from __future__ import annotations
 import math
 
 from pullback.codegen.llvm.math_build import Ops, call_libm
-from pullback.codegen.llvm.math_exp import exp, exp_normal
+from pullback.codegen.llvm.math_exp import exp, exp_normal, odd_rational
 from pullback.codegen.llvm.math_float import INFINITY, NAN
 from pullback.codegen.llvm.math_log import log_positive
 from pullback.codegen.llvm.math_trig import cos, sin
 from pullback.codegen.llvm.text import V
 
-# erf x = x P(x^2) / Q(x^2) up to where it rounds to 1 (minimax, relative error 1.9e-8).
-_ERF_P = (1.0, 0.16890996156208843, 0.046765628127825774, 0.0033433521006445447, 0.0002524346118236184,
-          1.813218278987988e-06)
-_ERF_Q = (0.8862269421888602, 0.4451010026481477, 0.10119204078258706, 0.013278551528377596, 0.0010314426096539283,
-          3.371861289143015e-05)
+# erf x = (x + x u P(u)) / Q(u), u = x^2, up to where it rounds to 1, made as tanh's (relative error 1.9e-8).
+_ERF_P = (0.1689099669456482, 0.04676562920212746, 0.003343350952491164, 0.00025243466370739043, 1.813219569157809e-06)
+_ERF_Q = (0.8862268924713135, 0.4451010823249817, 0.10119201987981796, 0.01327855046838522, 0.0010314426617696881,
+          3.371861748746596e-05)
 _ERF_SATURATED = 3.925
 # e^(x^2) erfc(x) (x + 3) as a polynomial in (x - 3) / (x + 3).
 _ERFC = (1.0740069078975438, -0.8833944780008425, 0.590228275694933, -0.3104662893954085, 0.11952945755185625,
@@ -39,9 +38,7 @@ _DIGAMMA = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
 def erf(o: Ops, x: V) -> V:
     if o.double:
         return call_libm(o, "erf", x)
-    x = o.at_least(o.at_most(x, o.c(_ERF_SATURATED)), o.c(-_ERF_SATURATED))
-    u = o.mul(x, x)
-    return o.div(o.mul(x, o.horner(_ERF_P, u)), o.horner(_ERF_Q, u))
+    return odd_rational(o, x, _ERF_SATURATED, _ERF_P, _ERF_Q)
 
 
 def erfc(o: Ops, x: V) -> V:

@@ -2,8 +2,8 @@
 
 Start reading at `matmul_plan.make_plan` (what is done for which shape), then `matmul_nest.emit_columns` (the loops)
 and `matmul_tile.emit_tile` (the inner kernel). The order in which k is summed depends on the shape only, so results
-have the same bits for every number of threads. Threads share out rows [m * tid / nthreads, m * (tid + 1) / nthreads),
-or column tiles, or batches in the same way.
+have the same bits for every number of threads. Threads share out row units [units * tid / nthreads,
+units * (tid + 1) / nthreads), or column tiles, or batches in the same way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.matmul_dot import emit_dots
 from pullback.codegen.llvm.matmul_nest import Nest, emit_columns, for_range
 from pullback.codegen.llvm.matmul_pack import PackShape, emit_pack
-from pullback.codegen.llvm.matmul_plan import PACK_LANES, Plan, make_plan
+from pullback.codegen.llvm.matmul_plan import Plan, make_plan
 from pullback.codegen.llvm.matmul_spec import Epilogue, MatmulKernel, MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64
@@ -104,7 +104,8 @@ def emit_batches(nest: Nest, tid: V, live: V) -> None:
     if plan.split == "batch":
         batches = share(fn, count, tid, live)
     elif plan.split == "m":
-        rows = share(fn, spec.m, tid, live)
+        low, high = share(fn, spec.m // plan.row_unit, tid, live)
+        rows = ix.mul(fn, low, plan.row_unit), ix.mul(fn, high, plan.row_unit)
     elif plan.split == "n":
         columns = share(fn, tiles, tid, live)
     a, b = nest.a, nest.b
@@ -141,7 +142,7 @@ def dot_index(fn: Fn, index: list[V], strides: tuple[int, ...]) -> V:
 def emit_packs(module: Module, nest: Nest, target: Target) -> None:
     """The copying functions that the plan calls."""
     spec, plan = nest.spec, nest.plan
-    lanes = min(PACK_LANES, max(4, target.lanes(spec.dtype)))
+    lanes = min(target.lanes(spec.dtype), 32 // plan.scalar_bytes)
     least = spec.k - (spec.k - 1) // plan.kc * plan.kc
     if plan.pack_a:
         emit_pack(module, f"{nest.name}.a", PackShape(

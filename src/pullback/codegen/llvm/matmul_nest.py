@@ -77,13 +77,14 @@ def emit_columns(nest: Nest, row: V, row_stop: V, tile: V, tile_stop: V) -> None
         if spec.m <= plan.mc:
             depths(row, row_stop, start, stop)
             return
-        count = ix.sub(fn, row_stop, row)
-        blocks = ix.div(fn, ix.add(fn, count, plan.mc - 1), plan.mc)
+        count = ix.div(fn, ix.sub(fn, row_stop, row), plan.row_unit)
+        blocks = ix.div(fn, ix.add(fn, count, plan.mc // plan.row_unit - 1), plan.mc // plan.row_unit)
+
+        def cut(n: V) -> V:
+            return ix.add(fn, row, ix.mul(fn, ix.div(fn, ix.mul(fn, count, n), blocks), plan.row_unit))
 
         def one(n: V) -> None:
-            low = ix.add(fn, row, ix.div(fn, ix.mul(fn, count, n), blocks))
-            high = ix.add(fn, row, ix.div(fn, ix.mul(fn, count, ix.add(fn, n, 1)), blocks))
-            depths(low, high, start, stop)
+            depths(cut(n), cut(ix.add(fn, n, 1)), start, stop)
 
         for_range(fn, i64(0), blocks, 1, one)
 
@@ -129,8 +130,8 @@ def emit_block(nest: Nest, block: Block) -> None:
 def for_rows(nest: Nest, block: Block, body: Callable[[V, int], None]) -> None:
     """Cut the block's rows into tiles of `tall` and `tall - 1` rows: no remainder, few variants."""
     fn, tall = nest.fn, nest.plan.tall
-    if tall == 1:
-        for_range(fn, block.row, block.row_stop, 1, lambda i: body(i, 1))
+    if nest.plan.row_unit == tall:
+        for_range(fn, block.row, block.row_stop, tall, lambda i: body(i, tall))
         return
     count = ix.sub(fn, block.row_stop, block.row)
     tiles = ix.div(fn, ix.add(fn, count, tall - 1), tall)
@@ -179,6 +180,6 @@ def tile_at(nest: Nest, block: Block, i: V, rows: int, tile: V, chunks: tuple[Ch
         depth = ix.sub(fn, block.row_stop, block.row)
         place = ix.mul(fn, ix.add(fn, ix.mul(fn, local, depth), ix.sub(fn, i, block.row)), plan.b_step)
         partial = Partial(ix.offset(fn, nest.scratch, place, spec.dtype), plan.b_step, block.first, block.last)
-    source = TileInput(a, b, a_row, a_k, b_k, plan.pack_b != "no", block.kcount, plan.unroll, spec.dtype,
+    source = TileInput(a, b, a_row, a_k, b_k, plan.pack_b != "no", block.kcount, spec.dtype,
                        plan.scalar_bytes, nest.fma)
     emit_tile(fn, source, rows, chunks, partial, nest.epilogue, nest.batch_index, i, col)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.text import Fn, Module, V, const, i64, mangle, vector
+from pullback.codegen.llvm.text import Fn, Module, V, const, element, i64, lanes, mangle, vector
 
 PARAMS = [("ptr noalias", "src"), ("ptr noalias", "dst"), ("i64", "p"), ("i64", "kcount"), ("i64", "step")]
 
@@ -30,6 +30,11 @@ class PackShape:
     masked: bool
 
     @property
+    def block_depth(self) -> int:
+        """Elements of k in one 128-bit register."""
+        return 16 // self.size
+
+    @property
     def groups(self) -> int:
         return -(-self.width // self.lanes)
 
@@ -43,7 +48,7 @@ def emit_pack(module: Module, name: str, shape: PackShape) -> None:
     fn = module.function(name, PARAMS, attributes="#1", linkage="internal")
     if shape.p_stride == 1 and shape.masked and shape.width > 1:
         emit_copy(fn, shape)
-    elif shape.k_stride == 1 and shape.depth >= shape.lanes and shape.width > 1:
+    elif shape.k_stride == 1 and shape.depth >= shape.block_depth and shape.width > 1:
         emit_transpose(fn, shape)
     else:
         emit_scalar(fn, shape)
@@ -71,27 +76,40 @@ def emit_copy(fn: Fn, shape: PackShape) -> None:
 
 
 def emit_transpose(fn: Fn, shape: PackShape) -> None:
-    """Rows of k are contiguous: square blocks through registers; the last block overlaps the one before it."""
+    """Rows of k are contiguous: blocks through registers; the last block overlaps the one before it.
+
+    Blocks are `lanes` rows by one 128-bit register of k, so that all shuffles stay within 128-bit lanes: cheap to run
+    and cheap to compile.
+    """
     src, dst, p, kcount, step = fn.params
-    lanes, scalar = shape.lanes, shape.scalar
-    type_ = vector(scalar, lanes)
-    last = ix.sub(fn, kcount, i64(lanes))
+    width, scalar, depth = shape.lanes, shape.scalar, shape.block_depth
+    last = ix.sub(fn, kcount, i64(depth))
     outer = fn.begin_loop(i64(0), i64(shape.groups), i64(1))
-    first = ix.add(fn, p, ix.mul(fn, outer.counter, lanes))
+    first = ix.add(fn, p, ix.mul(fn, outer.counter, width))
     rows: list[V] = []
-    for q in range(lanes):
+    for q in range(width):
         row = ix.minimum(fn, ix.add(fn, first, q), shape.limit - 1)
         rows.append(fn.gep(src, ix.mul(fn, row, shape.p_stride), scalar))
-    target = fn.gep(dst, ix.mul(fn, outer.counter, lanes), scalar)
-    inner = fn.begin_loop(i64(0), kcount, i64(lanes))
+    target = fn.gep(dst, ix.mul(fn, outer.counter, width), scalar)
+    inner = fn.begin_loop(i64(0), kcount, i64(depth))
     k = ix.minimum(fn, inner.counter, last)
-    block = [fn.load(fn.gep(row, k, scalar), type_, shape.size) for row in rows]
+    block = [fn.load(fn.gep(row, k, scalar), vector(scalar, depth), shape.size) for row in rows]
     at = fn.gep(target, ix.mul(fn, k, step), scalar)
-    for column in transpose(fn, block):
+    for column in transpose_block(fn, block, depth):
         fn.store(column, at, shape.size)
         at = fn.gep(at, step, scalar)
     fn.end_loop(inner)
     fn.end_loop(outer)
+
+
+def transpose_block(fn: Fn, rows: list[V], depth: int) -> list[V]:
+    """Columns of `len(rows)` lanes; rows `depth` apart are joined first, then square blocks are transposed in lanes."""
+    if len(rows) == depth:
+        return transpose(fn, rows)
+    whole = list(range(2 * depth))
+    joined = [shuffle(fn, rows[q], rows[q + depth], whole, rows[q].type) for q in range(depth)]
+    type_ = vector(element(rows[0].type), 2 * depth)
+    return transpose(fn, [V(value.ref, type_) for value in joined])
 
 
 def emit_scalar(fn: Fn, shape: PackShape) -> None:
@@ -109,10 +127,9 @@ def emit_scalar(fn: Fn, shape: PackShape) -> None:
 
 
 def transpose(fn: Fn, rows: list[V]) -> list[V]:
-    """Transpose a square block of vectors (a power of two) by log2 rounds of two-input shuffles."""
-    lanes = len(rows)
+    """Transpose square blocks of `len(rows)` (a power of two) lanes, side by side in the vectors."""
     distance = 1
-    while distance < lanes:
+    while distance < len(rows):
         rows = transpose_round(fn, rows, distance)
         distance *= 2
     return rows
@@ -120,11 +137,12 @@ def transpose(fn: Fn, rows: list[V]) -> list[V]:
 
 def transpose_round(fn: Fn, rows: list[V], distance: int) -> list[V]:
     """Swap the off-diagonal blocks of size `distance` in every pair of rows that far apart."""
-    lanes, type_ = len(rows), rows[0].type
+    type_ = rows[0].type
+    width = lanes(type_)
     result = list(rows)
-    low = [lane if not lane & distance else lane - distance + lanes for lane in range(lanes)]
-    high = [lane + distance if not lane & distance else lane + lanes for lane in range(lanes)]
-    for a in range(lanes):
+    low = [lane - distance + width if lane & distance else lane for lane in range(width)]
+    high = [lane + width if lane & distance else lane + distance for lane in range(width)]
+    for a in range(len(rows)):
         if not a & distance:
             b = a + distance
             result[a] = shuffle(fn, rows[a], rows[b], low, type_)

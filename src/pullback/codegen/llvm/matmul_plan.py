@@ -7,7 +7,7 @@ A tile is `rows` x `vectors` accumulators held in registers while k runs. Row co
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 
 from pullback.codegen.llvm.matmul_spec import MatmulSpec
 from pullback.codegen.llvm.target import Target
@@ -16,6 +16,8 @@ PARALLEL_FLOPS = 100_000
 FLOPS_PER_THREAD = 50_000
 PACK_LANES = 8
 LINE = 64
+PAGE = 4096
+L1_WAYS = 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Plan:
     edge: tuple[Chunk, ...]
     dot: bool
     kc: int
-    unroll: int
+    row_unit: int  # threads and blocks cut rows at multiples of this
     mc: int
     nc_tiles: int
     pack_a: bool
@@ -88,12 +90,15 @@ def chunks(cols: int, lanes: int, masked: bool) -> tuple[Chunk, ...]:
     return tuple(found)
 
 
-def k_block(k: int, most: int = 384) -> int:
-    """Even blocks of k, multiples of 8, of at most `most`; all of k where it is not much more than that."""
+def k_block(k: int, size: int) -> int:
+    """Even blocks of k, multiples of 8; all of k where it is not much more than a block.
+
+    A panel of B then exceeds L1, which streaming from L2 hides; fewer blocks mean less traffic of partial sums.
+    """
+    most = 3072 // size
     if k <= most + most // 3:
         return k
-    candidates = range(most, most // 2, -8)
-    return min(candidates, key=lambda kc: (-(-k // kc), kc - (k - 1) % kc))
+    return min(range(most, most // 2, -8), key=lambda kc: (-(-k // kc), kc - (k - 1) % kc))
 
 
 def tile_shape(spec: MatmulSpec, target: Target) -> tuple[int, int]:
@@ -123,15 +128,18 @@ def make_plan(spec: MatmulSpec, target: Target) -> Plan:
     edge = chunks(spec.n % cols, lanes, masked) if spec.n > cols else ()
     cols = min(cols, spec.n)
     tall = tall_rows(spec.m, rows)
-    kc = spec.k if dot else k_block(spec.k)
-    unroll = next(u for u in (4, 2, 1) if spec.k % u == 0 and kc % u == 0)
+    if spec.m % tall and spec.m % (tall - 1) == 0 and tall > 4:
+        tall -= 1
+    unit = 1 if spec.m % tall else tall
+    kc = spec.k if dot else k_block(spec.k, size)
     tiles = -(-spec.n // cols)
     pack_a = not dot and packs_a(spec, target, size)
     pack_b = "no" if dot or not packs_b(spec, target, size) else "panel"
     mc, nc_tiles = blocks(spec, target, kc, cols, size, pack_a, pack_b)
     row_outer = kc == spec.k and spec.k * spec.n * size <= target.l1_bytes * 3 // 4 and spec.m > 2 * tall
-    split, most = thread_split(spec, tall, tiles, pack_a, pack_b)
+    split, most = thread_split(spec, tall, unit, tiles, pack_a, pack_b)
     several = mc < spec.m or row_outer
+    mc = -(-mc // unit) * unit
     pack_b = "block" if pack_b == "panel" and several else pack_b
     nc_tiles = min(nc_tiles, tiles)
     a_bytes = round_up(min(mc, spec.m) * kc * size + 2 * LINE) if pack_a else 0
@@ -142,7 +150,7 @@ def make_plan(spec: MatmulSpec, target: Target) -> Plan:
     scratch = round_up(min(mc, spec.m) * nc_tiles * step * size) if kc < spec.k else 0
     total = a_bytes + b_bytes + scratch
     thread_bytes = total + 5 * LINE if total else 0
-    return Plan(lanes, size, tall, full, edge, dot, kc, unroll, mc, nc_tiles, pack_a, pack_b, row_outer, split, most,
+    return Plan(lanes, size, tall, full, edge, dot, kc, unit, mc, nc_tiles, pack_a, pack_b, row_outer, split, most,
                 a_bytes, b_bytes, scratch, thread_bytes)
 
 
@@ -157,24 +165,32 @@ def round_up(count: int, multiple: int = LINE) -> int:
 
 def packs_a(spec: MatmulSpec, target: Target, size: int) -> bool:
     """A is copied where its rows or columns collide in the caches and it is used often enough to repay the copy."""
-    if spec.n < 12 * 16 or spec.m < 12:
+    if spec.n < 192 or spec.m < 12 or spec.k < 32:
         return False
     if spec.a.row_stride == 1:
-        return spec.m * size > 2048
+        return spec.a.col_stride * size >= 1024
     if spec.a.col_stride == 1:
         return spec.m * spec.k * size > target.l2_bytes // 2
     return True
 
 
 def packs_b(spec: MatmulSpec, target: Target, size: int) -> bool:
-    """B is copied where columns are not contiguous, or where it is used often and its rows collide in the caches."""
+    """B is copied where columns are not contiguous, or where a panel used often does not stay in L1 where it is."""
     if spec.n == 1:
         return False
     if spec.b.col_stride != 1:
         return True
     if spec.m < 48:
         return False
-    return spec.k * spec.n * size > target.l2_bytes // 4 and spec.k >= 64
+    stride = spec.b.row_stride * size
+    pages = spec.k * stride // PAGE
+    return spec.k > 256 or (spec.k > 64 and pages > 64) or spec.k > lines_without_conflict(stride, target) // 2
+
+
+def lines_without_conflict(stride: int, target: Target) -> int:
+    """Cache lines `stride` bytes apart that fit in L1 together."""
+    sets = target.l1_bytes // (L1_WAYS * LINE)
+    return L1_WAYS * sets // (gcd(stride // LINE, sets) if stride % LINE == 0 else 1)
 
 
 def blocks(spec: MatmulSpec, target: Target, kc: int, cols: int, size: int, pack_a: bool,
@@ -188,7 +204,8 @@ def blocks(spec: MatmulSpec, target: Target, kc: int, cols: int, size: int, pack
     return mc, tiles if tiles <= most else -(-tiles // -(-tiles // most))
 
 
-def thread_split(spec: MatmulSpec, tall: int, tiles: int, pack_a: bool, pack_b: str) -> tuple[str, int]:
+def thread_split(spec: MatmulSpec, tall: int, unit: int, tiles: int, pack_a: bool,
+                 pack_b: str) -> tuple[str, int]:
     """What the threads share out, and the most threads that pay. Packed operands are packed again by every thread."""
     most = spec.flops // FLOPS_PER_THREAD if spec.flops >= PARALLEL_FLOPS else 1
     count = prod(spec.batch)
@@ -196,13 +213,13 @@ def thread_split(spec: MatmulSpec, tall: int, tiles: int, pack_a: bool, pack_b: 
         return "", 1
     if count >= 8 or (count > 1 and spec.m * spec.n * spec.k < 20_000):
         return "batch", min(most, count)
-    by_m = spec.m // max(smallest_cuttable(tall), 4 * tall) if spec.m > 2 * tall else 1
+    by_m = spec.m // (tall if unit > 1 else max(smallest_cuttable(tall), 4 * tall)) if spec.m > tall else 1
     by_n = tiles
     if by_m < 2 and by_n < 2:
         return ("batch", min(most, count)) if count > 1 else ("", 1)
 
     def cost(parts_m: int, parts_n: int) -> float:
-        rows, cols = -(-spec.m // parts_m), -(-tiles // parts_n) * spec.n / tiles
+        rows, cols = -(-spec.m // unit // parts_m) * unit, -(-tiles // parts_n) * spec.n / tiles
         packing = (rows * spec.k if pack_a else 0) + (cols * spec.k if pack_b != "no" else 0)
         return rows * cols * spec.k / 16 + packing / 2
 

@@ -24,7 +24,6 @@ class TileInput:
     b_k: int
     b_packed: bool
     kcount: V
-    unroll: int
     scalar: str
     size: int
     fma: bool
@@ -47,34 +46,28 @@ def multiply_add(fn: Fn, a: V, b: V, c: V, fma: bool) -> V:
 def accumulate(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...]) -> list[V]:
     """Run k and return the accumulators, row by row."""
     start = [zero(vector(src.scalar, chunk.width)) for _ in range(rows) for chunk in chunks]
-    count = ix.literal(src.kcount)
-    if count is not None and count <= src.unroll:
-        return steps(fn, src, rows, chunks, src.a, src.b, start, count)
-    loop = fn.begin_loop(i64(0), src.kcount, i64(src.unroll), [src.a, src.b, *start])
+    if ix.literal(src.kcount) == 1:
+        return step(fn, src, rows, chunks, src.a, src.b, start)
+    loop = fn.begin_loop(i64(0), src.kcount, i64(1), [src.a, src.b, *start])
     a, b, *acc = loop.carried
-    acc = steps(fn, src, rows, chunks, a, b, acc, src.unroll)
-    a = fn.gep(a, i64(src.a_k * src.unroll), src.scalar)
-    b = fn.gep(b, i64(src.b_k * src.unroll), src.scalar)
-    return fn.end_loop(loop, [a, b, *acc])[2:]
+    acc = step(fn, src, rows, chunks, a, b, acc)
+    return fn.end_loop(loop, [fn.gep(a, i64(src.a_k), src.scalar), fn.gep(b, i64(src.b_k), src.scalar), *acc])[2:]
 
 
-def steps(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...], a: V, b: V, acc: list[V],
-          count: int) -> list[V]:
-    """`count` steps of k: one vector of B per chunk, one broadcast of A per row, a multiply-add per accumulator."""
-    for u in range(count):
-        loaded = [load_chunk(fn, src, b, u * src.b_k, chunk) for chunk in chunks]
-        result: list[V] = []
-        for row in range(rows):
-            one = fn.load(ix.offset(fn, a, i64(row * src.a_row + u * src.a_k), src.scalar), src.scalar, src.size)
-            for c, chunk in enumerate(chunks):
-                whole = fn.splat(one, chunk.width)
-                result.append(multiply_add(fn, whole, loaded[c], acc[row * len(chunks) + c], src.fma))
-        acc = result
-    return acc
+def step(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...], a: V, b: V, acc: list[V]) -> list[V]:
+    """One step of k: a vector of B per chunk, a broadcast of A per row, a multiply-add per accumulator."""
+    loaded = [load_chunk(fn, src, b, chunk) for chunk in chunks]
+    result: list[V] = []
+    for row in range(rows):
+        one = fn.load(ix.offset(fn, a, i64(row * src.a_row), src.scalar), src.scalar, src.size)
+        for c, chunk in enumerate(chunks):
+            whole = fn.splat(one, chunk.width)
+            result.append(multiply_add(fn, whole, loaded[c], acc[row * len(chunks) + c], src.fma))
+    return result
 
 
-def load_chunk(fn: Fn, src: TileInput, b: V, at: int, chunk: Chunk) -> V:
-    address = ix.offset(fn, b, i64(at + chunk.col), src.scalar)
+def load_chunk(fn: Fn, src: TileInput, b: V, chunk: Chunk) -> V:
+    address = ix.offset(fn, b, i64(chunk.col), src.scalar)
     type_ = vector(src.scalar, chunk.width)
     if chunk.valid < chunk.width and not src.b_packed:
         return masked_load(fn, address, type_, src.size, lane_mask(chunk.valid, chunk.width))

@@ -1,0 +1,83 @@
+"""One measured process: `python benchmarks/child.py WORKLOAD FRAMEWORK SECONDS` prints one line of JSON."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from typing import Any
+
+MODULES = {"numpy": "numpy", "torch": "torch", "torch.compile": "torch", "jax": "jax.numpy", "mlx": "mlx.core",
+           "tinygrad": "tinygrad", "tensorflow": "tensorflow", "pullback": "pullback",
+           "pullback imperative": "pullback", "machine": "numpy"}
+clock = time.perf_counter
+
+
+def median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def waited(step: Any, read: Any, count: int) -> list[float]:
+    """Seconds of each step when the loss is read after each."""
+    found: list[float] = []
+    for i in range(count):
+        start = clock()
+        read(step(i))
+        found.append(clock() - start)
+    return found
+
+
+def free(step: Any, read: Any, count: int) -> float:
+    """Seconds per step of a loop that reads the loss once, at the end."""
+    start = clock()
+    for i in range(count):
+        loss = step(i)
+    read(loss)
+    return (clock() - start) / count
+
+
+def training(workload: Any, framework: str, seconds: float) -> dict[str, Any]:
+    """Times of a training step, and its losses."""
+    start = clock()
+    reset, step, read = workload.FRAMEWORKS[framework]()
+    reset()
+    first_loss = read(step(0))
+    found: dict[str, Any] = {"first_step_s": clock() - start}
+    reset()
+    losses = [read(step(i)) for i in range(workload.STEPS)]
+    found["losses"] = [first_loss, losses[min(20, len(losses) - 1)], losses[-1]]
+    steps: list[float] = []
+    loops: list[float] = []
+    end = clock() + seconds
+    while not loops or clock() < end:
+        reset()
+        steps += waited(step, read, workload.STEPS)
+        reset()
+        loops.append(free(step, read, workload.STEPS))
+    found |= {"step_us": median(steps) * 1e6, "step_min_us": min(steps) * 1e6,
+              "loop_us": median(loops) * 1e6, "loop_min_us": min(loops) * 1e6}
+    return found
+
+
+def main(name: str, framework: str, seconds: float) -> dict[str, Any]:
+    start = clock()
+    importlib.import_module(MODULES[framework])
+    import_s = clock() - start
+    workload = importlib.import_module(f"workloads.{name}")
+    if framework.startswith("torch"):
+        importlib.import_module("torch").set_num_threads(2)
+    if hasattr(workload, "STEPS"):
+        found = training(workload, framework, seconds)
+    else:
+        found = workload.FRAMEWORKS[framework](seconds)
+    import resource  # the import above is timed in a process that holds as little as possible
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"import_s": import_s, "peak_rss_mb": peak, **found}
+
+
+if __name__ == "__main__":
+    answer = main(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    import json
+
+    print(json.dumps(answer))

@@ -1,0 +1,373 @@
+"""The base of all optimisers: groups of parameters, state, and a step that records one operation for each group."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pullback.engine.execute import flush
+from pullback.engine.operation import Operation
+from pullback.engine.tensor import AutogradMeta, TensorBase, from_host
+from pullback.engine.trace import SCALARS, record, thread
+from pullback.ir.dtypes import float32, numpy_dtype
+from pullback.optim.functional import OPERATIONS, first_scalar, first_state, have_of
+from pullback.optim.rules import Rule
+from pullback.util.errors import ArgumentError, GradientError, KeyError_, ShapeError, ValueError_, message
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _Required()
+
+
+class Plan:
+    """How the parameters of a group that have gradients are stepped: sets that share their scalars, one operation each."""
+
+    __slots__ = ("missing", "parts", "state", "states", "structure")
+
+    def __init__(self, missing: list[int], parts: list[Part], state: Any, structure: Any) -> None:
+        self.missing, self.parts, self.state, self.structure = missing, parts, state, structure
+        self.states = len(state)
+
+
+class Part:
+    """Parameters stepped by one operation."""
+
+    __slots__ = ("have", "params", "scalars", "states", "static")
+
+    def __init__(self, params: list[TensorBase], states: list[dict[str, Any]],
+                 have: tuple[tuple[str, tuple[int, ...]], ...], scalars: tuple[str, ...]) -> None:
+        self.params, self.states, self.scalars = params, states, scalars
+        self.have = [(name, [states[k] for k in members]) for name, members in have]
+        self.static: tuple[tuple[str, Any], ...] = (("count", len(params)), ("have", have), ("scalars", scalars))
+
+
+class Optimizer:
+    """Base class of optimisers: `params` is an iterable of tensors, of `(name, tensor)` pairs, or of dicts of groups."""
+
+    rule: ClassVar[Rule]
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.state: Any = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        self._plans: dict[int, Plan] = {}
+        self._pre_hooks: dict[int, Callable[..., Any]] = {}
+        self._post_hooks: dict[int, Callable[..., Any]] = {}
+        if isinstance(params, TensorBase):
+            raise ArgumentError(message("optimiser: params must be an iterable of tensors",
+                                        [("given", repr(params.info.type))], "pass [x], or model.parameters()"))
+        if not isinstance(params, Iterable):
+            raise ArgumentError(message("optimiser: params must be an iterable of tensors",
+                                        [("given", type(params).__name__)], "pass model.parameters()"))
+        groups = list(params)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        if not groups:
+            raise ValueError_(message("optimizer got an empty parameter list", [("params", "[]")],
+                                      "a generator can be used once only; check that the model has parameters"))
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    # -- groups ------------------------------------------------------------------------------------------------------
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group with its own hyperparameters, given as `{"params": [...], "lr": ...}`."""
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise ArgumentError(message("optimiser: a parameter group must be a dict with the key 'params'",
+                                        [("given", f"{param_group!r:.60}")]))
+        group = dict(param_group)
+        params = group["params"]
+        params = [params] if isinstance(params, TensorBase) else list(params)
+        if params and all(isinstance(p, tuple) for p in params):
+            group["param_names"] = [name for name, _ in params]
+            params = [p for _, p in params]
+        for p in params:
+            _check_parameter(p)
+        if len({id(p) for p in params}) < len(params):
+            raise ValueError_(message("optimiser: a parameter stands twice in one group",
+                                      help="pass each parameter once"))
+        known = {id(p) for g in self.param_groups for p in g["params"]}
+        if any(id(p) in known for p in params):
+            raise ValueError_(message("some parameters appear in more than one parameter group",
+                                      help="each parameter belongs to one group"))
+        group["params"] = params
+        for name, default in self.defaults.items():
+            if default is required and name not in group:
+                raise ValueError_(message(f"optimiser: a parameter group lacks {name}", help=f"pass {name}="))
+            group.setdefault(name, default)
+        self.param_groups.append(group)
+        self._plans.clear()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients, or set them to zero."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                meta = p._meta
+                if meta is None or meta.grad is None:
+                    continue
+                meta.grad = None if set_to_none else _zeros_like(p)
+
+    # -- the step ----------------------------------------------------------------------------------------------------
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have gradients, and launch what was recorded.
+
+        `closure` computes the loss again; its result is returned.
+        """
+        for hook in list(self._pre_hooks.values()):
+            hook(self, (), {})
+        here = thread.context
+        before = here.grad_enabled
+        loss = None
+        if closure is not None:
+            here.grad_enabled = True
+            try:
+                loss = closure()
+            finally:
+                here.grad_enabled = before
+        here.grad_enabled = False
+        try:
+            for index, group in enumerate(self.param_groups):
+                self._step_group(index, group)
+        finally:
+            here.grad_enabled = before
+        trace = here.trace
+        if trace.kind == "main":
+            flush(trace)
+        for hook in list(self._post_hooks.values()):
+            hook(self, (), {})
+        return loss
+
+    def _step_group(self, index: int, group: dict[str, Any]) -> None:
+        missing: list[int] = []
+        for k, p in enumerate(group["params"]):
+            meta = p._meta
+            if meta is None or meta.grad is None:
+                missing.append(k)
+        rule = self.rule
+        flags = rule.flags(group)
+        plan = self._plans.get(index)
+        state = self.state
+        if (plan is None or plan.missing != missing or plan.state is not state or plan.states != len(state)
+                or plan.structure != flags):
+            plan = self._plans[index] = self._plan(group, missing, flags)
+        numbers = [x if type(x) is float else _number(x) for x in rule.numbers(group)]
+        operation = OPERATIONS[rule.name]
+        for part in plan.parts:
+            _run(operation, part, numbers, flags)
+
+    def _plan(self, group: dict[str, Any], missing: list[int], flags: Any) -> Plan:
+        """Make the state of parameters that have none, and find sets that share their scalars."""
+        absent = set(missing)
+        params: list[TensorBase] = [p for k, p in enumerate(group["params"]) if k not in absent]
+        scalars = self.rule.shared(group)
+        slots = self.rule.slots(group)
+        new = [p for p in params if not self.state.get(p)]
+        firsts = {name: first_scalar(start(group)) for name, start in scalars} if new else {}
+        for p in params:
+            if p._meta is not None and p._meta.grad.shape != p.shape:
+                raise ShapeError(message("optimiser: a gradient must have the shape of its parameter",
+                                         [("param", repr(p.info.type)), ("grad", repr(p._meta.grad.info.type))]))
+            state = self.state[p]
+            for name, start in scalars:
+                if name not in state:
+                    state[name] = firsts[name] if name in firsts else first_scalar(start(group))
+            for slot in slots:
+                if slot.name not in state and slot.rank[0] <= p.ndim <= slot.rank[1]:
+                    state[slot.name] = first_state(slot, group, p.shape, p.dtype)
+        names = tuple(name for name, _ in scalars)
+        parts: list[Part] = []
+        for members in self._sharing(params, names, missing, group):
+            have = have_of(slots, [p.ndim for p in members])
+            parts.append(Part(members, [self.state[p] for p in members], have, names))
+        return Plan(missing, parts, self.state, flags)
+
+    def _sharing(self, params: list[TensorBase], names: tuple[str, ...], missing: list[int],
+                 group: dict[str, Any]) -> list[list[TensorBase]]:
+        """Sets of parameters with the same scalars. Those that step now stop sharing with those that do not."""
+        sets: dict[tuple[int, ...], list[TensorBase]] = {}
+        for p in params:
+            state = self.state[p]
+            sets.setdefault(tuple(id(state[n]) for n in names), []).append(p)
+        idle = {id(state[n]) for k in missing if (state := self.state.get(group["params"][k])) for n in names if n in state}
+        for members in sets.values():
+            for name in names:
+                scalar = self.state[members[0]][name]
+                if id(scalar) not in idle:
+                    continue
+                own = type(scalar)(scalar._peek())
+                for p in members:
+                    self.state[p][name] = own
+        return list(sets.values())
+
+    # -- hooks -------------------------------------------------------------------------------------------------------
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> Handle:
+        """Call `hook(optimizer, args, kwargs)` before each step."""
+        return Handle(self._pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> Handle:
+        """Call `hook(optimizer, args, kwargs)` after each step."""
+        return Handle(self._post_hooks, hook)
+
+    # -- saving ------------------------------------------------------------------------------------------------------
+    def state_dict(self) -> dict[str, Any]:
+        """State and hyperparameters: `{"state": {index: {...}}, "param_groups": [{..., "params": [index, ...]}]}`."""
+        numbers: dict[int, int] = {}
+        groups: list[dict[str, Any]] = []
+        for group in self.param_groups:
+            indices = [numbers.setdefault(id(p), len(numbers)) for p in group["params"]]
+            groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": indices})
+        state = {numbers[id(p)]: dict(s) for p, s in self.state.items() if id(p) in numbers}
+        return {"state": dict(sorted(state.items())), "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict()` gave. Tensors are copied and cast to the dtype of their parameter."""
+        for key in ("state", "param_groups"):
+            if key not in state_dict:
+                raise KeyError_(message(f"load_state_dict: {key!r} is missing",
+                                        [("keys", ", ".join(map(str, state_dict)) or "none")],
+                                        "pass what Optimizer.state_dict() returned"))
+        saved = state_dict["param_groups"]
+        if len(saved) != len(self.param_groups):
+            raise ValueError_(message("loaded state dict has a different number of parameter groups",
+                                      [("saved", str(len(saved))), ("here", str(len(self.param_groups)))],
+                                      "build the optimiser with the same groups first"))
+        by_index: dict[int, TensorBase] = {}
+        for k, (group, other) in enumerate(zip(self.param_groups, saved, strict=True)):
+            if len(group["params"]) != len(other["params"]):
+                raise ValueError_(message(
+                    "loaded state dict contains a parameter group that doesn't match the size of optimizer's group",
+                    [("saved", f"group {k}: {len(other['params'])} parameters"),
+                     ("here", f"{len(group['params'])} parameters")]))
+            by_index.update(zip(other["params"], group["params"], strict=True))
+        state: Any = defaultdict(dict)
+        pool: dict[Any, Any] = {}
+        for index, entry in state_dict["state"].items():
+            p = by_index.get(int(index)) if isinstance(index, (int, str)) else None
+            if p is None:
+                raise KeyError_(message("load_state_dict: state of a parameter that is in no group",
+                                        [("index", repr(index))]))
+            state[p] = {name: _restored(p, name, value, pool) for name, value in entry.items()}
+            if "momentum_buffer" in state[p] and "step" not in state[p]:
+                state[p]["step"] = pool.setdefault(("step", 1.0), first_scalar(1.0))
+        self.state = state
+        self.param_groups = [{**group, **other, "params": group["params"]}
+                             for group, other in zip(self.param_groups, saved, strict=True)]
+        self._plans.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"defaults": self.defaults, "state": dict(self.state), "param_groups": self.param_groups}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.__dict__.update(saved)
+        state: Any = defaultdict(dict)
+        state.update(saved["state"])
+        self.state = state
+        self._plans, self._pre_hooks, self._post_hooks = {}, {}, {}
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for k, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {k}")
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
+        return "\n".join([*lines, ")"])
+
+
+class Handle:
+    """Removes a hook again."""
+
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+        self._hooks, self._key = hooks, id(self)
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        self._hooks.pop(self._key, None)
+
+
+def _run(operation: Operation, part: Part, numbers: list[Any], flags: Any) -> None:
+    """Record one step of a part and give its tensors their new values."""
+    params = part.params
+    targets: list[Any] = list(params)
+    sources: list[Any] = list(params)
+    sources += [p._meta.grad for p in params]  # pyright: ignore[reportOptionalMemberAccess]
+    for name, states in part.have:
+        found = [state[name] for state in states]
+        sources += found
+        targets += found
+    first = part.states[0]
+    for name in part.scalars:
+        sources.append(first[name])
+        targets.append(first[name])
+    here = thread.context
+    track = here.track
+    values: list[Any] = []
+    for t in sources:
+        v = t._value
+        if v is None:
+            v = t._peek()
+        elif (meta := t._meta) is not None and meta.source is v and meta.leaf.trace is None:
+            v = meta.leaf  # what the forward pass read: one input of the program instead of two
+        if track is not None:
+            track[v] = t
+        values.append(v)
+    values += numbers
+    results = record(operation, values, part.static + flags)
+    del values, sources
+    if here.trace.kind == "main" and track is None:
+        for t, v in zip(targets, results, strict=False):
+            if t._value is None:
+                t.assign_value(v)
+                continue
+            t._value = v
+            meta = t._meta
+            if meta is not None:
+                meta.source = meta.leaf = None
+    else:
+        for t, v in zip(targets, results, strict=False):
+            t.assign_value(v)
+
+
+def _number(x: Any) -> Any:
+    if isinstance(x, TensorBase):
+        value = x._peek()
+        track = thread.context.track
+        if track is not None:
+            track[value] = x
+        return value
+    return float(x)
+
+
+def _check_parameter(p: Any) -> None:
+    if not isinstance(p, TensorBase):
+        raise ArgumentError(message("optimizer can only optimize Tensors", [("given", type(p).__name__)],
+                                    "pass model.parameters()"))
+    if not p.is_leaf:
+        raise GradientError(message("can't optimize a non-leaf Tensor", [("tensor", repr(p.info.type))],
+                                    "pass the tensor it was computed from, or x.detach().requires_grad_()"))
+    if not p.info.type.dtype.is_inexact:
+        raise GradientError(message("optimizer can only optimize floating-point tensors",
+                                    [("tensor", repr(p.info.type))], "convert first: x.float()"))
+    if p._meta is None:
+        p._meta = AutogradMeta(False)
+
+
+def _restored(p: TensorBase, name: str, value: Any, pool: dict[Any, Any]) -> Any:
+    """A state tensor of one's own; equal scalars of several parameters become one tensor."""
+    if not isinstance(value, TensorBase) and not hasattr(value, "__array__") and type(value) not in SCALARS:
+        return value
+    if isinstance(value, TensorBase) and value.ndim and value.dtype is p.dtype:
+        return type(value)(value._peek())
+    tensor = from_host(value, float32 if name == "step" else None)
+    if tensor.ndim == 0 and name in ("step", "mu_product", "eta", "mu"):
+        return pool.setdefault((name, tensor.item()), tensor)
+    return from_host(tensor, p.dtype) if tensor.dtype.is_inexact else tensor
+
+
+def _zeros_like(p: TensorBase) -> Any:
+    """Zeros like a parameter, concrete."""
+    return from_host(np.zeros(p.shape, numpy_dtype(p.dtype)), p.dtype)

@@ -1,0 +1,255 @@
+"""A function as a list of kernels, in phases, with a place in memory for everything.
+
+The kernels of one phase do not depend on each other and run in one parallel region. Memory between kernels comes from
+one workspace, where buffers that are never alive together share space; a result may take over a donated input's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from pullback.ir.node import Function
+from pullback.kernel.nodes import Accumulator, Buffer, Expr, Kernel, Let, Load, Stmt, Store, Total, expressions, subexpressions, walk
+from pullback.kernel.nodes import MatmulNest as _MatmulNest
+from pullback.schedule import costs
+from pullback.schedule.contract import matmul_nest
+from pullback.schedule.groups import Group, Grouping
+from pullback.schedule.loops import LoopBuilder, index_uses
+from pullback.schedule.prepare import prepare
+from pullback.schedule.roots import Root, Roots
+
+ALIGN = 64
+MAX_THREADS = 16
+
+
+@dataclass(slots=True)
+class Plan:
+    """What `codegen` needs: kernels by phase, buffers, sizes."""
+
+    function: Function
+    phases: list[list[Kernel]]
+    buffers: list[Buffer]
+    alias: dict[int, int]
+    workspace_bytes: int
+    flops: int
+    nbytes: int
+    seconds: float
+    threads: int
+
+
+def plan(function: Function, donated: frozenset[int], immediates: frozenset[int], threads: int) -> Plan:
+    """Schedule a function."""
+    function = prepare(function)
+    roots = Roots(function)
+    for k in immediates:
+        buffer = roots.params[function.params[k]]
+        buffer.space = "immediate"
+    outputs = place_results(function, roots)
+    grouping = Grouping(roots.roots)
+    groups = grouping.ordered()
+    mark_external(roots.roots, outputs)
+    kernels = [build_kernel(g, f"k{n}", threads) for n, g in enumerate(groups)]
+    phases = in_phases(groups, kernels)
+    alias = donate(function, roots, phases, donated)
+    workspace = place_workspace(phases, roots)
+    buffers = list(roots.params.values()) + [roots.buffers[r] for r in function.results]
+    flops, nbytes = sum(k.flops for k in kernels), sum(k.nbytes for k in kernels)
+    seconds = sum(max(estimate(k) for k in phase) for phase in phases) * 1e-9
+    return Plan(function, phases, buffers, alias, workspace, flops, nbytes, seconds, threads)
+
+
+def place_results(function: Function, roots: Roots) -> set[Buffer]:
+    outputs: set[Buffer] = set()
+    for k, r in enumerate(function.results):
+        buffer = roots.buffers[r]
+        buffer.space, buffer.slot = "output", len(function.params) + k
+        outputs.add(buffer)
+    return outputs
+
+
+def mark_external(roots: list[Root], outputs: set[Buffer]) -> None:
+    """Which values leave their kernel."""
+    for root in roots:
+        root.external = root.buffer in outputs or root.kind not in ("map", "reduce", "argreduce", "chunk", "contract")
+    for root in roots:
+        for s in root.sources:
+            if s.group is not root.group:
+                s.external = True
+        if root.kind in ("map", "reduce", "argreduce", "chunk"):
+            continue
+    for root in roots:
+        if root.kind not in ("map", "reduce", "argreduce", "chunk"):
+            for s in root.sources:
+                s.external = True
+
+
+def build_kernel(group: Group, name: str, threads: int) -> Kernel:
+    """Loop IR of one group."""
+    if group.kind == "loops":
+        builder = LoopBuilder(group, name)
+        kernel = Kernel(name, "loops", builder.build(), scratch=builder.scratch)
+    elif group.kind == "contract":
+        kernel = contract_kernel(group, name)
+    else:
+        raise NotImplementedError(group.kind)
+    kernel.flops = group.work
+    count_memory(kernel)
+    if group.kind == "contract":
+        nest: Any = kernel.body[0]
+        kernel.flops = 2 * nest.m * nest.n * nest.k * prod(v.size for v, _, _ in nest.batch)
+        kernel.threads = threads if kernel.flops >= 200_000 else 1
+    else:
+        worth = max(group.work, kernel.nbytes // 2)
+        kernel.threads = max(1, min(threads, worth // costs.THREAD_WORK)) if worth >= costs.SERIAL_WORK else 1
+    return kernel
+
+
+def contract_kernel(group: Group, name: str) -> Kernel:
+    """A contraction, and the elementwise members as its epilogue."""
+    main = group.members[0]
+    if not main.external:
+        main.buffer.space = "register"
+    for m in group.members[1:]:
+        if not m.external:
+            m.buffer.space = "register"
+    accumulator = Accumulator("acc", "add", main.node.dtype, horizontal=False)
+    body: list[Stmt] = [keep(main, Total(accumulator, main.buffer.dtype))]
+    for m in group.members[1:]:
+        assert m.value is not None
+        body.append(keep(m, m.value))
+    uses = index_uses(group.members[1:])
+    uses += [m.buffer.flat(m.vars) for m in group.members if m.buffer.space != "register"]
+    return Kernel(name, "matmul", (matmul_nest(main, uses, tuple(body), accumulator),))
+
+
+def keep(root: Root, value: Expr) -> Stmt:
+    return Let(root.buffer, value) if root.buffer.space == "register" else Store(root.buffer, root.vars, value)
+
+
+def count_memory(kernel: Kernel) -> None:
+    """Buffers that pass between kernels, and their bytes."""
+    reads: dict[Buffer, None] = {}
+    writes: dict[Buffer, None] = {}
+    roots: list[Expr] = []
+    for stmt in walk(kernel.body):
+        roots.extend(expressions(stmt))
+        if isinstance(stmt, _MatmulNest):
+            reads[stmt.a] = reads[stmt.b] = None
+        elif isinstance(stmt, Store):
+            writes[stmt.buffer] = None
+        else:
+            buffer = getattr(stmt, "buffer", None)
+            if buffer is not None:
+                writes[buffer] = None
+    for x in subexpressions(tuple(roots)):
+        buffer = getattr(x, "buffer", None)
+        if buffer is not None:
+            reads[buffer] = None
+    local = ("scratch", "register")
+    kernel.reads = [x for x in reads if x.space not in local and x not in writes]
+    kernel.writes = [x for x in writes if x.space not in local]
+    kernel.nbytes = sum(x.nbytes for x in (*kernel.reads, *kernel.writes))
+
+
+def estimate(kernel: Kernel) -> float:
+    """Expected nanoseconds."""
+    rate = 1 / 90 if kernel.kind == "matmul" else costs.NANOSECONDS
+    return max(kernel.flops * rate, kernel.nbytes / costs.BYTES_PER_NANOSECOND) / kernel.threads + 200
+
+
+def in_phases(groups: list[Group], kernels: list[Kernel]) -> list[list[Kernel]]:
+    """Kernels that do not depend on each other, together."""
+    level: dict[int, int] = {}
+    phases: list[list[Kernel]] = []
+    for g, k in zip(groups, kernels, strict=True):
+        mine = 0
+        for other in groups:
+            if g.ancestors & other.bit:
+                mine = max(mine, level[other.bit] + 1)
+        level[g.bit] = mine
+        while len(phases) <= mine:
+            phases.append([])
+        phases[mine].append(k)
+    return phases
+
+
+def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated: frozenset[int]) -> dict[int, int]:
+    """Results that may be written over a donated input: nobody reads it later, or elsewhere, or out of step."""
+    alias: dict[int, int] = {}
+    if not donated:
+        return alias
+    last: dict[Buffer, int] = {}
+    readers: dict[Buffer, list[Kernel]] = {}
+    writer: dict[Buffer, tuple[int, Kernel]] = {}
+    for n, phase in enumerate(phases):
+        for k in phase:
+            for x in k.reads:
+                last[x] = n
+                readers.setdefault(x, []).append(k)
+            for x in k.writes:
+                writer[x] = (n, k)
+    free = {k: roots.params[function.params[k]] for k in sorted(donated)}
+    for o, result in enumerate(function.results):
+        out = roots.buffers[result]
+        if out not in writer:
+            continue
+        n, kernel = writer[out]
+        for k, source in free.items():
+            if source.space != "input" or source.shape != out.shape or source.dtype is not out.dtype:
+                continue
+            if last.get(source, -1) > n:
+                continue
+            now = [r for r in readers.get(source, []) if any(r is q for q in phases[n])]
+            if all(r is kernel and in_step(kernel, source, out) for r in now):
+                alias[o] = k
+                del free[k]
+                break
+    return alias
+
+
+def in_step(kernel: Kernel, source: Buffer, out: Buffer) -> bool:
+    """Whether a kernel reads each element of the source only in the turn that writes the same element of the result."""
+    stmts = list(walk(kernel.body))
+    if any(isinstance(s, _MatmulNest) and source in (s.a, s.b) for s in stmts):
+        return False
+    stores = [s for s in stmts if isinstance(s, Store) and s.buffer is out]
+    if len(stores) != 1:
+        return False
+    reads = [x for x in subexpressions(tuple(e for s in stmts for e in expressions(s)))
+             if getattr(x, "buffer", None) is source]
+    if not all(isinstance(x, Load) and x.flat == stores[0].flat for x in reads):
+        return False
+    holders = [s for s in stmts if any(x in reads for x in subexpressions(expressions(s)))]
+    loops = [s for s in stmts if hasattr(s, "body") or isinstance(s, _MatmulNest)]
+    inside = [set(map(id, walk(getattr(s, "body", ()) or getattr(s, "epilogue", ())))) for s in loops]
+    home = [k for k, ids in enumerate(inside) if id(stores[0]) in ids]
+    return all([k for k, ids in enumerate(inside) if id(h) in ids] == home for h in holders)
+
+
+def place_workspace(phases: list[list[Kernel]], roots: Roots) -> int:
+    """First fit over the phases that each buffer lives in."""
+    first: dict[Buffer, int] = {}
+    last: dict[Buffer, int] = {}
+    for n, phase in enumerate(phases):
+        for k in phase:
+            for x in (*k.reads, *k.writes):
+                if x.space == "workspace":
+                    first.setdefault(x, n)
+                    last[x] = n
+    placed: list[Buffer] = []
+    total = 0
+    for x in sorted(first, key=lambda x: (-x.nbytes, first[x])):
+        size = -(-x.nbytes // ALIGN) * ALIGN
+        at = 0
+        for other in sorted(placed, key=lambda y: y.offset):
+            if last[other] < first[x] or first[other] > last[x]:
+                continue
+            if at + size <= other.offset:
+                break
+            at = max(at, other.offset + -(-other.nbytes // ALIGN) * ALIGN)
+        x.offset = at
+        placed.append(x)
+        total = max(total, at + size)
+    return total

@@ -1,0 +1,164 @@
+"""The last rewrites of the graph before grouping: forms that loops can be made from.
+
+- Contractions that matrix kernels do badly (one row or column, very few terms, integers) become products and a reduction.
+- 16-bit operands of contractions are converted first: they accumulate in float32.
+- A large reduction over the leading dimension becomes partial results by a fixed number of parts (`Chunk`) and a small
+  reduction over those, so it runs in parallel and gives the same bits with any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, ClassVar
+
+import pullback.ops.build as b
+from pullback.ir.dtypes import float32
+from pullback.ir.index import loop_vars
+from pullback.ir.node import Function, Node, Op, TensorType, apply, reapply
+from pullback.schedule import costs
+from pullback.schedule.roots import node_size, own_cost
+from pullback.schedule.values import layout, lowering
+
+FEW_TERMS = 4
+
+
+@dataclass(frozen=True)
+class Chunk(Op):
+    """out[c, kept...] = monoid over the reduced axes of rows c*ceil(n/chunks) ... of the leading dimension."""
+
+    name: ClassVar[str] = "chunk"
+    lowering: ClassVar[str] = "chunk"
+    monoid: str
+    axes: tuple[int, ...]
+    chunks: int
+
+    def infer(self, *types: TensorType) -> TensorType:
+        kept = (n for k, n in enumerate(types[0].shape) if k not in self.axes)
+        return types[0].with_shape((self.chunks, *kept))
+
+
+def prepare(function: Function) -> Function:
+    """Rewrite a function so that every node is a view, or has loops of its own."""
+    done: dict[Node, Node] = {p: p for p in function.params}
+    cost: dict[Node, int] = {}
+    for node in function.nodes():
+        if node in done:
+            continue
+        inputs = tuple(done[x] for x in node.inputs)
+        same = all(a is c for a, c in zip(inputs, node.inputs, strict=True))
+        new = node if same else reapply(node, inputs)
+        kind = lowering(new)
+        if kind == "contract":
+            new = contraction(new)
+        elif kind == "reduce":
+            new = reduction(new, cost)
+        cost[new] = own_cost(new) + sum(cost.get(x, 0) for x in new.inputs) if lowering(new) == "view" else 0
+        done[node] = new
+    return Function(function.params, distinct(function, [done[r] for r in function.results]))
+
+
+def distinct(function: Function, results: list[Node]) -> list[Node]:
+    """Results that are nodes of their own, so that each has its own memory."""
+    taken = set(function.params)
+    found: list[Node] = []
+    for node in results:
+        while node in taken:
+            node = b.copy(node)
+        taken.add(node)
+        found.append(node)
+    return found
+
+
+def contraction(node: Node) -> Node:
+    """A contraction as it is, with operands widened, or as products and a sum."""
+    x, y = node.inputs
+    op: Any = node.op
+    batch, free_x, free_y, terms = parts(node)
+    count, m, n, k = prod(batch), prod(free_x), prod(free_y), prod(terms)
+    if 0 in (count, m, n, k) or k <= FEW_TERMS or x.dtype.kind != "f" or (min(m, n) == 1 and x.dtype.itemsize >= 4):
+        return products(node, batch, free_x, free_y, terms)
+    if x.dtype.itemsize < 4:
+        wide = b.contract(b.convert(x, float32), b.convert(y, float32), op.batch_dims, op.contracted)
+        return b.convert(wide, op.dtype)
+    if op.dtype is not x.dtype:
+        return b.convert(b.contract(x, y, op.batch_dims, op.contracted), op.dtype)
+    return node
+
+
+def parts(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Batch, free (left, right) and contracted sizes."""
+    op: Any = node.op
+    x, y = node.inputs[0].shape, node.inputs[1].shape
+    n, k = op.batch_dims, op.contracted
+    return x[:n], x[n:len(x) - k], y[n:len(y) - k], x[len(x) - k:]
+
+
+def products(node: Node, batch: tuple[int, ...], free_x: tuple[int, ...], free_y: tuple[int, ...],
+             terms: tuple[int, ...]) -> Node:
+    """sum over k of a[..] * b[..] as loops: the terms innermost, or outermost where that is how memory lies."""
+    x, y = node.inputs
+    op: Any = node.op
+    wide = float32 if x.dtype.kind == "f" and x.dtype.itemsize < 4 else op.dtype
+    sizes = [("batch", n) for n in batch] + [("x", n) for n in free_x] + [("y", n) for n in free_y]
+    out_rank, k_rank = len(sizes), len(terms)
+    first = k_rank and terms_outside(x, y, len(batch), len(free_x), len(free_y), k_rank)
+    shape = (*terms, *(n for _, n in sizes)) if first else (*(n for _, n in sizes), *terms)
+    shift, k_at = (k_rank, 0) if first else (0, out_rank)
+    n = len(batch)
+    dims_x = [*range(shift, shift + n + len(free_x)), *range(k_at, k_at + k_rank)]
+    dims_y = [*range(shift, shift + n), *range(shift + n + len(free_x), shift + out_rank), *range(k_at, k_at + k_rank)]
+    left, right = (spread(v, dims, shape, wide) for v, dims in ((x, dims_x), (y, dims_y)))
+    product = b.mul(left, right)
+    if k_rank:
+        product = b.reduce("add", product, tuple(range(k_at, k_at + k_rank)))
+    return b.convert(product, op.dtype)
+
+
+def spread(x: Node, dims: list[int], shape: tuple[int, ...], dtype: Any) -> Node:
+    """A broadcast whose dimensions may be in any order."""
+    order = sorted(range(len(dims)), key=dims.__getitem__)
+    if order != list(range(len(dims))):
+        x = b.transpose(x, order)
+    return b.broadcast(b.convert(x, dtype), shape, tuple(sorted(dims)))
+
+
+def terms_outside(x: Node, y: Node, batch: int, free_x: int, free_y: int, terms: int) -> bool:
+    """Whether the larger operand is contiguous along its last free dimension rather than along the terms."""
+    big, free = (x, free_x) if x.tensor.size >= y.tensor.size else (y, free_y)
+    if not free or big.shape[-1] == 1 or batch:
+        return False
+    indices = loop_vars(big.shape)
+    _, at = layout(big, indices, {})
+    return bool(at) and indices[free - 1] == at[-1]
+
+
+def reduction(node: Node, cost: dict[Node, int]) -> Node:
+    """Split a reduction over the leading dimension where it is long enough to be worth threads."""
+    source = node.inputs[0]
+    op: Any = node.op
+    total = source.tensor.size
+    if not total or not op.axes:
+        return node
+    work = total * (1 + cost.get(source, 0))
+    if work < costs.CHUNK_WORK:
+        return node
+    shape = source.shape
+    everything = len(op.axes) == len(shape)
+    if everything and len(shape) > 1 and shape[0] < 64:
+        source, op = b.reshape(source, (total,)), replace(op, axes=(0,))
+        shape = source.shape
+    if op.axes[0] != 0 or shape[0] < 16:
+        return node
+    kept = node_size(node)
+    parts_ = costs.chunks_of(shape[0])
+    if not everything and (kept >= 256 and cost.get(node.inputs[0], 0) < costs.EXPENSIVE or kept * parts_ * 4 > total):
+        return node
+    if not everything and any(k != a for k, a in enumerate(op.axes)):
+        return node
+    partial = apply(Chunk(op.monoid, op.axes, parts_), source)
+    return apply(replace(op, axes=(0,)), partial)
+
+
+__all__: Sequence[str] = ["Chunk", "prepare"]

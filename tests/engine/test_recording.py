@@ -1,0 +1,242 @@
+"""Recording, launching, in-place operations and views: the semantics of docs/design.md section 5."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+import pullback as pb
+from pullback.engine import execute
+from pullback.engine.trace import State, local
+from pullback.util.errors import ConcretizationError, GradientError, TracerLeakError
+
+
+def test_nothing_runs_before_it_is_observed():
+    pb.synchronize()
+    x = pb.tensor([1.0, 2.0])
+    y = x * 2 + 1
+    assert y._peek().buffer is None
+    assert y.numpy().tolist() == [3.0, 5.0]
+    assert y._peek().buffer is not None
+
+
+def test_the_same_structure_records_no_new_states():
+    x = pb.tensor(np.arange(4.0))
+    for k in range(3):
+        y = ((x * (k + 0.5)) + 1).sum()
+        assert y.item() == pytest.approx(6 * (k + 0.5) + 4)
+        if k == 0:
+            before = State.total
+    assert State.total == before
+
+
+def test_values_nobody_holds_are_not_computed():
+    x = pb.tensor([1.0])
+    pb.synchronize()
+    y = x + 1
+    z = y * 2
+    del y
+    z.numpy()
+    programs = [p for p in local.trace.state.programs]
+    assert programs == []
+
+
+def test_scalars_are_inputs_not_constants():
+    x = pb.tensor([2.0])
+    a = [(x * float(k)).item() for k in range(5)]
+    assert a == [0.0, 2.0, 4.0, 6.0, 8.0]
+
+
+def test_in_place_keeps_identity_and_old_values():
+    x = pb.tensor([1.0, 2.0])
+    y = x + 0
+    old = x
+    x += 10
+    assert x is old
+    assert x.tolist() == [11.0, 12.0]
+    assert y.tolist() == [1.0, 2.0]
+
+
+def test_views_write_through():
+    x = pb.zeros((3, 2))
+    x[:, 0] += 1
+    v = x[1]
+    v += 5
+    x.T[1] = 7
+    assert x.tolist() == [[1.0, 7.0], [6.0, 7.0], [1.0, 7.0]]
+    assert v.tolist() == [6.0, 7.0]
+
+
+def test_mask_and_index_assignment():
+    x = pb.tensor([-1.0, 2.0, -3.0])
+    x[x < 0] = 0
+    assert x.tolist() == [0.0, 2.0, 0.0]
+    x[[0, 2]] = pb.tensor([5.0, 6.0])
+    assert x.tolist() == [5.0, 2.0, 6.0]
+
+
+def test_views_write_through_under_jit():
+    @pb.jit
+    def f(x):
+        y = x * 1
+        y[:, 0] += 1
+        y.T[1] = 3
+        return y
+
+    assert f(pb.zeros((2, 2))).tolist() == [[1.0, 3.0], [1.0, 3.0]]
+
+
+def test_backward_accumulates_and_in_place_cannot_corrupt():
+    w = pb.tensor([2.0, 3.0], requires_grad=True)
+    h = w * w
+    loss = h.sum()
+    h += 100
+    loss.backward()
+    assert w.grad.tolist() == [4.0, 6.0]
+    (w * 3).sum().backward()
+    assert w.grad.tolist() == [7.0, 9.0]
+
+
+def test_backward_after_observation_crosses_launches():
+    w = pb.tensor([0.5, 1.5], requires_grad=True)
+    h = (w * 3).tanh()
+    assert h.numpy() is not None
+    y = (h * h).sum()
+    assert y.item() > 0
+    y.backward()
+    t = np.tanh(3 * np.array([0.5, 1.5]))
+    np.testing.assert_allclose(w.grad.numpy(), 2 * t * (1 - t * t) * 3, rtol=2e-5)
+
+
+def test_backward_twice_needs_retain_graph():
+    w = pb.tensor(2.0, requires_grad=True)
+    y = w * w
+    y.backward(retain_graph=True)
+    y.backward()
+    assert w.grad.item() == 8.0
+    with pytest.raises(GradientError, match="freed"):
+        y.backward()
+
+
+def test_create_graph_gives_second_derivatives():
+    w = pb.tensor(3.0, requires_grad=True)
+    y = w * w * w
+    y.backward(create_graph=True)
+    g = w.grad
+    w.grad = None
+    g.backward()
+    assert w.grad.item() == pytest.approx(18.0)
+
+
+def test_no_grad_and_detach():
+    w = pb.tensor([1.0], requires_grad=True)
+    with pb.no_grad():
+        assert not (w * 2).requires_grad
+    assert not w.detach().requires_grad
+    assert (w * 2).requires_grad
+    with pytest.raises(GradientError, match="no_grad"):
+        w += 1
+
+
+def test_training_loop_without_reading_the_loss_has_constant_memory():
+    from pullback.runtime import memory
+
+    w = pb.tensor(np.ones((50, 50), np.float32), requires_grad=True)
+    x = pb.tensor(np.ones((20, 50), np.float32))
+    live = []
+    for _ in range(30):
+        loss = ((x @ w) ** 2).mean()
+        loss.backward()
+        with pb.no_grad():
+            w -= w.grad * 1e-3
+            w.grad = None
+        gc.collect()
+        live.append((memory.live_bytes(), len(local.trace.values)))
+    pb.synchronize()
+    assert max(live[5:]) == min(live[5:])
+
+
+def test_functional_loop_without_reading_has_constant_memory():
+    from pullback.runtime import memory
+
+    w = pb.tensor(np.ones((50, 50), np.float32))
+    x = pb.tensor(np.ones((20, 50), np.float32))
+    step = pb.value_and_grad(lambda w: ((x @ w) ** 2).mean())
+    live = []
+    for _ in range(30):
+        _, g = step(w)
+        w = w - g * 1e-3
+        live.append((memory.live_bytes(), len(local.trace.values)))
+    pb.synchronize()
+    assert max(live[5:]) == min(live[5:])
+
+
+def test_a_long_trace_is_launched_by_size():
+    x = pb.tensor(1.0)
+    for _ in range(5000):
+        x = x + 1
+    assert len(local.trace.values) < 3000
+    assert x.item() == 5001.0
+
+
+def test_threads_record_on_their_own():
+    errors = []
+
+    def work(seed):
+        try:
+            a = pb.tensor(np.full(100, seed, np.float32))
+            for _ in range(50):
+                assert ((a * 2 + seed).sum()).item() == 300 * seed
+        except BaseException as error:  # noqa: BLE001 - reported by the main thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not errors
+
+
+def test_a_value_of_another_thread_is_usable():
+    x = pb.tensor([1.0]) * 2
+    found = []
+    t = threading.Thread(target=lambda: found.append((x + 1).item()))
+    t.start()
+    t.join()
+    assert found == [3.0]
+
+
+def test_traced_values_are_not_concrete():
+    with pytest.raises(ConcretizationError, match="help"):
+        pb.jit(lambda x: x if x > 0 else -x)(pb.tensor(1.0))
+
+
+def test_traced_values_do_not_leak():
+    kept = []
+    pb.jit(lambda x: kept.append(x) or x)(pb.tensor(1.0))
+    with pytest.raises(TracerLeakError, match="help"):
+        kept[0] + 1
+
+
+def test_python_control_flow_inside_grad():
+    f = pb.grad(lambda x: x * x if x > 0 else -x)
+    assert f(3.0).item() == 6.0
+    assert f(-3.0).item() == -1.0
+
+
+def test_shape_error_leaves_the_trace_usable():
+    x = pb.ones((2, 3))
+    y = x + 1
+    with pytest.raises(ValueError, match="broadcast"):
+        y + pb.ones((4,))
+    assert (y * 2).sum().item() == 24.0
+
+
+def test_synchronize_waits_for_everything():
+    x = pb.ones((300, 300))
+    y = x @ x
+    execute.synchronize()
+    assert y._peek().buffer is not None
+    assert y[0, 0].item() == 300.0

@@ -1,0 +1,236 @@
+"""grad, jvp, vjp, vmap, jit, scan, cond, while_loop, custom rules: values as in JAX, nested in any order."""
+
+import numpy as np
+import pytest
+
+import pullback as pb
+from pullback.util.errors import ArgumentError, DTypeError, GradientError, ShapeError
+
+
+def close(a, b, rtol=1e-5):
+    np.testing.assert_allclose(np.asarray(a), b, rtol=rtol, atol=1e-6)
+
+
+def test_grad_of_polynomial_to_fourth_order():
+    f = lambda x: x ** 5  # noqa: E731
+    wanted = [80.0, 160.0, 240.0, 240.0]
+    for value in wanted:
+        f = pb.grad(f)
+        close(f(2.0), value)
+
+
+def test_value_and_grad_with_aux_and_pytrees():
+    def loss(params, x):
+        y = x @ params["w"] + params["b"]
+        return (y ** 2).sum(), y
+
+    params = {"w": pb.ones((3, 2)), "b": pb.zeros(2)}
+    x = pb.ones((4, 3))
+    (value, y), grads = pb.value_and_grad(loss, has_aux=True)(params, x)
+    assert value.item() == 72.0 and y.shape == (4, 2)
+    close(grads["w"], np.full((3, 2), 24.0))
+    close(grads["b"], [24.0, 24.0])
+
+
+def test_jvp_and_vjp_agree():
+    f = lambda x: pb.tanh(x) * x  # noqa: E731
+    x, t = pb.tensor([0.3, -0.7]), pb.tensor([1.0, 2.0])
+    y, ty = pb.jvp(f, (x,), (t,))
+    y2, pull = pb.vjp(f, x)
+    close(y, y2.numpy())
+    ct = pb.tensor([0.5, -1.0])
+    assert float((ty * ct).sum()) == pytest.approx(float((pull(ct)[0] * t).sum()), rel=1e-5)
+
+
+@pytest.mark.parametrize("order", [(pb.jacfwd, pb.jacfwd), (pb.jacfwd, pb.jacrev), (pb.jacrev, pb.jacfwd),
+                                   (pb.jacrev, pb.jacrev)])
+def test_hessian_by_all_four_ways(order):
+    outer, inner = order
+    f = lambda x: (x ** 3).sum() + x[0] * x[1]  # noqa: E731
+    x = pb.tensor([1.0, 2.0])
+    close(outer(inner(f))(x), [[6.0, 1.0], [1.0, 12.0]])
+
+
+def test_hessian_vector_product():
+    f = lambda x: pb.sin(x).sum()  # noqa: E731
+    x = pb.tensor([0.1, 0.2])
+    _, hv = pb.jvp(pb.grad(f), (x,), (pb.ones(2),))
+    close(hv, -np.sin([0.1, 0.2]))
+
+
+def test_vmap_axes_and_nesting():
+    x = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+    f = pb.vmap(pb.vmap(lambda r: r.sum()))
+    close(f(pb.tensor(x)), x.sum(-1))
+    g = pb.vmap(lambda a, b: a @ b, in_axes=(1, None), out_axes=1)
+    b = np.ones((2, 4), np.float32)
+    y = g(pb.tensor(x), pb.tensor(b.T))
+    close(y, np.stack([x[:, k] @ b.T for k in range(3)], 1))
+
+
+def test_per_example_gradients():
+    w = pb.tensor([1.0, -2.0])
+    xs = pb.tensor(np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32))
+    loss = lambda w, x: pb.tanh((w * x).sum())  # noqa: E731
+    batched = pb.vmap(pb.grad(loss), in_axes=(None, 0))(w, xs)
+    single = np.stack([pb.grad(loss)(w, x).numpy() for x in xs])
+    close(batched, single)
+
+
+def test_jit_of_grad_of_vmap_of_scan_of_closure():
+    scale = pb.tensor(0.5)
+
+    def roll(x):
+        def body(c, _):
+            c = pb.tanh(c * scale + x)
+            return c, c
+
+        last, _ = pb.scan(body, x, None, length=4)
+        return last
+
+    f = lambda xs: pb.vmap(roll)(xs).sum()  # noqa: E731
+    xs = pb.tensor([0.1, 0.2, 0.3])
+    g = pb.jit(pb.grad(f))(xs).numpy()
+    eps = 1e-3
+    for k in range(3):
+        d = np.zeros(3, np.float32)
+        d[k] = eps
+        fd = (float(f(xs + pb.tensor(d))) - float(f(xs - pb.tensor(d)))) / (2 * eps)
+        assert g[k] == pytest.approx(fd, rel=2e-3)
+
+
+def test_jit_does_not_compile_again_for_another_number():
+    calls = []
+
+    @pb.jit
+    def f(x, lr):
+        calls.append(1)
+        return x * lr
+
+    for k in range(4):
+        close(f(pb.ones(2), 0.1 * k), np.full(2, 0.1 * k))
+    assert len(calls) == 1
+    f(pb.ones(3), 0.1)
+    assert len(calls) == 2
+
+
+def test_jit_reads_and_writes_tensors_from_outside():
+    w = pb.tensor([1.0, 1.0], requires_grad=True)
+    count = pb.tensor(0)
+
+    @pb.jit
+    def step(x):
+        global_loss = ((w * x) ** 2).sum()
+        w.grad = None
+        global_loss.backward()
+        with pb.no_grad():
+            w.sub_(0.1 * w.grad)
+        count.add_(1)
+        return global_loss
+
+    x = pb.tensor([1.0, 2.0])
+    reference = np.array([1.0, 1.0])
+    for k in range(3):
+        loss = step(x)
+        assert loss.item() == pytest.approx(((reference * [1, 2]) ** 2).sum(), rel=1e-5)
+        reference = reference - 0.1 * 2 * reference * np.array([1, 4])
+        close(w, reference)
+        assert count.item() == k + 1
+
+
+def test_static_arguments():
+    f = pb.jit(lambda x, n: sum([x] * n), static_argnums=1)
+    assert f(pb.tensor(2.0), 3).item() == 6.0
+    with pytest.raises(ArgumentError, match="hashable"):
+        f(pb.tensor(2.0), [1])
+
+
+def test_scan_values_reverse_and_gradient():
+    xs = np.array([1.0, 2.0, 3.0], np.float32)
+    body = lambda c, x: (c * x, c + x)  # noqa: E731
+    c, ys = pb.scan(body, 2.0, pb.tensor(xs))
+    assert c.item() == 12.0
+    close(ys, [3.0, 4.0, 7.0])
+    c, ys = pb.scan(body, 2.0, pb.tensor(xs), reverse=True)
+    close(ys, [13.0, 8.0, 5.0])
+    g = pb.grad(lambda xs: pb.scan(body, 2.0, xs)[0])(pb.tensor(xs))
+    close(g, [12.0, 6.0, 4.0])
+
+
+def test_cond_and_while_loop():
+    f = lambda x: pb.cond(x.sum() > 0, lambda x: x * 2, lambda x: -x, x)  # noqa: E731
+    close(f(pb.tensor([1.0])), [2.0])
+    close(f(pb.tensor([-1.0])), [1.0])
+    close(pb.grad(lambda x: f(x).sum())(pb.tensor([1.0])), [2.0])
+    close(pb.vmap(f)(pb.tensor([[1.0], [-1.0]])), [[2.0], [1.0]])
+    assert pb.while_loop(lambda s: s[0] < 10, lambda s: (s[0] + 1, s[1] * 2.0), (0, 1.0))[1].item() == 1024.0
+    _, t = pb.jvp(lambda x: pb.while_loop(lambda v: v < 100, lambda v: v * v, x), (3.0,), (1.0,))
+    assert t.item() == pytest.approx(8 * 3.0 ** 7, rel=1e-5)
+
+
+def test_custom_vjp_and_custom_jvp():
+    @pb.custom_vjp
+    def f(x):
+        return pb.exp(x)
+
+    f.defvjp(lambda x: (pb.exp(x), x), lambda x, ct: (ct * 10 * x,))
+    assert pb.grad(f)(2.0).item() == 20.0
+    close(pb.vmap(pb.grad(f))(pb.tensor([1.0, 2.0])), [10.0, 20.0])
+
+    @pb.custom_jvp
+    def g(x):
+        return x * x
+
+    g.defjvp(lambda p, t: (p[0] * p[0], 7 * t[0]))
+    assert pb.grad(g)(2.0).item() == 7.0
+
+
+def test_autograd_function():
+    class MyReLU(pb.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.clamp(min=0)
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            g = g.clone()
+            g[x < 0] = 0
+            return g
+
+    x = pb.tensor([-1.0, 2.0], requires_grad=True)
+    y = MyReLU.apply(x)
+    (y * 3).sum().backward()
+    close(y, [0.0, 2.0])
+    close(x.grad, [0.0, 3.0])
+
+
+def test_checkpoint_gives_the_same_gradient():
+    f = lambda x: pb.sin(pb.sin(x)).sum()  # noqa: E731
+    x = pb.tensor([0.3, 0.4])
+    close(pb.grad(pb.checkpoint(f))(x), pb.grad(f)(x).numpy())
+
+
+def test_gradients_mix_styles():
+    w = pb.tensor([1.0, 2.0], requires_grad=True)
+    inner = pb.grad(lambda x: (w * x * x).sum())(pb.tensor([3.0, 4.0]))
+    inner.sum().backward()
+    close(w.grad, [6.0, 8.0])
+
+
+@pytest.mark.parametrize(("call", "error"), [
+    (lambda: pb.grad(lambda x: x)(pb.ones(3)), GradientError),
+    (lambda: pb.grad(lambda x: x)(3), DTypeError),
+    (lambda: pb.grad(3.0), ArgumentError),
+    (lambda: pb.grad(lambda x: x, argnums=2)(1.0), ArgumentError),
+    (lambda: pb.vmap(lambda x, y: x + y)(pb.ones(2), pb.ones(3)), ShapeError),
+    (lambda: pb.jvp(lambda x: x, (pb.ones(2),), (pb.ones(3),)), ShapeError),
+    (lambda: pb.scan(lambda c, x: (pb.ones(2), x), 0.0, pb.ones(3)), ShapeError),
+    (lambda: pb.cond(True, lambda: pb.ones(2), lambda: pb.ones(3)), ArgumentError),
+    (lambda: pb.while_loop(lambda s: s, lambda s: s, pb.ones(2)), ArgumentError),
+    (lambda: pb.grad(lambda x: pb.while_loop(lambda v: v < 9, lambda v: v * 2, x))(1.0), GradientError),
+])
+def test_wrong_calls(call, error):
+    with pytest.raises(error):
+        call()
