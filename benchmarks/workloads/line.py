@@ -32,8 +32,9 @@ def numpy() -> Any:
     def step(i: int) -> Any:
         nonlocal a
         e = x.dot(a) - y
-        loss = e.dot(e) / 100
-        a -= (RATE * 2 / 100) * e.dot(x)
+        loss = np.square(e).mean()
+        grad_a = x.T.dot(2.0 * e / 100)
+        a -= RATE * grad_a
         return loss
 
     return reset, step, float

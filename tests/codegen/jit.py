@@ -13,8 +13,8 @@ from pullback.codegen.llvm.math import emit_load_convert, emit_store_convert, st
 from pullback.codegen.llvm.text import Fn, Module, V, vector
 
 Array = np.ndarray
-BYTES = {"bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2, "int32": 4, "uint32": 4,
-         "float32": 4, "int64": 8, "uint64": 8, "float64": 8}
+BYTES = {"bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2, "int32": 4,
+         "uint32": 4, "float32": 4, "int64": 8, "uint64": 8, "float64": 8}
 
 
 class Jit:
@@ -47,7 +47,8 @@ def array_kernel(module: Module, name: str, inputs: Sequence[str], output: str, 
     loop = fn.begin_loop(V("0", "i64"), fn.params[-1], V(str(width), "i64"))
     values: list[V] = []
     for pointer, dtype in zip(fn.params, inputs, strict=False):
-        raw = fn.load(fn.gep(pointer, loop.counter, storage_type(dtype)), vector(storage_type(dtype), width), BYTES[dtype])
+        stored = storage_type(dtype)
+        raw = fn.load(fn.gep(pointer, loop.counter, stored), vector(stored, width), BYTES[dtype])
         values.append(emit_load_convert(fn, raw, dtype))
     result = emit_store_convert(fn, body(fn, values), output)
     fn.store(result, fn.gep(fn.params[-2], loop.counter, storage_type(output)), BYTES[output])

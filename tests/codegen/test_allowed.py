@@ -24,8 +24,8 @@ module.data_layout = str(machine.target_data)
 module.verify()
 sys.stdout.write(machine.emit_assembly(module))
 """
-CALLS = {"x86-64-v3": r"^\s+(?:callq?|jmp)\s+[a-z]\w*(?:@PLT)?$", "x86-64-v4": r"^\s+(?:callq?|jmp)\s+[a-z]\w*(?:@PLT)?$",
-         "aarch64": r"^\s+bl?\s+[a-z]\w*$", "nvptx64": r"^\s+call"}
+X86_CALL = r"^\s+(?:callq?|jmp)\s+[a-z]\w*(?:@PLT)?$"
+CALLS = {"x86-64-v3": X86_CALL, "x86-64-v4": X86_CALL, "aarch64": r"^\s+bl?\s+[a-z]\w*$", "nvptx64": r"^\s+call"}
 
 
 def _addressed(name: str, type_: str) -> str:
@@ -40,8 +40,8 @@ def _addressed(name: str, type_: str) -> str:
                 f"define {type_} @F(ptr %p, {mask} %m) {{ %r = call {type_} @{full}(ptr align 4 %p, {mask} %m, "
                 f"{type_} zeroinitializer)\n ret {type_} %r }}\n")
     return (f"declare void @{full}({type_}, ptr, {mask})\n"
-            f"define void @F(ptr %p, {mask} %m, {type_} %v) {{ call void @{full}({type_} %v, ptr align 4 %p, {mask} %m)\n"
-            " ret void }\n")
+            f"define void @F(ptr %p, {mask} %m, {type_} %v) {{\n"
+            f" call void @{full}({type_} %v, ptr align 4 %p, {mask} %m)\n ret void }}\n")
 
 
 def _plain(name: str, type_: str, arity: int, result: str) -> str:

@@ -1,4 +1,4 @@
-"""Scalar rows against NumPy in double precision: accuracy over the bit patterns of float32, edges, integers, conversions."""
+"""Scalar rows against NumPy in double precision: accuracy over float32's bit patterns, edges, integers, conversions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import ml_dtypes
 import numpy as np
 import pytest
-from jit import Array, Jit, array_kernel, run
+from tests.codegen.jit import Array, Jit, array_kernel, run
 
 from pullback.codegen.llvm import math as rows
 from pullback.codegen.llvm.text import Fn, Module, V
@@ -40,12 +40,12 @@ def _sigmoid(x: Array) -> Array:
 # row -> (reference in double, largest error in ulp)
 UNARY: dict[str, tuple[Callable[[Array], Array], float]] = {
     "exp": (np.exp, 1.1), "exp2": (np.exp2, 1.1), "expm1": (np.expm1, 1.6), "log": (np.log, 1.0), "log2": (np.log2, 2),
-    "log10": (np.log10, 2), "log1p": (np.log1p, 1.6), "sin": (np.sin, 1.8), "cos": (np.cos, 2.0), "tan": (np.tan, 2.5),
-    "asin": (np.arcsin, 2.3), "acos": (np.arccos, 1.5), "atan": (np.arctan, 1.6), "sinh": (np.sinh, 0.51),
-    "cosh": (np.cosh, 0.51), "tanh": (np.tanh, 4.3), "asinh": (np.arcsinh, 0.51), "acosh": (np.arccosh, 0.51),
+    "log10": (np.log10, 2), "log1p": (np.log1p, 1.6), "sin": (np.sin, 1.8), "cos": (np.cos, 1.8), "tan": (np.tan, 0.9),
+    "asin": (np.arcsin, 1.8), "acos": (np.arccos, 1.5), "atan": (np.arctan, 1.6), "sinh": (np.sinh, 0.51),
+    "cosh": (np.cosh, 0.51), "tanh": (np.tanh, 3.7), "asinh": (np.arcsinh, 0.51), "acosh": (np.arccosh, 0.51),
     "atanh": (np.arctanh, 0.51), "sigmoid": (_sigmoid, 2.1), "sqrt": (np.sqrt, 0.51), "cbrt": (np.cbrt, 0.51),
     "rsqrt": (lambda x: 1 / np.sqrt(x), 1.5), "reciprocal": (lambda x: 1 / x, 0.51),
-    "erf": (_each(math.erf), 4.3), "erfc": (_each(math.erfc), 0.6),
+    "erf": (_each(math.erf), 3.1), "erfc": (_each(math.erfc), 0.6),
 }
 SIMPLE: dict[str, Callable[[Array], Array]] = {
     "neg": np.negative, "abs": np.abs, "sign": np.sign, "square": np.square, "floor": np.floor, "ceil": np.ceil,
@@ -65,7 +65,8 @@ BINARY: dict[str, tuple[Callable[[Array, Array], Array], float]] = {
 TO_BOOL = {"eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "signbit", "logical_and", "logical_or",
            "logical_xor", "logical_not"}
 EDGES = [0.0, -0.0, math.inf, -math.inf, math.nan, 1.0, -1.0, 0.5, -0.5, 1.5, -2.5, 1.4e-45, -1.4e-45, 1.1754944e-38,
-         3.4028235e38, -3.4028235e38, 88.72283, 88.72284, -87.5, -103.97, -103.98, 2.0, 3.0, -3.0, 100.0, 7e4, 1e10, 2**24]
+         3.4028235e38, -3.4028235e38, 88.72283, 88.72284, -87.5, -103.97, -103.98, 2.0, 3.0, -3.0, 100.0, 7e4, 1e10,
+         2**24]
 
 
 def _body(row: str, dtype: str) -> Callable[[Fn, list[V]], V]:
@@ -119,7 +120,8 @@ def assert_close(got: Array, want: Array, ulps: float) -> None:
     unit = np.ldexp(1.0, np.maximum(exponent, info.minexp - info.nmant))
     error = np.abs(np.where(finite, got, 0) - np.where(finite, want, 0)) / unit
     bad = np.flatnonzero(~(same | (finite & (error <= ulps))))
-    assert bad.size == 0, f"{bad.size} wrong, first: at {bad[0]} got {got[bad[0]]!r} want {want[bad[0]]!r}, {error[bad].max():.3f} ulp"
+    first = [f"at {k}: {got[k]!r}, not {want[k]!r}" for k in bad[:1]]
+    assert bad.size == 0, f"{bad.size} wrong, up to {error[bad].max():.3f} ulp; {first}"
 
 
 @pytest.mark.parametrize("row", UNARY)
@@ -159,7 +161,8 @@ def test_float32_binary(row: str, float32: Jit) -> None:
         want = reference(a, b)
         np.testing.assert_array_equal(run(float32, _name(row), [a, b], want.dtype), want)
         return
-    assert_close(run(float32, _name(row), [a, b], np.dtype(np.float32)), reference(a.astype(float), b.astype(float)), ulps)
+    got = run(float32, _name(row), [a, b], np.dtype(np.float32))
+    assert_close(got, reference(a.astype(float), b.astype(float)), ulps)
 
 
 def test_float32_special(float32: Jit) -> None:
@@ -188,14 +191,15 @@ def test_ternary(float32: Jit) -> None:
 
 
 # The double-precision references are themselves good to half a unit or so.
-WIDE = {"exp": 2, "exp2": 2, "expm1": 2.5, "log": 2, "log2": 2.5, "log10": 3.5, "log1p": 3, "sin": 2, "cos": 2.5, "tanh": 3.5,
-        "sigmoid": 3}
+WIDE = {"exp": 2, "exp2": 2, "expm1": 2.5, "log": 2, "log2": 2.5, "log10": 3.5, "log1p": 3, "sin": 2, "cos": 2.5,
+        "tanh": 3.5, "sigmoid": 3}
 
 
 @pytest.mark.parametrize("row", UNARY)
 def test_float64_accuracy(row: str, float64: Jit) -> None:
     x = np.random.default_rng(0).integers(0, 2**64, 20000, dtype=np.uint64).view(np.float64)
-    x = np.concatenate([x, np.linspace(-25, 25, 10001), np.linspace(-1, 1, 10001), EDGES, [709.78, 709.79, -745.1, -745.2]])
+    limits = [709.78, 709.79, -745.1, -745.2]
+    x = np.concatenate([x, np.linspace(-25, 25, 10001), np.linspace(-1, 1, 10001), EDGES, limits])
     assert_close(run(float64, _name(row), [x], x.dtype), UNARY[row][0](x), WIDE.get(row, 2.0))
 
 
@@ -207,7 +211,9 @@ def test_float64_binary(row: str, float64: Jit) -> None:
     if want.dtype == bool:
         np.testing.assert_array_equal(got, want)
     else:
-        assert_close(got, want, 3.0 if row == "logaddexp" else 1.5)
+        np.testing.assert_allclose(got, want, rtol=1e-15, atol=4e-16)
+        if row != "logaddexp":  # cancels near 0
+            assert_close(got, want, 1.5)
 
 
 # -- integers and bool -----------------------------------------------------------------------------------------------
@@ -234,7 +240,8 @@ def _counted(x: Array, count: Callable[[str], int]) -> Array:
 
 def _integers(dtype: np.dtype) -> list[Array]:
     info = np.iinfo(dtype)
-    edges = np.array([0, 1, 2, 3, 7, info.max, info.min, info.max - 1, info.min + 1, *([-1, -2, -7] if info.min else [])], dtype)
+    values = [0, 1, 2, 3, 7, info.max, info.min, info.max - 1, info.min + 1, *([-1, -2, -7] if info.min else [])]
+    edges = np.array(values, dtype)
     a, b = (g.ravel() for g in np.meshgrid(edges, edges))
     random = np.random.default_rng(0).integers(info.min, info.max, (2, 500), dtype, endpoint=True)
     return [np.concatenate([a, random[0]]), np.concatenate([b, random[1]])]
@@ -279,8 +286,9 @@ def _samples(dtype: str) -> Array:
         return np.array([0, 1, 1, 0], bool)
     if "int" in dtype:
         return _integers(NP[dtype])[0]
-    values = np.concatenate([EDGES, np.random.default_rng(0).normal(size=500) * 300, [65503.9, 65519.99, 65520, 1e-7, 6e-8, 2.98e-8],
-                             1 + np.arange(64) * 2.0**-13 + 2.0**-40, 2.0**np.arange(-30, 70), -(2.0**np.arange(0, 66))])
+    powers = [2.0 ** np.arange(-30, 70), -(2.0 ** np.arange(0, 66))]
+    ties = [1 + np.arange(64) * 2.0**-13 + 2.0**-40, [65503.9, 65519.99, 65520, 1e-7, 6e-8, 2.98e-8]]
+    values = np.concatenate([EDGES, np.random.default_rng(0).normal(size=500) * 300, *ties, *powers])
     return values.astype(NP[dtype])
 
 
@@ -288,9 +296,8 @@ def _converted(x: Array, source: str, target: str) -> Array:
     """NumPy's conversion, made total for float to integer."""
     if "int" in target and "int" not in source and source != "bool":
         info = np.iinfo(NP[target])
-        whole = [0 if math.isnan(v) else v for v in x.astype(np.float64).tolist()]
-        return np.array([min(max(math.trunc(v) if math.isfinite(v) else (info.max if v > 0 else info.min), info.min), info.max)
-                         for v in whole], NP[target])
+        numbers = [0.0 if math.isnan(v) else min(max(v, -1e30), 1e30) for v in x.astype(np.float64).tolist()]
+        return np.array([min(max(math.trunc(v), info.min), info.max) for v in numbers], NP[target])
     if target == "bfloat16" and source != "float64":
         return x.astype(np.float32).astype(NP[target])
     if target == "bfloat16":  # ml_dtypes rounds a float64 twice, by way of float32
@@ -344,7 +351,8 @@ def test_horizontal(dtype: str, width: int) -> None:
     for monoid in monoids:
         array_kernel(module, f"h_{monoid}", [dtype], dtype, lambda fn, a, monoid=monoid: fn.splat(
             rows.emit_horizontal(fn, monoid, a[0], dtype), width), width)
-    jit, x = Jit(module.text()), np.random.default_rng(0).integers(0, 2 if dtype == "bool" else 9, width).astype(NP[dtype])
+    jit = Jit(module.text())
+    x = np.random.default_rng(0).integers(0, 2 if dtype == "bool" else 9, width).astype(NP[dtype])
     for monoid in monoids:
         got = run(jit, f"h_{monoid}", [x], NP[dtype], width)[0]
         assert got == reference[monoid].reduce(x, dtype=NP[dtype]), monoid

@@ -29,7 +29,8 @@ def call_operation(function: Function, label: str, differentiable: bool = True) 
 def residual_slots(nodes: list[Node], leaf_slots: list[int], wrt_slots: list[int], roots: tuple[int, ...]) -> tuple[int, ...]:
     """Slots that the gradient of the roots reads, besides leaves: kept when a trace with history is launched."""
     gradients, _ = _pullback(nodes, list(roots), [nodes[s] for s in wrt_slots])
-    slot_of = {node: slot for slot, node in reversed(list(enumerate(nodes)))}
+    skip = set(wrt_slots)
+    slot_of = {node: slot for slot, node in reversed(list(enumerate(nodes))) if slot not in skip}
     found = topological([g for g in gradients if g is not None], slot_of)
     leaves = set(leaf_slots)
     return tuple(slot_of[n] for n in found if n in slot_of and slot_of[n] not in leaves)
@@ -142,7 +143,7 @@ class Sweep:
             changed = hook(TensorBase.default_class(cotangent))
             cotangent = cotangent if changed is None else changed._peek()
         if track is not None:
-            track.mutated.setdefault(id(sink), (GradHolder(sink), sink.grad))
+            track.note_mutation(id(sink), GradHolder(sink), sink.grad)
         if sink.grad is None:
             sink.grad = TensorBase.default_class(cotangent)
             return
@@ -182,7 +183,7 @@ class Sweep:
         if plan.wrt:
             self.deliver_results(trace, plan, self.record_plan(trace, plan, [slots[r] for r in roots], current))
         if not self.retain_graph:
-            trace.freed |= plan.visited
+            trace.freed = trace.freed | plan.visited
             if not current:
                 trace.buffers = None
 
@@ -205,7 +206,7 @@ class Sweep:
             index = self.targets.get((trace.serial, slot))
             if index is not None:
                 self.collect(index, cotangent)
-            sink = trace.sinks.get(slot)
+            sink = trace.sinks.get(slot) if trace.sinks is not None else None
             if sink is not None:
                 self.deliver(sink, cotangent)
             elif slot in leaf_slots:
@@ -235,6 +236,8 @@ class GradHolder:
     def _use(self) -> Value:
         """The present gradient's value."""
         return self.sink.grad._use()
+
+    _peek = _use
 
 
 def _one(value: Value) -> Value:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pullback.engine import trace as tracing
 from pullback.engine.programs import Executable
-from pullback.engine.trace import State, Trace, Value, local, refuse_concrete
+from pullback.engine.trace import State, Trace, Value, local, refuse_concrete, thread
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, TensorType
 from pullback.runtime.memory import Buffer
@@ -117,7 +117,7 @@ def _scalar_positions(trace: Trace) -> frozenset[int]:
 class FlushPlan:
     """What a flush of one state with one set of wanted slots does."""
 
-    __slots__ = ("aliases", "executable", "residuals", "slots", "with_history")
+    __slots__ = ("aliases", "executable", "residuals", "simple", "slots", "with_history")
 
     def __init__(self, trace: Trace, live: tuple[int, ...], history: tuple[int, ...], donated: frozenset[int]) -> None:
         from pullback.engine.autograd import residual_slots
@@ -131,7 +131,9 @@ class FlushPlan:
         self.aliases = [(s, position[nodes[s]]) for s in wanted if nodes[s] in position]
         self.slots = [s for s in wanted if nodes[s] not in position]
         function = Function([nodes[s] for s in leaf_slots], [nodes[s] for s in self.slots])
-        self.executable = Executable(function, _scalar_positions(trace), donated) if self.slots else None
+        self.executable: Any = Executable(function, _scalar_positions(trace), donated) if self.slots else None
+        #: the results are just those of the program, in order
+        self.simple = not self.with_history and tuple(self.slots) == live
 
 
 def flush(trace: Trace) -> None:
@@ -139,11 +141,11 @@ def flush(trace: Trace) -> None:
     values = trace.values
     if not values:
         return
-    if local.trace is trace:
-        local.trace = Trace("main")
-    trace.carried.clear()
+    here = thread.context
+    if here.trace is trace:
+        here.trace = Trace("main")
     base = _BASE
-    wanted = [v for v in values if _refcount(v) > base]
+    wanted = [v for v in values if _refcount(v) > base and v.sink is None]
     if wanted:
         _launch_wanted(trace, wanted)
     trace.values = []
@@ -152,15 +154,34 @@ def flush(trace: Trace) -> None:
 
 
 def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
-    live = tuple([v.slot for v in wanted])
     freed = trace.freed
-    history = tuple([v.slot for v in wanted if v.info.requires_grad and v.slot not in freed])
-    donated = frozenset() if history else _donatable(trace)
-    key = (live, history, donated)
+    live: list[int] = []
+    history: list[int] = []
+    for v in wanted:
+        live.append(v.slot)
+        if v.info.requires_grad and v.slot not in freed:
+            history.append(v.slot)
+    donated = () if history else _donatable(trace)
+    key = (tuple(live), tuple(history), donated)
     plan = trace.state.programs.get(key)
     if plan is None:
-        plan = trace.state.programs[key] = FlushPlan(trace, live, history, donated)
+        plan = trace.state.programs[key] = FlushPlan(trace, key[0], key[1], frozenset(donated))
     arguments = [leaf.buffer if type(leaf) is Value else leaf for leaf in trace.leaves]
+    if plan.simple:
+        for v, buffer in zip(wanted, launch(plan.executable, arguments), strict=True):
+            v.buffer = buffer
+    else:
+        _deliver(trace, plan, wanted, arguments)
+    if not history:
+        trace.leaves = []
+        trace.leaf_slots = {}
+        trace.nodes = None
+        for v in wanted:
+            v.trace = FREED if v.info.requires_grad else None
+
+
+def _deliver(trace: Trace, plan: FlushPlan, wanted: list[Value], arguments: list[Any]) -> None:
+    """Launch, and hand out buffers where results are arguments, coincide, or are kept for a gradient."""
     by_slot: dict[int, Any] = {}
     if plan.executable is not None:
         by_slot.update(zip(plan.slots, launch(plan.executable, arguments), strict=True))
@@ -170,12 +191,6 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
         v.buffer = by_slot[v.slot]
     if plan.with_history:
         trace.buffers = by_slot
-    else:
-        trace.leaves = []
-        trace.leaf_slots = {}
-        trace.nodes = None
-        for v in wanted:
-            v.trace = FREED if v.info.requires_grad else None
 
 
 def _scalar_buffer(trace: Trace, slot: int, scalar: Any) -> Buffer:
@@ -184,13 +199,10 @@ def _scalar_buffer(trace: Trace, slot: int, scalar: Any) -> Buffer:
     return Buffer.from_numpy(np.asarray(scalar, trace.graph()[slot].dtype.numpy))
 
 
-def _donatable(trace: Trace) -> frozenset[int]:
+def _donatable(trace: Trace) -> tuple[int, ...]:
     """Leaves that nobody but the trace holds: their memory may be reused for results."""
-    found: list[int] = []
-    for k, leaf in enumerate(trace.leaves):
-        if type(leaf) is Value and _refcount(leaf) <= _LEAF_BASE and _refcount(leaf.buffer) <= _BUFFER_BASE:
-            found.append(k)
-    return frozenset(found)
+    return tuple([k for k, leaf in enumerate(trace.leaves)
+                  if _refcount(leaf) <= _LEAF_BASE and type(leaf) is Value and _refcount(leaf.buffer) <= _BUFFER_BASE])
 
 
 def _leaf_baseline() -> int:
@@ -198,10 +210,7 @@ def _leaf_baseline() -> int:
     trace = Trace("main")
     trace.leaves.append(Value(None, 0, None))  # pyright: ignore[reportArgumentType]
     trace.leaf_slots[trace.leaves[0]] = 0
-    counts: list[int] = []
-    for _, leaf in enumerate(trace.leaves):
-        counts.append(_refcount(leaf))
-    return counts[0]
+    return [_refcount(leaf) for _, leaf in enumerate(trace.leaves)][0]
 
 
 _LEAF_BASE = _leaf_baseline()

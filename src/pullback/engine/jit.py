@@ -65,7 +65,7 @@ class Entry:
         values = [flat[k]._use() for k in self.output_positions]
         self.mutated: list[Any] = []
         self.clears: list[Any] = []
-        for tensor, before in trace.mutated.values():
+        for tensor, before in (trace.mutated or {}).values():
             self._collect_mutation(trace, tensor, before, values)
         nodes = trace.graph()
         values = [v if v.trace is trace else record(_identity(), [v])[0] for v in values]
@@ -91,25 +91,29 @@ class Entry:
 
     def call(self, leaves: list[Any]) -> Any:
         """Run on actual arguments."""
-        arguments: list[Any] = []
-        pending = False
+        if self.requires_grad and local.grad_enabled:
+            return self.finish(record(self.operation, self.operands(leaves, True)))
+        arguments = self.operands(leaves, False)
+        for a in arguments:
+            if type(a) is Value and a.buffer is None:
+                execute.flush(local.trace)
+                break
+        return self.finish(self.launch(arguments))
+
+    def operands(self, leaves: list[Any], differentiable: bool) -> list[Any]:
+        """The values of the arguments and of what the function reads from outside."""
+        found: list[Any] = []
         for k in self.arrays:
             x = leaves[k]
             if isinstance(x, TensorBase):
-                x = x._use()
-                pending = pending or x.buffer is None
+                x = x._use() if differentiable else x._peek()
             elif type(x) not in SCALARS:
-                x = from_host(x)._use()
-            arguments.append(x)
+                x = from_host(x)._peek()
+            found.append(x)
         for captured in self.captured:
-            value = captured.value if captured.owner is None else captured.owner._use()
-            pending = pending or (type(value) is Value and value.buffer is None)
-            arguments.append(value)
-        if self.requires_grad and local.grad_enabled:
-            return self.finish(record(self.operation, arguments))
-        if pending:
-            execute.flush(local.trace)
-        return self.finish(self.launch(arguments))
+            owner = captured.owner
+            found.append(captured.value if owner is None else owner._use() if differentiable else owner._peek())
+        return found
 
     def launch(self, arguments: list[Any]) -> list[Value]:
         donated = self.donatable(arguments) if self.mutated else frozenset()
@@ -124,15 +128,8 @@ class Entry:
         """Captured tensors that are replaced by this call and held by nobody else."""
         replaced = {id(t) for t in self.mutated}
         first = len(self.arrays)
-        found: list[int] = []
-        for k, captured in enumerate(self.captured):
-            if id(captured.owner) in replaced and _refcount(arguments[first + k].buffer) <= DONATION_COUNT + 1:
-                owner = captured.owner
-                meta = owner._meta
-                held = 2 if meta is not None and meta.leaf is not None and meta.leaf.buffer is not None else 1
-                if _refcount(arguments[first + k].buffer) <= DONATION_COUNT + held - 1:
-                    found.append(first + k)
-        return frozenset(found)
+        return frozenset(first + k for k, captured in enumerate(self.captured)
+                         if id(captured.owner) in replaced and _refcount(arguments[first + k].buffer) <= DONATION_COUNT)
 
     def finish(self, values: Sequence[Value]) -> Any:
         """Give the results their structure, write the changed tensors back."""

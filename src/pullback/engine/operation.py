@@ -69,7 +69,7 @@ class Operation:
             except AttributeError:
                 value = meta = None
             if meta is not None and meta.requires_grad:
-                value = meta.leaf if meta.source is value and meta.leaf is not None and meta.leaf.buffer is not None else None
+                value = meta.leaf if meta.source is value and meta.leaf is not None and meta.leaf.trace is trace else None
             if value is None:  # a view, a new leaf, or no tensor at all
                 return self._restart(trace, mark, args, static)
             if value.trace is trace:
@@ -115,7 +115,7 @@ class Operation:
                 if v is None or a._meta is not None:
                     v = a._use()
                 if track is not None:
-                    track[v] = a
+                    track.setdefault(v, a)
                 if cls is None:
                     cls = a.result_class
                 values.append(v)

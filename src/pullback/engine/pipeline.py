@@ -46,6 +46,9 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
     from pullback.codegen.llvm.compile import compile_ir
     from pullback.codegen.llvm.program import emit_program
     from pullback.codegen.llvm.target import host
+    from pullback.passes.inline import inline
+    from pullback.passes.recognise import recognise
+    from pullback.passes.simplify import simplify
     from pullback.runtime.loader import load_object
     from pullback.runtime.native import native
     from pullback.schedule.plan import plan as make_plan
@@ -53,14 +56,17 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
     times: dict[str, float] = {}
     start = time.perf_counter()
     try:
+        for step in (inline, simplify, recognise):
+            function = step(function)
+            times[step.__name__] = time.perf_counter() - start - sum(times.values())
         made = make_plan(function, donated, immediates, os.cpu_count() or 1)
-        times["schedule"] = time.perf_counter() - start
+        times["schedule"] = time.perf_counter() - start - sum(times.values())
         emitted = emit_program(made, host())
     except (NotImplementedError, KeyError) as error:
         raise CompileError(message(f"compile: {error!r}")) from error
-    times["emit"] = time.perf_counter() - start - times["schedule"]
+    times["emit"] = time.perf_counter() - start - sum(times.values())
     code = compile_ir(emitted.text)
-    times["llvm"] = time.perf_counter() - start - times["schedule"] - times["emit"]
+    times["llvm"] = time.perf_counter() - start - sum(times.values())
     loaded = load_object(code, native().symbols)
     kernels = [KernelInfo(k.name, k.kind, k.flops, k.nbytes, n) for n, p in enumerate(made.phases) for k in p]
     return Program(function.in_types, function.out_types, made.alias, emitted.workspace_bytes, made.flops, made.nbytes,

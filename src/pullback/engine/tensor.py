@@ -6,13 +6,14 @@ an `AutogradMeta`, which owns `.grad`.
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pullback.engine import trace as tracing_module
 from pullback.engine.execute import observe, upload
-from pullback.engine.trace import Info, Value, local, record, visible_dtype
+from pullback.engine.trace import Info, Value, local, record, thread, visible_dtype
 from pullback.ir.dtypes import DType, dtype_of, float32, int32, numpy_dtype
 from pullback.util.errors import ArgumentError, GradientError, message
 
@@ -29,19 +30,33 @@ class AutogradMeta:
         self.leaf: Value | None = None
         self.hooks: list[Any] = []
 
-    def leaf_value(self, value: Value) -> Value:
-        """The differentiable leaf for the tensor's present value."""
+    def leaf_value(self, value: Value, owner: Any) -> Value:
+        """The differentiable leaf for the tensor's present value, in the trace that owns leaves here."""
+        here = thread.context
+        trace = here.trace
         leaf = self.leaf
-        if self.source is value and leaf is not None and (leaf.buffer is not None or leaf.trace is local.trace):
+        if leaf is not None and self.source is value and (leaf.trace is trace or leaf.trace is trace.base):
             return leaf
-        if value.buffer is not None:
-            leaf = Value(None, -1, Info.of(value.info.type, True), value.buffer, self)
-        else:
+        if here.track is not None:
+            here.track[value] = owner
+        here.trace = trace.base
+        try:
             leaf = record(leaf_operation(), [value])[0]
-            leaf.sink = self
-            local.trace.sinks[leaf.slot] = self
+            base = here.trace
+        finally:
+            if trace is not base_of(trace):
+                here.trace = trace
+        leaf.sink = self
+        if base.sinks is None:
+            base.sinks = {}
+        base.sinks[leaf.slot] = self
         self.source, self.leaf = value, leaf
         return leaf
+
+
+def base_of(trace: tracing_module.Trace) -> tracing_module.Trace:
+    """The trace that owns gradient leaves for work recorded in `trace`."""
+    return trace.base if trace.outer is not None else trace
 
 
 class View:
@@ -95,7 +110,7 @@ class TensorBase:
             return self._view.read()
         meta = self._meta
         if meta is not None and meta.requires_grad and local.grad_enabled:
-            return meta.leaf_value(value)
+            return meta.leaf_value(value, self)
         return value
 
     def _peek(self) -> Value:
@@ -120,11 +135,12 @@ class TensorBase:
             return
         trace = local.trace
         if trace.kind != "main":
-            owner = trace
-            owner.mutated.setdefault(id(self), (self, old))
+            trace.note_mutation(id(self), self, old)
         elif new.trace is trace and (old.trace is not trace or old in trace.carried):
-            trace.carried.add(new)
+            trace.carried = trace.carried | {new}
         self._value = new
+        if meta is not None:  # the old value's memory may be reused once nobody holds it
+            meta.source = meta.leaf = None
 
     def in_place(self, op: Any, *others: Any, **static: Any) -> Any:
         """Apply an operation and keep the result, cast to this tensor's dtype and shape."""
@@ -204,7 +220,7 @@ class TensorBase:
         if local.trace.kind != "main":
             from pullback.engine.autograd import GradHolder
 
-            local.trace.mutated.setdefault(id(meta), (GradHolder(meta), meta.grad))
+            local.trace.note_mutation(id(meta), GradHolder(meta), meta.grad)
         meta.grad = value
 
     # -- the host ------------------------------------------------------------------------------------------------
@@ -223,12 +239,21 @@ class TensorBase:
             raise ArgumentError(message("item: the tensor must have exactly one element",
                                         [("tensor", repr(value.info.type))], "use .tolist(), or index it first"))
         buffer = observe(value, "item()")
-        number = buffer.numpy(numpy_dtype(value.info.type.dtype), ()).item()
-        return number if not isinstance(number, (bytes, memoryview)) else float(self.numpy())
+        reader = _READERS.get(value.info.type.dtype.name)
+        if reader is not None:
+            return reader.from_address(buffer.address).value
+        return self.numpy().item()
 
     def __reduce__(self) -> Any:
         return (_unpickle, (type(self), self.numpy(), str(self.dtype),
                             self._meta is not None and self._meta.requires_grad))
+
+
+_READERS: dict[str, Any] = {
+    "float32": ctypes.c_float, "float64": ctypes.c_double, "int8": ctypes.c_int8, "int16": ctypes.c_int16,
+    "int32": ctypes.c_int32, "int64": ctypes.c_int64, "uint8": ctypes.c_uint8, "uint16": ctypes.c_uint16,
+    "uint32": ctypes.c_uint32, "uint64": ctypes.c_uint64, "bool": ctypes.c_bool,
+}
 
 
 def _unpickle(cls: Any, array: np.ndarray[Any, Any], dtype: str, requires_grad: bool) -> Any:

@@ -11,6 +11,7 @@ results in order of appearance.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -123,14 +124,16 @@ def reset_table() -> None:
 STATE_LIMIT = 200_000
 
 
+_NONE: frozenset[Any] = frozenset()
+_serials = itertools.count(1)
+
+
 class Trace:
     """A program being recorded. `kind`: "main" (a thread's pending work), "eager" (inside pb.grad and its like, values may
     be asked for) or "staged" (inside jit, vmap, scan: values may not)."""
 
     __slots__ = ("__weakref__", "buffers", "carried", "constants", "freed", "kind", "leaf_slots", "leaves", "lock", "mutated",
                  "nodes", "outer", "param_sources", "params", "serial", "sinks", "state", "stepped", "values", "what")
-    serials: ClassVar[int] = 0
-
     def __init__(self, kind: str, outer: Trace | None = None, what: str = "") -> None:
         self.kind, self.outer, self.what = kind, outer, what
         self.constants = kind == "staged" or (outer is not None and outer.constants)
@@ -139,16 +142,34 @@ class Trace:
         self.leaves: list[Any] = []  # Values and Python scalars, in the order of their slots
         self.leaf_slots: dict[Value, int] = {}
         self.nodes: list[Node] | None = None
-        self.carried: set[Value] = set()  # in-place results that replaced values from before this trace
-        self.sinks: dict[int, Any] = {}  # gradient side of the tensors whose leaves were recorded here
-        self.freed: set[int] = set()
+        self.carried: frozenset[Value] = _NONE  # in-place results that replaced values from before this trace
+        self.sinks: dict[int, Any] | None = None  # gradient side of the tensors whose leaves were recorded here
+        self.freed: frozenset[int] = _NONE
         self.stepped = False  # a gradient was recorded: the next gradient call begins a new step
         self.buffers: dict[int, Any] | None = None
-        self.params: list[Value] = []
-        self.param_sources: list[Value | None] = []
-        self.mutated: dict[int, Any] = {}
-        Trace.serials += 1
-        self.serial = Trace.serials
+        self.mutated: dict[int, Any] | None = None  # tensors changed in place while tracing, with their value before
+        self.serial = next(_serials)
+        if outer is not None:
+            self.params: list[Value] = []
+            self.param_sources: list[Value | None] = []
+
+    @property
+    def base(self) -> Trace:
+        """The trace that owns the gradient leaves used here: the thread's own, or that of the jit around."""
+        trace = self
+        while trace.outer is not None and not trace.is_jit:
+            trace = trace.outer
+        return trace
+
+    @property
+    def is_jit(self) -> bool:
+        return self.what.startswith("jit")
+
+    def note_mutation(self, key: int, holder: Any, before: Any) -> None:
+        """Remember what a tensor held before it was changed in place in this trace."""
+        if self.mutated is None:
+            self.mutated = {}
+        self.mutated.setdefault(key, (holder, before))
 
     # -- leaves --------------------------------------------------------------------------------------------------
     def admit(self, value: Value) -> None:
@@ -402,9 +423,9 @@ def tracing(kind: str, what: str) -> Iterator[Trace]:
 
 def restore_mutations(trace: Trace) -> None:
     """Give tensors that were changed in place during tracing their value from before."""
-    for tensor, before in trace.mutated.values():
+    for tensor, before in (trace.mutated or {}).values():
         tensor._value = before  # pyright: ignore[reportPrivateUsage]
-    trace.mutated.clear()
+    trace.mutated = None
 
 
 def function_of(trace: Trace, results: list[Value]) -> Function:

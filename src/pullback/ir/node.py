@@ -129,7 +129,7 @@ class Op:
     def params(self) -> dict[str, Any]:
         """Parameters for printing, in order."""
         fields = getattr(type(self), "__dataclass_fields__", {})
-        return {k: self.__dict__[k] for k in fields}
+        return {k: self.__dict__[k] for k in fields if k in self.__dict__}  # class variables are listed too
 
 
 class Node:

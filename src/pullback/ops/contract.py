@@ -67,7 +67,7 @@ class Contract(Op):
         right = y.astype(wide).reshape(count[0], count[2], count[3])
         with np.errstate(all="ignore"):
             product = left @ right.transpose(0, 2, 1)
-        return product.reshape(*shared, *free_x, *free_y).astype(numpy_dtype(self.dtype))
+        return product.reshape((*shared, *free_x, *free_y)).astype(numpy_dtype(self.dtype))
 
     def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
             tangents: tuple[Node | None, ...]) -> Any:

@@ -113,7 +113,14 @@ def _meet(operands: tuple[Expr | Number, ...]) -> list[Node]:
 def apply(row: str, *operands: Expr | Number) -> Expr:
     """A scalar function over expressions and numbers."""
     nodes = _meet(operands)
+    if len(nodes) == 3:
+        return Expr(build.ternary(row, *nodes))
     return Expr(build.unary(row, *nodes) if len(nodes) == 1 else build.binary(row, *nodes))
+
+
+def fma(x: Expr, y: Expr | Number, z: Expr) -> Expr:
+    """x * y + z, rounded once."""
+    return apply("fma", x, y, z)
 
 
 def sqrt(x: Expr) -> Expr:

@@ -20,6 +20,7 @@ from pullback.optim.expr import (
     absolute,
     cast,
     double,
+    fma,
     lerp,
     matmul,
     maximum,
@@ -419,7 +420,7 @@ def _orthogonalised(g: Expr, h: Any, f: Any) -> Expr:
     x = rounded(x / maximum(rounded(norm(x)), f.eps))
     for _ in range(f.ns_steps):
         gram = rounded(matmul(x, transpose(x)))
-        x = rounded(x * a + matmul(rounded(gram * b + matmul(gram, gram) * c), x))
+        x = rounded(fma(x, a, matmul(rounded(fma(gram, b, matmul(gram, gram) * c)), x)))
     return transpose(x) if tall else x
 
 

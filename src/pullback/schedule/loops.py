@@ -125,6 +125,8 @@ class LoopBuilder:
     def _over_rows(self, body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
         prefix = self.group.prefix
         count = prod(prefix)
+        if count == 0:
+            return ()
         if not prefix or count == 1:
             return body
         variables = [self._var(0, k) for k in range(len(prefix))]
@@ -141,6 +143,9 @@ class LoopBuilder:
     def _stage(self, members: list[Root], parallel: bool = False) -> list[Stmt]:
         first = members[0]
         inner = list(range(self.rows, len(first.space)))
+        members = [m for m in members if prod(m.buffer.shape) or m.kind == "chunk"]
+        if not members:
+            return []
         if prod(first.space[self.rows:]) == 1:
             return [s for m in members for s in self._straight(m)]
         if self._partial(first):
@@ -233,6 +238,8 @@ class LoopBuilder:
     # -- elementwise kernels -----------------------------------------------------------------------------------------
     def _elementwise(self, members: list[Root]) -> tuple[Stmt, ...]:
         first = members[0]
+        if prod(first.space) == 0:
+            return ()
         if prod(first.space) == 1:
             return tuple(s for m in members for s in self._straight(m))
         lanes = choose_lanes(first, [m.value for m in members if m.value is not None])
@@ -478,7 +485,7 @@ def choose_lanes(first: Root, values: list[Expr]) -> int:
 def lanes_for(turns: int, lanes: int) -> int:
     """Lanes for a loop of so many turns: no more than there are, and a whole number of vectors where that is possible."""
     if turns <= 16:
-        return turns
+        return max(turns, 1)
     while lanes > 8 and turns < 2 * lanes and turns % lanes:
         lanes //= 2
     return min(lanes, turns)

@@ -19,8 +19,10 @@ from pullback.schedule.groups import Group, Grouping
 from pullback.schedule.loops import LoopBuilder, index_uses
 from pullback.schedule.prepare import prepare
 from pullback.schedule.roots import Root, Roots
+from pullback.schedule.special import cumulative_loops, scatter_loops
 
 ALIGN = 64
+SPECIAL = {"cumulative": cumulative_loops, "scatter": scatter_loops}
 MAX_THREADS = 16
 
 
@@ -92,6 +94,10 @@ def build_kernel(group: Group, name: str, threads: int) -> Kernel:
         kernel = Kernel(name, "loops", builder.build(), scratch=builder.scratch)
     elif group.kind == "contract":
         kernel = contract_kernel(group, name)
+    elif group.kind in SPECIAL:
+        root = group.members[0]
+        body = SPECIAL[group.kind](root) if prod(root.space) or root.base is not None else ()
+        kernel = Kernel(name, group.kind, body)
     else:
         raise NotImplementedError(group.kind)
     kernel.flops = group.work

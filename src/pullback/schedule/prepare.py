@@ -15,9 +15,12 @@ from typing import Any, ClassVar
 
 import pullback.ops.build as b
 from pullback.ir.dtypes import float32
-from pullback.ir.index import loop_vars
+from pullback.ir.index import loop_vars, ravel
 from pullback.ir.node import Function, Node, Op, TensorType, apply, reapply
+from pullback.kernel.nodes import folded
+from pullback.ops.monoid import identity
 from pullback.schedule import costs
+from pullback.schedule.invert import solve
 from pullback.schedule.roots import node_size, own_cost
 from pullback.schedule.values import layout, lowering
 
@@ -54,14 +57,39 @@ def prepare(function: Function) -> Function:
             new = contraction(new)
         elif kind == "reduce":
             new = reduction(new, cost)
+        elif kind == "scatter":
+            new = gathered(new)
         cost[new] = own_cost(new) + sum(cost.get(x, 0) for x in new.inputs) if lowering(new) == "view" else 0
         done[node] = new
     return Function(function.params, distinct(function, [done[r] for r in function.results]))
 
 
+def gathered(node: Node) -> Node:
+    """Writing at static places as reading, where the places can be solved for."""
+    op: Any = node.op
+    indices = getattr(op, "indices", None)
+    source = node.inputs[0]
+    if indices is None or not source.tensor.size or not node.tensor.size:
+        return node
+    if folded(ravel(indices, node.shape)) == ravel(loop_vars(source.shape), source.shape) and (
+            source.tensor.size == node.tensor.size):
+        return b.reshape(source, node.shape)
+    found = solve(indices, source.shape, node.shape)
+    if found is None:
+        return node
+    free, at = found
+    inside = all(0 <= x.low and x.high < n for x, n in zip(at, source.shape, strict=True))
+    fill = None if inside else identity(op.monoid, node.dtype)
+    read = b.reindex(source, (*node.shape, *free), at, fill)
+    if not free:
+        return read
+    rank = len(node.shape)
+    return b.reduce(op.monoid, read, tuple(range(rank, rank + len(free))))
+
+
 def distinct(function: Function, results: list[Node]) -> list[Node]:
     """Results that are nodes of their own, so that each has its own memory."""
-    taken = set(function.params)
+    taken = set(function.params) | {r for r in results if getattr(r.op, "data", None) is not None}
     found: list[Node] = []
     for node in results:
         while node in taken:

@@ -10,11 +10,18 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
-from pullback.ir.index import Index, Var, loop_vars
+from pullback.ir.index import Index, Var, const, loop_vars
 from pullback.ir.node import Function, Node, Op, Param, Proj, TensorType
 from pullback.kernel.nodes import Buffer, Expr, Gathered, Load, subexpressions
 from pullback.schedule import costs
 from pullback.schedule.values import MustStore, Values, layout, lowering, view_of
+
+def lower_scatter(root: Any, values: Any) -> None:
+    """See `special`, which builds on this file."""
+    from pullback.schedule.special import lower_scatter as lower
+
+    lower(root, values)
+
 
 NESTS = ("reduce", "argreduce", "chunk")
 
@@ -22,7 +29,7 @@ NESTS = ("reduce", "argreduce", "chunk")
 class Root:
     """A node that is computed by loops of its own: `space` is what is iterated over, `reduced` the axes summed over."""
 
-    __slots__ = ("buffer", "cost", "external", "group", "kind", "level", "loads", "node", "out", "reduced", "rows",
+    __slots__ = ("base", "buffer", "cost", "external", "extra", "group", "kind", "level", "loads", "node", "out", "reduced", "rows",
                  "sources", "space", "stage", "value", "vars", "work")
 
     def __init__(self, node: Node, buffer: Buffer, kind: str, space: tuple[int, ...]) -> None:
@@ -31,6 +38,8 @@ class Root:
         self.reduced: tuple[int, ...] = ()
         self.out: tuple[Index, ...] = self.vars
         self.value: Expr | None = None
+        self.extra: tuple[Expr, ...] = ()
+        self.base: Any = None
         self.loads: list[Load | Gathered] = []
         self.sources: list[Root] = []
         self.rows = len(space)
@@ -82,7 +91,7 @@ class Roots:
                 stored[node] = None
                 continue
             data = getattr(node.op, "data", None)
-            if data is not None and node_size(node) > 1:
+            if data is not None and node_size(node) != 1:
                 self._constant(node, data)
                 continue
             if isinstance(node.op, Param) or kind == "inline" or not kind:
@@ -98,7 +107,7 @@ class Roots:
             elif here >= costs.EXPENSIVE and own_cost(node) >= costs.EXPENSIVE and self.users.get(node, 0) > 1:
                 stored[node] = None
             cost[node], depth[node] = (0, 0) if node in stored else (here, deep)
-            if kind not in ("view", "reduce", "argreduce", "chunk"):
+            if kind not in ("view", "reduce", "argreduce", "chunk", "cumulative", "scatter"):
                 self._operands(node, kind)
 
     def _constant(self, node: Node, data: bytes) -> None:
@@ -167,12 +176,22 @@ class Roots:
         if kind == "view":
             root = Root(node, self.buffers[node], "map", node.shape)
             root.value = self.values.inner(node, root.vars)
+        elif kind == "cumulative":
+            root = Root(node, self.buffers[node], kind, node.shape)
+            op: Any = node.op
+            back = const(node.shape[op.axis] - 1) - root.vars[op.axis] if op.reverse else root.vars[op.axis]
+            root.out = (*root.vars[:op.axis], back, *root.vars[op.axis + 1:])
+            root.value = self.values.value(node.inputs[0], root.out)
+        elif kind == "scatter":
+            root = Root(node, self.buffers[node], kind, node.shape)
+            lower_scatter(root, self.values)
         elif kind in NESTS:
             root = self._reduction(node, kind)
         else:
             root = self._other(node, kind)
         if root.value is not None:
-            found = subexpressions((root.value,))
+            base = () if root.base is None else (root.base[0],)
+            found = subexpressions((root.value, *root.extra, *base))
             root.loads = [x for x in found if isinstance(x, (Load, Gathered))]
             root.cost = costs.expression_cost((root.value,))
         root.work = prod(root.space) * root.cost

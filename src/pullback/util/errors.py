@@ -78,6 +78,10 @@ class FileFormatError(PullbackError, ValueError):
     """A file is cut, damaged, or not what its name says."""
 
 
+class MissingFileError(FileFormatError, FileNotFoundError):
+    """A file that is not there, for example `pb.io.load("nowhere.safetensors")`."""
+
+
 class CompileError(PullbackError, RuntimeError):
     """The compiler met something it cannot compile: a defect of this library."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pullback.codegen.llvm.lower import Emitter
+from pullback.codegen.llvm.lower import Emitter, scratch_size
 from pullback.codegen.llvm.math import emit_convert, register_type, storage_type
 from pullback.codegen.llvm.matmul import emit_matmul
 from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
@@ -114,13 +114,6 @@ def emit_loops(module: Module, kernel: Kernel, table: Slots) -> EmittedKernel:
         fn.label("done")
     fn.ret()
     return EmittedKernel(kernel.name, threads, area * threads if big else 0)
-
-
-def scratch_size(buffer: Buffer) -> int:
-    size = 1
-    for n in buffer.shape[buffer.drop:]:
-        size *= n
-    return size
 
 
 def kernel_rows(buffer: Buffer) -> int:

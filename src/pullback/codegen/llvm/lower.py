@@ -8,6 +8,7 @@ second copy of their body for the last few elements, as a vector of just that ma
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 from typing import Any
 
 from pullback.codegen.llvm.math import (
@@ -54,6 +55,7 @@ from pullback.kernel.nodes import (
 from pullback.util.errors import CompileError, message
 
 NARROW = ("float16", "bfloat16")
+UNCHANGED = ("real", "conj")  # of numbers that are not complex
 MONOID_COMPARE = {"argmax": "ogt", "argmin": "olt"}
 
 
@@ -263,8 +265,6 @@ class Emitter:
                 type_, value = vector(type_, self.width), self.vec(value)
             self.combine(stmt, dtype, at, type_, value)
             return
-        if self.width > 1:
-            raise CompileError(message("lower: an update at computed indices in a vector loop"))
         done = ""
         if stmt.where is not None:
             condition = self.emit(stmt.where)
@@ -272,8 +272,11 @@ class Emitter:
             fn.cond_br(condition, label, done)
             fn.label(label)
         mark = len(self.log)
+        lane_var, width = self.lane_var, self.width
+        self.lane_var, self.width = None, 1  # the address is the first lane's
         at = fn.gep(self.pointers[stmt.buffer], self.position(stmt.buffer, stmt.indices), storage_type(dtype))
-        self.combine(stmt, dtype, at, storage_type(dtype), value)
+        self.lane_var, self.width = lane_var, width
+        self.combine(stmt, dtype, at, vector(storage_type(dtype), width), self.vec(value))
         self.forget(mark)
         if done:
             fn.br(done)
@@ -596,6 +599,8 @@ class Emitter:
         if wide and len(wide) < len(args):
             width = lanes(wide[0].type)
             args = [a if lanes(a.type) > 1 else self.splat(a, width) for a in args]
+        if x.row in UNCHANGED and x.args[0].dtype is x.dtype:
+            return args[0]
         row = x.row if not x.static else f"{x.row}:{x.static[0]}"
         dtype = x.args[-1].dtype.name
         if not has_scalar(row, dtype):
@@ -640,7 +645,7 @@ class Emitter:
             return fn.op(f"shufflevector {wide} {raw.ref}, {wide} poison, <{self.width} x i32> <{picks}>", wide)
         if self.mask is None:
             return self.collect(self.lane_addresses(buffer, flat), wide, size)
-        positions = self.clamp(self.index_lanes(flat), buffer.size)
+        positions = self.clamp(self.index_lanes(flat), scratch_size(buffer))
         base = self.pointers[buffer]
         return self.collect([fn.gep(base, fn.extract(positions, k), type_) for k in range(self.width)], wide, size)
 
@@ -652,7 +657,7 @@ class Emitter:
 
     def clamped(self, buffer: Buffer, flat: Index) -> V:
         """An address that exists, whatever the index."""
-        return self.fn.gep(self.pointers[buffer], self.clamp(self.index_value(flat), buffer.size),
+        return self.fn.gep(self.pointers[buffer], self.clamp(self.index_value(flat), scratch_size(buffer)),
                            storage_type(buffer.dtype.name))
 
     def clamp(self, position: V, size: int) -> V:
@@ -662,7 +667,7 @@ class Emitter:
     def position(self, buffer: Buffer, indices: tuple[Index | Expr, ...]) -> V:
         """Row-major position of computed indices: i64, or a vector of them."""
         fn, total = self.fn, i64(0)
-        for x, n in zip(indices, buffer.shape, strict=True):
+        for x, n in zip(indices[buffer.drop:], buffer.shape[buffer.drop:], strict=True):
             if isinstance(x, Index):
                 varies = self.width > 1 and self.lane_var in x.variables()
                 value = self.index_lanes(x) if varies else self.index_value(x)
@@ -677,7 +682,7 @@ class Emitter:
     def gathered(self, x: Gathered) -> V:
         fn, buffer = self.fn, x.buffer
         type_, size = storage_type(buffer.dtype.name), buffer.dtype.itemsize
-        at = self.clamp(self.position(buffer, x.indices), max(buffer.size, 1))
+        at = self.clamp(self.position(buffer, x.indices), max(scratch_size(buffer), 1))
         if buffer.size == 0:
             return const(0, with_element(at.type, register_type(buffer.dtype.name)))
         base = self.pointers[buffer]
@@ -727,6 +732,11 @@ class Emitter:
         if lanes(a.type) != lanes(b.type):
             a, b = self.vec(a), self.vec(b)
         return self.fn.binary("and", a, b)
+
+
+def scratch_size(buffer: Buffer) -> int:
+    """Elements that are in memory at a time."""
+    return prod(buffer.shape[buffer.drop:])
 
 
 def _variables(atom: Var | Part) -> set[Var]:

@@ -1,7 +1,8 @@
 """Scalar rows as LLVM IR: `emit_scalar`, reductions' monoids, and the conversions re-exported in one place.
 
-Values are `V`s of any lane count in register types (see `math_types`). float16 and bfloat16 rows compute in float32; the
-caller decides where to round with `round_to_storage`. Everything is inline vector code except the rows in `LIBM_CALLS`.
+Values are `V`s of any lane count in register types (see `math_types`). float16 and bfloat16 rows compute in float32;
+the caller decides where to round with `round_to_storage`. Everything is inline vector code except the rows in
+`LIBM_CALLS`.
 """
 
 from __future__ import annotations

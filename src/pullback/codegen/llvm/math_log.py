@@ -1,8 +1,8 @@
 """The logarithm family: log, log2, log10, log1p, pow, logaddexp, asinh, acosh, atanh, cbrt.
 
 x = 2^e m with m in [sqrt(1/2), sqrt(2)); float32: log m = f - f^2/2 + f^3 q(f), f = m - 1; float64: the series of
-atanh in s = f / (2 + f). The rarer rows of float32 go through double, where no care is needed. Largest errors, in ulp, of
-float32: log 1, log2 and log10 2, log1p 2, the others 1; float64: under 2, log1p 3.
+atanh in s = f / (2 + f). The rarer rows of float32 go through double, where no care is needed. Largest errors, in
+ulp, of float32: log 1, log2 and log10 2, log1p 2, the others 1; float64: under 2, log1p 3.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Dtypes in registers and in memory, and every conversion between them.
 
-In registers float16 and bfloat16 are `float` and bool is `i1`; in memory they are `half`, `i16` and `i8`. Conversions are
-total: float to integer saturates, NaN becomes 0, and rounding is to nearest, ties to even.
+In registers float16 and bfloat16 are `float` and bool is `i1`; in memory they are `half`, `i16` and `i8`. Conversions
+are total: float to integer saturates, NaN becomes 0, and rounding is to nearest, ties to even.
 """
 
 from __future__ import annotations

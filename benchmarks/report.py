@@ -1,0 +1,77 @@
+"""Results as Markdown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from typing import Any
+
+from targets import PROGRAMS, Answer, Round, answers
+
+TITLES = {**PROGRAMS, "mlp_adam": "MLP 784-512-256-10, batch 128, Adam", "matmul": "matrix products",
+          "vector_math": "vector functions", "fused_mean": "tanh(a*b+c)*sigmoid(d), mean over 4M", "costs": "Python's costs",
+          **{f"whole {name}": f"whole process: {title}" for name, title in PROGRAMS.items()}}
+
+
+def number(x: Any) -> str:
+    """Three digits that count."""
+    if not isinstance(x, (int, float)):
+        return str(x) if x is not None else "-"
+    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
+
+
+def middle(rounds: list[Round], framework: str, key: str) -> Any:
+    values = [one[framework][key] for one in rounds if key in one.get(framework, {})]
+    if not values:
+        return None
+    return statistics.median(values) if all(isinstance(v, (int, float)) for v in values) else values[-1]
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(["| " + " | ".join(head) + " |", "|" + " --- |" * len(head),
+                      *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def target_row(answer: Answer) -> list[str]:
+    target = answer.target
+    mark = {True: "yes", False: "**no**", None: "not measured"}[answer.reached]
+    sign = ">=" if target.at_least else "<="
+    if answer.ratio is None:
+        return [TITLES.get(target.group, target.group), target.text, f"{sign} {target.factor:g}", "-", "-", "-", mark]
+    low, high = answer.spread
+    return [TITLES.get(target.group, target.group), target.text, f"{sign} {target.factor:g}",
+            f"{number(answer.ratio)} ({number(low)} - {number(high)})", number(answer.mine),
+            f"{number(answer.best)} {answer.best_name}" if answer.best_name != "limit" else "-", mark]
+
+
+def figures_table(rounds: list[Round]) -> str:
+    """Frameworks across, figures down; medians over the rounds."""
+    frameworks = list(dict.fromkeys(name for one in rounds for name in one))
+    hidden = ("losses", "value")
+    keys = list(dict.fromkeys(key for one in rounds for figures in one.values() for key in figures))
+    rows = [[key, *(number(middle(rounds, f, key)) for f in frameworks)] for key in keys if key not in hidden]
+    return table(["", *frameworks], rows)
+
+
+def processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def markdown(results: dict[str, list[Round]], versions: dict[str, str]) -> str:
+    named = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    parts = ["# Benchmarks", "",
+             f"`python benchmarks/run.py` on 2 of {os.cpu_count()} cores of an {processor()}, Python "
+             f"{platform.python_version()}, 2 threads for everyone. {named}. Each framework alone in its process, "
+             "alternated; a ratio is taken to the best peer of each round, the median over the rounds is shown with the least "
+             "and the greatest. Times of a step wait for the loss at each step (`step`) or once at the end (`loop`).", "",
+             "## Targets", "",
+             table(["work", "figure", "to reach", "ratio (least - greatest)", "Pullback", "best peer", "reached"],
+                   [target_row(a) for a in answers(results)])]
+    for group, rounds in results.items():
+        parts += ["", f"## {TITLES.get(group, group)}", "", f"Medians of {len(rounds)} rounds.", "", figures_table(rounds)]
+    return "\n".join(parts) + "\n"

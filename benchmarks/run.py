@@ -1,0 +1,186 @@
+"""Pullback beside its peers: see README.md in this folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+from report import markdown, target_row  # noqa: E402
+from targets import MINE, PROGRAMS, Round, answers, disagreements  # noqa: E402
+
+SLOW = ("torch.compile", "tinygrad", "tensorflow")
+GROUPS = ("machine", "imports", *PROGRAMS, "mlp_adam", *(f"whole {name}" for name in PROGRAMS), "matmul", "vector_math",
+          "fused_mean", "costs", "memory")
+EXTRA = ("install",)
+LIMIT_SECONDS = 600.0
+
+
+class Bench:
+    """The interpreters, the environment of a measured process, and which frameworks are there."""
+
+    def __init__(self, options: argparse.Namespace, folder: str) -> None:
+        self.options, self.folder = options, folder
+        self.versions: dict[str, str] = {}
+        source = os.path.join(os.path.dirname(HERE), "src")
+        self.environment = {**os.environ, "PULLBACK_CACHE_DIR": os.path.join(folder, "warm"),
+                            "PYTHONPATH": os.pathsep.join([source, HERE, os.environ.get("PYTHONPATH", "")]),
+                            **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+                                             "PULLBACK_NUM_THREADS"), "2")}
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # children inherit the two cores
+
+    def python(self, framework: str) -> str:
+        return sys.executable if framework in (*MINE, "machine") else self.options.peers_python
+
+    def start(self, framework: str, *arguments: str, **environment: str) -> tuple[str, float, float]:
+        """Run a process to its end: what it printed, seconds, peak resident MB."""
+        began = time.perf_counter()
+        process = subprocess.Popen([self.python(framework), *arguments], env={**self.environment, **environment},
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        output, errors = process.communicate(timeout=LIMIT_SECONDS)
+        took = time.perf_counter() - began
+        if process.returncode != 0:
+            raise RuntimeError(errors.strip().splitlines()[-1] if errors.strip() else f"ended with {process.returncode}")
+        return output, took, 0.0
+
+    def available(self, framework: str) -> bool:
+        """Whether the framework is installed; its version is noted."""
+        package = {"pullback imperative": "pullback", "torch.compile": "torch", "machine": "numpy"}.get(framework, framework)
+        if package not in self.versions:
+            code = (f"import importlib.metadata as m, importlib.util as u; "
+                    f"print(u.find_spec({package!r}) is not None and ({package!r} == 'pullback' or m.version({package!r})))")
+            try:
+                found = self.start(framework, "-c", code)[0].strip()
+            except (RuntimeError, OSError):
+                found = "False"
+            self.versions[package] = {"False": "", "True": "(this tree)"}.get(found, found)
+        return bool(self.versions[package])
+
+    def measure(self, group: str, framework: str) -> dict[str, Any]:
+        """The figures of one framework in one process (for whole programs: one or two)."""
+        if not group.startswith("whole "):
+            output, _, _ = self.start(framework, os.path.join(HERE, "child.py"), group, framework,
+                                      str(self.options.seconds))
+            return json.loads(output.strip().splitlines()[-1])
+        program = os.path.join(HERE, "whole.py"), group.split()[1], framework
+        found: dict[str, Any] = {}
+        if framework in MINE:
+            with tempfile.TemporaryDirectory(dir=self.folder) as cold:
+                output, found["cold_s"], _ = self.start(framework, *program, PULLBACK_CACHE_DIR=cold)
+                output, found["warm_s"], _ = self.start(framework, *program, PULLBACK_CACHE_DIR=cold)
+        else:
+            output, found["warm_s"], _ = self.start(framework, *program)
+        return {**found, "losses": [float(output.strip().splitlines()[-1])] * 3}
+
+    def frameworks(self, group: str) -> list[str]:
+        """Those that have this workload, are wanted and are there."""
+        import importlib
+
+        module = importlib.import_module("workloads." + (group.split()[-1]))
+        wanted = self.options.frameworks.split(",") if self.options.frameworks else [
+            name for name in module.FRAMEWORKS if self.options.slow or name not in SLOW]
+        found: list[str] = []
+        for name in module.FRAMEWORKS:
+            if name not in wanted:
+                continue
+            if self.available(name):
+                found.append(name)
+            else:
+                print(f"  {name} is not installed: left out")
+        return found
+
+    def run(self, group: str) -> list[Round]:
+        """Rounds of a group, frameworks alternated; one that fails is left out with its error."""
+        import importlib
+
+        print(f"{group}")
+        frameworks = self.frameworks(group)
+        tolerance = getattr(importlib.import_module("workloads." + group.split()[-1]), "LOSS", None)
+        rounds: list[Round] = []
+        for number in range(self.options.rounds):
+            one: Round = {}
+            turn = number % max(len(frameworks), 1)
+            for framework in frameworks[turn:] + frameworks[:turn]:
+                try:
+                    one[framework] = self.measure(group, framework)
+                except (RuntimeError, OSError, subprocess.TimeoutExpired, ValueError) as error:
+                    print(f"  {framework}: {error}"[:300])
+                    one[framework] = {}
+                    continue
+                print(f"  round {number + 1}  {framework:<20}{summary(one[framework])}", flush=True)
+            frameworks = [name for name in frameworks if one[name]]
+            one = {name: one[name] for name in sorted(one, key=list(one).index) if one[name]}
+            for complaint in disagreements(group, one, tolerance) if tolerance is not None else ():
+                print(f"  LOSSES DIFFER  {complaint}")
+                one.pop(complaint.split(": ")[1].split(" has loss")[0], None)
+            rounds.append(one)
+        return rounds
+
+
+def summary(figures: dict[str, Any]) -> str:
+    """One line of what was measured."""
+    keys = [k for k in ("step_us", "step_min_us", "loop_us", "first_step_s", "cold_s", "warm_s", "us") if k in figures]
+    keys = keys or [k for k in figures if k not in ("losses", "peak_rss_mb")]
+    text = "  ".join(f"{k} {figures[k]:.4g}" if isinstance(figures[k], float) else f"{k} {figures[k]}" for k in keys)
+    return text if len(text) < 1500 else text[:1500] + " ..."
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help=f"groups, separated by commas, of: {', '.join((*GROUPS, *EXTRA))}")
+    parser.add_argument("--frameworks", default="", help="names, separated by commas (default: all but the slow ones)")
+    parser.add_argument("--slow", action="store_true", help=f"also {', '.join(SLOW)}")
+    parser.add_argument("--peers-python", default=os.environ.get("BENCH_PYTHON", sys.executable),
+                        help="interpreter that has the peers (default: $BENCH_PYTHON, else this one)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.0, help="time for each measured process, after warming up")
+    parser.add_argument("--results", default="", help="JSON file that is read first and written after each group")
+    parser.add_argument("--write", default="", help="Markdown file for the report")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse()
+    wanted = options.only.split(",") if options.only else list(GROUPS)
+    wanted = [g for w in wanted for g in ((w,) if w != "whole" else [g for g in GROUPS if g.startswith("whole ")])]
+    unknown = [group for group in wanted if group not in (*GROUPS, *EXTRA)]
+    if unknown:
+        print(f"no such group: {', '.join(unknown)}; there are {', '.join((*GROUPS, *EXTRA))}")
+        return 2
+    results: dict[str, list[Round]] = {}
+    if options.results and os.path.exists(options.results):
+        with open(options.results) as file:
+            results = json.load(file)
+    folder = tempfile.mkdtemp(prefix="pullback-bench-")
+    bench = Bench(options, folder)
+    try:
+        for group in wanted:
+            results[group] = bench.run(group)
+            if options.results:
+                with open(options.results, "w") as file:
+                    json.dump(results, file)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print()
+    for answer in answers(results):
+        if answer.ratio is not None and answer.target.group in wanted:
+            print("  ".join(target_row(answer)))
+    if options.write:
+        with open(options.write, "w") as file:
+            file.write(markdown(results, {name: v for name, v in bench.versions.items() if v}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

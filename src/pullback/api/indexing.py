@@ -1,0 +1,471 @@
+"""Indexing as NumPy does it: basic (views), by integers and by masks; reading, assigning, and `.at`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pullback.api import views
+from pullback.api._lazy import build
+from pullback.api.arguments import as_tensor, described
+from pullback.api.views import Entries, fitted
+from pullback.engine.operation import broadcast_to, operation
+from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.trace import SCALARS, record
+from pullback.ir import dtypes
+from pullback.ir.node import Node
+from pullback.util.errors import ArgumentError, IndexError_, ShapeError, message
+
+Array = Any
+_HELP = "use integers, slices, ..., None, integer arrays or boolean masks"
+
+
+class Selection:
+    """A parsed index: the basic part, then integer arrays along some dimensions of what is left."""
+
+    __slots__ = ("arrays", "axes", "checked", "entries", "front")
+
+    def __init__(self, entries: Entries, axes: tuple[int, ...], arrays: tuple[Any, ...], front: bool, checked: bool) -> None:
+        self.entries, self.axes, self.arrays, self.front, self.checked = entries, axes, arrays, front, checked
+
+
+def _plain(index: Any, shape: tuple[int, ...]) -> Entries | None:
+    """The entries of an index of integers and slices only: the common case."""
+    items = index if type(index) is tuple else (index,)
+    if len(items) > len(shape):
+        return None
+    entries: list[tuple[Any, ...]] = []
+    for k, item in enumerate(items):
+        if type(item) is int:
+            n = shape[k]
+            if not -n <= item < n:
+                _out_of_range(item, k, shape)
+            entries.append(("i", item + n if item < 0 else item))
+        elif type(item) is slice:
+            entries.append(_slice(item, shape[k]))
+        else:
+            return None
+    for n in shape[len(items):]:
+        entries.append(("s", 0, 1, n))
+    return tuple(entries)
+
+
+def _out_of_range(item: int, axis: int, shape: tuple[int, ...]) -> None:
+    n = shape[axis]
+    text = f"use an index from {-n} to {n - 1}" if n else "the dimension has no elements"
+    raise IndexError_(message(f"index {item} is out of range for dimension {axis} of size {n}",
+                              [("shape", str(shape)), ("index", str(item))], text))
+
+
+def _slice(item: slice, size: int) -> tuple[Any, ...]:
+    try:
+        start, stop, step = item.indices(size)
+    except TypeError:
+        raise ArgumentError(message("index: slice limits must be integers", [("slice", repr(item))], _HELP)) from None
+    except ValueError:
+        raise IndexError_(message("index: a slice step cannot be zero", [("slice", repr(item))],
+                                  "use a step of 1 or more, or a negative one")) from None
+    count = len(range(start, stop, step))
+    return ("s", start if count else 0, step, count)
+
+
+def _is_mask(item: Any) -> bool:
+    if isinstance(item, TensorBase):
+        return item.info.type.dtype.kind == "b"
+    if isinstance(item, np.ndarray):
+        return item.dtype.kind == "b"
+    return isinstance(item, (bool, np.bool_))
+
+
+def _as_array(item: Any) -> Any:
+    """An index item that is an array: a list becomes one."""
+    if isinstance(item, (TensorBase, np.ndarray)):
+        return item
+    if isinstance(item, (list, tuple)):
+        try:
+            array = np.asarray([x.numpy() if isinstance(x, TensorBase) else x for x in item])
+        except ValueError:
+            array = np.asarray(None)
+        return array.astype(np.int64) if array.size == 0 and array.dtype.kind == "f" else array
+    return None
+
+
+def _expand_ellipsis(index: Any, rank: int, shape: tuple[int, ...]) -> list[Any]:
+    items = list(index) if isinstance(index, tuple) else [index]
+    dots = [k for k, item in enumerate(items) if item is Ellipsis]
+    if len(dots) > 1:
+        raise IndexError_(message("index: only one ellipsis is allowed", [("index", repr(index))], "use ... once"))
+    used = 0
+    for item in items:
+        if item is None or item is Ellipsis:
+            continue
+        used += item.ndim if _is_mask(item) and not isinstance(item, (bool, np.bool_)) else 0 if _is_mask(item) else 1
+    if used > rank:
+        raise IndexError_(message(f"index: {used} indices for {rank} dimensions", [("shape", str(shape))],
+                                  f"use at most {rank}" if rank else "use x.item() for the number, or x[()]"))
+    fill = [slice(None)] * (rank - used)
+    if dots:
+        items[dots[0]:dots[0] + 1] = fill
+    else:
+        items += fill
+    return items
+
+
+def parse(index: Any, shape: tuple[int, ...]) -> Selection:
+    """Read an index. Masks are observed: their positions are needed to know the shape of the result."""
+    plain = _plain(index, shape)
+    if plain is not None:
+        return Selection(plain, (), (), False, True)
+    if isinstance(index, list):
+        index = _as_array(index)
+    items = _expand_ellipsis(index, len(shape), shape)
+    advanced = any(item is not None and not isinstance(item, slice) and not _whole(item) for item in items)
+    return _Parser(shape, advanced).run(items)
+
+
+def _whole(item: Any) -> bool:
+    """Whether an item is a single integer."""
+    return isinstance(item, (int, np.integer)) and not isinstance(item, (bool, np.bool_))
+
+
+class _Parser:
+    """Splits index items into the basic part and integer arrays."""
+
+    def __init__(self, shape: tuple[int, ...], advanced: bool) -> None:
+        self.shape, self.advanced = shape, advanced
+        self.entries: list[tuple[Any, ...]] = []
+        self.arrays: list[Any] = []
+        self.axes: list[int] = []  # of arrays, among the dimensions of the basic part's result
+        self.places: list[int] = []  # of arrays, among the items: apart means the result dimensions come first
+        self.axis = 0
+        self.out = 0
+        self.checked = True
+
+    def run(self, items: list[Any]) -> Selection:
+        for place, item in enumerate(items):
+            self.item(item, place)
+        front = bool(self.places) and self.places[-1] - self.places[0] >= len(set(self.places))
+        return Selection(tuple(self.entries), tuple(self.axes), tuple(self.arrays), front, self.checked)
+
+    def item(self, item: Any, place: int) -> None:
+        if item is None:
+            self.entries.append(("n",))
+            self.out += 1
+        elif isinstance(item, slice):
+            self.entries.append(_slice(item, self.shape[self.axis]))
+            self.axis += 1
+            self.out += 1
+        elif _is_mask(item):
+            self.mask(item, place)
+        elif _whole(item) and not self.advanced:
+            n = self.shape[self.axis]
+            if not -n <= item < n:
+                _out_of_range(int(item), self.axis, self.shape)
+            self.entries.append(("i", int(item) % n))
+            self.axis += 1
+        else:
+            self.array(item, place)
+
+    def mask(self, item: Any, place: int) -> None:
+        if isinstance(item, (bool, np.bool_)):
+            self.entries.append(("n",))
+            self.add(np.zeros(1 if item else 0, np.int64), place)
+            return
+        if isinstance(item, TensorBase):
+            item = item.numpy()
+        size = self.shape[self.axis:self.axis + item.ndim]
+        if item.shape != size:
+            raise IndexError_(message("index: a mask must have the shape of the dimensions it selects from",
+                                      [("mask", str(item.shape)), ("dimensions", str(size))],
+                                      "compare the array itself, for example x[x > 0]"))
+        if item.ndim == 0:
+            self.entries.append(("n",))
+            self.add(np.zeros(1 if item else 0, np.int64), place)
+            return
+        for positions in np.nonzero(item):
+            self.entries.append(("s", 0, 1, self.shape[self.axis]))
+            self.axis += 1
+            self.add(positions.astype(np.int64), place)
+
+    def array(self, item: Any, place: int) -> None:
+        n = self.shape[self.axis]
+        array = np.asarray(item) if _whole(item) else _as_array(item)
+        if array is None and hasattr(item, "__index__"):
+            array = np.asarray(item.__index__())
+        if array is None or (isinstance(array, np.ndarray) and array.dtype.kind not in "iu"):
+            raise IndexError_(message("index: not an index", [("index", f"{type(item).__name__} {item!r:.60}")], _HELP))
+        if isinstance(array, TensorBase):
+            if not array.info.type.dtype.is_integer:
+                raise IndexError_(message("index: an index array must have an integer or bool dtype",
+                                          [("index", described(array))], "convert it: i.long()"))
+            self.checked = False
+        elif array.size:
+            low, high = int(array.min()), int(array.max())
+            if low < -n or high >= n:
+                _out_of_range(low if low < -n else high, self.axis, self.shape)
+            array = np.where(array < 0, array + n, array)
+        self.entries.append(("s", 0, 1, n))
+        self.axis += 1
+        self.add(array, place)
+
+    def add(self, array: Any, place: int) -> None:
+        self.arrays.append(array)
+        self.axes.append(self.out)
+        self.places.append(place)
+        self.out += 1
+
+
+# -- reading -------------------------------------------------------------------------------------------------------------
+
+
+def getitem(x: TensorBase, index: Any) -> Any:
+    """x[index]: a view for basic indices, a copy otherwise."""
+    found = parse(index, x.info.type.shape)
+    if not found.arrays:
+        return views.index_view(x, found.entries)
+    return _gather(x, *_index_tensors(found), entries=found.entries, axes=found.axes, front=found.front,
+                   mode="clip" if found.checked else "error")
+
+
+def _index_tensors(found: Selection) -> list[Any]:
+    arrays = [a if isinstance(a, TensorBase) else from_host(_narrow(a)) for a in found.arrays]
+    shapes = [a.shape for a in arrays]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise IndexError_(message("index: index arrays do not broadcast together", [("shapes", ", ".join(map(str, shapes)))],
+                                  "give index arrays of equal shapes, or use one at a time")) from None
+    return arrays
+
+
+def _narrow(array: Any) -> Any:
+    fits = array.dtype == np.int64 and (array.size == 0 or array.max() < 2**31)
+    return np.ascontiguousarray(array.astype(np.int32) if fits else array)
+
+
+def linear_index(x: Node, indices: list[Node], axes: tuple[int, ...], mode: str) -> Node:
+    """Index arrays along some dimensions as one into their row-major product; out of range anywhere is out of range."""
+    from pullback.engine.operation import broadcast_shapes
+
+    shape = broadcast_shapes("index", indices)
+    total: Node | None = None
+    valid: Node | None = None
+    dtype = dtypes.int64 if any(i.dtype.bits > 32 for i in indices) or x.tensor.size > 2**31 - 1 else dtypes.int32
+    for axis, node in zip(axes, indices, strict=True):
+        n = x.shape[axis]
+        node = broadcast_to(build.convert(node, dtype), shape)
+        if mode != "clip":
+            zero, size = build.zeros_like(node), build.scalar_like(node, n)
+            node = build.select(build.binary("lt", node, zero), build.add(node, size), node)
+            inside = build.binary("logical_and", build.binary("ge", node, zero), build.binary("lt", node, size))
+            valid = inside if valid is None else build.binary("logical_and", valid, inside)
+        total = node if total is None else build.add(build.mul(total, build.scalar_like(total, n)), node)
+    assert total is not None
+    if valid is not None and len(axes) > 1:
+        total = build.select(valid, total, build.scalar_like(total, build.count([x.shape[k] for k in axes])))
+    return total
+
+
+def _arranged(rank: int, axes: tuple[int, ...]) -> tuple[int, ...]:
+    return (*axes, *(k for k in range(rank) if k not in axes))
+
+
+@operation(promote="exact")
+def _gather(x: Node, *indices: Node, entries: Entries, axes: tuple[int, ...], front: bool, mode: str) -> Node:
+    x = views.read_region(x, entries)
+    return gather_nodes(x, list(indices), axes, front, mode)
+
+
+def gather_nodes(x: Node, indices: list[Node], axes: tuple[int, ...], front: bool, mode: str) -> Node:
+    """x[..., indices, ...] along `axes`; the result's index dimensions stand at the first axis, or in front."""
+    if len(axes) == 1 and not front:
+        return build.gather(x, indices[0], axes[0], mode)
+    at = linear_index(x, indices, axes, mode)
+    rest = tuple(n for k, n in enumerate(x.shape) if k not in axes)
+    flat = build.reshape(build.transpose(x, _arranged(x.tensor.rank, axes)), (build.count([x.shape[k] for k in axes]), *rest))
+    taken = build.gather(flat, at, 0, mode)
+    if front:
+        return taken
+    count, lead = len(at.shape), axes[0]
+    return build.transpose(taken, (*range(count, count + lead), *range(count), *range(count + lead, count + len(rest))))
+
+
+# -- assigning -----------------------------------------------------------------------------------------------------------
+
+
+def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set") -> None:
+    """x[index] = value, or another combination of the old elements and the value."""
+    if isinstance(value, TensorBase) and value._view is not None and _is_same_region(x, index, value):
+        return
+    shape = x.info.type.shape
+    if monoid == "set" and _is_mask(index) and not isinstance(index, (bool, np.bool_)) and _assign_where(x, index, value):
+        return
+    found = parse(index, shape)
+    if type(value) not in SCALARS:
+        value = as_tensor(value, "setitem")
+    operands, _ = views.WRITE_INDEX.values((x, value))
+    if not found.arrays:
+        x.assign_value(record(views.WRITE_INDEX, operands, (("entries", found.entries),))[0])
+        return
+    arrays, _ = views.WRITE_INDEX.values(tuple(_index_tensors(found)))
+    static = (("entries", found.entries), ("axes", found.axes), ("front", found.front),
+              ("mode", "clip" if found.checked else "error"), ("monoid", monoid))
+    x.assign_value(record(_scatter, [*operands, *arrays], static)[0])
+
+
+def _is_same_region(x: TensorBase, index: Any, value: TensorBase) -> bool:
+    """Whether `x[index] = value` is the end of `x[index] += ...`, which has been written already."""
+    view = value._view
+    if view is None or view.base is not x or view.read_op is not views.READ_INDEX:
+        return False
+    entries = _plain(index, x.info.type.shape)
+    return entries is not None and view.static == (("entries", entries),)
+
+
+def _assign_where(x: TensorBase, mask: Any, value: Any) -> bool:
+    """x[mask] = value without knowing the mask, where the value does not depend on how many elements it selects."""
+    rank = mask.ndim
+    shape = x.info.type.shape
+    if tuple(mask.shape) != shape[:rank]:
+        return False
+    if type(value) not in SCALARS:
+        value = as_tensor(value, "setitem")
+        if len(value.shape) > len(shape) - rank:
+            return False
+    operands, _ = _fill_where.values((x, mask, value))
+    x.assign_value(record(_fill_where, operands)[0])
+    return True
+
+
+@operation(promote="exact")
+def _fill_where(x: Node, mask: Node, value: Node) -> Node:
+    value = broadcast_to(fitted(value, x, x.shape[len(mask.shape):], "setitem"), x.shape)
+    return build.select(build.broadcast(mask, x.shape, tuple(range(len(mask.shape)))), value, x)
+
+
+@operation(promote="exact")
+def _scatter(base: Node, value: Node, *indices: Node, entries: Entries, axes: tuple[int, ...], front: bool, mode: str,
+             monoid: str) -> Node:
+    region = views.read_region(base, entries)
+    changed = scatter_nodes(region, list(indices), value, axes, front, mode, monoid)
+    return views.write_region(base, changed, entries)
+
+
+def scatter_nodes(x: Node, indices: list[Node], value: Node, axes: tuple[int, ...], front: bool, mode: str,
+                  monoid: str) -> Node:
+    """x with x[..., indices, ...] combined with `value`; the inverse of `gather_nodes`."""
+    from pullback.engine.operation import broadcast_shapes
+
+    shape = broadcast_shapes("index", indices)
+    rest = tuple(n for k, n in enumerate(x.shape) if k not in axes)
+    lead, count = (0 if front else axes[0]), len(shape)
+    updates = fitted(value, x, (*rest[:lead], *shape, *rest[lead:]), "setitem")
+    if len(axes) == 1 and not front:
+        return build.scatter(x, indices[0], updates, axes[0], monoid, mode)
+    order = (*range(lead, lead + count), *range(lead), *range(lead + count, count + len(rest)))
+    updates = build.transpose(updates, order)
+    at = linear_index(x, indices, axes, mode)
+    arranged = _arranged(x.tensor.rank, axes)
+    moved = build.transpose(x, arranged)
+    flat = build.reshape(moved, (build.count([x.shape[k] for k in axes]), *rest))
+    changed = build.reshape(build.scatter(flat, at, updates, 0, monoid, mode), moved.shape)
+    inverse = [arranged.index(k) for k in range(len(arranged))]
+    return build.transpose(changed, inverse)
+
+
+class At:
+    """`x.at[index]`: updates that return a new array. See `Tensor.at`."""
+
+    __slots__ = ("index", "mode", "x")
+
+    def __init__(self, x: Any, index: Any = None) -> None:
+        self.x, self.index = x, index
+
+    def __getitem__(self, index: Any) -> At:
+        return At(self.x, index)
+
+    def _fresh(self) -> Any:
+        return self.x.result_class(self.x._use())
+
+    def _update(self, value: Any, monoid: str, combine: Any) -> Any:
+        result = self._fresh()
+        found = parse(self.index, result.info.type.shape)
+        if monoid == "set" or (found.arrays and result.info.type.dtype.kind != "b"):
+            setitem(result, self.index, value, monoid)
+        else:
+            setitem(result, self.index, combine(getitem(result, self.index), value))
+        return result
+
+    def get(self, mode: str | None = None, fill_value: Any = None) -> Any:
+        """The elements themselves. `mode` "clip", "wrap" or "fill" says what an index out of range gives."""
+        if mode is None:
+            return getitem(self._fresh(), self.index)
+        return _moded(self._fresh(), self.index, mode, fill_value)
+
+    def set(self, value: Any) -> Any:
+        """The array with these elements replaced."""
+        return self._update(value, "set", None)
+
+    def add(self, value: Any) -> Any:
+        """The array with `value` added to these elements; repeated indices add up."""
+        return self._update(value, "add", lambda a, b: a + b)
+
+    def subtract(self, value: Any) -> Any:
+        """The array with `value` subtracted from these elements."""
+        return self._update(-as_tensor(value, "at.subtract"), "add", lambda a, b: a + b)
+
+    def multiply(self, value: Any) -> Any:
+        """The array with these elements multiplied by `value`."""
+        return self._update(value, "mul", lambda a, b: a * b)
+
+    mul = multiply
+
+    def divide(self, value: Any) -> Any:
+        """The array with these elements divided by `value`."""
+        return self._update(1 / as_tensor(value, "at.divide"), "mul", lambda a, b: a * b)
+
+    def power(self, value: Any) -> Any:
+        """The array with these elements raised to the power `value`."""
+        return self.set(getitem(self._fresh(), self.index) ** value)
+
+    def min(self, value: Any) -> Any:
+        """The array with these elements at most `value`."""
+        return self._update(value, "min", lambda a, b: a.minimum(b))
+
+    def max(self, value: Any) -> Any:
+        """The array with these elements at least `value`."""
+        return self._update(value, "max", lambda a, b: a.maximum(b))
+
+    def apply(self, function: Any) -> Any:
+        """The array with a function applied to these elements."""
+        return self.set(function(getitem(self._fresh(), self.index)))
+
+
+def _moded(x: Any, index: Any, mode: str, fill_value: Any) -> Any:
+    if mode not in ("clip", "wrap", "fill"):
+        raise ArgumentError(message("at.get: unknown mode", [("mode", repr(mode))], "one of 'clip', 'wrap', 'fill'"))
+    array = _as_array([index] if _whole(index) else index)
+    if array is None:
+        raise ArgumentError(message("at.get: a mode needs one integer array as index", [("index", repr(index))],
+                                    "index with an array, or leave mode out"))
+    taken = _gather_mode(x, array, mode=mode)
+    if mode == "fill" and fill_value is not None:
+        taken = _fill_outside(taken, array, fill_value, size=x.shape[0])
+    return taken[0] if _whole(index) else taken
+
+
+@operation(promote="exact")
+def _gather_mode(x: Node, indices: Node, mode: str) -> Node:
+    return build.gather(x, indices, 0, mode)
+
+
+@operation(promote="exact")
+def _fill_outside(taken: Node, indices: Node, fill: Node, size: int) -> Node:
+    inside = build.binary("logical_and", build.binary("ge", indices, build.zeros_like(indices)),
+                          build.binary("lt", indices, build.scalar_like(indices, size)))
+    spread = build.broadcast(inside, taken.shape, tuple(range(len(indices.shape))))
+    return build.select(spread, taken, broadcast_to(build.convert(fill, taken.dtype), taken.shape))
+
+
+__all__ = ["At", "ShapeError", "gather_nodes", "getitem", "parse", "scatter_nodes", "setitem"]

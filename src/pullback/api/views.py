@@ -1,0 +1,207 @@
+"""Views: handles that read through a base and write through to it, for basic indexing and changes of layout.
+
+A view is a pair of operations with the same static arguments: one reads the elements from the base's value, the other
+puts new elements into it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pullback.api._lazy import build
+from pullback.engine.operation import Operation, broadcast_to, operation
+from pullback.engine.tensor import TensorBase, View, detach
+from pullback.engine.trace import local
+from pullback.ir.index import Index, const, loop_vars
+from pullback.ir.node import Node
+from pullback.util.errors import ArgumentError, ShapeError, message
+
+#: one entry per dimension of the base or new dimension: ("i", k), ("s", start, step, count) or ("n",)
+Entries = tuple[tuple[Any, ...], ...]
+
+
+def make_view(x: TensorBase, read: Operation, write: Operation | None, static: tuple[Any, ...]) -> Any:
+    """A view of a tensor. One made under no_grad stays without history."""
+    if not local.grad_enabled and x.requires_grad:
+        x = detach(x)
+    result = x.result_class(None)
+    result._view = View(x, read, write, static)
+    return result
+
+
+# -- basic indexing ----------------------------------------------------------------------------------------------------
+
+
+def _places(entries: Entries) -> tuple[tuple[int, ...], list[Index]]:
+    """The shape of the region, and the index expression of each base dimension over it."""
+    shape = tuple([1 if e[0] == "n" else e[3] for e in entries if e[0] != "i"])
+    over = iter(loop_vars(shape))
+    found: list[Index] = []
+    for e in entries:
+        if e[0] == "i":
+            found.append(const(e[1]))
+            continue
+        variable = next(over)
+        if e[0] == "s":
+            found.append(variable * e[2] + e[1])
+    return shape, found
+
+
+def read_region(x: Node, entries: Entries) -> Node:
+    """x[entries]"""
+    shape, indices = _places(entries)
+    if shape == x.shape and all(e[0] == "s" and e[1] == 0 and e[2] == 1 for e in entries):
+        return x
+    return build.reindex(x, shape, indices)
+
+
+def write_region(base: Node, new: Node, entries: Entries) -> Node:
+    """base with x[entries] = new; `new` is converted and broadcast."""
+    from pullback.ops.shape import inverted
+
+    shape, indices = _places(entries)
+    new = fitted(new, base, shape, "setitem")
+    if 0 in shape:
+        return base
+    if shape == base.shape and all(e[0] == "s" and e[1] == 0 and e[2] == 1 for e in entries):
+        return new
+    placed = inverted(tuple(indices), shape, base.shape, new)
+    inside = inverted(tuple(indices), shape, base.shape, build.full(shape, True, _bool()))
+    assert placed is not None and inside is not None
+    return build.select(inside, placed, base)
+
+
+def _bool() -> Any:
+    from pullback.ir.dtypes import bool_
+
+    return bool_
+
+
+def fitted(new: Node, base: Node, shape: tuple[int, ...], name: str) -> Node:
+    """`new` converted to the base's dtype and broadcast to a region."""
+    if new.dtype.kind == "c" and base.dtype.kind != "c":
+        raise ArgumentError(message(f"{name}: complex numbers do not fit a real tensor",
+                                    [("tensor", repr(base.type)), ("value", repr(new.type))], "assign value.real"))
+    while len(new.shape) > len(shape) and new.shape[0] == 1:
+        new = build.reshape(new, new.shape[1:])
+    lead = len(shape) - len(new.shape)
+    if lead < 0 or any(n not in (1, shape[lead + k]) for k, n in enumerate(new.shape)):
+        raise ShapeError(message(f"{name}: the value does not fit the elements it is assigned to",
+                                 [("tensor", repr(base.type)), ("region", str(shape)), ("value", repr(new.type))],
+                                 "the value's shape must be that of the region, or broadcast to it"))
+    return broadcast_to(build.convert(new, base.dtype), shape)
+
+
+@operation(promote="exact")
+def _read_index(x: Node, entries: Entries) -> Node:
+    return read_region(x, entries)
+
+
+@operation(promote="exact")
+def _write_index(base: Node, new: Node, entries: Entries) -> Node:
+    return write_region(base, new, entries)
+
+
+READ_INDEX, WRITE_INDEX = _read_index, _write_index
+
+
+def index_view(x: TensorBase, entries: Entries) -> Any:
+    """x[entries] as a view."""
+    return make_view(x, _read_index, _write_index, (("entries", entries),))
+
+
+# -- layout --------------------------------------------------------------------------------------------------------------
+
+
+@operation(promote="exact")
+def _read_transpose(x: Node, order: tuple[int, ...]) -> Node:
+    return build.transpose(x, order)
+
+
+@operation(promote="exact")
+def _write_transpose(base: Node, new: Node, order: tuple[int, ...]) -> Node:
+    shape = tuple(base.shape[k] for k in order)
+    inverse = [0] * len(order)
+    for k, source in enumerate(order):
+        inverse[source] = k
+    return build.transpose(fitted(new, base, shape, "assignment"), inverse)
+
+
+def transpose_view(x: TensorBase, order: tuple[int, ...]) -> Any:
+    """x with its dimensions in another order, as a view."""
+    return make_view(x, _read_transpose, _write_transpose, (("order", order),))
+
+
+@operation(promote="exact")
+def _read_reshape(x: Node, shape: tuple[int, ...]) -> Node:
+    return build.reshape(x, shape)
+
+
+@operation(promote="exact")
+def _write_reshape(base: Node, new: Node, shape: tuple[int, ...]) -> Node:
+    return build.reshape(fitted(new, base, shape, "assignment"), base.shape)
+
+
+def reshape_view(x: TensorBase, shape: tuple[int, ...]) -> Any:
+    """x under another shape, as a view; the caller has checked the sizes."""
+    return make_view(x, _read_reshape, _write_reshape, (("shape", shape),))
+
+
+@operation(promote="exact")
+def _read_diagonal(x: Node, offset: int, first: int, second: int) -> Node:
+    shape, indices = _diagonal(x.shape, offset, first, second)
+    return build.reindex(x, shape, indices)
+
+
+@operation(promote="exact")
+def _write_diagonal(base: Node, new: Node, offset: int, first: int, second: int) -> Node:
+    shape, indices = _diagonal(base.shape, offset, first, second)
+    new = fitted(new, base, shape, "assignment")
+    placed = build.reindex_reduce(new, base.shape, indices)
+    flag = build.reindex_reduce(build.full(shape, 1, _int8()), base.shape, indices)
+    return build.select(build.binary("ne", flag, build.zeros_like(flag)), placed, base)
+
+
+def _int8() -> Any:
+    from pullback.ir.dtypes import int8
+
+    return int8
+
+
+def _diagonal(source: tuple[int, ...], offset: int, first: int, second: int) -> tuple[tuple[int, ...], list[Index]]:
+    n, m = source[first], source[second]
+    count = max(min(n + min(offset, 0), m - max(offset, 0)), 0)
+    rest = [k for k in range(len(source)) if k not in (first, second)]
+    shape = (*(source[k] for k in rest), count)
+    over = loop_vars(shape)
+    indices = [const(0)] * len(source)
+    for k, variable in zip(rest, over, strict=False):
+        indices[k] = variable
+    indices[first] = over[-1] - min(offset, 0)
+    indices[second] = over[-1] + max(offset, 0)
+    return shape, indices
+
+
+def diagonal_view(x: TensorBase, offset: int, first: int, second: int) -> Any:
+    """The diagonal of two dimensions as the last one, as a view."""
+    return make_view(x, _read_diagonal, _write_diagonal, (("offset", offset), ("first", first), ("second", second)))
+
+
+@operation(promote="exact")
+def _read_flip(x: Node, axes: tuple[int, ...]) -> Node:
+    return build.flip(x, axes)
+
+
+def flip_copy(x: TensorBase, axes: tuple[int, ...]) -> Any:
+    """x reversed along axes: a copy, as in PyTorch."""
+    return _read_flip(x, axes=axes)
+
+
+@operation(promote="exact")
+def _read_broadcast(x: Node, shape: tuple[int, ...]) -> Node:
+    return broadcast_to(x, shape)
+
+
+def broadcast_copy(x: TensorBase, shape: tuple[int, ...]) -> Any:
+    """x repeated to a shape; not writable, so no view is needed."""
+    return _read_broadcast(x, shape=shape)

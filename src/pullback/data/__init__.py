@@ -1,0 +1,16 @@
+"""Datasets and loaders."""
+
+from pullback.data.dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
+from pullback.data.shipped import digits
+from pullback.data.loader import (
+    DataLoader,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    default_collate,
+)
+
+__all__ = [
+    "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler", "Subset",
+    "TensorDataset", "default_collate", "digits", "random_split",
+]
