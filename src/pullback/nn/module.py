@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
+
+import numpy as np
 
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import thread
-from pullback.ir.dtypes import DType, bfloat16, dtype_of, float16, float32, float64
+from pullback.ir.dtypes import DType, bfloat16, dtype_of, float16, float32, float64, numpy_dtype
 from pullback.nn.parameter import Parameter
 from pullback.nn.state import IncompatibleKeys, load_into, nearest
 from pullback.util import tree
@@ -97,11 +99,6 @@ class Handle:
 
     def __exit__(self, *exception: object) -> None:
         self.remove()
-
-
-class _Loaded(NamedTuple):
-    missing_keys: list[str]
-    unexpected_keys: list[str]
 
 
 class Module:
@@ -373,7 +370,7 @@ class Module:
         """Forget the gradients of all parameters, or set them to zero."""
         for p in self.parameters():
             if p.grad is not None:
-                p.grad = None if set_to_none else p.grad.detach() * 0
+                p.grad = None if set_to_none else from_host(np.zeros(p.shape, numpy_dtype(p.dtype)), p.dtype)
 
     # -- dtypes and devices ------------------------------------------------------------------------------------------
     def _apply(self, fn: Callable[[Any], Any]) -> Self:

@@ -212,7 +212,7 @@ class LoopBuilder:
         first = members[0]
         kept = [k for k in inner if k not in first.reduced]
         gone = [k for k in inner if k in first.reduced]
-        outputs = [m.buffer.flat(m.out) for m in members]
+        outputs = [m.buffer.flat((self.chunk_index, *m.out) if m.kind == "chunk" else m.out) for m in members]
         loops_kept = merge(first, kept, members, outputs)
         loops_gone = merge(first, gone, members, [])
         lanes = choose_lanes(first, [m.value for m in members if m.value is not None])

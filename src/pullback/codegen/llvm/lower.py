@@ -681,6 +681,8 @@ class Emitter:
 
     def gathered(self, x: Gathered) -> V:
         fn, buffer = self.fn, x.buffer
+        if buffer.space == "register":
+            return self.cache[buffer]  # its one element
         type_, size = storage_type(buffer.dtype.name), buffer.dtype.itemsize
         at = self.clamp(self.position(buffer, x.indices), max(scratch_size(buffer), 1))
         if buffer.size == 0:

@@ -90,11 +90,15 @@ def chunks(cols: int, lanes: int, masked: bool) -> tuple[Chunk, ...]:
     return tuple(found)
 
 
-def k_block(k: int, size: int) -> int:
+def k_block(spec: MatmulSpec, target: Target, size: int) -> int:
     """Even blocks of k, multiples of 8; all of k where it is not much more than a block.
 
-    A panel of B then exceeds L1, which streaming from L2 hides; fewer blocks mean less traffic of partial sums.
+    A panel of B then exceeds L1, which streaming from L2 hides; fewer blocks mean less traffic of partial sums. With
+    few rows B is read once, straight from memory: a handful of its rows at a time, so that reads run along rows.
     """
+    k = spec.k
+    if spec.m <= 4 and spec.b.col_stride == 1 and k >= 16 and k * spec.n * size > 2 * target.l1_bytes:
+        return 8
     most = 3072 // size
     if k <= most + most // 3:
         return k
@@ -109,7 +113,7 @@ def tile_shape(spec: MatmulSpec, target: Target) -> tuple[int, int]:
         if spec.m >= rows - 1:
             return rows, vectors
     budget = target.vector_registers - 4
-    return spec.m, min(8, max(1, budget // spec.m))
+    return spec.m, {1: 8, 2: 4}.get(spec.m, min(8, max(1, budget // spec.m)))
 
 
 def uses_dot(spec: MatmulSpec, lanes: int) -> bool:
@@ -131,7 +135,7 @@ def make_plan(spec: MatmulSpec, target: Target) -> Plan:
     if spec.m % tall and spec.m % (tall - 1) == 0 and tall > 4:
         tall -= 1
     unit = 1 if spec.m % tall else tall
-    kc = spec.k if dot else k_block(spec.k, size)
+    kc = spec.k if dot else k_block(spec, target, size)
     tiles = -(-spec.n // cols)
     pack_a = not dot and packs_a(spec, target, size)
     pack_b = "no" if dot or not packs_b(spec, target, size) else "panel"
@@ -165,10 +169,13 @@ def round_up(count: int, multiple: int = LINE) -> int:
 
 def packs_a(spec: MatmulSpec, target: Target, size: int) -> bool:
     """A is copied where its rows or columns collide in the caches and it is used often enough to repay the copy."""
-    if spec.n < 192 or spec.m < 12 or spec.k < 32:
+    if spec.n < 64 or spec.m < 12 or spec.k < 32:
         return False
     if spec.a.row_stride == 1:
-        return spec.a.col_stride * size >= 1024
+        stride = spec.a.col_stride * size
+        return spec.k > 2 * lines_without_conflict(stride, target) or (stride >= 1024 and spec.n >= 192)
+    if spec.n < 192:
+        return False
     if spec.a.col_stride == 1:
         return spec.m * spec.k * size > target.l2_bytes // 2
     return True
@@ -184,6 +191,8 @@ def packs_b(spec: MatmulSpec, target: Target, size: int) -> bool:
         return False
     stride = spec.b.row_stride * size
     pages = spec.k * stride // PAGE
+    if spec.m >= 768 and spec.k >= 32:
+        return True  # aligned reads repay the copy
     return spec.k > 256 or (spec.k > 64 and pages > 64) or spec.k > lines_without_conflict(stride, target) // 2
 
 
@@ -200,7 +209,7 @@ def blocks(spec: MatmulSpec, target: Target, kc: int, cols: int, size: int, pack
     mc = spec.m if spec.m <= fits * 4 // 3 else -(-spec.m // -(-spec.m // fits))
     tiles = -(-spec.n // cols)
     depth = spec.k * size * cols
-    most = max(8, (4 << 20) // depth)
+    most = max(8, (8 << 20) // depth)
     return mc, tiles if tiles <= most else -(-tiles // -(-tiles // most))
 
 
