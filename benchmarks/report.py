@@ -10,7 +10,8 @@ from typing import Any
 from targets import PROGRAMS, Answer, Round, answers
 
 TITLES = {**PROGRAMS, "mlp_adam": "MLP 784-512-256-10, batch 128, Adam", "matmul": "matrix products",
-          "vector_math": "vector functions", "fused_mean": "tanh(a*b+c)*sigmoid(d), mean over 4M", "costs": "Python's costs",
+          "vector_math": "vector functions", "fused_mean": "tanh(a*b+c)*sigmoid(d), mean over 4M",
+          "costs": "Python's costs",
           **{f"whole {name}": f"whole process: {title}" for name, title in PROGRAMS.items()}}
 
 
@@ -67,11 +68,12 @@ def markdown(results: dict[str, list[Round]], versions: dict[str, str]) -> str:
     parts = ["# Benchmarks", "",
              f"`python benchmarks/run.py` on 2 of {os.cpu_count()} cores of an {processor()}, Python "
              f"{platform.python_version()}, 2 threads for everyone. {named}. Each framework alone in its process, "
-             "alternated; a ratio is taken to the best peer of each round, the median over the rounds is shown with the least "
-             "and the greatest. Times of a step wait for the loss at each step (`step`) or once at the end (`loop`).", "",
+             "alternated; a ratio is taken to the best peer of each round, the median over the rounds shown with the "
+             "least and the greatest. A step waits for its loss (`step`), or the loop once at its end (`loop`).", "",
              "## Targets", "",
              table(["work", "figure", "to reach", "ratio (least - greatest)", "Pullback", "best peer", "reached"],
                    [target_row(a) for a in answers(results)])]
     for group, rounds in results.items():
-        parts += ["", f"## {TITLES.get(group, group)}", "", f"Medians of {len(rounds)} rounds.", "", figures_table(rounds)]
+        parts += ["", f"## {TITLES.get(group, group)}", "", f"Medians of {len(rounds)} rounds.", "",
+                  figures_table(rounds)]
     return "\n".join(parts) + "\n"

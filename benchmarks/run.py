@@ -22,6 +22,7 @@ SLOW = ("torch.compile", "tinygrad", "tensorflow")
 GROUPS = ("machine", "imports", *PROGRAMS, "mlp_adam", *(f"whole {name}" for name in PROGRAMS), "matmul", "vector_math",
           "fused_mean", "costs", "memory")
 EXTRA = ("install",)
+PACKAGES = {"pullback imperative": "pullback", "torch.compile": "torch", "machine": "numpy"}
 LIMIT_SECONDS = 600.0
 
 
@@ -31,6 +32,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace, folder: str) -> None:
         self.options, self.folder = options, folder
         self.versions: dict[str, str] = {}
+        self.others = 0.0  # cores that other processes used during the last measured one
         source = os.path.join(os.path.dirname(HERE), "src")
         self.environment = {**os.environ, "PULLBACK_CACHE_DIR": os.path.join(folder, "warm"),
                             "PYTHONPATH": os.pathsep.join([source, HERE, os.environ.get("PYTHONPATH", "")]),
@@ -43,23 +45,25 @@ class Bench:
     def python(self, framework: str) -> str:
         return sys.executable if framework in (*MINE, "machine") else self.options.peers_python
 
-    def start(self, framework: str, *arguments: str, **environment: str) -> tuple[str, float, float]:
-        """Run a process to its end: what it printed, seconds, peak resident MB."""
+    def start(self, framework: str, *arguments: str, **environment: str) -> tuple[str, float]:
+        """Run a process to its end: what it printed, and seconds. Notes how many cores others used meanwhile."""
+        busy, own = busy_seconds(), sum(os.times()[2:4])
         began = time.perf_counter()
         process = subprocess.Popen([self.python(framework), *arguments], env={**self.environment, **environment},
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         output, errors = process.communicate(timeout=LIMIT_SECONDS)
         took = time.perf_counter() - began
         if process.returncode != 0:
-            raise RuntimeError(errors.strip().splitlines()[-1] if errors.strip() else f"ended with {process.returncode}")
-        return output, took, 0.0
+            raise RuntimeError((errors.strip().splitlines() or [f"ended with {process.returncode}"])[-1])
+        self.others = (busy_seconds() - busy - sum(os.times()[2:4]) + own) / took
+        return output, took
 
     def available(self, framework: str) -> bool:
         """Whether the framework is installed; its version is noted."""
-        package = {"pullback imperative": "pullback", "torch.compile": "torch", "machine": "numpy"}.get(framework, framework)
+        package = PACKAGES.get(framework, framework)
         if package not in self.versions:
-            code = (f"import importlib.metadata as m, importlib.util as u; "
-                    f"print(u.find_spec({package!r}) is not None and ({package!r} == 'pullback' or m.version({package!r})))")
+            code = (f"import importlib.metadata as m, importlib.util as u; there = u.find_spec({package!r}); "
+                    f"print(bool(there) and ({package!r} == 'pullback' or m.version({package!r})))")
             try:
                 found = self.start(framework, "-c", code)[0].strip()
             except (RuntimeError, OSError):
@@ -70,17 +74,17 @@ class Bench:
     def measure(self, group: str, framework: str) -> dict[str, Any]:
         """The figures of one framework in one process (for whole programs: one or two)."""
         if not group.startswith("whole "):
-            output, _, _ = self.start(framework, os.path.join(HERE, "child.py"), group, framework,
+            output, _ = self.start(framework, os.path.join(HERE, "child.py"), group, framework,
                                       str(self.options.seconds))
             return json.loads(output.strip().splitlines()[-1])
         program = os.path.join(HERE, "whole.py"), group.split()[1], framework
         found: dict[str, Any] = {}
         if framework in MINE:
             with tempfile.TemporaryDirectory(dir=self.folder) as cold:
-                output, found["cold_s"], _ = self.start(framework, *program, PULLBACK_CACHE_DIR=cold)
-                output, found["warm_s"], _ = self.start(framework, *program, PULLBACK_CACHE_DIR=cold)
+                output, found["cold_s"] = self.start(framework, *program, PULLBACK_CACHE_DIR=cold)
+                output, found["warm_s"] = self.start(framework, *program, PULLBACK_CACHE_DIR=cold)
         else:
-            output, found["warm_s"], _ = self.start(framework, *program)
+            output, found["warm_s"] = self.start(framework, *program)
         return {**found, "losses": [float(output.strip().splitlines()[-1])] * 3}
 
     def frameworks(self, group: str) -> list[str]:
@@ -118,7 +122,9 @@ class Bench:
                     print(f"  {framework}: {error}"[:300])
                     one[framework] = {}
                     continue
-                print(f"  round {number + 1}  {framework:<20}{summary(one[framework])}", flush=True)
+                one[framework]["others_cores"] = round(self.others, 2)
+                busy = f"  (others used {self.others:.1f} cores)" if self.others > 0.1 else ""
+                print(f"  round {number + 1}  {framework:<20}{summary(one[framework])}{busy}", flush=True)
             frameworks = [name for name in frameworks if one[name]]
             one = {name: one[name] for name in sorted(one, key=list(one).index) if one[name]}
             for complaint in disagreements(group, one, tolerance) if tolerance is not None else ():
@@ -128,10 +134,21 @@ class Bench:
         return rounds
 
 
+def busy_seconds() -> float:
+    """CPU seconds of all processes since the machine started; 0 where the system does not say."""
+    try:
+        with open("/proc/stat") as file:
+            user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    except (OSError, ValueError):
+        return 0.0
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
 def summary(figures: dict[str, Any]) -> str:
     """One line of what was measured."""
     keys = [k for k in ("step_us", "step_min_us", "loop_us", "first_step_s", "cold_s", "warm_s", "us") if k in figures]
-    keys = keys or [k for k in figures if k not in ("losses", "peak_rss_mb")]
+    hidden = ("losses", "peak_rss_mb", "others_cores", *(("import_s",) if len(figures) > 6 else ()))
+    keys = keys or [k for k in figures if k not in hidden]
     text = "  ".join(f"{k} {figures[k]:.4g}" if isinstance(figures[k], float) else f"{k} {figures[k]}" for k in keys)
     return text if len(text) < 1500 else text[:1500] + " ..."
 

@@ -101,14 +101,15 @@ def piece_targets(results: dict[str, list[Round]]) -> list[Target]:
     shown = {key for one in results.get("matmul", []) for figures in one.values() for key in figures if "x" in key}
     for key in sorted(shown, key=lambda key: (len(key), key)):
         for mine in MINE:
-            found.append(Target("matmul", f"{key}, {mine}, GFLOP/s", 1.0, key, mine, ("numpy", "torch", "jax"), "", True))
+            found.append(Target("matmul", f"{key}, {mine}, GFLOP/s", 1.0, key, mine, ("numpy", "torch", "jax"),
+                                at_least=True))
             if all(int(n) >= 512 for n in key.split()[0].split("x")):
                 found.append(Target("matmul", f"{key}, {mine}, against the measured FMA peak", 0.9, key, mine,
                                     ("machine",), "fma_gflops", True))
     for name in ("exp", "log", "tanh", "sigmoid", "erf", "sin", "sqrt"):
         for size in ("1M", "16M"):
-            found.append(Target("vector_math", f"{name} {size}, elements per ns, against PyTorch", 1.5, f"{name} {size}",
-                                peers=("torch",), at_least=True))
+            found.append(Target("vector_math", f"{name} {size}, elements per ns, against PyTorch", 1.5,
+                                f"{name} {size}", peers=("torch",), at_least=True))
         limit = 4.0 if name in ("tanh", "erf") else 2.0
         found.append(Target("vector_math", f"{name}, largest error in ulp", limit, f"{name} ulp", peers=("limit",),
                             peer_figure="one"))
@@ -148,7 +149,7 @@ def disagreements(group: str, one: Round, tolerance: float) -> list[str]:
     """Frameworks of a round whose losses are not those of the others (the median)."""
     losses = {name: figures["losses"] for name, figures in one.items() if "losses" in figures}
     found: list[str] = []
-    for k in range(3):
+    for k in range(max(map(len, losses.values()), default=0)):
         middle = statistics.median(values[k] for values in losses.values())
         for name, values in losses.items():
             if not abs(values[k] - middle) <= tolerance * abs(middle) + 1e-7:

@@ -2,7 +2,8 @@
 
     PYTHONPATH=src python benchmarks/vector_math.py [--peer PYTHON] [--threads N]
 
-`--peer` names an interpreter that has torch or jax: it runs as a process of its own, alternating with ours.
+`--peer` names an interpreter that has torch or jax: it runs afterwards, as a process of its own held to `--threads`
+cores (which is how jax is kept to one). Ours and NumPy always use one thread. Look at the load before believing it.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ ROWS = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "sqrt")
 SIZE = 1_000_000
 
 PEER = """
-import json, sys, time
-import numpy as np
+import json, os, sys, time
 rows, n, threads = json.loads(sys.argv[1])
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+import numpy as np
 x = (np.random.default_rng(0).random(n, dtype=np.float32) * 8 + 0.01)
 def best(call):
     call(); times = []

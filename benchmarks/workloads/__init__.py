@@ -1,7 +1,8 @@
 """Workloads: one file each, one function per framework.
 
-A training workload has `STEPS`, `LOSS` (relative tolerance of the losses) and `FRAMEWORKS`: name -> function that
-returns `(reset, step, read)`. `reset()` restores the initial values, `step(i)` trains once and returns the loss as the
+A training workload has `STEPS`, `LOSS` (relative tolerance of the losses), perhaps `CHECKED` (the steps whose losses
+are compared) and `FRAMEWORKS`: name -> function that returns `(reset, step, read)`.
+`reset()` restores the initial values, `step(i)` trains once and returns the loss as the
 framework holds it, `read(loss)` waits for it. The other workloads have `FRAMEWORKS`: name -> function that returns a
 flat dict of figures. Nothing is imported at the top but NumPy, so that a whole process can be timed.
 """

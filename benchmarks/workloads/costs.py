@@ -92,7 +92,8 @@ def launch_cost(seconds: float) -> dict[str, float]:
     program = Executable(Function([x], [build.neg(x)]), frozenset(), frozenset())
     buffer = Buffer(4)
     arguments = [buffer]
-    found = {"launch of a small program": least(lambda: timed(lambda: execute.launch(program, arguments), 500), seconds)}
+    launch = least(lambda: timed(lambda: execute.launch(program, arguments), 500), seconds)
+    found = {"launch of a small program": launch}
     call = getattr(program, "_call", None)
     if call is not None:
         address = buffer.address

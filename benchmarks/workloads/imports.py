@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-HEAVY = ("llvmlite", "rich", "matplotlib", "safetensors", "asyncio", "multiprocessing", "inspect")
+HEAVY = ("llvmlite", "rich", "matplotlib", "safetensors", "asyncio", "multiprocessing")
 
 
 def loaded(seconds: float) -> dict[str, Any]:

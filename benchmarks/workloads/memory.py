@@ -54,7 +54,7 @@ def run(framework: str) -> dict[str, Any]:
         last = workload.STEPS - 1
         for label, how in (("read", read), ("never read", None)):
             reset()
-            found[f"{name}, loss {label}"] = watch(lambda i: step(min(i, last)), how, STEPS)
+            found[f"{name}, loss {label}"] = watch(lambda i, step=step, last=last: step(min(i, last)), how, STEPS)
     return found
 
 

@@ -138,17 +138,23 @@ def _fresh(training: Any, array: Any) -> Any:
 def mlx() -> Any:
     import mlx.core as mx
 
-    loss = lambda p, x, y: mx.square(mx.maximum(x @ p[0] + p[1], 0.0) @ p[2] + p[3] - y).mean()
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        return mx.square(mx.maximum(x @ p[0] + p[1], 0.0) @ p[2] + p[3] - y).mean()
+
     return _fresh(mlx_training(mx, data, loss, RATE), mx.array)
 
 
 def tinygrad() -> Any:
-    loss = lambda lib, p, x, y: ((x @ p[0] + p[1]).relu() @ p[2] + p[3] - y).square().mean()
+    def loss(lib: Any, p: Any, x: Any, y: Any) -> Any:
+        return ((x @ p[0] + p[1]).relu() @ p[2] + p[3] - y).square().mean()
+
     return _fresh(tinygrad_training(data, loss, RATE), lambda a: a)
 
 
 def tensorflow() -> Any:
-    loss = lambda tf, p, x, y: tf.reduce_mean((tf.maximum(x @ p[0] + p[1], 0.0) @ p[2] + p[3] - y) ** 2)
+    def loss(tf: Any, p: Any, x: Any, y: Any) -> Any:
+        return tf.reduce_mean((tf.maximum(x @ p[0] + p[1], 0.0) @ p[2] + p[3] - y) ** 2)
+
     return _fresh(tensorflow_training(data, loss, RATE), lambda a: a)
 
 

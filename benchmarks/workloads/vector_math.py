@@ -38,7 +38,7 @@ def run(seconds: float, array: Any, make: Any, host: Any) -> dict[str, float]:
         found[f"{name} ulp"] = ulp(name, sample, host(call(array(sample))))
         for label, count in COUNTS.items():
             x = array(points(name, count))
-            found[f"{name} {label}"] = count / best_us(lambda: call(x), seconds / 14) / 1e3
+            found[f"{name} {label}"] = count / best_us(lambda f=call, x=x: f(x), seconds / 14) / 1e3
     return found
 
 

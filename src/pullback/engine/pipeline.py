@@ -1,33 +1,70 @@
-"""The path from a graph to a program, on one page."""
+"""The path from a graph to a program, on one page.
+
+    passes    inline, simplify, recognise, simplify       graph -> graph
+    schedule  kernels by phase, buffers, loop IR          graph -> plan
+    emit      LLVM IR, already tiled and vectorised       plan  -> text
+    compile   object code                                 text  -> bytes
+    load      machine code in memory                      bytes -> Program
+
+`compile_function` runs it. What it made is kept on disk: a program that is found there needs none of these steps, nor
+LLVM. Flags (`util/config.py`): `skip` leaves passes out, `debug` prints stages, `verify` checks after every step.
+"""
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
+import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from pullback.ir.node import Function
+from pullback.codegen.llvm.compile import FORMAT, host_target, toolchain_version
+from pullback.ir.node import Function, Node, Param, TensorType, verify
+from pullback.ir.printer import to_text
+from pullback.runtime.cpu import available_cores
+from pullback.runtime.loader import LoaderError, load_object
+from pullback.runtime.native import native
+from pullback.util import config
+from pullback.util.disk_cache import default_cache, sha256
 from pullback.util.errors import CompileError, message
 
+ENTRY = "prog"
+#: (name, module, function): what is rewritten, in order; each leaves what its module's docstring says
+PASSES = (
+    ("inline", "pullback.passes.inline", "inline"),
+    ("simplify", "pullback.passes.simplify", "simplify"),
+    ("recognise", "pullback.passes.recognise", "recognise"),
+)
+SOURCES = ("ir", "ops", "passes", "schedule", "kernel", "codegen", "engine/pipeline.py")
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class KernelInfo:
-    """One kernel of a program."""
+    """One kernel of a program; kernels of one phase run in one parallel region."""
 
     name: str
     kind: str
+    phase: int
+    threads: int
     flops: int
     nbytes: int
-    phase: int
 
 
 @dataclass(slots=True)
 class Program:
-    """Compiled code: `void prog(ptr args)` at `address`; arguments are inputs, outputs, workspace."""
+    """Compiled code: `void prog(ptr args)` at `address`; slots are inputs, outputs, workspace.
 
-    in_types: tuple[Any, ...]
-    out_types: tuple[Any, ...]
+    `alias` says which results take over a donated input's memory; `seconds` is the expected time of one run.
+    """
+
+    function: Function
+    in_types: tuple[TensorType, ...]
+    out_types: tuple[TensorType, ...]
     alias: dict[int, int]
     workspace_bytes: int
     flops: int
@@ -35,39 +72,215 @@ class Program:
     seconds: float
     kernels: list[KernelInfo]
     address: int
-    loaded: Any = None
-    text: str = ""
+    donated: frozenset[int] = frozenset()
+    immediates: frozenset[int] = frozenset()
+    error_slot: int = -1
+    cached: bool = False
     times: dict[str, float] = field(default_factory=dict[str, float])
+    loaded: Any = None
+
+    def text(self, stage: str) -> str:
+        """The program at a stage: "graph", "schedule", "loops", "llvm" or "asm" (made anew from the graph)."""
+        return stage_text(self.function, stage, self.donated, self.immediates)
 
 
 def compile_function(function: Function, *, donated: frozenset[int] = frozenset(),
                      immediates: frozenset[int] = frozenset()) -> Program:
-    """Compile a function for this machine."""
-    from pullback.codegen.llvm.compile import compile_ir
+    """A program for this machine; CompileError where there is no native code for something in it."""
+    clock = Clock()
+    key = program_key(function, donated, immediates)
+    clock.lap("key")
+    stored = default_cache().get(key)
+    header, code = unpack(stored) if stored is not None else (None, b"")
+    clock.lap("lookup")
+    if header is None:
+        header, code = build(function, donated, immediates, clock)
+        default_cache().put(key, pack(header, code))
+        clock.lap("store")
+    program = load(function, header, code, donated, immediates)
+    clock.lap("load")
+    program.cached, program.times = stored is not None, clock.laps
+    if config.DEBUG.value:
+        show(program)
+    return program
+
+
+def build(function: Function, donated: frozenset[int], immediates: frozenset[int],
+          clock: Clock) -> tuple[dict[str, Any], bytes]:
+    """Run every step; the header holds all that a program must know besides its code."""
+    from pullback.codegen.llvm import compile as llvm
+
+    plan = make_plan(run_passes(function, clock), donated, immediates)
+    clock.lap("schedule")
+    emitted = emit(plan)
+    clock.lap("emit")
+    try:
+        code = llvm.compile_ir(emitted.text)
+    except llvm.CompileError as error:
+        raise CompileError(str(error)) from error
+    clock.lap("compile")
+    kernels = [asdict(KernelInfo(k.name, k.kind, n, k.threads, k.flops, k.nbytes))
+               for n, phase in enumerate(plan.phases) for k in phase]
+    header = {"alias": sorted(plan.alias.items()), "workspace_bytes": emitted.workspace_bytes, "flops": plan.flops,
+              "nbytes": plan.nbytes, "seconds": plan.seconds, "kernels": kernels}
+    return header, code
+
+
+def run_passes(function: Function, clock: Clock) -> Function:
+    """The graph after all passes that are not skipped."""
+    skipped = {name.strip() for name in config.SKIP.value.split(",")}
+    if not config.RECOGNISE.value:
+        skipped.add("recognise")
+    for name, module, attribute in PASSES:
+        if name in skipped:
+            continue
+        run: Callable[[Function], Function] = getattr(importlib.import_module(module), attribute)
+        function = run(function)
+        if config.VERIFY.value:
+            verify(function)
+        clock.lap(name)
+    return function
+
+
+def make_plan(function: Function, donated: frozenset[int], immediates: frozenset[int]) -> Any:
+    """Kernels, phases and buffers."""
+    from pullback.schedule.plan import Unsupported, plan
+
+    try:
+        made = plan(function, donated, immediates, available_cores(), config.FUSE.value)
+    except Unsupported as error:
+        raise CompileError(message(f"compile: no native code for {error}")) from error
+    if config.VERIFY.value:
+        from pullback.kernel.verify import verify_kernel
+
+        for phase in made.phases:
+            for kernel in phase:
+                verify_kernel(kernel)
+    return made
+
+
+def emit(plan: Any) -> Any:
+    """LLVM text and the size of the workspace."""
     from pullback.codegen.llvm.program import emit_program
     from pullback.codegen.llvm.target import host
-    from pullback.passes.inline import inline
-    from pullback.passes.recognise import recognise
-    from pullback.passes.simplify import simplify
-    from pullback.runtime.loader import load_object
-    from pullback.runtime.native import native
-    from pullback.schedule.plan import plan as make_plan
 
-    times: dict[str, float] = {}
-    start = time.perf_counter()
+    return emit_program(plan, host())
+
+
+def load(function: Function, header: dict[str, Any], code: bytes, donated: frozenset[int],
+         immediates: frozenset[int]) -> Program:
+    """Machine code in memory, with what is known of it."""
     try:
-        for step in (inline, simplify, recognise):
-            function = step(function)
-            times[step.__name__] = time.perf_counter() - start - sum(times.values())
-        made = make_plan(function, donated, immediates, os.cpu_count() or 1)
-        times["schedule"] = time.perf_counter() - start - sum(times.values())
-        emitted = emit_program(made, host())
-    except (NotImplementedError, KeyError) as error:
-        raise CompileError(message(f"compile: {error!r}")) from error
-    times["emit"] = time.perf_counter() - start - sum(times.values())
-    code = compile_ir(emitted.text)
-    times["llvm"] = time.perf_counter() - start - sum(times.values())
-    loaded = load_object(code, native().symbols)
-    kernels = [KernelInfo(k.name, k.kind, k.flops, k.nbytes, n) for n, p in enumerate(made.phases) for k in p]
-    return Program(function.in_types, function.out_types, made.alias, emitted.workspace_bytes, made.flops, made.nbytes,
-                   made.seconds, kernels, loaded.address("prog"), loaded, emitted.text, times)
+        loaded = load_object(code, native().symbols)
+    except LoaderError as error:
+        raise CompileError(str(error)) from error
+    return Program(function, function.in_types, function.out_types, {o: i for o, i in header["alias"]},
+                   header["workspace_bytes"], header["flops"], header["nbytes"], header["seconds"],
+                   [KernelInfo(**k) for k in header["kernels"]], loaded.address(ENTRY), donated, immediates, loaded=loaded)
+
+
+# -- the cache ---------------------------------------------------------------------------------------------------------
+def pack(header: dict[str, Any], code: bytes) -> bytes:
+    return json.dumps(header).encode() + b"\n" + code
+
+
+def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
+    text, _, code = data.partition(b"\n")
+    return json.loads(text), code
+
+
+def program_key(function: Function, donated: frozenset[int], immediates: frozenset[int]) -> str:
+    """Everything that the code depends on: graph, options, machine, compiler, and this library's own source."""
+    options = (sorted(donated), sorted(immediates), config.cache_key(), available_cores())
+    head = "\n".join((FORMAT, source_version(), toolchain_version(), *host_target(), repr(options)))
+    return head + "\n" + sha256(function_text(function).encode()).hex()
+
+
+def function_text(function: Function) -> str:
+    """A text that is equal for equal functions, in any process."""
+    number: dict[Node, int] = {}
+    rows: list[str] = []
+    for p in function.params:
+        number[p] = len(number)
+        rows.append(repr(p.type))
+    for node in function.nodes():
+        if node in number:
+            continue
+        number[node] = len(number)
+        if isinstance(node.op, Param):
+            raise CompileError(message("compile: a parameter is not bound", [("type", repr(node.type))]))
+        inputs = ",".join([str(number[x]) for x in node.inputs])
+        params = node.op.params()
+        parts = [function_text(v) if isinstance(v, Function) else
+                 ";".join(map(_part, v)) if isinstance(v, tuple) else _part(v)
+                 for v in params.values()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        rows.append(f"{node.op.name}({'|'.join(parts)}){inputs}")
+    rows.append(",".join([str(number[r]) for r in function.results]))
+    return "{" + "\n".join(rows) + "}"
+
+
+def _part(value: Any) -> str:
+    return function_text(value) if isinstance(value, Function) else str(value)
+
+
+@cache
+def source_version() -> str:
+    """Names, sizes and times of the files that decide what code is generated."""
+    root = Path(__file__).parents[1]
+    rows: list[str] = []
+    for name in SOURCES:
+        path = root / name
+        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        for file in files:
+            status = os.stat(file)
+            rows.append(f"{file.name}:{status.st_size}:{status.st_mtime_ns}")
+    return sha256("\n".join(rows).encode()).hex()
+
+
+# -- looking at it -----------------------------------------------------------------------------------------------------
+class Clock:
+    """Seconds by step."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self.last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = self.laps.get(name, 0.0) + now - self.last
+        self.last = now
+
+
+def stage_text(function: Function, stage: str, donated: frozenset[int] = frozenset(),
+               immediates: frozenset[int] = frozenset()) -> str:
+    """A function at one stage of the path, as text."""
+    function = run_passes(function, Clock())
+    if stage == "graph":
+        return to_text(function)
+    plan = make_plan(function, donated, immediates)
+    if stage == "schedule":
+        from pullback.schedule.plan import plan_text
+
+        return plan_text(plan)
+    if stage == "loops":
+        from pullback.kernel.printer import kernel_text
+
+        return "\n\n".join(kernel_text(k) for phase in plan.phases for k in phase)
+    text = emit(plan).text
+    if stage == "llvm":
+        return text
+    from pullback.codegen.llvm.assembly import assembly
+
+    return assembly(text)
+
+
+def show(program: Program) -> None:
+    """Print the stages that the `debug` flag names."""
+    for stage in ("graph", "schedule", "loops", "llvm", "asm"):
+        if stage in config.DEBUG.value:
+            print(f"-- {stage}\n{program.text(stage)}", file=sys.stderr)
+    if "timing" in config.DEBUG.value:
+        laps = ", ".join(f"{name} {1e3 * t:.2f}" for name, t in program.times.items())
+        print(f"-- timing (ms): {laps}", file=sys.stderr)
+    if "cache" in config.DEBUG.value:
+        print(f"-- cache: {'found' if program.cached else 'compiled'}", file=sys.stderr)

@@ -7,6 +7,7 @@ from typing import Any
 from pullback.api.tensor import Tensor
 from pullback.engine.tensor import AutogradMeta, TensorBase, from_host
 from pullback.engine.trace import Value
+from pullback.ir.dtypes import dtype_of
 from pullback.util.errors import GradientError, message
 
 
@@ -33,9 +34,19 @@ class Parameter(Tensor):
         super().__init__(data)
         self._meta = AutogradMeta(requires_grad)
 
+    def __copy__(self) -> Parameter:
+        return type(self)(self._peek(), self.requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        memo[id(self)] = new = self.__copy__()
+        return new
+
+    def __reduce__(self) -> Any:
+        return (_restore, (type(self), self.numpy(), str(self.dtype), self.requires_grad))
+
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
 
-class UninitializedParameter(Parameter):
-    """Stands for a parameter whose shape is not known yet."""
+def _restore(cls: Any, array: Any, dtype: str, requires_grad: bool) -> Parameter:
+    return cls(from_host(array, dtype_of(dtype))._peek(), requires_grad)

@@ -50,9 +50,6 @@ class Contract(Op):
                 ("b", f"{y!r}   contracted {y.shape[y.rank - k:]}")], "did you mean to transpose one of them?"))
         return TensorType.of((*x.shape[:x.rank - k], *y.shape[m:y.rank - k]), self.dtype)
 
-    def params(self) -> dict[str, Any]:
-        return {"batch_dims": self.batch_dims, "contracted": self.contracted, "dtype": self.dtype}
-
     def _split(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         m, k = self.batch_dims, len(shape) - self.contracted
         return shape[:m], shape[m:k], shape[k:]

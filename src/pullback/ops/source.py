@@ -51,11 +51,6 @@ class Const(Op):
     def params(self) -> dict[str, Any]:
         return {"data": self.data.hex(), "shape": self.shape, "dtype": self.dtype}
 
-    @staticmethod
-    def parse(fields: dict[str, Any]) -> Const:
-        """From printed parameters."""
-        return Const(bytes.fromhex(fields["data"]), fields["shape"], fields["dtype"])
-
     def view(self, ctx: ViewContext, node: Node, indices: tuple[Index, ...]) -> Value:
         if len(self.data) == self.dtype.itemsize:
             return ctx.const(self.item(), self.dtype)
@@ -158,7 +153,7 @@ class RandomBits(Op):
         size = b.count(self.shape)
         rows = [make(k[0], k[1], size) for k in keys]
         out = np.stack(rows) if rows else np.zeros((0, size), f"u{self.bits // 8}")
-        return out.reshape(*arrays[0].shape[:-1], *self.shape)
+        return out.reshape((*arrays[0].shape[:-1], *self.shape))
 
     def _partitionable(self, key0: Any, key1: Any, size: int) -> Any:
         position = np.arange(size, dtype=np.uint64)

@@ -7,9 +7,9 @@ float64 and rounded once.
 
 from __future__ import annotations
 
+from pullback.api._lazy import build
 from pullback.ir.dtypes import DType, float64, promote
 from pullback.ir.node import Node
-from pullback.ops import build
 
 Number = float | int
 

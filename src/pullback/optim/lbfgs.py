@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pullback.api._lazy import build
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import thread
 from pullback.ir.node import Node
-from pullback.ops import build
 from pullback.optim import rules
 from pullback.optim.expr import Expr, absolute, total
 from pullback.optim.functional import Raw

@@ -38,8 +38,9 @@ class Group:
 class Grouping:
     """Places roots one by one; groups stay free of cycles."""
 
-    def __init__(self, roots: list[Root]) -> None:
+    def __init__(self, roots: list[Root], fuse: bool = True) -> None:
         self.groups: list[Group] = []
+        self.fuse = fuse
         self._bit = 1
         for root in roots:
             self._place(root)
@@ -49,7 +50,7 @@ class Grouping:
         for s in root.sources:
             sources[s.group] = None
         joined: Group | None = None
-        if root.kind in LOOPS:
+        if root.kind in LOOPS and self.fuse:
             for group in reversed(sources):
                 rows = self._fits(root, group, sources)
                 if rows is not None:
@@ -65,7 +66,7 @@ class Grouping:
                 joined.ancestors |= g.ancestors | g.bit
             self.groups.append(joined)
             root.group = joined
-        if joined.kind == "loops":
+        if joined.kind == "loops" and self.fuse:
             for g in list(sources):
                 if g is not joined and g in self.groups:
                     self._merge(g, joined)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from pullback.ir.node import Function
+from pullback.ir.node import Function, TensorType
 from pullback.kernel.nodes import Accumulator, Buffer, Expr, Kernel, Let, Load, Stmt, Store, Total, expressions, subexpressions, walk
 from pullback.kernel.nodes import MatmulNest as _MatmulNest
 from pullback.schedule import costs
@@ -18,7 +18,7 @@ from pullback.schedule.contract import matmul_nest
 from pullback.schedule.groups import Group, Grouping
 from pullback.schedule.loops import LoopBuilder, index_uses
 from pullback.schedule.prepare import prepare
-from pullback.schedule.roots import Root, Roots
+from pullback.schedule.roots import Root, Roots, Unsupported
 from pullback.schedule.special import cumulative_loops, scatter_loops
 
 ALIGN = 64
@@ -41,15 +41,19 @@ class Plan:
     threads: int
 
 
-def plan(function: Function, donated: frozenset[int], immediates: frozenset[int], threads: int) -> Plan:
-    """Schedule a function."""
+def plan(function: Function, donated: frozenset[int], immediates: frozenset[int], threads: int,
+         fuse: bool = True) -> Plan:
+    """Schedule a function for so many threads; without `fuse` every root is a kernel of its own."""
+    for t in (*function.in_types, *(n.type for n in function.nodes())):
+        if isinstance(t, TensorType) and t.dtype.kind == "c":
+            raise Unsupported(t.dtype.name)
     function = prepare(function)
     roots = Roots(function)
     for k in immediates:
         buffer = roots.params[function.params[k]]
         buffer.space = "immediate"
     outputs = place_results(function, roots)
-    grouping = Grouping(roots.roots)
+    grouping = Grouping(roots.roots, fuse)
     groups = grouping.ordered()
     mark_external(roots.roots, outputs)
     kernels = [build_kernel(g, f"k{n}", threads) for n, g in enumerate(groups)]
@@ -99,7 +103,7 @@ def build_kernel(group: Group, name: str, threads: int) -> Kernel:
         body = SPECIAL[group.kind](root) if prod(root.space) or root.base is not None else ()
         kernel = Kernel(name, group.kind, body)
     else:
-        raise NotImplementedError(group.kind)
+        raise Unsupported(group.kind)
     kernel.flops = group.work
     count_memory(kernel)
     if group.kind == "contract":
@@ -259,3 +263,16 @@ def place_workspace(phases: list[list[Kernel]], roots: Roots) -> int:
         placed.append(x)
         total = max(total, at + size)
     return total
+
+
+def plan_text(made: Plan) -> str:
+    """Phases, kernels, and what each reads and writes."""
+    lines = [f"{len(made.phases)} phases, {made.workspace_bytes} bytes of workspace, {made.flops} operations"]
+    for n, phase in enumerate(made.phases):
+        lines.append(f"phase {n}")
+        for k in phase:
+            reads, writes = (", ".join(b.name for b in x) for x in (k.reads, k.writes))
+            lines.append(f"  {k.name}: {k.kind}, {k.threads} threads, {k.flops} operations, {reads} -> {writes}")
+    for o, i in sorted(made.alias.items()):
+        lines.append(f"result {o} takes the memory of input {i}")
+    return "\n".join(lines)

@@ -26,6 +26,10 @@ def lower_scatter(root: Any, values: Any) -> None:
 NESTS = ("reduce", "argreduce", "chunk")
 
 
+class Unsupported(Exception):
+    """An operator without native code."""
+
+
 class Root:
     """A node that is computed by loops of its own: `space` is what is iterated over, `reduced` the axes summed over."""
 
@@ -95,7 +99,7 @@ class Roots:
                 self._constant(node, data)
                 continue
             if isinstance(node.op, Param) or kind == "inline" or not kind:
-                raise NotImplementedError(node.op.name)
+                raise Unsupported(node.op.name)
             here = own_cost(node) + sum(0 if x in stored else cost.get(x, 0) for x in node.inputs)
             deep = 1 + max((0 if x in stored else depth.get(x, 0) for x in node.inputs), default=0)
             for x in node.inputs:

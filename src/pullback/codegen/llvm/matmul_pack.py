@@ -87,13 +87,14 @@ def emit_transpose(fn: Fn, shape: PackShape) -> None:
     outer = fn.begin_loop(i64(0), i64(shape.groups), i64(1))
     first = ix.add(fn, p, ix.mul(fn, outer.counter, width))
     rows: list[V] = []
-    for q in range(width):
+    for q in range(min(width, shape.width)):
         row = ix.minimum(fn, ix.add(fn, first, q), shape.limit - 1)
         rows.append(fn.gep(src, ix.mul(fn, row, shape.p_stride), scalar))
     target = fn.gep(dst, ix.mul(fn, outer.counter, width), scalar)
     inner = fn.begin_loop(i64(0), kcount, i64(depth))
     k = ix.minimum(fn, inner.counter, last)
     block = [fn.load(fn.gep(row, k, scalar), vector(scalar, depth), shape.size) for row in rows]
+    block += [block[-1]] * (width - len(block))
     at = fn.gep(target, ix.mul(fn, k, step), scalar)
     for column in transpose_block(fn, block, depth):
         fn.store(column, at, shape.size)

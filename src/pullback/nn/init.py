@@ -1,0 +1,194 @@
+"""Initialisation of parameters, in place: `nn.init.xavier_uniform_(layer.weight)`.
+
+Values are drawn on the host from the global generator and are concrete at once, so that initialisation does not become
+part of the first training step.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.trace import thread
+from pullback.ir.dtypes import numpy_dtype
+from pullback.nn.draw import standard_normal, unit_uniform
+from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
+
+_LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid")
+
+
+def assign(tensor: Any, array: Any) -> Any:
+    """Give a tensor the values of an array, without gradients."""
+    if not isinstance(tensor, TensorBase):
+        raise ArgumentError(message("init: not a tensor", [("argument", f"{tensor!r:.60}")], "pass layer.weight"))
+    here = thread.context
+    before = here.grad_enabled
+    here.grad_enabled = False
+    try:
+        tensor.assign_value(from_host(np.asarray(array), tensor.dtype)._peek())
+    finally:
+        here.grad_enabled = before
+    return tensor
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    if not isinstance(tensor, TensorBase):
+        raise ArgumentError(message("init: not a tensor", [("argument", f"{tensor!r:.60}")], "pass layer.weight"))
+    return tensor.shape
+
+
+def _fill(tensor: Any, value: float) -> Any:
+    shape = _shape(tensor)
+    return assign(tensor, np.full(shape, value, numpy_dtype(tensor.dtype)))
+
+
+def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Any:
+    """Uniform in [a, b)."""
+    u = unit_uniform(_shape(tensor), tensor.dtype, generator)
+    return assign(tensor, u * (b - a) + a)
+
+
+def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
+    """Normal with a mean and standard deviation."""
+    return assign(tensor, standard_normal(_shape(tensor), tensor.dtype, generator) * std + mean)
+
+
+def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
+                  generator: Any = None) -> Any:
+    """Normal, values outside [a, b] drawn again."""
+    if not a < b:
+        raise ValueError_(message("trunc_normal_: a must be below b", [("a", repr(a)), ("b", repr(b))]))
+    values = standard_normal(_shape(tensor), tensor.dtype, generator).reshape(-1) * std + mean
+    for _ in range(10_000):
+        outside = np.flatnonzero(~((values >= a) & (values <= b)))
+        if not outside.size:
+            break
+        values[outside] = standard_normal((outside.size,), tensor.dtype, generator) * std + mean
+    return assign(tensor, np.clip(values, a, b).reshape(tensor.shape))
+
+
+def constant_(tensor: Any, val: float) -> Any:
+    """The same value everywhere."""
+    return _fill(tensor, val)
+
+
+def ones_(tensor: Any) -> Any:
+    """One everywhere."""
+    return _fill(tensor, 1.0)
+
+
+def zeros_(tensor: Any) -> Any:
+    """Zero everywhere."""
+    return _fill(tensor, 0.0)
+
+
+def _matrix(name: str, tensor: Any, least: int = 2, most: int = 2) -> tuple[int, ...]:
+    shape = _shape(tensor)
+    if not least <= len(shape) <= most:
+        wanted = str(least) if least == most else f"{least} to {most}" if most < 64 else f"{least} or more"
+        raise ShapeError(message(f"{name}: only tensors with {wanted} dimensions are supported",
+                                 [("tensor", repr(tensor.info.type))]))
+    return shape
+
+
+def eye_(tensor: Any) -> Any:
+    """The identity matrix."""
+    rows, columns = _matrix("eye_", tensor)
+    return assign(tensor, np.eye(rows, columns))
+
+
+def dirac_(tensor: Any, groups: int = 1) -> Any:
+    """Convolution kernels that pass channels through."""
+    shape = _matrix("dirac_", tensor, 3, 5)
+    if shape[0] % groups:
+        raise ValueError_(message("dirac_: dim 0 must be divisible by groups", [("groups", str(groups))]))
+    values = np.zeros(shape)
+    per_group = shape[0] // groups
+    centre = tuple(n // 2 for n in shape[2:])
+    for g in range(groups):
+        for k in range(min(per_group, shape[1])):
+            values[(g * per_group + k, k, *centre)] = 1
+    return assign(tensor, values)
+
+
+def _fans(tensor: Any) -> tuple[int, int]:
+    shape = _matrix("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions", tensor, 2, 64)
+    field = math.prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The gain recommended for a nonlinearity."""
+    if nonlinearity in _LINEAR:
+        return 1.0
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        if isinstance(slope, bool) or not isinstance(slope, (int, float)):
+            raise ValueError_(message(f"negative_slope {param} not a valid number"))
+        return math.sqrt(2.0 / (1 + slope ** 2))
+    gains = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
+    if nonlinearity not in gains:
+        raise ValueError_(message(f"Unsupported nonlinearity {nonlinearity}",
+                                  help="one of " + ", ".join((*_LINEAR, "leaky_relu", *gains))))
+    return gains[nonlinearity]
+
+
+def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
+    """Uniform with variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    bound = gain * math.sqrt(6.0 / sum(_fans(tensor)))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
+    """Normal with variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))), generator)
+
+
+def _kaiming(tensor: Any, a: float, mode: str, nonlinearity: str) -> float | None:
+    """Standard deviation (None for an empty tensor)."""
+    if mode.lower() not in ("fan_in", "fan_out"):
+        raise ValueError_(message(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']"))
+    if 0 in _shape(tensor):
+        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
+        return None
+    fan = _fans(tensor)[mode.lower() == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+
+
+def kaiming_uniform_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+                     generator: Any = None) -> Any:
+    """Uniform with variance gain^2 / fan (He et al. 2015)."""
+    std = _kaiming(tensor, a, mode, nonlinearity)
+    return tensor if std is None else uniform_(tensor, -math.sqrt(3.0) * std, math.sqrt(3.0) * std, generator)
+
+
+def kaiming_normal_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+                    generator: Any = None) -> Any:
+    """Normal with variance gain^2 / fan (He et al. 2015)."""
+    std = _kaiming(tensor, a, mode, nonlinearity)
+    return tensor if std is None else normal_(tensor, 0.0, std, generator)
+
+
+def orthogonal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
+    """A (semi-)orthogonal matrix times gain (Saxe et al. 2014)."""
+    shape = _matrix("orthogonal_", tensor, 2, 64)
+    if 0 in shape:
+        return tensor
+    rows, columns = shape[0], math.prod(shape[1:])
+    flat = standard_normal((rows, columns), tensor.dtype, generator).astype(np.float64)
+    q, r = np.linalg.qr(flat.T if rows < columns else flat)
+    q = q * np.sign(np.diag(r))
+    return assign(tensor, (gain * (q.T if rows < columns else q)).reshape(shape))
+
+
+def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:
+    """Normal, with a fraction of each column zero."""
+    rows, columns = _matrix("sparse_", tensor)
+    values = standard_normal((rows, columns), tensor.dtype, generator) * std
+    order = np.argsort(unit_uniform((rows, columns), tensor.dtype, generator), axis=0)
+    values[order[:math.ceil(sparsity * rows)], np.arange(columns)] = 0
+    return assign(tensor, values)

@@ -1,0 +1,59 @@
+"""Splitting a program that is linear in some inputs into a part without them and a linear part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pullback.ir.node import Function, Node, param, substitute, topological
+from pullback.ops.shape import Broadcast
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Split:
+    """`residuals` are nodes of the original program that the linear part reads.
+
+    `linear`: (residuals..., linear inputs...) -> the results that depend on linear inputs (`depends` says which).
+    """
+
+    residuals: tuple[Node, ...]
+    linear: Function
+    depends: tuple[bool, ...]
+
+
+def dependents(results: Sequence[Node], sources: Iterable[Node]) -> set[Node]:
+    """The nodes under `results` that depend on `sources`."""
+    found = set(sources)
+    for node in topological(results, found):
+        if node not in found and any(x in found for x in node.inputs):
+            found.add(node)
+    return found
+
+
+def split(function: Function, linear: Sequence[bool]) -> Split:
+    """Before: y = f(x, t), linear in t. After: residuals r of x, and g(r, t) = y. Constants and broadcasts stay in g."""
+    inputs = [p for p, k in zip(function.params, linear, strict=True) if k]
+    on_linear = dependents(function.results, inputs)
+    on_known = dependents(function.results, [p for p, k in zip(function.params, linear, strict=True) if not k])
+    chosen: dict[Node, None] = {}
+    stack = [x for n in topological(function.results, inputs) if n in on_linear and n not in inputs for x in n.inputs]
+    while stack:
+        node = stack.pop()
+        if node in on_linear or node not in on_known or node in chosen:
+            continue
+        if isinstance(node.op, Broadcast):  # what it repeats is smaller
+            stack.append(node.inputs[0])
+        else:
+            chosen[node] = None
+    depends = tuple(r in on_linear for r in function.results)
+    fresh = {n: param(n.tensor) for n in (*chosen, *inputs)}
+    results = substitute([r for r, k in zip(function.results, depends, strict=True) if k], fresh)
+    return Split(tuple(chosen), Function(list(fresh.values()), results), depends)
+
+
+def pick(items: Sequence[T], flags: Sequence[bool]) -> list[T]:
+    """The items that are flagged."""
+    return [x for x, k in zip(items, flags, strict=True) if k]

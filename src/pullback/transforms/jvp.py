@@ -1,0 +1,59 @@
+"""Tangents: forward-mode differentiation of a graph, operator by operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pullback.ir.node import Function, Node, Proj, TensorType, Transforms, param, project, topological
+from pullback.util.errors import GradientError, VerifyError, message
+
+Tangent = Any  # a node or None; a tuple of them for a node with several results
+
+
+def pushforward(rules: Transforms, results: Sequence[Node], wrt: Sequence[Node],
+                tangents: Sequence[Node | None]) -> list[Node | None]:
+    """Tangents of results from tangents of `wrt` nodes; None is a zero. Nodes that do not depend on them are not visited."""
+    known: dict[Node, Tangent] = {x: t for x, t in zip(wrt, tangents, strict=True) if t is not None}
+    stop = set(wrt)
+    for node in topological(results, stop):
+        if node in stop or not any(x in known for x in node.inputs):
+            continue
+        found = _tangent(rules, node, known)
+        if found is not None:
+            known[node] = found
+    return [known.get(r) for r in results]
+
+
+def _tangent(rules: Transforms, node: Node, known: dict[Node, Tangent]) -> Tangent:
+    if isinstance(node.op, Proj):
+        return known[node.inputs[0]][node.op.index]
+    outputs = (node.type,) if isinstance(node.type, TensorType) else node.type.items
+    if not any(t.dtype.is_inexact for t in outputs):
+        return None
+    found = node.op.jvp(rules, node.inputs, node, tuple(known.get(x) for x in node.inputs))
+    if isinstance(node.type, TensorType):
+        if isinstance(found, Node) and found.type is not node.type:
+            raise VerifyError(message(f"jvp of {node.op.name}: the tangent has another type",
+                                      [("output", repr(node.type)), ("tangent", repr(found.type))]))
+        return found
+    parts = project(found) if isinstance(found, Node) else tuple(found)
+    for t, type_ in zip(parts, outputs, strict=True):
+        if t is not None and t.type is not type_:
+            raise VerifyError(message(f"jvp of {node.op.name}: a tangent has another type",
+                                      [("output", repr(type_)), ("tangent", repr(t.type))]))
+    return parts if any(t is not None for t in parts) else None
+
+
+def jvp_function(rules: Transforms, function: Function,
+                 active: Sequence[bool]) -> tuple[Function, tuple[bool, ...]]:
+    """f(x...) -> g(x..., tangents of active inputs) = (y..., tangents of active results). The x and y are f's own nodes."""
+    wrt = [p for p, k in zip(function.params, active, strict=True) if k]
+    for p in wrt:
+        if not p.dtype.is_inexact:
+            raise GradientError(message("jvp: a derivative needs floating point or complex inputs", [("x", repr(p.type))],
+                                        "convert it, for example x.astype(float32)"))
+    tangents = [param(p.tensor) for p in wrt]
+    found = pushforward(rules, function.results, wrt, tangents)
+    flags = tuple(t is not None for t in found)
+    return Function([*function.params, *tangents], [*function.results, *(t for t in found if t is not None)]), flags

@@ -1,0 +1,199 @@
+"""Every sample of every primitive: reference, derivatives, batching, text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from harness import (ENTRIES, IDS, RUNNERS, active_of, close, difference, directions, function_of, moved, smooth, spread)
+
+from pullback.ir.node import Function, Op, evaluate, param, verify
+from pullback.ir.parser import parse
+from pullback.ir.printer import to_text
+from pullback.ops.registry import MAKERS, completeness
+from pullback.ops.scalar import ROWS
+from pullback.transforms import batch, jvp, transpose, vjp
+
+ROW_ULP_TESTS = 0
+entry = pytest.mark.parametrize(("name", "op", "arrays"), ENTRIES, ids=IDS)
+SMOOTH = [e for e in ENTRIES if smooth(function_of(e[1], e[2]), e[2]) and e[1].name != "custom_linear"]
+differentiable = pytest.mark.parametrize(("name", "op", "arrays"), SMOOTH, ids=[e[0] for e in SMOOTH])
+
+
+def test_completeness_has_no_holes() -> None:
+    assert [cell for cell, text in completeness().items() if not text] == []
+
+
+@entry
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_runs(name: str, op: Op, arrays: list[Any], runner: str) -> None:
+    function = function_of(op, arrays)
+    verify(function)
+    wanted = evaluate(function, *arrays)
+    found = RUNNERS[runner](function, *arrays)
+    for x, y, type_ in zip(found, wanted, function.out_types, strict=True):
+        assert x.shape == type_.shape
+        assert x.dtype == type_.dtype.numpy
+        np.testing.assert_array_equal(x, y)
+
+
+@entry
+def test_text_round_trip(name: str, op: Op, arrays: list[Any]) -> None:
+    function = function_of(op, arrays)
+    text = to_text(function)
+    if "<" in text:
+        pytest.skip("a user's rule has no text")
+    again = parse(text, MAKERS)
+    assert to_text(again) == text
+    assert again == function
+
+
+def _has_nan(arrays: Any) -> bool:
+    return any(np.isnan(x).any() for x in arrays if x.dtype.kind in "fc")
+
+
+@differentiable
+def test_jvp_is_the_finite_difference(name: str, op: Op, arrays: list[Any]) -> None:
+    function, active = function_of(op, arrays), None
+    active = active_of(function)
+    steps = directions(arrays, active, 0)
+    tangent, flags = jvp(function, active)
+    verify(tangent)
+    results = evaluate(tangent, *arrays, *steps)
+    found = spread(results[len(flags):], flags)
+    for t, d in zip(found, difference(function, arrays, active, steps), strict=True):
+        if d is not None and not _kinked(op):
+            close(np.zeros_like(d) if t is None else t, d)
+
+
+def _kinked(op: Op) -> bool:
+    """Whether finite differences meet a discontinuity, or a derivative that is zero by definition."""
+    return op.name in ("stop_gradient",)
+
+
+@differentiable
+def test_vjp_is_the_transpose_of_jvp(name: str, op: Op, arrays: list[Any]) -> None:
+    if "transpose" in op.absent and op.name == "while":
+        pytest.skip("absent: " + op.absent["transpose"])
+    function = function_of(op, arrays)
+    active = active_of(function)
+    wrt = tuple(k for k, on in enumerate(active) if on)
+    outputs = tuple(k for k, t in enumerate(function.out_types) if t.dtype.name == "float64")
+    steps = directions(arrays, active, 1)
+    cts = [np.random.default_rng(2 + k).normal(size=function.out_types[k].shape) for k in outputs]
+    tangent, flags = jvp(function, active)
+    touts = spread(evaluate(tangent, *arrays, *steps)[len(flags):], flags)
+    gradient = vjp(function, wrt, outputs)
+    verify(gradient)
+    forward = sum(float(np.sum(ct * touts[k])) for k, ct in zip(outputs, cts, strict=True) if touts[k] is not None)
+    found = evaluate(gradient, *arrays, *cts)
+    close(sum(float(np.sum(g * s)) for g, s in zip(found, steps, strict=True)), forward, 1e-9)
+
+
+@differentiable
+def test_second_order_is_the_difference_of_the_gradient(name: str, op: Op, arrays: list[Any]) -> None:
+    if op.name in ("while", "stop_gradient"):
+        pytest.skip("no reverse mode, or a derivative that is zero by definition")
+    function = function_of(op, arrays)
+    active = active_of(function)
+    wrt = tuple(k for k, on in enumerate(active) if on)
+    outputs = tuple(k for k, t in enumerate(function.out_types) if t.dtype.name == "float64")
+    cts = [np.random.default_rng(5 + k).normal(size=function.out_types[k].shape) for k in outputs]
+    gradient = vjp(function, wrt, outputs)
+    every, on = [*arrays, *cts], (*active, *(False,) * len(cts))
+    steps = directions(arrays, active, 6)
+    tangent, flags = jvp(gradient, on)
+    found = spread(evaluate(tangent, *every, *steps)[len(flags):], flags)
+    for t, d in zip(found, difference(gradient, every, on, steps), strict=True):
+        assert d is not None
+        close(np.zeros_like(d) if t is None else t, d, 1e-4)
+
+
+@pytest.mark.parametrize(("name", "op", "arrays"), [e for e in SMOOTH if e[1].name != "while"],
+                         ids=[e[0] for e in SMOOTH if e[1].name != "while"])
+def test_transpose_of_the_tangent_program(name: str, op: Op, arrays: list[Any]) -> None:
+    function = function_of(op, arrays)
+    active = active_of(function)
+    both, flags = jvp(function, active)
+    program = Function(both.params, both.results[len(flags):])
+    linear = (*(False,) * len(arrays), *(True,) * sum(active))
+    back = transpose(program, linear)
+    verify(back)
+    steps = directions(arrays, active, 3)
+    cts = [np.random.default_rng(7).normal(size=t.shape) for t in program.out_types]
+    touts, found = evaluate(program, *arrays, *steps), evaluate(back, *arrays, *cts)
+    left = sum(float(np.sum(x * y)) for x, y in zip(touts, cts, strict=True))
+    close(sum(float(np.sum(x * y)) for x, y in zip(found, steps, strict=True)), left, 1e-9)
+
+
+def _batchings(count: int) -> list[tuple[bool, ...]]:
+    if count == 0:
+        return []
+    alone = [tuple(j == k for j in range(count)) for k in range(count)]
+    return list(dict.fromkeys([(True,) * count, *alone]))
+
+
+@entry
+def test_batch_is_a_loop(name: str, op: Op, arrays: list[Any]) -> None:
+    function = function_of(op, arrays)
+    if op.name == "map" and len(arrays[0].shape) != 1:
+        pytest.skip("one sample of a row is enough: it is elementwise")
+    for flags in _batchings(len(arrays)):
+        _check_batch(function, arrays, flags)
+
+
+def _check_batch(function: Function, arrays: list[Any], flags: tuple[bool, ...], size: int = 3) -> None:
+    rng = np.random.default_rng(0)
+    stacked = [np.stack([_varied(x, rng) for _ in range(size)]) if k else x for x, k in zip(arrays, flags, strict=True)]
+    mapped, out = batch(function, flags, size)
+    verify(mapped)
+    found = evaluate(mapped, *stacked)
+    for t in range(size):
+        wanted = evaluate(function, *(x[t] if k else x for x, k in zip(stacked, flags, strict=True)))
+        for x, y, k in zip(found, wanted, out, strict=True):
+            np.testing.assert_allclose(x[t] if k else x, y, rtol=1e-6, atol=1e-9)
+
+
+def _varied(x: Any, rng: Any) -> Any:
+    """Another array of the kind: shuffled, so that it stays in the domain."""
+    return rng.permutation(x.reshape(-1)).reshape(x.shape).astype(x.dtype)
+
+
+@differentiable
+def test_batched_gradient_is_a_loop(name: str, op: Op, arrays: list[Any]) -> None:
+    if op.name == "while" or (op.name == "map" and len(arrays[0].shape) != 1):
+        pytest.skip("no reverse mode, or one sample of a row is enough")
+    function = function_of(op, arrays)
+    active = active_of(function)
+    outputs = tuple(k for k, t in enumerate(function.out_types) if t.dtype.name == "float64")
+    gradient = vjp(function, tuple(k for k, on in enumerate(active) if on), outputs)
+    cts = [np.random.default_rng(8).normal(size=function.out_types[k].shape) for k in outputs]
+    _check_batch(gradient, [*arrays, *cts], (*active, *(True,) * len(cts)), 2)
+
+
+@pytest.mark.parametrize("row", [r.name for r in ROWS.values() if r.kinds.endswith("c") and any(r.derivative)])
+def test_complex_derivative_is_the_difference(row: str) -> None:
+    from pullback.ir.dtypes import bool_, complex128
+    from pullback.ir.node import TensorType, apply
+    from pullback.ops.map import Map
+
+    info = ROWS[row]
+    if row in ("abs", "real", "imag", "conj"):
+        pytest.skip("not holomorphic: tested along real directions elsewhere")
+    rng = np.random.default_rng(0)
+    domain = info.domain or ((-1, 1),) * info.arity
+    xs = [rng.uniform(low, high, 4) + 1j * rng.uniform(-0.2, 0.2, 4) for low, high in domain]
+    if info.predicate:
+        xs[0] = np.asarray([True, False, True, True])
+    types = [TensorType.of((4,), bool_ if x.dtype.kind == "b" else complex128) for x in xs]
+    params = [param(t) for t in types]
+    function = Function(params, [apply(Map(row, (3,) if info.statics else ()), *params)])
+    active = tuple(t.dtype is complex128 for t in types)
+    steps = [rng.normal(size=4) + 1j * rng.normal(size=4) for on in active if on]
+    tangent, flags = jvp(function, active)
+    if not flags[0]:
+        return
+    found = evaluate(tangent, *xs, *steps)[1]
+    ahead, behind = (evaluate(function, *moved(xs, active, steps, s))[0] for s in (1e-5, -1e-5))
+    close(found, (ahead - behind) / 2e-5)
