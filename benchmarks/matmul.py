@@ -129,7 +129,7 @@ def build(key: str, threads: int) -> tuple[Callable[[], Any], MatmulKernel, floa
     exact = a.astype(np.float64) @ b
     a = np.ascontiguousarray(a.T) if layout[0] == "t" else a
     b = np.ascontiguousarray(b.T) if layout[1] == "t" else b
-    c, work = np.full((m, n), np.nan, np.float32), np.empty(kernel.workspace_bytes + 64, np.uint8)
+    c, work = np.full((m, n), np.nan, np.float32), np.empty(kernel.workspace(threads) + 64, np.uint8)
     arrays = [a, b, c, work]
     slots = [array.ctypes.data for array in arrays]
     slots[3] += -slots[3] % 64
@@ -163,8 +163,9 @@ def best(call: Callable[[], object], repeats: int) -> float:
 
 def numpy_call(key: str) -> Callable[[], object]:
     m, n, k, layout = parse(key)
-    a = np.random.rand(*((k, m) if layout[0] == "t" else (m, k))).astype(np.float32)
-    b = np.random.rand(*((n, k) if layout[1] == "t" else (k, n))).astype(np.float32)
+    rng = np.random.default_rng(0)
+    a = rng.random((k, m) if layout[0] == "t" else (m, k), np.float32)
+    b = rng.random((n, k) if layout[1] == "t" else (k, n), np.float32)
     left, right, out = a.T if layout[0] == "t" else a, b.T if layout[1] == "t" else b, np.empty((m, n), np.float32)
     return lambda: np.matmul(left, right, out=out)
 

@@ -65,8 +65,9 @@ def difference(function: Function, arrays: Sequence[Any], active: Sequence[bool]
                size: float = 1e-5) -> list[Any]:
     """Central differences of the results along a direction."""
     ahead, behind = (evaluate(function, *moved(arrays, active, steps, s)) for s in (size, -size))
-    return [(np.asarray(a, np.float64) - np.asarray(z, np.float64)) / (2 * size)
-            if a.dtype.kind == "f" else None for a, z in zip(ahead, behind, strict=True)]
+    with np.errstate(invalid="ignore"):  # the extreme of no elements is infinite and does not move
+        return [np.nan_to_num((np.asarray(a, np.float64) - np.asarray(z, np.float64)) / (2 * size))
+                if a.dtype.kind == "f" else None for a, z in zip(ahead, behind, strict=True)]
 
 
 def spread(found: Sequence[Any], flags: Sequence[bool]) -> list[Any]:

@@ -6,18 +6,30 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import (ENTRIES, IDS, RUNNERS, active_of, close, difference, directions, function_of, moved, smooth, spread)
+from harness import ENTRIES, IDS, RUNNERS, active_of, close, difference, directions, function_of, moved, smooth, spread
 
-from pullback.ir.node import Function, Op, evaluate, param, verify
+from pullback.ir.dtypes import bool_, complex128
+from pullback.ir.node import Function, Op, TensorType, apply, evaluate, param, verify
 from pullback.ir.parser import parse
 from pullback.ir.printer import to_text
+from pullback.ops.control import Custom
+from pullback.ops.map import Map
 from pullback.ops.registry import MAKERS, completeness
 from pullback.ops.scalar import ROWS
 from pullback.transforms import batch, jvp, transpose, vjp
+from pullback.util.errors import GradientError
 
-ROW_ULP_TESTS = 0
 entry = pytest.mark.parametrize(("name", "op", "arrays"), ENTRIES, ids=IDS)
 SMOOTH = [e for e in ENTRIES if smooth(function_of(e[1], e[2]), e[2]) and e[1].name != "custom_linear"]
+def _backward_only(op: Op) -> bool:
+    """Whether a user gave the rule of the cotangents only, so that the tangent program cannot run."""
+    return isinstance(op, Custom) and op.jvp_rule is None and op.vjp_rule is not None
+
+
+LINEAR = [e for e in SMOOTH if e[1].name != "while" and not _backward_only(e[1])]
+# One sample of a row is enough where the question is batching: rows are elementwise.
+BATCHED = [e for e in ENTRIES if e[1].name != "map" or len(e[2][0].shape) == 1]
+BACKWARD = [e for e in SMOOTH if e[1].name != "while" and (e[1].name != "map" or len(e[2][0].shape) == 1)]
 differentiable = pytest.mark.parametrize(("name", "op", "arrays"), SMOOTH, ids=[e[0] for e in SMOOTH])
 
 
@@ -49,17 +61,17 @@ def test_text_round_trip(name: str, op: Op, arrays: list[Any]) -> None:
     assert again == function
 
 
-def _has_nan(arrays: Any) -> bool:
-    return any(np.isnan(x).any() for x in arrays if x.dtype.kind in "fc")
-
-
 @differentiable
 def test_jvp_is_the_finite_difference(name: str, op: Op, arrays: list[Any]) -> None:
-    function, active = function_of(op, arrays), None
+    function = function_of(op, arrays)
     active = active_of(function)
     steps = directions(arrays, active, 0)
     tangent, flags = jvp(function, active)
     verify(tangent)
+    if _backward_only(op):
+        with pytest.raises(GradientError, match="backward rule only"):
+            evaluate(tangent, *arrays, *steps)
+        return
     results = evaluate(tangent, *arrays, *steps)
     found = spread(results[len(flags):], flags)
     for t, d in zip(found, difference(function, arrays, active, steps), strict=True):
@@ -69,13 +81,13 @@ def test_jvp_is_the_finite_difference(name: str, op: Op, arrays: list[Any]) -> N
 
 def _kinked(op: Op) -> bool:
     """Whether finite differences meet a discontinuity, or a derivative that is zero by definition."""
-    return op.name in ("stop_gradient",)
+    return isinstance(op, Map) and bool(ROWS[op.row].why)
 
 
 @differentiable
 def test_vjp_is_the_transpose_of_jvp(name: str, op: Op, arrays: list[Any]) -> None:
-    if "transpose" in op.absent and op.name == "while":
-        pytest.skip("absent: " + op.absent["transpose"])
+    if op.name == "while" or _backward_only(op):
+        pytest.skip("the transpose or the tangent program is absent")
     function = function_of(op, arrays)
     active = active_of(function)
     wrt = tuple(k for k, on in enumerate(active) if on)
@@ -110,8 +122,7 @@ def test_second_order_is_the_difference_of_the_gradient(name: str, op: Op, array
         close(np.zeros_like(d) if t is None else t, d, 1e-4)
 
 
-@pytest.mark.parametrize(("name", "op", "arrays"), [e for e in SMOOTH if e[1].name != "while"],
-                         ids=[e[0] for e in SMOOTH if e[1].name != "while"])
+@pytest.mark.parametrize(("name", "op", "arrays"), LINEAR, ids=[e[0] for e in LINEAR])
 def test_transpose_of_the_tangent_program(name: str, op: Op, arrays: list[Any]) -> None:
     function = function_of(op, arrays)
     active = active_of(function)
@@ -134,11 +145,9 @@ def _batchings(count: int) -> list[tuple[bool, ...]]:
     return list(dict.fromkeys([(True,) * count, *alone]))
 
 
-@entry
+@pytest.mark.parametrize(("name", "op", "arrays"), BATCHED, ids=[e[0] for e in BATCHED])
 def test_batch_is_a_loop(name: str, op: Op, arrays: list[Any]) -> None:
     function = function_of(op, arrays)
-    if op.name == "map" and len(arrays[0].shape) != 1:
-        pytest.skip("one sample of a row is enough: it is elementwise")
     for flags in _batchings(len(arrays)):
         _check_batch(function, arrays, flags)
 
@@ -160,10 +169,8 @@ def _varied(x: Any, rng: Any) -> Any:
     return rng.permutation(x.reshape(-1)).reshape(x.shape).astype(x.dtype)
 
 
-@differentiable
+@pytest.mark.parametrize(("name", "op", "arrays"), BACKWARD, ids=[e[0] for e in BACKWARD])
 def test_batched_gradient_is_a_loop(name: str, op: Op, arrays: list[Any]) -> None:
-    if op.name == "while" or (op.name == "map" and len(arrays[0].shape) != 1):
-        pytest.skip("no reverse mode, or one sample of a row is enough")
     function = function_of(op, arrays)
     active = active_of(function)
     outputs = tuple(k for k, t in enumerate(function.out_types) if t.dtype.name == "float64")
@@ -174,10 +181,6 @@ def test_batched_gradient_is_a_loop(name: str, op: Op, arrays: list[Any]) -> Non
 
 @pytest.mark.parametrize("row", [r.name for r in ROWS.values() if r.kinds.endswith("c") and any(r.derivative)])
 def test_complex_derivative_is_the_difference(row: str) -> None:
-    from pullback.ir.dtypes import bool_, complex128
-    from pullback.ir.node import TensorType, apply
-    from pullback.ops.map import Map
-
     info = ROWS[row]
     if row in ("abs", "real", "imag", "conj"):
         pytest.skip("not holomorphic: tested along real directions elsewhere")

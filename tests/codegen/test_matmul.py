@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from pullback.codegen.llvm.compile import compile_ir
 from pullback.codegen.llvm.matmul import MatmulKernel, MatmulSpec, Operand, emit_matmul
 from pullback.codegen.llvm.matmul_pack import masked_load, masked_store
-from pullback.codegen.llvm.matmul_plan import chunks, make_plan, smallest_cuttable
+from pullback.codegen.llvm.matmul_plan import Plan, chunks, make_plan, smallest_cuttable
 from pullback.codegen.llvm.target import AARCH64, X86_64_V3, X86_64_V4, Target, host
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64
 
@@ -145,17 +147,18 @@ def view(data: np.ndarray, operand: Operand, rows: int, cols: int, batch: tuple[
     return np.lib.stride_tricks.as_strided(data, (*batch, rows, cols), strides)
 
 
-def check(m: int, n: int, k: int, *, a: str = "row", b: str = "row", dtype: str = "float",
+def check(m: int, n: int, k: int, *, target: Target | None = None, a: str = "row", b: str = "row", dtype: str = "float",
           batch: tuple[int, ...] = (), broadcast: tuple[bool, bool] = (False, False), epilogue: type[Output] = Output,
           threads: tuple[int, ...] = (1,), at_end: bool = True) -> None:
     """Run one product between guard pages for several thread counts and compare with NumPy in float64."""
     rng = np.random.default_rng(m * 7919 + n * 104729 + k)
-    scalar, (oa, na), (ob, nb) = NUMPY[dtype], layout(m, k, a, batch, broadcast[0]), layout(k, n, b, batch, broadcast[1])
+    scalar = NUMPY[dtype]
+    (oa, na), (ob, nb) = layout(m, k, a, batch, broadcast[0]), layout(k, n, b, batch, broadcast[1])
     size = np.dtype(scalar).itemsize
     spec = MatmulSpec(m, n, k, oa, ob, dtype, batch)
-    compiled = Compiled(spec, epilogue)
+    compiled = Compiled(spec, epilogue, target)
     memory = [Guarded(count * size, at_end) for count in (na, nb, prod(batch) * m * n, 0, n, 1)]
-    memory[WORKSPACE] = Guarded(-(-compiled.kernel.workspace_bytes // 64) * 64)
+    memory[WORKSPACE] = Guarded(-(-compiled.kernel.workspace(max(threads)) // 64) * 64)
     arrays = [memory[i].array(scalar, shape) for i, shape in
               ((A, (na,)), (B, (nb,)), (C, (*batch, m, n)), (BIAS, (n,)), (RATE, (1,)))]
     for array in arrays:
@@ -196,17 +199,39 @@ def test_random_shapes(m: int, n: int, k: int, a: str, b: str, dtype: str) -> No
           at_end=k % 2 == 0)
 
 
-@pytest.mark.parametrize("m, n, k", [(1, 1, 1), (1, 1000, 100), (1000, 1, 100), (100, 100, 1), (64, 10, 100), (4, 3, 700)])
+@pytest.mark.parametrize("m, n, k", [
+    (1, 1, 1), (1, 1000, 100), (1000, 1, 100), (100, 100, 1), (64, 10, 100), (4, 3, 700)])
 def test_skinny(m: int, n: int, k: int) -> None:
     for a, b in (("row", "row"), ("column", "row"), ("row", "column")):
         check(m, n, k, a=a, b=b, epilogue=BiasRelu, threads=(1, 2))
 
 
-@pytest.mark.parametrize("m, n, k", [(64, 100, 1000), (130, 200, 1100), (301, 203, 257), (40, 70, 2500), (256, 256, 256)])
+@pytest.mark.parametrize("m, n, k", [
+    (64, 100, 1000), (130, 200, 1100), (301, 203, 257), (97, 210, 3000), (40, 70, 6000), (256, 256, 256)])
 def test_blocked(m: int, n: int, k: int) -> None:
     """Several blocks of k or of rows, packed panels."""
     for a, b in (("row", "row"), ("column", "column")):
         check(m, n, k, a=a, b=b, threads=(1, 2, 5))
+    for a, b in (("row", "row"), ("column", "column"), ("general", "general")):
+        check(m, n, k, a=a, b=b, dtype="double", threads=(1, 3))
+
+
+@pytest.mark.parametrize("shape", ["neon", "avx512"])
+def test_plans_of_other_targets_give_right_values(shape: str) -> None:
+    """Their tiles, cuts and packing, run in this machine's instructions."""
+    like = AARCH64 if shape == "neon" else X86_64_V4
+    here = host()
+    target = replace(like, triple=here.triple, cpu=here.cpu, features=here.features)
+    for m, n, k in ((65, 103, 300), (1, 77, 200), (103, 205, 777), (300, 257, 700), (9, 5, 3)):
+        for a, b in (("row", "row"), ("column", "column"), ("row", "column")):
+            check(m, n, k, a=a, b=b, target=target, epilogue=BiasRelu, threads=(1, 3))
+    check(103, 205, 1100, dtype="double", target=target, threads=(1, 2))
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 4])
+def test_few_rows_stream_the_other_operand(m: int) -> None:
+    check(m, 210, 203, epilogue=Descend, threads=(1, 2))
+    check(210, m, 203, a="column", b="column", epilogue=BiasRelu, threads=(1, 2))
 
 
 @pytest.mark.parametrize("epilogue", [BiasRelu, Descend, Long])
@@ -215,7 +240,7 @@ def test_epilogues(epilogue: type[Output], dtype: str) -> None:
     check(61, 43, 33, epilogue=epilogue, dtype=dtype)
     check(1, 43, 33, b="column", epilogue=epilogue, dtype=dtype)
     check(50, 1, 33, epilogue=epilogue, dtype=dtype)
-    check(20, 40, 1500, epilogue=epilogue, dtype=dtype)
+    check(20, 40, 5000, epilogue=epilogue, dtype=dtype)
 
 
 @pytest.mark.parametrize("batch, broadcast", [((3,), (False, False)), ((2, 5), (False, True)), ((9,), (True, False))])
@@ -239,6 +264,28 @@ def test_rows_can_always_be_cut() -> None:
         for count in range(least, least + 200):
             tiles = -(-count // tall)
             assert 0 <= count - tiles * (tall - 1) <= tiles
+
+
+def test_every_thread_share_can_be_cut() -> None:
+    """Row ranges of threads and blocks leave no row to a tile that is not emitted."""
+    for target in (X86_64_V3, X86_64_V4, AARCH64):
+        for m in range(1, 400, 3):
+            plan = make_plan(MatmulSpec(m, 400, 700, Operand(700, 1), Operand(400, 1), "float"), target)
+            for threads in range(1, plan.max_threads + 1 if plan.split == "m" else 2):
+                units = m // plan.row_unit
+                cuts = [units * t // threads for t in range(threads + 1)]
+                for low, high in pairwise(cuts):
+                    assert_cut(plan, high - low)
+
+
+def assert_cut(plan: Plan, units: int) -> None:
+    if plan.row_unit > 1:
+        return
+    blocks = -(-units // plan.mc)
+    for n in range(blocks):
+        count = units * (n + 1) // blocks - units * n // blocks
+        tiles = -(-count // plan.tall)
+        assert plan.tall == 1 or 0 <= count - tiles * (plan.tall - 1) <= tiles
 
 
 def test_chunks_cover_columns() -> None:

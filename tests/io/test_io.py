@@ -34,7 +34,7 @@ def test_every_dtype_round_trips(name: str, shape: tuple[int, ...], tmp_path: Pa
 
 
 def test_other_programs_read_and_write_the_same_files(tmp_path: Path) -> None:
-    arrays = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([True, False]), "n": np.int64(7).reshape(())}
+    arrays = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([True, False]), "n": np.array(7)}
     io.save(tmp_path / "ours", arrays, {"note": "ours"})
     theirs = safetensors.numpy.load_file(tmp_path / "ours")
     assert {k: v.tolist() for k, v in theirs.items()} == {k: v.tolist() for k, v in arrays.items()}

@@ -6,6 +6,7 @@ from typing import Any
 
 from pullback.api._lazy import build
 from pullback.api._rows import pair_operation, scalar_operation, truth
+from pullback.api.arguments import as_tensor
 from pullback.engine.operation import Operation, operation
 from pullback.ir import dtypes
 from pullback.ir.node import Node
@@ -143,3 +144,19 @@ def _isclose(x: Node, y: Node, rtol: Node, atol: Node, equal_nan: bool) -> Node:
         both = build.binary("logical_and", build.unary("isnan", x), build.unary("isnan", y))
         near = build.binary("logical_or", near, both)
     return near
+
+
+def allclose(x: Array, y: Array, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether all elements are close, as a Python bool."""
+    return bool(_all_true(isclose(x, y, rtol, atol, equal_nan)))
+
+
+@operation(differentiable=False)
+def _all_true(x: Node) -> Node:
+    return build.reduce("and", x, tuple(range(len(x.shape))))
+
+
+def array_equal(x: Array, y: Array) -> bool:
+    """Whether two arrays have one shape and equal elements, as a Python bool."""
+    x, y = as_tensor(x, "array_equal"), as_tensor(y, "array_equal")
+    return x.shape == y.shape and bool(_all_true(_equal(x, y)))

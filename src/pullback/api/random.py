@@ -374,3 +374,13 @@ def next_key(generator: Generator | None = None) -> Array:
         raise ArgumentError(message("generator: not a generator", [("generator", described(generator))],
                                     "pass a pb.Generator, or None for the global one"))
     return generator.next_key()
+
+
+def uniform_values(shape: tuple[int, ...], dtype: DType, low: float, high: float, generator: Generator | None) -> Array:
+    """Uniform numbers from a generator, for filling tensors in place."""
+    return uniform(next_key(generator), shape, dtype, low, high)
+
+
+def normal_values(shape: tuple[int, ...], dtype: DType, mean: float, std: float, generator: Generator | None) -> Array:
+    """Normal numbers from a generator, for filling tensors in place."""
+    return normal(next_key(generator), shape, dtype) * std + mean

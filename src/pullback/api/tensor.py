@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from pullback.api import arguments, comparison, elementwise, indexing, manipulation, reductions, views
-from pullback.api._random import normal_values, uniform_values
-from pullback.api.linear_algebra import matmul as _matmul_function
 from pullback.api.linear_algebra import matmul_operation
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, detach
 from pullback.engine.trace import local, record, visible_dtype
 from pullback.ir import dtypes
-from pullback.ir.dtypes import DType, dtype_of
+from pullback.ir.dtypes import DType
 from pullback.util.errors import ArgumentError, GradientError, ImmutableError, ShapeError, message
 
 _NUMBERS = (float, int, bool, complex)
@@ -543,11 +541,15 @@ class Tensor(TensorBase):
 
     def uniform_(self, a: float = 0.0, b: float = 1.0, *, generator: Any = None) -> Any:
         """Fill with numbers uniform in [a, b)."""
-        return self._assign(uniform_values(self.shape, self.dtype, a, b, generator))
+        from pullback.api import random
+
+        return self._assign(random.uniform(random.next_key(generator), self.shape, self.dtype, a, b))
 
     def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
         """Fill with normal numbers."""
-        return self._assign(normal_values(self.shape, self.dtype, mean, std, generator))
+        from pullback.api import random
+
+        return self._assign(random.normal(random.next_key(generator), self.shape, self.dtype) * std + mean)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("shape", "dtype", "ndim", "size"):
@@ -645,4 +647,4 @@ for _name, _dtype in (("float", dtypes.float32), ("double", dtypes.float64), ("h
                       ("cfloat", dtypes.complex64), ("cdouble", dtypes.complex128)):
     setattr(Tensor, _name, _cast(_dtype))
 _install_methods()
-__all__ = ["Size", "Tensor", "_matmul_function", "dtype_of"]
+__all__ = ["Size", "Tensor"]

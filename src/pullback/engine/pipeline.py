@@ -144,10 +144,11 @@ def run_passes(function: Function, clock: Clock) -> Function:
 
 def make_plan(function: Function, donated: frozenset[int], immediates: frozenset[int]) -> Any:
     """Kernels, phases and buffers."""
-    from pullback.schedule.plan import Unsupported, plan
+    from pullback.schedule.plan import Options, Unsupported, plan
 
+    options = Options(available_cores(), config.FUSE.value, lambda f: run_passes(f, Clock()))
     try:
-        made = plan(function, donated, immediates, available_cores(), config.FUSE.value)
+        made = plan(function, donated, immediates, options)
     except Unsupported as error:
         raise CompileError(message(f"compile: no native code for {error}")) from error
     if config.VERIFY.value:

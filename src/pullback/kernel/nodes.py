@@ -28,10 +28,11 @@ class Buffer:
     "register"                       the value of the current turn of the loops around: never in memory
     """
 
-    __slots__ = ("data", "drop", "dtype", "name", "offset", "shape", "size", "slot", "space")
+    __slots__ = ("alias", "data", "drop", "dtype", "name", "offset", "shape", "size", "slot", "space")
 
     def __init__(self, name: str, dtype: DType, shape: tuple[int, ...], space: str = "workspace") -> None:
         self.name, self.dtype, self.shape, self.space = name, dtype, shape, space
+        self.alias: Buffer | None = None  # another name of that buffer's memory
         self.drop = 0  # leading dimensions that memory does not have: one row at a time is held
         size = 1
         for n in shape:
@@ -43,6 +44,11 @@ class Buffer:
     @property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
+
+    @property
+    def memory(self) -> Buffer:
+        """The buffer whose memory this is."""
+        return self if self.alias is None else self.alias.memory
 
     def flat(self, indices: tuple[Index, ...]) -> Index:
         """Row-major position of an element."""
@@ -331,6 +337,7 @@ class Kernel:
     reads: list[Buffer] = field(default_factory=list[Buffer])
     writes: list[Buffer] = field(default_factory=list[Buffer])
     scratch: list[Buffer] = field(default_factory=list[Buffer])
+    payload: Any = None  # of a kernel that is no loop nest: what its emitter needs
 
 
 def expressions(stmt: Stmt) -> tuple[Expr, ...]:

@@ -38,7 +38,8 @@ class _Conv(Module):
         if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
             raise ValueError_(message(f"{owner}: no such padding mode", [("padding_mode", repr(padding_mode))],
                                       "one of 'zeros', 'reflect', 'replicate', 'circular'"))
-        self.in_channels, self.out_channels, self.groups, self.padding_mode = in_channels, out_channels, groups, padding_mode
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.groups, self.padding_mode = groups, padding_mode
         self.kernel_size = each(owner, "kernel_size", kernel_size, rank)
         self.stride = each(owner, "stride", stride, rank)
         self.dilation = each(owner, "dilation", dilation, rank)
@@ -46,7 +47,8 @@ class _Conv(Module):
         self.padding: Any = padding if isinstance(padding, str) else each(owner, "padding", padding, rank)
         for name in ("kernel_size", "stride", "dilation"):
             check_sizes(owner, **{name: min(getattr(self, name))})
-        if isinstance(padding, str) and (padding not in ("valid", "same") or (padding == "same" and max(self.stride) > 1)):
+        strided = padding == "same" and max(self.stride) > 1
+        if isinstance(padding, str) and (padding not in ("valid", "same") or strided):
             raise ValueError_(message(f"{owner}: padding must be 'valid', 'same' (with stride 1) or integers",
                                       [("padding", repr(padding)), ("stride", repr(self.stride))]))
         first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
@@ -87,7 +89,7 @@ class _Conv(Module):
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         if self.padding != (0,) * self.rank:
-            text += f", padding={self.padding if not isinstance(self.padding, str) else self.padding}"
+            text += f", padding={self.padding}"
         if self.dilation != (1,) * self.rank:
             text += f", dilation={self.dilation}"
         if self.output_padding != (0,) * self.rank:
@@ -105,7 +107,8 @@ class _Forward(_Conv):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
                  dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None,
                  dtype: Any = None) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
+                         dtype)
 
 
 class Conv1d(_Forward):

@@ -1,8 +1,8 @@
 """Random numbers for initialisation, drawn on the host.
 
-The stream is Philox (counter-based: Salmon et al. 2011), keyed by the next word of the generator, so that values depend
-on the seed and the order of the calls alone. A compiled sampler would cost a compilation per shape at the start of every
-program.
+The stream is Philox (counter-based: Salmon et al. 2011), keyed by the next word of the generator, so that values
+depend on the seed and the order of the calls alone. A compiled sampler would cost a compilation per shape at the start
+of every program.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from pullback.ir.dtypes import numpy_dtype
 from pullback.nn.draw import standard_normal, unit_uniform
 from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
 
-_LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid")
+_LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+           "sigmoid")
 
 
 def assign(tensor: Any, array: Any) -> Any:

@@ -49,7 +49,8 @@ class Linear(Module):
     (4, 2)
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None,
+                 dtype: Any = None) -> None:
         super().__init__()
         check_sizes("Linear", 0, in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
@@ -196,8 +197,9 @@ class Unflatten(Module):
             known = -math.prod(sizes)
             sizes[sizes.index(-1)] = shape[k] // known if known else 0
         if math.prod(sizes) != shape[k]:
-            raise ShapeError(message(f"unflatten: sizes {self.unflattened_size} don't multiply up to the size of dim {k}",
-                                     [("input", repr(input.info.type))]))
+            raise ShapeError(message(
+                f"unflatten: sizes {self.unflattened_size} don't multiply up to the size of dim {k}",
+                [("input", repr(input.info.type))]))
         return input.reshape((*shape[:k], *sizes, *shape[k + 1:]))
 
     def extra_repr(self) -> str:

@@ -27,10 +27,12 @@ class _Loss(Module):
 class _Weighted(_Loss):
     weight: Any
 
-    def __init__(self, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> None:
+    def __init__(self, weight: Any = None, size_average: Any = None, reduce: Any = None,
+                 reduction: str = "mean") -> None:
         super().__init__(size_average, reduce, reduction)
         if weight is not None and not isinstance(weight, TensorBase):
-            raise ArgumentError(message(f"{type(self).__name__}: weight must be a tensor", [("weight", f"{weight!r:.60}")]))
+            raise ArgumentError(message(f"{type(self).__name__}: weight must be a tensor",
+                                        [("weight", f"{weight!r:.60}")]))
         self.register_buffer("weight", weight)
 
 
@@ -56,7 +58,8 @@ class MSELoss(_Loss):
 class SmoothL1Loss(_Loss):
     """Squared below beta, absolute above."""
 
-    def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0) -> None:
+    def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+                 beta: float = 1.0) -> None:
         super().__init__(size_average, reduce, reduction)
         self.beta = beta
 
@@ -161,7 +164,8 @@ class GaussianNLLLoss(_Loss):
 
 
 class _Margin(_Loss):
-    def __init__(self, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> None:
+    def __init__(self, margin: float = 0.0, size_average: Any = None, reduce: Any = None,
+                 reduction: str = "mean") -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
@@ -183,7 +187,8 @@ class MarginRankingLoss(_Margin):
 class HingeEmbeddingLoss(_Loss):
     """x for target 1, max(0, margin - x) for target -1."""
 
-    def __init__(self, margin: float = 1.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> None:
+    def __init__(self, margin: float = 1.0, size_average: Any = None, reduce: Any = None,
+                 reduction: str = "mean") -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
 

@@ -1,8 +1,8 @@
 """Modules: trees of parameters, buffers and submodules with a `forward`.
 
-Parameters, buffers and submodules stand in three ordered registries and, for speed, in the instance's `__dict__` as well;
-`__setattr__` and `__delattr__` keep them together. A module is also a pytree: its leaves are its parameters and its
-floating-point buffers, so that `pb.grad(loss)(model, x, y)` gives a module of gradients.
+Parameters, buffers and submodules stand in three ordered registries and, for speed, in the instance's `__dict__` as
+well; `__setattr__` and `__delattr__` keep them together. A module is also a pytree: its leaves are its parameters and
+its floating-point buffers, so that `pb.grad(loss)(model, x, y)` gives a module of gradients.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Skeleton:
         fields = module.__dict__
         fields.update(self.static)
         stream = iter(children)
-        for registry, names in (("_parameters", self.parameters), ("_buffers", self.buffers), ("_modules", self.modules)):
+        for registry, names in zip(_REGISTRIES, (self.parameters, self.buffers, self.modules), strict=True):
             for name in names:
                 fields[registry][name] = fields[name] = next(stream)
         fields["_buffers"].update(self.counters)
@@ -186,7 +186,8 @@ class Module:
     def _replace(self, registry: str, name: str, value: Any, kind: str) -> None:
         if value is not None:
             raise ArgumentError(message(f"cannot assign {type(value).__name__} as {kind.lower()} {name!r}",
-                                        [("value", f"{value!r:.60}")], f"assign an nn.{kind} or None, or delete it first"))
+                                        [("value", f"{value!r:.60}")],
+                                        f"assign an nn.{kind} or None, or delete it first"))
         self.__dict__[registry][name] = self.__dict__[name] = None
 
     def _forget(self, name: str, but: str) -> None:
@@ -328,7 +329,8 @@ class Module:
         module = self.get_submodule(path)
         found = module.__dict__[registry].get(name)
         if found is None:
-            raise AttributeError_(message(f"{type(module).__name__} has no {registry[1:-1]} {name!r}", [("path", target)]))
+            raise AttributeError_(message(f"{type(module).__name__} has no {registry[1:-1]} {name!r}",
+                                          [("path", target)]))
         return found
 
     def get_parameter(self, target: str) -> Any:
@@ -414,7 +416,8 @@ class Module:
             return self
         wanted = dtype_of(dtype)
         if not wanted.is_inexact:
-            raise DTypeError(message("Module.to only accepts floating point or complex dtypes", [("dtype", wanted.name)]))
+            raise DTypeError(message("Module.to only accepts floating point or complex dtypes",
+                                     [("dtype", wanted.name)]))
         return self._cast(wanted)
 
     def float(self) -> Self:
@@ -515,8 +518,8 @@ def _join(skeleton: Skeleton, children: tuple[Any, ...]) -> Module:
 tree.register_pytree_node(Module, _split, _join)
 
 
-def functional_call(module: Module, parameter_and_buffer_dicts: Any, args: Any = (), kwargs: dict[str, Any] | None = None, *,
-                    tie_weights: bool = True, strict: bool = False) -> Any:
+def functional_call(module: Module, parameter_and_buffer_dicts: Any, args: Any = (),
+                    kwargs: dict[str, Any] | None = None, *, tie_weights: bool = True, strict: bool = False) -> Any:
     """Call a module with other tensors in place of its parameters and buffers.
 
     The dict (or a sequence of dicts) maps paths as in `state_dict()` to tensors; the module is left as it was.
@@ -533,7 +536,8 @@ def functional_call(module: Module, parameter_and_buffer_dicts: Any, args: Any =
                                     help=f"did you mean {close!r}?" if close else ""))
     if strict and len(given) < len(places):
         raise KeyError_(message("functional_call: tensors are missing",
-                                [("missing", ", ".join(sorted(set(places) - set(given))))], "pass all, or strict=False"))
+                                [("missing", ", ".join(sorted(set(places) - set(given))))],
+                                "pass all, or strict=False"))
     new = {id(places[name][2]): tensor for name, tensor in given.items()}
     changed: list[tuple[Module, str, str, Any]] = []
     for name, (owner, registry, old) in places.items():

@@ -102,7 +102,7 @@ class _BatchNorm(_ByBatch):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Normalisation of [batch, channels] or [batch, channels, length] over batch and length (Ioffe and Szegedy 2015)."""
+    """Normalisation of [batch, channels] or [batch, channels, length] per channel (Ioffe and Szegedy 2015)."""
 
     ranks = (2, 3)
 

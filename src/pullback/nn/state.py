@@ -92,7 +92,8 @@ def _cure(slots: dict[str, Any], missing: list[str], unexpected: list[str]) -> s
     for name in unexpected:
         head, _, rest = name.partition(".")
         if rest in slots:
-            return f"the keys have the prefix {head + '.'!r}: strip it, {{k.removeprefix({head + '.'!r}): v for k, v in s.items()}}"
+            prefix = f"{head}."
+            return f"the keys have a prefix: strip it, {{k.removeprefix({prefix!r}): v for k, v in state.items()}}"
     for name in unexpected:
         close = nearest(name, missing)
         if close:

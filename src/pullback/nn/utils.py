@@ -75,8 +75,8 @@ def _clamp(*nodes: Node) -> tuple[Node, ...]:
 _clip_norm = _Raw(_clip, "none", False, False, "clip_grad_norm")
 _clip_value = _Raw(_clamp, "none", False, False, "clip_grad_value")
 _norm = _Raw(lambda *xs, norm_type: _norm_of(list(xs), norm_type), "none", True, False, "total_norm")
-_concatenate = _Raw(lambda *xs: build.concat([build.reshape(x, (build.count(x.shape),)) for x in xs], 0), "none", True, False,
-                    "parameters_to_vector")
+_concatenate = _Raw(lambda *xs: build.concat([build.reshape(x, (build.count(x.shape),)) for x in xs], 0), "none", True,
+                    False, "parameters_to_vector")
 
 
 def _cut(vector: Node, shapes: tuple[tuple[int, ...], ...]) -> tuple[Node, ...]:

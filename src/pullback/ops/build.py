@@ -143,12 +143,12 @@ def const_array(value: Any) -> Node:
 
 def const_scalar(value: Any, dtype: DType) -> Node:
     """A 0-dimensional constant."""
-    return apply(_const_scalar(type(value), repr(value), value, dtype))
+    return apply(_const_scalar(repr(value), value, dtype))
 
 
 @lru_cache(4096)
-def _const_scalar(kind: type, text: str, value: Any, dtype: DType) -> Const:
-    """The text is part of the key because 0.0 == -0.0."""
+def _const_scalar(text: str, value: Any, dtype: DType) -> Const:
+    """The text is part of the key because 0.0 == -0.0 and 1 == True."""
     return Const(np.asarray(value).astype(numpy_dtype(dtype)).tobytes(), (), dtype)
 
 

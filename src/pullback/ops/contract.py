@@ -68,8 +68,8 @@ class Contract(Op):
 
     def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
             tangents: tuple[Node | None, ...]) -> Any:
-        parts = [b.apply(self, t, inputs[1]) if t is not None and k == 0 else b.apply(self, inputs[0], t)
-                 for k, t in enumerate(tangents) if t is not None]
+        parts = [b.apply(self, t, inputs[1]) for t in tangents[:1] if t is not None]
+        parts += [b.apply(self, inputs[0], t) for t in tangents[1:] if t is not None]
         return parts[0] if len(parts) == 1 else b.add(*parts)
 
     def transpose(self, transforms: Transforms, cotangent: Any, inputs: tuple[Node, ...],
@@ -100,7 +100,8 @@ class Contract(Op):
         rng = np.random.default_rng(1)
         for m, k, dtype, left, right in (
                 (0, 1, float64, (2, 3), (4, 3)), (1, 1, float32, (2, 3, 4), (2, 5, 4)), (0, 0, float64, (2,), (3,)),
-                (0, 2, float64, (2, 3), (2, 3)), (2, 1, float64, (2, 2, 3), (2, 2, 3)), (1, 2, float64, (2, 3, 2, 2), (2, 2, 2)),
+                (0, 2, float64, (2, 3), (2, 3)), (2, 1, float64, (2, 2, 3), (2, 2, 3)),
+                (1, 2, float64, (2, 3, 2, 2), (2, 2, 2)),
                 (0, 1, float64, (0, 3), (2, 3)), (0, 1, float64, (2, 0), (3, 0)), (0, 1, float32, (1, 1), (1, 1))):
             yield Contract(m, k, dtype), [np.asarray(rng.normal(size=s), dtype.numpy) for s in (left, right)]
         yield Contract(0, 1, int32), [rng.integers(-3, 4, s).astype(np.int32) for s in ((2, 3), (4, 3))]

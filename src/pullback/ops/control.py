@@ -120,7 +120,7 @@ class Composite(_Body):
 
 @dataclass(frozen=True)
 class Barrier(Op):
-    """outs = inputs, all computed before any is used: what is computed from them is not merged with what is before."""
+    """outs = inputs, all computed before any is used: what uses them is not merged with what is before."""
 
     name: ClassVar[str] = "barrier"
     lowering: ClassVar[str] = "barrier"
@@ -256,8 +256,7 @@ class CustomLinear(Op):
 
     name: ClassVar[str] = "custom_linear"
     lowering: ClassVar[str] = "inline"
-    absent: ClassVar[dict[str, str]] = {"jvp": "the user's rule says nothing of second tangents before it is transposed",
-                                        "reference": "the user's rule is backward only",
+    absent: ClassVar[dict[str, str]] = {"reference": "the user's rule is backward only",
                                         "samples": "only made by Custom, and tested with it"}
     rule: Rule
     count: int
@@ -273,6 +272,11 @@ class CustomLinear(Op):
         return GradientError(message(
             f"jvp: {self.label or 'a custom function'} has a backward rule only", [],
             "give it a jvp rule, or take the derivative in reverse mode (grad, vjp)"))
+
+    @property
+    def function(self) -> Function:
+        """There is none to inline: only a transpose can remove this primitive from a program."""
+        raise self._forward_only()
 
     def infer(self, *types: TensorType) -> TupleType:
         return TupleType(tuple(pick(self._parts(types)[1], self.inexact)))
@@ -344,4 +348,5 @@ class BatchedVjp:
         flags = (*self.batched, *(True,) * (2 * len(ys)))
         batched, _ = self.transforms.batch(function, flags, self.size, (True,) * sum(there))
         results = spread(batched(*inputs, *outputs, *cotangents), there)
-        return [ct if ct is None or k else b.reduce("add", ct, (0,)) for ct, k in zip(results, self.batched, strict=True)]
+        pairs = zip(results, self.batched, strict=True)
+        return [ct if ct is None or k else b.reduce("add", ct, (0,)) for ct, k in pairs]

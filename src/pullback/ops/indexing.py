@@ -23,13 +23,14 @@ MODES = ("clip", "fill", "wrap", "error")
 def place(indices: Any, size: int, mode: str) -> tuple[Any, Any]:
     """Places in 0..size-1 and whether each is meant (NumPy).
 
-    clip: the nearest place. fill: outside nothing is read or written. wrap: negative ones count from the end, then the
-    nearest place. error: negative ones count from the end, outside nothing is read or written, and the engine reports it.
+    clip: the nearest place. fill: outside nothing is read or written. wrap: negative ones count from the end, then
+    the nearest place. error: negative ones count from the end, outside nothing is read or written, and the engine
+    reports it.
     """
-    at = indices.astype(np.int64)
+    at: Any = indices.astype(np.int64)
     if mode in ("wrap", "error"):
-        at = np.where(at < 0, at + size, at)
-    inside = (at >= 0) & (at < size)
+        at += np.asarray(at < 0) * size
+    inside: Any = (at >= 0) & (at < size)
     if mode in ("clip", "wrap"):
         inside = np.full(at.shape, size > 0)
     return np.clip(at, 0, max(size - 1, 0)), inside
@@ -325,7 +326,7 @@ class Scatter(_Put):
         for monoid in ("add", "mul", "max", "min", "set"):
             yield Scatter(1, monoid), [x, at, u.reshape(3, 2, 2)]
         for mode in MODES:
-            yield Scatter(0, "add", mode), [x.astype(np.float32), np.asarray([2, -1, 5], np.int64), u.astype(np.float32)]
+            yield Scatter(0, "add", mode), [x.astype(np.float32), np.asarray([2, -1, 5]), u.astype(np.float32)]
             yield Scatter(0, "set", mode), [x, np.asarray([2, -1, 5], np.int64), u]
         yield Scatter(0), [x, np.zeros((0,), np.int32), np.zeros((0, 4))]
         yield Scatter(0, "add", "fill"), [np.zeros((0, 4)), np.asarray([0], np.int32), np.ones((1, 4))]
@@ -334,7 +335,7 @@ class Scatter(_Put):
 
 @dataclass(frozen=True)
 class PutAlong(_Put):
-    """out = base; for i in row-major order: out[pre, indices[pre, i, post], post] = monoid(that, updates[pre, i, post])"""
+    """out = base; for i in row-major order: out[pre, indices[pre, i, post], post] = monoid(it, updates[...])"""
 
     name: ClassVar[str] = "put_along"
     axis: int
@@ -348,7 +349,7 @@ class PutAlong(_Put):
     def reference(self, *arrays: Any) -> Any:
         base, indices, updates = arrays
         at, inside = place(indices, base.shape[self.axis], self.mode)
-        where = list(np.indices(indices.shape))
+        where: list[Any] = [*np.indices(indices.shape)]
         where[self.axis] = at
         return accumulate(self.monoid, base, tuple(w[inside] for w in where), updates[inside])
 

@@ -10,8 +10,19 @@ import numpy as np
 
 import pullback.ops.build as b
 from pullback.ir.dtypes import bool_, float64, int32
-from pullback.ir.node import (Function, Node, Op, TensorType, Transforms, TupleType, evaluate, param, project, substitute,
-                              topological)
+from pullback.ir.node import (
+    Function,
+    Node,
+    Op,
+    TensorType,
+    Transforms,
+    TupleType,
+    evaluate,
+    param,
+    project,
+    substitute,
+    topological,
+)
 from pullback.ops.map import Sample
 from pullback.ops.partial import Split, dependents, pick, split
 from pullback.util.errors import GradientError, ShapeError, message
@@ -50,7 +61,7 @@ def _fill(results: Sequence[Node], flags: Sequence[bool], wanted: Sequence[bool]
 
 
 def absorb(roots: Sequence[Node]) -> tuple[Node, ...]:
-    """Before: two loops over the same inputs, one body's results the first of the other's. After: the larger one only."""
+    """Before: two loops over the same inputs, one body's results the first of the other's. After: the larger only."""
     groups: dict[Any, list[Node]] = {}
     for node in topological(roots):
         if isinstance(node.op, (Scan, Cond)):
@@ -112,7 +123,8 @@ class Cond(Op):
         pairs = [transforms.jvp(f, active) for f in self.branches]
         wanted = tuple(any(out[k] for _, out in pairs) for k in range(len(pairs[0][1])))
         count = len(wanted)
-        bodies = tuple(Function(g.params, [*g.results[:count], *_fill(g.results[count:], out, wanted, g.results[:count])])
+        bodies = tuple(Function(g.params, [*g.results[:count],
+                                           *_fill(g.results[count:], out, wanted, g.results[:count])])
                        for g, out in pairs)
         given = [t for t in tangents if t is not None]
         found = iter(project(b.apply(Cond(bodies), *inputs, *given))[count:])
@@ -138,8 +150,8 @@ class Cond(Op):
         found = iter(project(b.apply(Cond(backward), inputs[0], *known, *saved, *cts)))
         return (None, *(next(found) if k else None for k in flags))
 
-    def _backward(self, transforms: Transforms, f: Function, part: Split, flags: tuple[bool, ...], live: tuple[bool, ...],
-                  slots: list[TensorType], place: dict[Node, int]) -> Function:
+    def _backward(self, transforms: Transforms, f: Function, part: Split, flags: tuple[bool, ...],
+                  live: tuple[bool, ...], slots: list[TensorType], place: dict[Node, int]) -> Function:
         known = pick(f.params, [not k for k in flags])
         operands, kept = [param(p.tensor) for p in known], [param(t) for t in slots]
         cts = [param(r.tensor) for r in pick(f.results, live)]
@@ -217,7 +229,7 @@ class While(Op):
 
     name: ClassVar[str] = "while"
     lowering: ClassVar[str] = "while"
-    absent: ClassVar[dict[str, str]] = {"transpose": "the number of steps is not known, so nothing can be kept for them"}
+    absent: ClassVar[dict[str, str]] = {"transpose": "the number of steps is not known: nothing can be kept for them"}
     cond: Function
     body: Function
     consts: int = 0
@@ -227,7 +239,8 @@ class While(Op):
         check_body("while", self.body, types)
         _check_carry("while", types[self.consts:], self.body.out_types)
         if self.cond.out_types != (TensorType.of((), bool_),):
-            raise ShapeError(message("while: the condition must return one bool", [("returns", repr(self.cond.out_types))]))
+            raise ShapeError(message("while: the condition must return one bool",
+                                     [("returns", repr(self.cond.out_types))]))
         return TupleType(tuple(types[self.consts:]))
 
     def reference(self, *arrays: Any) -> Any:
@@ -256,7 +269,8 @@ class While(Op):
         kept = [*cond_params[:n], *cond_params[n + len(tconsts):n + len(tconsts) + count]]
         cond = Function(cond_params, self.cond(*kept))
         given = [t for t in tangents[:n] if t is not None]
-        start = [b.zeros_like(x) if t is None else t for x, t, k in zip(inputs[n:], tangents[n:], state, strict=True) if k]
+        start = [b.zeros_like(x) if t is None else t
+                 for x, t, k in zip(inputs[n:], tangents[n:], state, strict=True) if k]
         op = While(cond, body, n + len(tconsts))
         found = iter(project(b.apply(op, *inputs[:n], *given, *inputs[n:], *start))[count:])
         return tuple(next(found) if k else None for k in state)
@@ -401,8 +415,9 @@ class Scan(Op):
         backward = transforms.transpose(part.linear, tuple(k >= many for k in range(len(part.linear.params))))
         consts, carry, xs = self._cut(flags)
         acc = [b.zeros_like(x) for x in pick(inputs[:self.consts], consts)]
-        start = [ct if ct is not None else b.zeros_like(x) for ct, x, k in
-                 zip(cotangent, inputs[self.consts:], (*carry, *(False,) * (len(cotangent) - self.carries)), strict=False) if k]
+        state = inputs[self.consts:self.consts + self.carries]
+        start = [ct if ct is not None else b.zeros_like(x)
+                 for ct, x, k in zip(cotangent[:self.carries], state, carry, strict=True) if k]
         ys = {k: ct for k, ct in enumerate(cotangent) if k >= self.carries and ct is not None and part.depends[k]}
         hoisted = {r: x for r, (x, stacked) in supply.items() if not stacked}
         stacked = {r: x for r, (x, stacked) in supply.items() if stacked}
@@ -437,7 +452,7 @@ class Scan(Op):
 
     def _backward_body(self, part: Split, backward: Function, flags: Sequence[bool], hoisted: list[Node],
                        stacked: list[Node], ys: list[int]) -> Function:
-        """(hoisted, cotangents of carry, sums for consts, stacked, cotangents of ys) -> (carry, sums, cotangents of xs)"""
+        """(hoisted, cotangents of carry, sums for consts, stacked, cotangents of ys) -> (carry, sums, those of xs)"""
         consts, carry, _ = self._cut(flags)
         values = {r: param(r.tensor) for r in (*hoisted, *stacked)}
         cts = {k: param(self.body.results[k].tensor) for k in (*(k for k, on in enumerate(carry) if on), *ys)}

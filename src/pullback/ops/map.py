@@ -15,7 +15,7 @@ from pullback.ir.node import Node, Op, TensorType, Transforms
 from pullback.ops import numeric
 from pullback.ops.scalar import ROWS, ScalarRow
 from pullback.ops.view import Value, ViewContext
-from pullback.util.errors import ArgumentError, DTypeError, ShapeError, message
+from pullback.util.errors import ArgumentError, DTypeError, ShapeError, VerifyError, message
 
 Sample = tuple[Op, list[Any]]
 _NAMES = ("x", "y", "z")
@@ -92,7 +92,7 @@ class Map(Op):
                   linear: tuple[bool, ...]) -> Sequence[Node | None]:
         rule = ROWS[self.row].transpose
         if rule is None:
-            raise NotImplementedError(f"{self.row} is not linear")
+            raise VerifyError(message(f"transpose: {self.row} is not linear"))
         return rule(cotangent, inputs, linear)
 
     def batch(self, transforms: Transforms, size: int, inputs: tuple[Node, ...], batched: tuple[bool, ...]) -> Any:
@@ -153,7 +153,10 @@ class _Unary(Op):
 
 @dataclass(frozen=True)
 class Convert(_Unary):
-    """out[i] = dtype(x[i]); floats become integers by truncation, saturating, NaN as 0; complex drops the imaginary part."""
+    """out[i] = dtype(x[i])
+
+    Floats become integers by truncation, saturating, NaN as 0; complex numbers drop their imaginary part.
+    """
 
     name: ClassVar[str] = "convert"
     dtype: DType

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+import numpy
 
 Array = Any
+np: Any = numpy  # its stubs leave the element types of these expressions unknown
 
 
 def _elementwise(function: Callable[[float], float]) -> Callable[[Array], Array]:
@@ -38,18 +39,20 @@ lgamma = _elementwise(_lgamma)
 def digamma(x: Array) -> Array:
     """Derivative of lgamma: reflection below 1/2, recurrence up to 10, then the asymptotic series."""
     x = np.asarray(x)
-    z = x.astype(np.float64)
-    reflect = z < 0.5
-    y = np.where(reflect, 1.0 - z, z)
-    total = np.zeros_like(y)
+    z: Array = x.astype(np.float64)
+    reflect: Array = z < 0.5
+    y: Array = np.where(reflect, 1.0 - z, z)
+    total: Array = np.zeros_like(y)
     for _ in range(10):
-        small = y < 10.0
+        small: Array = y < 10.0
         total = total - np.where(small, 1.0 / np.where(small, y, 1.0), 0.0)
         y = np.where(small, y + 1.0, y)
-    w = 1.0 / (y * y)
-    series = w * (1 / 12 - w * (1 / 120 - w * (1 / 252 - w * (1 / 240 - w * (1 / 132 - w * (691 / 32760 - w / 12))))))
-    value = total + np.log(y) - 0.5 / y - series
-    fraction = z - np.round(z)
+    w: Array = 1.0 / (y * y)
+    series: Array = w / 12
+    for c in (691 / 32760, 1 / 132, 1 / 240, 1 / 252, 1 / 120, 1 / 12):
+        series = w * (c - series)
+    value: Array = total + np.log(y) - 0.5 / y - series
+    fraction: Array = z - np.round(z)
     value = np.where(reflect, value - np.pi / np.tan(np.pi * np.where(reflect, fraction, 0.25)), value)
     pole = (z <= 0) & (z == np.floor(z))
     return np.where(pole | np.isneginf(z), np.nan, value).astype(x.dtype)
@@ -66,9 +69,9 @@ def erf_inv(y: Array) -> Array:
             -0.00417768164, 0.246640727, 1.50140941]
     far = [-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613,
            0.00943887047, 1.00167406, 2.83297682]
-    x = np.where(w < 5, np.polyval(near, w - 2.5), np.polyval(far, np.sqrt(w) - 3)) * safe
+    x: Array = np.where(w < 5, np.polyval(near, w - 2.5), np.polyval(far, np.sqrt(w) - 3)) * safe
     for _ in range(3):
-        error = np.where(safe < 0.5, erf(x) - safe, (1 - safe) - erfc(x))
+        error: Array = np.where(safe < 0.5, erf(x) - safe, (1 - safe) - erfc(x))
         x = x - error * (math.sqrt(math.pi) / 2) * np.exp(x * x)
     out = np.where(inside, x, np.where(v == 1, np.inf, np.nan))
     return np.copysign(out, y).astype(y.dtype)
@@ -139,7 +142,7 @@ def shift_right(x: Array, n: Array) -> Array:
 def sigmoid(x: Array) -> Array:
     if np.asarray(x).dtype.kind == "c":
         return 1 / (1 + np.exp(-x))
-    small = np.exp(-np.abs(x))
+    small: Array = np.exp(-np.abs(x))
     return np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(np.asarray(x).dtype)
 
 
@@ -147,7 +150,7 @@ def cbrt(x: Array) -> Array:
     return np.cbrt(x)
 
 
-def saturating(x: Array, target: np.dtype[Any]) -> Array:
+def saturating(x: Array, target: Any) -> Array:
     """Conversion to a NumPy dtype: floats go to integers by truncation, saturating, NaN to 0."""
     x = np.asarray(x)
     if target.kind == "b":

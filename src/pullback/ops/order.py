@@ -17,8 +17,9 @@ from pullback.util.errors import ArgumentError, AxisError, DTypeError, ShapeErro
 
 def permutation(keys: Sequence[Any], axis: int, descending: bool) -> Any:
     """The stable order by keys, the first the most significant; NaN last, whatever the direction."""
-    order = np.broadcast_to(np.arange(keys[0].shape[axis]).reshape([-1 if k == axis else 1 for k in range(keys[0].ndim)]),
-                            keys[0].shape)
+    sizes = [-1 if k == axis else 1 for k in range(keys[0].ndim)]
+    order: Any = np.zeros(keys[0].shape, np.int64)
+    order += np.arange(keys[0].shape[axis]).reshape(sizes)
     for key in reversed(keys):
         value = np.take_along_axis(key, order, axis)
         order = np.take_along_axis(order, _stable(value, axis, descending), axis)
@@ -80,6 +81,7 @@ class Sort(Op):
             yield Sort(1, descending), [x]
             yield Sort(0, descending), [x.astype(np.float32), np.arange(12, dtype=np.int32).reshape(3, 4)]
             yield Sort(0, descending), [np.asarray([2, 1, 2, 1, 0], np.int32), np.arange(5.0)]
-            yield Sort(0, descending, 2), [np.asarray([2, 1, 2, 1], np.int32), np.asarray([0.5, np.nan, 0.1, 3]), np.arange(4.0)]
+            second = np.asarray([0.5, np.nan, 0.1, 3])
+            yield Sort(0, descending, 2), [np.asarray([2, 1, 2, 1], np.int32), second, np.arange(4.0)]
         yield Sort(0), [np.zeros((0, 2))]
         yield Sort(0), [np.asarray([True, False])]

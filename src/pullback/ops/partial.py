@@ -34,12 +34,13 @@ def dependents(results: Sequence[Node], sources: Iterable[Node]) -> set[Node]:
 
 
 def split(function: Function, linear: Sequence[bool]) -> Split:
-    """Before: y = f(x, t), linear in t. After: residuals r of x, and g(r, t) = y. Constants and broadcasts stay in g."""
+    """Before: y = f(x, t), linear in t. After: residuals r of x, and g(r, t) = y. Constants, broadcasts stay in g."""
     inputs = [p for p, k in zip(function.params, linear, strict=True) if k]
     on_linear = dependents(function.results, inputs)
     on_known = dependents(function.results, [p for p, k in zip(function.params, linear, strict=True) if not k])
     chosen: dict[Node, None] = {}
-    stack = [x for n in topological(function.results, inputs) if n in on_linear and n not in inputs for x in n.inputs]
+    steps = [n for n in topological(function.results, inputs) if n in on_linear and n not in inputs]
+    stack = [x for n in steps for x in n.inputs]
     while stack:
         node = stack.pop()
         if node in on_linear or node not in on_known or node in chosen:

@@ -32,7 +32,7 @@ class Reduce(Op):
     def infer(self, *types: TensorType) -> TensorType:
         x, axes = types[0], self.axes
         monoid_row(self.monoid, x.dtype, "reduce")
-        ordered = all(p < q for p, q in zip(axes, axes[1:], strict=False))
+        ordered = list(axes) == sorted(set(axes))
         if not ordered or (axes and (axes[0] < 0 or axes[-1] >= x.rank)):
             raise AxisError(message(f"reduce: axes must be distinct, sorted and in 0..{x.rank - 1}",
                                     [("x", repr(x)), ("axes", str(axes))]))
@@ -53,6 +53,8 @@ class Reduce(Op):
             return b.apply(self, t)
         if self.monoid == "mul":
             return product_tangent(*(b.flat_last(n, self.axes) for n in (x, t)))
+        if x.tensor.size == 0:
+            return b.zeros_like(output)
         here = b.convert(b.binary("eq", x, self._spread(output, x.shape)), t.dtype)
         return b.div(b.reduce("add", b.mul(t, here), self.axes), b.reduce("add", here, self.axes))
 

@@ -1,4 +1,4 @@
-"""All primitives by name, and the completeness matrix: which rule of which primitive is given, derived, or absent and why."""
+"""All primitives by name; the completeness matrix: which rule of which is given, derived, or absent and why."""
 
 from __future__ import annotations
 

@@ -17,7 +17,10 @@ import pullback.ops.build as b
 from pullback.ir.node import Node
 from pullback.ops import numeric
 
-Rule = Callable[..., "Node | None"]
+Rule = (Callable[[Node, Node, Node], Node | None] | Callable[[Node, Node, Node, Node], Node | None]
+        | Callable[[Node, Node, Node, Node, Node], Node | None])
+Transpose = Callable[[Node, tuple[Node, ...], tuple[bool, ...]], "Sequence[Node | None]"]
+Reference = Callable[[Any], Any] | Callable[[Any, Any], Any] | Callable[[Any, Any, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,9 @@ class ScalarRow:
     """A scalar function.
 
     `kinds`: allowed dtype kinds of the operands. `result`: "same", "bool", "real" (of a complex operand) or
-    "complex". `linear`: per argument, whether the function is linear in it (in all flagged ones together; for products in one
-    at a time), with `transpose(ct, xs, linear)` giving their cotangents. `domain`: per argument, where finite
-    differences may be taken. `predicate`: the first operand is a bool. `narrow`: computed in the operands' own precision.
+    "complex". `transpose(ct, xs, linear)`: where the function is linear, the cotangents of the linear arguments.
+    `domain`: per argument, where finite differences may be taken. `predicate`: the first operand is a bool. `narrow`:
+    computed in the operands' own precision. `statics`: number of constant integer parameters.
     """
 
     name: str
@@ -35,8 +38,8 @@ class ScalarRow:
     kinds: str
     reference: Callable[..., Any]
     doc: str
-    derivative: tuple[Rule | None, ...] = ()
-    transpose: Callable[[Node, tuple[Node, ...], tuple[bool, ...]], Sequence[Node | None]] | None = None
+    derivative: tuple[Callable[..., Node | None] | None, ...] = ()
+    transpose: Transpose | None = None
     result: str = "same"
     why: str = ""
     commutative: bool = False
@@ -67,9 +70,9 @@ class ScalarRow:
 ROWS: dict[str, ScalarRow] = {}
 
 
-def _row(name: str, arity: int, kinds: str, reference: Callable[..., Any], doc: str, *derivative: Rule | None,
-         **flags: Any) -> None:
-    ROWS[name] = ScalarRow(name, arity, kinds, reference, doc, derivative, **flags)
+def _row(name: str, arity: int, kinds: str, reference: Reference, doc: str, *derivative: Rule | None,
+         transpose: Transpose | None = None, **flags: Any) -> None:
+    ROWS[name] = ScalarRow(name, arity, kinds, reference, doc, derivative, transpose, **flags)
 
 
 def _like(x: Node, value: float) -> Node:
@@ -167,7 +170,7 @@ def _pow_exponent(y: Node, x: Node, n: Node, t: Node) -> Node:
     return b.mul(t, b.mul(y, b.log(b.select(zero, b.ones_like(x), x))))
 
 
-def _integer_pow_jvp(y: Node, x: Node, n: int, t: Node) -> Node | None:
+def _integer_pow_jvp(y: Node, x: Node, n: Any, t: Node) -> Node | None:
     if n == 0:
         return None
     return b.mul(t, _times(b.integer_pow(x, n - 1), n))

@@ -14,7 +14,7 @@ from pullback.ir.node import Node, Op, TensorType, Transforms
 from pullback.ops.map import Sample, described
 from pullback.ops.monoid import accumulate, identity, monoid_row
 from pullback.ops.view import Value, ViewContext
-from pullback.util.errors import ArgumentError, AxisError, DTypeError, ShapeError, message
+from pullback.util.errors import ArgumentError, AxisError, DTypeError, GradientError, ShapeError, message
 
 Shape = tuple[int, ...]
 Indices = tuple[Index, ...]
@@ -31,7 +31,7 @@ class Broadcast(Op):
 
     def infer(self, *types: TensorType) -> TensorType:
         x = types[0]
-        ordered = all(p < q for p, q in zip(self.dims, self.dims[1:], strict=False))
+        ordered = list(self.dims) == sorted(set(self.dims))
         inside = all(0 <= d < len(self.shape) for d in self.dims)
         if len(self.dims) != x.rank or not ordered or not inside:
             raise AxisError(message("broadcast: each input dimension must become one output dimension, in order",
@@ -183,7 +183,8 @@ class Reindex(Op):
         yield Reindex((2, 2), (i((2, 2))[0] + 1, i((2, 2))[1] * 2 + 1)), [x.astype(np.float32)]
         yield Reindex((2, 2), (i((2, 2))[0] + 1, i((2, 2))[1] * -3 + 3)), [x]
         yield Reindex((5, 4), (i((5, 4))[0] - 1, i((5, 4))[1]), 0.5), [x]
-        yield Reindex((2, 3, 2, 2), tuple(p + q for p, q in zip(i((2, 3, 2, 2))[:2], i((2, 3, 2, 2))[2:], strict=True))), [x]
+        window = i((2, 3, 2, 2))
+        yield Reindex((2, 3, 2, 2), (window[0] + window[2], window[1] + window[3])), [x]
         yield Reindex((4,), (const(2), i((4,))[0])), [x]
         yield Reindex((3,), (i((3,))[0], i((3,))[0])), [x]
         yield Reindex((2, 0), (i((2, 0))[0], i((2, 0))[1])), [np.zeros((3, 0))]
@@ -209,10 +210,10 @@ def inverted(indices: Indices, shape: Shape, source: Shape, ct: Node) -> Node | 
     there = loop_vars(source)
     found: dict[int, Index] = {}
     extra: list[Index] = []
-    for j, x, (k, stride, start) in zip(there, indices, pairs, strict=True):
-        offset = (j - start) if stride >= 0 else (start - j)
+    for j, (k, stride, start) in zip(there, pairs, strict=True):
+        offset = j - start if stride >= 0 else j * -1 + start
         if k is None:
-            extra += [offset] if x.low or source[indices.index(x)] else []
+            extra.append(offset)
             continue
         step = abs(stride)
         found[k] = offset // step
@@ -260,11 +261,22 @@ def compose(outer: Reindex, inner: Reindex, source: Shape) -> Reindex | None:
     at = tuple(i.substitute(bindings(inner.shape, outer.indices)) for i in inner.indices)
     if outer.fill is None or in_range(outer.indices, inner.shape):
         return Reindex(outer.shape, at, inner.fill)
-    over = loop_vars(inner.shape)
-    permutes = len(inner.indices) == len(over) and sorted(map(repr, inner.indices)) == sorted(map(repr, over))
-    if permutes and len(set(inner.indices)) == len(over) and inner.fill in (None, outer.fill):
+    if _permutes(inner, outer, source) and inner.fill in (None, outer.fill):
         return Reindex(outer.shape, at, outer.fill)
     return None
+
+
+def _permutes(inner: Reindex, outer: Reindex, source: Shape) -> bool:
+    """Whether `inner` only permutes dimensions, so that outside of its result is outside of its source.
+
+    A dimension of size 1 has no variable that could show it.
+    """
+    over = loop_vars(inner.shape)
+    sizes = dict(zip(over, inner.shape, strict=True))
+    if len(inner.indices) != len(over) or set(inner.indices) != set(over) or len(sizes) != len(over):
+        return False
+    shown = all(n != 1 or (x.low, x.high) == (0, 0) for x, n in zip(outer.indices, inner.shape, strict=True))
+    return shown and all(sizes[x] == n for x, n in zip(inner.indices, source, strict=True))
 
 
 def as_reindex(op: Op, source: Shape) -> Reindex | None:
@@ -305,7 +317,8 @@ class ReindexReduce(Op):
         if self.monoid == "add":
             return b.apply(self, t)
         if self.monoid not in ("max", "min"):
-            raise NotImplementedError("reindex_reduce: a product has no derivative rule, use reduce")
+            raise GradientError(message("reindex_reduce: a product at places has no derivative rule", [],
+                                        "use reduce, or scatter with mul"))
         back = b.apply(Reindex(x.shape, self.indices, 0), output)
         here = b.convert(b.binary("eq", x, back), t.dtype)
         total = ReindexReduce(self.shape, self.indices)

@@ -85,7 +85,8 @@ class Iota(Op):
     def reference(self, *arrays: Any) -> Any:
         sizes = [1] * len(self.shape)
         sizes[self.axis] = self.shape[self.axis]
-        return np.broadcast_to(np.arange(self.shape[self.axis]).reshape(sizes), self.shape).astype(numpy_dtype(self.dtype))
+        line = np.arange(self.shape[self.axis]).reshape(sizes)
+        return np.broadcast_to(line, self.shape).astype(numpy_dtype(self.dtype))
 
     def view(self, ctx: ViewContext, node: Node, indices: tuple[Index, ...]) -> Value:
         return ctx.index(indices[self.axis], self.dtype)

@@ -1,7 +1,7 @@
 """The optimisers as classes, with PyTorch's names, argument order and defaults.
 
-Each only checks its arguments and names its rule (see `rules.py`). `foreach`, `capturable`, `differentiable` and `fused`
-are accepted and kept in the groups; they choose between implementations elsewhere and change nothing here.
+Each only checks its arguments and names its rule (see `rules.py`). `foreach`, `capturable`, `differentiable` and
+`fused` are accepted and kept in the groups; they choose between implementations elsewhere and change nothing here.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ class Lion(Optimizer):
 
     rule = rules.LION
 
-    def __init__(self, params: Any, lr: Any = 1e-4, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0, *,
-                 maximize: bool = False) -> None:
+    def __init__(self, params: Any, lr: Any = 1e-4, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0,
+                 *, maximize: bool = False) -> None:
         _check("Lion", lr=lr, weight_decay=weight_decay)
         _check_betas("Lion", betas)
         super().__init__(params, {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay, "maximize": maximize})
@@ -165,8 +165,9 @@ class RMSprop(Optimizer):
                  maximize: bool = False, differentiable: bool = False) -> None:
         _check("RMSprop", lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum)
         super().__init__(params, {
-            "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered, "weight_decay": weight_decay,
-            "capturable": capturable, "foreach": foreach, "maximize": maximize, "differentiable": differentiable})
+            "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
+            "weight_decay": weight_decay, "capturable": capturable,
+            "foreach": foreach, "maximize": maximize, "differentiable": differentiable})
 
 
 class Adagrad(Optimizer):
@@ -196,8 +197,8 @@ class Adadelta(Optimizer):
         _check("Adadelta", lr=lr, eps=eps, weight_decay=weight_decay)
         _check("Adadelta", high=1.0 + 1e-15, rho=rho)
         super().__init__(params, {
-            "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize, "capturable": capturable,
-            "foreach": foreach, "differentiable": differentiable})
+            "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
+            "capturable": capturable, "foreach": foreach, "differentiable": differentiable})
 
 
 class ASGD(Optimizer):

@@ -10,7 +10,8 @@ They work under `pb.jit`, inside `pb.scan`, and can be differentiated. Numbers m
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +24,27 @@ from pullback.optim.expr import Expr, cast, double
 from pullback.optim.rules import RULES, Bag, Group, Rule, Slot
 from pullback.util import tree
 from pullback.util.errors import ArgumentError, ShapeError, TreeError, ValueError_, message
+
+
+class Structure:
+    """The static arguments of an operation, interned: equal ones are one object, and their hash is its address."""
+
+    __slots__ = ("pairs",)
+    _table: ClassVar[dict[tuple[tuple[str, Any], ...], Structure]] = {}
+
+    def __init__(self, pairs: tuple[tuple[str, Any], ...]) -> None:
+        self.pairs = pairs
+
+    @staticmethod
+    def of(pairs: tuple[tuple[str, Any], ...]) -> Structure:
+        found = Structure._table.get(pairs)
+        return found if found is not None else Structure._table.setdefault(pairs, Structure(pairs))
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return iter(self.pairs)
+
+    def __repr__(self) -> str:
+        return repr(self.pairs)
 
 
 class Raw(Operation):
@@ -70,7 +92,8 @@ class Update(Raw):
         for p, g, state in zip(params, grads, states, strict=True):
             wide = _compute_dtype(p.dtype)
             bag = Bag(**{name: cast(Expr(n), wide) for name, n in state.items()}, **given)
-            new = rule.update(cast(Expr(p), wide), cast(Expr(g), wide), bag, Bag(**numbers), Bag(**flags, dtype=p.dtype))
+            structure = Bag(**flags, dtype=p.dtype)
+            new = rule.update(cast(Expr(p), wide), cast(Expr(g), wide), bag, Bag(**numbers), structure)
             new_params.append(cast(new, p.dtype).node)
             new_states.append({name: cast(getattr(bag, name), n.dtype).node for name, n in state.items()})
             new_shared = {name: getattr(bag, name) for name in new_shared}

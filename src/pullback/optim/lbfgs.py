@@ -1,8 +1,8 @@
 """L-BFGS: a quasi-Newton method with a closure, and the strong Wolfe line search.
 
-The two-loop recursion is Nocedal 1980; the line search is Nocedal and Wright, algorithms 3.5 and 3.6, with the constants
-and stopping rules of PyTorch's `LBFGS`. Directions live on the device as flat vectors; inner products come to the host,
-where the decisions are made.
+The two-loop recursion is Nocedal 1980; the line search is Nocedal and Wright, algorithms 3.5 and 3.6, with the
+constants and stopping rules of PyTorch's `LBFGS`. Directions live on the device as flat vectors; inner products come to
+the host, where the decisions are made.
 """
 
 from __future__ import annotations
@@ -163,7 +163,8 @@ class LBFGS(Optimizer):
         if not float(lr) >= 0.0:
             raise ValueError_(message(f"LBFGS: Invalid learning rate: {lr}", [("lr", repr(lr))]))
         if line_search_fn not in (None, "strong_wolfe"):
-            raise ValueError_(message("LBFGS: only 'strong_wolfe' is supported", [("line_search_fn", repr(line_search_fn))]))
+            raise ValueError_(message("LBFGS: only 'strong_wolfe' is supported",
+                                      [("line_search_fn", repr(line_search_fn))]))
         super().__init__(params, {
             "lr": lr, "max_iter": max_iter, "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
             "tolerance_grad": tolerance_grad, "tolerance_change": tolerance_change, "history_size": history_size,
@@ -188,7 +189,8 @@ class LBFGS(Optimizer):
         """Up to `max_iter` iterations; returns the loss before the first."""
         if closure is None:
             raise ArgumentError(message("LBFGS: step needs a closure that computes the loss and its gradients",
-                                        help="def closure(): optimizer.zero_grad(); loss = ...; loss.backward(); return loss"))
+                                        help="a closure clears gradients, computes the loss, calls backward() and "
+                                             "returns it"))
         here = thread.context
         before = here.grad_enabled
 
@@ -246,7 +248,8 @@ class LBFGS(Optimizer):
                 break
         return first_loss
 
-    def _finished(self, group: dict[str, Any], n: int, evaluations: int, gradient: Any, moved: float, change: float) -> bool:
+    def _finished(self, group: dict[str, Any], n: int, evaluations: int, gradient: Any, moved: float,
+                  change: float) -> bool:
         return (n == group["max_iter"] or evaluations >= group["max_eval"]
                 or float(largest(gradient)) <= group["tolerance_grad"]
                 or moved <= group["tolerance_change"] or abs(change) < group["tolerance_change"])

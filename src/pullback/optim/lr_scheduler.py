@@ -163,7 +163,8 @@ class StepLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """Times `gamma` at each of the `milestones`."""
 
-    def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1,
+                 last_epoch: int = -1) -> None:
         self.milestones, self.gamma = Counter(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
@@ -177,7 +178,8 @@ class MultiStepLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """`factor` times the rate for the first `total_iters` epochs."""
 
-    def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5,
+                 last_epoch: int = -1) -> None:
         _fraction("ConstantLR", factor=factor)
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
@@ -194,8 +196,8 @@ class ConstantLR(LRScheduler):
 class LinearLR(LRScheduler):
     """From `start_factor` to `end_factor` times the rate over `total_iters` epochs."""
 
-    def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5,
-                 last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0,
+                 total_iters: int = 5, last_epoch: int = -1) -> None:
         if start_factor == 0:
             raise ValueError_(message("LinearLR: start_factor must be greater than 0", [("start_factor", "0")]))
         _fraction("LinearLR", start_factor=start_factor, end_factor=end_factor)
@@ -273,7 +275,8 @@ class CosineAnnealingLR(LRScheduler):
 class CosineAnnealingWarmRestarts(LRScheduler):
     """Half a cosine of `T_0` epochs, begun again and again, each `T_mult` times as long as the one before."""
 
-    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0,
+                 last_epoch: int = -1) -> None:
         if not isinstance(T_0, int) or T_0 <= 0:
             raise ValueError_(message(f"Expected positive integer T_0, but got {T_0}"))
         if not isinstance(T_mult, int) or T_mult < 1:
@@ -346,8 +349,9 @@ class CyclicLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, base_lr: Any, max_lr: Any, step_size_up: int = 2000,
                  step_size_down: int | None = None, mode: str = "triangular", gamma: float = 1.0,
-                 scale_fn: Callable[[float], float] | None = None, scale_mode: str = "cycle", cycle_momentum: bool = True,
-                 base_momentum: Any = 0.8, max_momentum: Any = 0.9, last_epoch: int = -1) -> None:
+                 scale_fn: Callable[[float], float] | None = None, scale_mode: str = "cycle",
+                 cycle_momentum: bool = True, base_momentum: Any = 0.8,
+                 max_momentum: Any = 0.9, last_epoch: int = -1) -> None:
         base_lrs = _each("base_lr", _optimizer(self, optimizer), base_lr)
         if last_epoch == -1:
             for rate, group in zip(base_lrs, optimizer.param_groups, strict=True):
@@ -424,10 +428,12 @@ class OneCycleLR(LRScheduler):
             raise ValueError_(message(f"Tried to step {self.last_epoch} times",
                                       [("total_steps", str(self.total_steps))], "the cycle is over: make it longer"))
         start = 0.0
-        for end, rates, momenta in self._phases:
+        for phase in self._phases:
+            end = phase[0]
             if self.last_epoch <= end or end == self.total_steps - 1:
                 break
             start = end
+        end, rates, momenta = phase
         fraction = (self.last_epoch - start) / (end - start)
         found: list[float] = []
         for group in self.optimizer.param_groups:
@@ -486,7 +492,8 @@ class _Several:
 class SequentialLR(_Several):
     """One scheduler after the other; each takes over at its milestone."""
 
-    def __init__(self, optimizer: Optimizer, schedulers: list[Any], milestones: list[int], last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, schedulers: list[Any], milestones: list[int],
+                 last_epoch: int = -1) -> None:
         super().__init__(_optimizer(self, optimizer), schedulers)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError_(message("SequentialLR expects one scheduler more than milestones",

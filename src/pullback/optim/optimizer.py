@@ -13,7 +13,7 @@ from pullback.engine.operation import Operation
 from pullback.engine.tensor import AutogradMeta, TensorBase, from_host
 from pullback.engine.trace import SCALARS, record, thread
 from pullback.ir.dtypes import float32, numpy_dtype
-from pullback.optim.functional import OPERATIONS, first_scalar, first_state, have_of
+from pullback.optim.functional import OPERATIONS, Structure, first_scalar, first_state, have_of
 from pullback.optim.rules import Rule
 from pullback.util.errors import ArgumentError, GradientError, KeyError_, ShapeError, ValueError_, message
 
@@ -27,7 +27,7 @@ required = _Required()
 
 
 class Plan:
-    """How the parameters of a group that have gradients are stepped: sets that share their scalars, one operation each."""
+    """How the parameters of a group that have gradients are stepped: sets that share scalars, one operation each."""
 
     __slots__ = ("missing", "parts", "state", "states", "structure")
 
@@ -42,14 +42,14 @@ class Part:
     __slots__ = ("have", "params", "scalars", "states", "static")
 
     def __init__(self, params: list[TensorBase], states: list[dict[str, Any]],
-                 have: tuple[tuple[str, tuple[int, ...]], ...], scalars: tuple[str, ...]) -> None:
+                 have: tuple[tuple[str, tuple[int, ...]], ...], scalars: tuple[str, ...], flags: Any) -> None:
         self.params, self.states, self.scalars = params, states, scalars
         self.have = [(name, [states[k] for k in members]) for name, members in have]
-        self.static: tuple[tuple[str, Any], ...] = (("count", len(params)), ("have", have), ("scalars", scalars))
+        self.static = Structure.of((("count", len(params)), ("have", have), ("scalars", scalars), *flags))
 
 
 class Optimizer:
-    """Base class of optimisers: `params` is an iterable of tensors, of `(name, tensor)` pairs, or of dicts of groups."""
+    """Base class of optimisers: `params` is an iterable of tensors, `(name, tensor)` pairs, or dicts of groups."""
 
     rule: ClassVar[Rule]
 
@@ -119,8 +119,9 @@ class Optimizer:
 
         `closure` computes the loss again; its result is returned.
         """
-        for hook in list(self._pre_hooks.values()):
-            hook(self, (), {})
+        if self._pre_hooks:
+            for hook in list(self._pre_hooks.values()):
+                hook(self, (), {})
         here = thread.context
         before = here.grad_enabled
         loss = None
@@ -139,8 +140,9 @@ class Optimizer:
         trace = here.trace
         if trace.kind == "main":
             flush(trace)
-        for hook in list(self._post_hooks.values()):
-            hook(self, (), {})
+        if self._post_hooks:
+            for hook in list(self._post_hooks.values()):
+                hook(self, (), {})
         return loss
 
     def _step_group(self, index: int, group: dict[str, Any]) -> None:
@@ -159,7 +161,7 @@ class Optimizer:
         numbers = [x if type(x) is float else _number(x) for x in rule.numbers(group)]
         operation = OPERATIONS[rule.name]
         for part in plan.parts:
-            _run(operation, part, numbers, flags)
+            _run(operation, part, numbers, part.static)
 
     def _plan(self, group: dict[str, Any], missing: list[int], flags: Any) -> Plan:
         """Make the state of parameters that have none, and find sets that share their scalars."""
@@ -184,7 +186,7 @@ class Optimizer:
         parts: list[Part] = []
         for members in self._sharing(params, names, missing, group):
             have = have_of(slots, [p.ndim for p in members])
-            parts.append(Part(members, [self.state[p] for p in members], have, names))
+            parts.append(Part(members, [self.state[p] for p in members], have, names, flags))
         return Plan(missing, parts, self.state, flags)
 
     def _sharing(self, params: list[TensorBase], names: tuple[str, ...], missing: list[int],
@@ -194,7 +196,8 @@ class Optimizer:
         for p in params:
             state = self.state[p]
             sets.setdefault(tuple(id(state[n]) for n in names), []).append(p)
-        idle = {id(state[n]) for k in missing if (state := self.state.get(group["params"][k])) for n in names if n in state}
+        waiting = [state for k in missing if (state := self.state.get(group["params"][k]))]
+        idle = {id(state[n]) for state in waiting for n in names if n in state}
         for members in sets.values():
             for name in names:
                 scalar = self.state[members[0]][name]
@@ -289,47 +292,73 @@ class Handle:
         self._hooks.pop(self._key, None)
 
 
-def _run(operation: Operation, part: Part, numbers: list[Any], flags: Any) -> None:
+def _run(operation: Operation, part: Part, numbers: list[Any], static: Any) -> None:
     """Record one step of a part and give its tensors their new values."""
+    here = thread.context
+    if here.track is None and here.trace.kind == "main":
+        values = _values(part)
+        if None not in values:
+            _assign(part, record(operation, values + numbers, static))
+            return
+    _run_traced(operation, part, numbers, static)
+
+
+def _values(part: Part) -> list[Any]:
+    """The operands, read without ceremony (None for a view). What the forward pass read of a parameter is taken again,
+    so that it is one input of the program and not two."""
     params = part.params
-    targets: list[Any] = list(params)
-    sources: list[Any] = list(params)
-    sources += [p._meta.grad for p in params]  # pyright: ignore[reportOptionalMemberAccess]
+    values: list[Any] = []
+    for p in params:
+        value: Any = p._value
+        meta: Any = p._meta
+        if meta.source is value and value is not None and meta.leaf.trace is None:
+            value = meta.leaf
+        values.append(value)
+    values += [p._meta.grad._value for p in params]  # pyright: ignore[reportOptionalMemberAccess]
     for name, states in part.have:
-        found = [state[name] for state in states]
-        sources += found
-        targets += found
+        values += [state[name]._value for state in states]
     first = part.states[0]
     for name in part.scalars:
-        sources.append(first[name])
-        targets.append(first[name])
-    here = thread.context
-    track = here.track
+        values.append(first[name]._value)
+    return values
+
+
+def _assign(part: Part, results: tuple[Any, ...]) -> None:
+    """Give tensors their new values; forget what the forward pass read, so that its memory is free for results."""
+    k = 0
+    for p in part.params:
+        p._value = results[k]
+        meta: Any = p._meta
+        meta.source = meta.leaf = None
+        k += 1
+    for name, states in part.have:
+        for state in states:
+            state[name]._value = results[k]
+            k += 1
+    first = part.states[0]
+    for name in part.scalars:
+        first[name]._value = results[k]
+        k += 1
+
+
+def _run_traced(operation: Operation, part: Part, numbers: list[Any], static: Any) -> None:
+    """The same inside a function that is being traced, and for views."""
+    first = part.states[0]
+    targets: list[Any] = list(part.params)
+    for name, states in part.have:
+        targets += [state[name] for state in states]
+    targets += [first[name] for name in part.scalars]
+    count = len(part.params)
+    grads = [p._meta.grad for p in part.params]  # pyright: ignore[reportOptionalMemberAccess]
+    track = thread.context.track
     values: list[Any] = []
-    for t in sources:
-        v = t._value
-        if v is None:
-            v = t._peek()
-        elif (meta := t._meta) is not None and meta.source is v and meta.leaf.trace is None:
-            v = meta.leaf  # what the forward pass read: one input of the program instead of two
+    for t in [*targets[:count], *grads, *targets[count:]]:
+        value = t._peek()
         if track is not None:
-            track[v] = t
-        values.append(v)
-    values += numbers
-    results = record(operation, values, part.static + flags)
-    del values, sources
-    if here.trace.kind == "main" and track is None:
-        for t, v in zip(targets, results, strict=False):
-            if t._value is None:
-                t.assign_value(v)
-                continue
-            t._value = v
-            meta = t._meta
-            if meta is not None:
-                meta.source = meta.leaf = None
-    else:
-        for t, v in zip(targets, results, strict=False):
-            t.assign_value(v)
+            track[value] = t
+        values.append(value)
+    for t, value in zip(targets, record(operation, values + numbers, static), strict=True):
+        t.assign_value(value)
 
 
 def _number(x: Any) -> Any:

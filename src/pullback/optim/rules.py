@@ -1,8 +1,8 @@
 """The update formulae, one function per optimiser, on expressions.
 
-A rule sees one parameter `p`, its gradient `g`, its state `s` (attributes are replaced by their new values), the numbers
-`h` of its group and the structure flags `f`, and returns the new parameter. `h.step` is the step count, starting from 1,
-in float64. Numbers are inputs of the compiled program; flags are part of its structure.
+A rule sees one parameter `p`, its gradient `g`, its state `s` (attributes are replaced by their new values), the
+numbers `h` of its group and the structure flags `f`, and returns the new parameter. `h.step` is the step count,
+starting from 1, in float64. Numbers are inputs of the compiled program; flags are part of its structure.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Bag:
 
 @dataclass(frozen=True)
 class Slot:
-    """One tensor of state per parameter. `start`: its first value; `shape`: from the parameter's shape; `rank`: the smallest
-    and largest rank of parameters that have it."""
+    """One tensor of state per parameter: its first value, its shape from the parameter's, and the smallest and largest
+    rank of parameters that have it."""
 
     name: str
     start: Callable[[Group], float] = lambda group: 0.0
@@ -199,7 +199,8 @@ def nadam(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
 
 NADAM = Rule(
     "NAdam", nadam, (*ADAM_NAMES, "momentum_decay"), lambda g: (*_adam_numbers(g), g["momentum_decay"]),
-    lambda g: (*_common(g), ("decoupled", g["decoupled_weight_decay"])), _adam_slots, lambda g: (STEP, ("mu_product", _one)),
+    lambda g: (*_common(g), ("decoupled", g["decoupled_weight_decay"])), _adam_slots,
+    lambda g: (STEP, ("mu_product", _one)),
     (("lr", 2e-3), ("betas", (0.9, 0.999)), ("eps", 1e-8), ("weight_decay", 0), ("momentum_decay", 4e-3),
      ("maximize", False), ("decoupled_weight_decay", False)))
 
@@ -251,8 +252,8 @@ def lion(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
 
 
 LION = Rule(
-    "Lion", lion, ("lr", "beta1", "beta2", "weight_decay"), lambda g: (g["lr"], *g["betas"], g["weight_decay"]), _common,
-    lambda g: (Slot("exp_avg"),), _stateless,
+    "Lion", lion, ("lr", "beta1", "beta2", "weight_decay"), lambda g: (g["lr"], *g["betas"], g["weight_decay"]),
+    _common, lambda g: (Slot("exp_avg"),), _stateless,
     (("lr", 1e-4), ("betas", (0.9, 0.99)), ("weight_decay", 0), ("maximize", False)))
 
 
@@ -403,8 +404,10 @@ ADAFACTOR = Rule(
     "Adafactor", adafactor, ("lr", "beta2_decay", "eps1", "eps2", "d", "weight_decay"), _adafactor_numbers,
     lambda g: (*_common(g), ("eps1_default", g["eps"][0] is None)),
     lambda g: (Slot("row_var", shape=lambda n: (*n[:-1], 1), rank=(2, 64)),
-               Slot("col_var", shape=lambda n: (*n[:-2], 1, n[-1]), rank=(2, 64)), Slot("variance", rank=(0, 1))), _stepped,
-    (("lr", 1e-2), ("beta2_decay", -0.8), ("eps", (None, 1e-3)), ("d", 1.0), ("weight_decay", 0.0), ("maximize", False)))
+               Slot("col_var", shape=lambda n: (*n[:-2], 1, n[-1]), rank=(2, 64)), Slot("variance", rank=(0, 1))),
+    _stepped,
+    (("lr", 1e-2), ("beta2_decay", -0.8), ("eps", (None, 1e-3)), ("d", 1.0), ("weight_decay", 0.0),
+     ("maximize", False)))
 
 
 def _orthogonalised(g: Expr, h: Any, f: Any) -> Expr:

@@ -6,11 +6,12 @@ one workspace, where buffers that are never alive together share space; a result
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from pullback.ir.node import Function, TensorType
+from pullback.ir.node import Function, Proj, TensorType, TupleType
 from pullback.kernel.nodes import Accumulator, Buffer, Expr, Kernel, Let, Load, Stmt, Store, Total, expressions, subexpressions, walk
 from pullback.kernel.nodes import MatmulNest as _MatmulNest
 from pullback.schedule import costs
@@ -22,6 +23,7 @@ from pullback.schedule.roots import Root, Roots, Unsupported
 from pullback.schedule.special import cumulative_loops, scatter_loops
 
 ALIGN = 64
+CONTROL = ("scan", "while", "cond", "sort")
 SPECIAL = {"cumulative": cumulative_loops, "scatter": scatter_loops}
 MAX_THREADS = 16
 
@@ -41,9 +43,28 @@ class Plan:
     threads: int
 
 
-def plan(function: Function, donated: frozenset[int], immediates: frozenset[int], threads: int,
-         fuse: bool = True) -> Plan:
-    """Schedule a function for so many threads; without `fuse` every root is a kernel of its own."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to schedule: threads of the machine, whether to fuse, the passes for bodies, whether this is a body."""
+
+    threads: int = 1
+    fuse: bool = True
+    rewrite: Callable[[Function], Function] = lambda f: f
+    inner: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A loop or choice: the operator, its bodies' plans, its operands, and a buffer (or None) for each result."""
+
+    op: Any
+    bodies: tuple[Plan, ...]
+    inputs: tuple[Buffer, ...]
+    results: tuple[Buffer | None, ...]
+
+
+def plan(function: Function, donated: frozenset[int], immediates: frozenset[int], options: Options) -> Plan:
+    """Schedule a function; without `fuse` every root is a kernel of its own."""
     for t in (*function.in_types, *(n.type for n in function.nodes())):
         if isinstance(t, TensorType) and t.dtype.kind == "c":
             raise Unsupported(t.dtype.name)
@@ -53,17 +74,27 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
         buffer = roots.params[function.params[k]]
         buffer.space = "immediate"
     outputs = place_results(function, roots)
-    grouping = Grouping(roots.roots, fuse)
+    grouping = Grouping(roots.roots, options.fuse)
     groups = grouping.ordered()
     mark_external(roots.roots, outputs)
-    kernels = [build_kernel(g, f"k{n}", threads) for n, g in enumerate(groups)]
+    kernels = [build_kernel(g, f"k{n}", options, roots) for n, g in enumerate(groups)]
     phases = in_phases(groups, kernels)
     alias = donate(function, roots, phases, donated)
     workspace = place_workspace(phases, roots)
+    if options.inner:
+        unstream(kernels)
     buffers = list(roots.params.values()) + [roots.buffers[r] for r in function.results]
     flops, nbytes = sum(k.flops for k in kernels), sum(k.nbytes for k in kernels)
     seconds = sum(max(estimate(k) for k in phase) for phase in phases) * 1e-9
-    return Plan(function, phases, buffers, alias, workspace, flops, nbytes, seconds, threads)
+    return Plan(function, phases, buffers, alias, workspace, flops, nbytes, seconds, options.threads)
+
+
+def unstream(kernels: list[Kernel]) -> None:
+    """Results of a body are slices of arrays: not aligned as streaming needs."""
+    for k in kernels:
+        for stmt in walk(k.body):
+            if isinstance(stmt, Store) and stmt.stream:
+                object.__setattr__(stmt, "stream", False)
 
 
 def place_results(function: Function, roots: Roots) -> set[Buffer]:
@@ -91,8 +122,13 @@ def mark_external(roots: list[Root], outputs: set[Buffer]) -> None:
                 s.external = True
 
 
-def build_kernel(group: Group, name: str, threads: int) -> Kernel:
+def build_kernel(group: Group, name: str, options: Options, roots: Roots) -> Kernel:
     """Loop IR of one group."""
+    threads = options.threads
+    if group.kind == "barrier":
+        return Kernel(name, "barrier", ())
+    if group.kind in CONTROL:
+        return control_kernel(group, name, options, roots)
     if group.kind == "loops":
         builder = LoopBuilder(group, name)
         kernel = Kernel(name, "loops", builder.build(), scratch=builder.scratch)
@@ -113,6 +149,29 @@ def build_kernel(group: Group, name: str, threads: int) -> Kernel:
     else:
         worth = max(group.work, kernel.nbytes // 2)
         kernel.threads = max(1, min(threads, worth // costs.THREAD_WORK)) if worth >= costs.SERIAL_WORK else 1
+    return kernel
+
+
+def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> Kernel:
+    """A loop or choice whose bodies are programs of their own; or a sort."""
+    root = group.members[0]
+    node, op = root.node, root.node.op
+    bodies: list[Plan] = []
+    for value in op.params().values():
+        if isinstance(value, Function):
+            bodies.append(plan(options.rewrite(value), frozenset(), frozenset(), replace(options, inner=True)))
+    inputs = tuple(roots.buffers[x] for x in node.inputs)
+    results: list[Buffer | None] = [None] * len(node.type.items) if isinstance(node.type, TupleType) else [None]
+    for proj in roots.order:
+        if isinstance(proj.op, Proj) and proj.inputs[0] is node:
+            results[proj.op.index] = roots.buffers[proj]
+    kernel = Kernel(name, root.kind, (), payload=Control(op, tuple(bodies), inputs, tuple(results)))
+    kernel.reads = list(dict.fromkeys((*inputs, *(x.memory for x in inputs))))
+    kernel.writes = [x for x in results if x is not None]
+    times = getattr(op, "length", 1)
+    kernel.flops = sum(p.flops for p in bodies) * times
+    kernel.nbytes = max(sum(x.nbytes for x in (*kernel.reads, *kernel.writes)),
+                        int(sum(p.seconds for p in bodies) * times * 1e9 * costs.BYTES_PER_NANOSECOND))
     return kernel
 
 
@@ -158,7 +217,8 @@ def count_memory(kernel: Kernel) -> None:
         if buffer is not None:
             reads[buffer] = None
     local = ("scratch", "register")
-    kernel.reads = [x for x in reads if x.space not in local and x not in writes]
+    aliases = [x.memory for x in reads if x.alias is not None]
+    kernel.reads = [x for x in dict.fromkeys((*reads, *aliases)) if x.space not in local and x not in writes]
     kernel.writes = [x for x in writes if x.space not in local]
     kernel.nbytes = sum(x.nbytes for x in (*kernel.reads, *kernel.writes))
 
@@ -182,7 +242,13 @@ def in_phases(groups: list[Group], kernels: list[Kernel]) -> list[list[Kernel]]:
         while len(phases) <= mine:
             phases.append([])
         phases[mine].append(k)
-    return phases
+    return [part for phase in phases for part in apart(phase)]
+
+
+def apart(phase: list[Kernel]) -> list[list[Kernel]]:
+    """Kernels that run programs of their own are phases of their own: regions do not nest."""
+    plain = [k for k in phase if k.kind not in CONTROL and k.kind != "barrier"]
+    return ([plain] if plain else []) + [[k] for k in phase if k.kind in CONTROL]
 
 
 def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated: frozenset[int]) -> dict[int, int]:
@@ -245,6 +311,7 @@ def place_workspace(phases: list[list[Kernel]], roots: Roots) -> int:
     for n, phase in enumerate(phases):
         for k in phase:
             for x in (*k.reads, *k.writes):
+                x = x.memory
                 if x.space == "workspace":
                     first.setdefault(x, n)
                     last[x] = n

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import pullback.ops.build as b
 from pullback.ir.dtypes import float32
 from pullback.ir.index import loop_vars, ravel
-from pullback.ir.node import Function, Node, Op, TensorType, apply, reapply
+from pullback.ir.node import Function, Node, Op, Proj, TensorType, apply, reapply
 from pullback.kernel.nodes import folded
 from pullback.ops.monoid import identity
 from pullback.schedule import costs
@@ -92,7 +92,7 @@ def distinct(function: Function, results: list[Node]) -> list[Node]:
     taken = set(function.params) | {r for r in results if getattr(r.op, "data", None) is not None}
     found: list[Node] = []
     for node in results:
-        while node in taken:
+        while node in taken or (isinstance(node.op, Proj) and lowering(node.inputs[0]) == "barrier"):
             node = b.copy(node)
         taken.add(node)
         found.append(node)

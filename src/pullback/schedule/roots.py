@@ -206,6 +206,8 @@ class Roots:
                 sources[source] = None
         root.sources = list(sources)
         for result in results_of(node, self.order):
+            if kind == "barrier":
+                self.buffers[result].alias = self.buffers[node.inputs[result.op.index]]  # pyright: ignore
             self.producer[self.buffers[result]] = root
         self.roots.append(root)
 
@@ -223,7 +225,8 @@ class Roots:
 
     def _other(self, node: Node, kind: str) -> Root:
         """What is not a plain loop: its operands are read wherever they are."""
-        buffer = self.buffers[results_of(node, self.order)[0]]
+        found = results_of(node, self.order)
+        buffer = self.buffers[found[0]] if found else Buffer("none", node.inputs[0].dtype, ())
         root = Root(node, buffer, kind, node.shape if isinstance(node.type, TensorType) else ())
         for x in node.inputs:
             indices = loop_vars(x.shape)

@@ -13,7 +13,7 @@ Tangent = Any  # a node or None; a tuple of them for a node with several results
 
 def pushforward(rules: Transforms, results: Sequence[Node], wrt: Sequence[Node],
                 tangents: Sequence[Node | None]) -> list[Node | None]:
-    """Tangents of results from tangents of `wrt` nodes; None is a zero. Nodes that do not depend on them are not visited."""
+    """Tangents of results from tangents of `wrt` nodes; None is a zero. Only nodes that depend on them are visited."""
     known: dict[Node, Tangent] = {x: t for x, t in zip(wrt, tangents, strict=True) if t is not None}
     stop = set(wrt)
     for node in topological(results, stop):
@@ -37,7 +37,7 @@ def _tangent(rules: Transforms, node: Node, known: dict[Node, Tangent]) -> Tange
             raise VerifyError(message(f"jvp of {node.op.name}: the tangent has another type",
                                       [("output", repr(node.type)), ("tangent", repr(found.type))]))
         return found
-    parts = project(found) if isinstance(found, Node) else tuple(found)
+    parts: tuple[Any, ...] = project(found) if isinstance(found, Node) else tuple(found)
     for t, type_ in zip(parts, outputs, strict=True):
         if t is not None and t.type is not type_:
             raise VerifyError(message(f"jvp of {node.op.name}: a tangent has another type",
@@ -47,12 +47,12 @@ def _tangent(rules: Transforms, node: Node, known: dict[Node, Tangent]) -> Tange
 
 def jvp_function(rules: Transforms, function: Function,
                  active: Sequence[bool]) -> tuple[Function, tuple[bool, ...]]:
-    """f(x...) -> g(x..., tangents of active inputs) = (y..., tangents of active results). The x and y are f's own nodes."""
+    """f(x...) -> g(x..., tangents of active inputs) = (y..., tangents of active results); x and y are f's own nodes."""
     wrt = [p for p, k in zip(function.params, active, strict=True) if k]
     for p in wrt:
         if not p.dtype.is_inexact:
-            raise GradientError(message("jvp: a derivative needs floating point or complex inputs", [("x", repr(p.type))],
-                                        "convert it, for example x.astype(float32)"))
+            raise GradientError(message("jvp: a derivative needs floating point or complex inputs",
+                                        [("x", repr(p.type))], "convert it, for example x.astype(float32)"))
     tangents = [param(p.tensor) for p in wrt]
     found = pushforward(rules, function.results, wrt, tangents)
     flags = tuple(t is not None for t in found)

@@ -12,12 +12,14 @@ from pullback.transforms.transpose import backward
 from pullback.util.errors import GradientError, message
 
 
-def pushforward_nodes(results: Sequence[Node], wrt: Sequence[Node], tangents: Sequence[Node | None]) -> list[Node | None]:
+def pushforward_nodes(results: Sequence[Node], wrt: Sequence[Node],
+                      tangents: Sequence[Node | None]) -> list[Node | None]:
     """Tangents of recorded nodes, from tangents of others; None is a zero."""
     return pushforward(RULES, results, wrt, tangents)
 
 
-def pullback_nodes(results: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node]) -> list[Node | None]:
+def pullback_nodes(results: Sequence[Node], cotangents: Sequence[Node | None],
+                   wrt: Sequence[Node]) -> list[Node | None]:
     """Gradients of recorded nodes with respect to others, in terms of the recorded graph; None is a zero.
 
     Integer and bool nodes of `wrt` have None.
@@ -36,8 +38,8 @@ def vjp(function: Function, wrt: tuple[int, ...], outputs: tuple[int, ...]) -> F
     targets = [function.params[k] for k in wrt]
     for x in targets:
         if not x.dtype.is_inexact:
-            raise GradientError(message("grad: a gradient needs floating point or complex inputs", [("x", repr(x.type))],
-                                        "convert it, for example x.astype(float32)"))
+            raise GradientError(message("grad: a gradient needs floating point or complex inputs",
+                                        [("x", repr(x.type))], "convert it, for example x.astype(float32)"))
     results = [function.results[k] for k in outputs]
     cotangents = [param(r.tensor) for r in results]
     found = pullback_nodes(results, cotangents, targets)

@@ -27,6 +27,7 @@ class Slots:
 
     def of(self, buffer: Buffer, offset: int = 0) -> int:
         """The slot with the address of element `offset` of a buffer."""
+        buffer = buffer.memory
         if offset == 0 and buffer.slot >= 0:
             return buffer.slot
         key = (buffer, offset)
@@ -55,7 +56,7 @@ def load_pointers(fn: Fn, slots: V, table: Slots, buffers: list[Buffer]) -> dict
     """Addresses of buffers, loaded from their slots."""
     found: dict[Buffer, V] = {}
     for buffer in buffers:
-        if buffer.space == "constant":
+        if buffer.memory.space == "constant":
             found[buffer] = V(f"@{constant_name(buffer)}", "ptr")
         elif buffer.space not in ("immediate", "register", "scratch"):
             found[buffer] = fn.load(fn.gep(slots, i64(table.of(buffer)), "ptr"), "ptr", 8)
@@ -63,7 +64,7 @@ def load_pointers(fn: Fn, slots: V, table: Slots, buffers: list[Buffer]) -> dict
 
 
 def constant_name(buffer: Buffer) -> str:
-    return f"const_{buffer.name}"
+    return f"const_{buffer.memory.name}"
 
 
 def load_immediates(emitter: Emitter, slots: V, buffers: list[Buffer]) -> None:

@@ -75,7 +75,7 @@ def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_ind
     fn.label("done")
     fn.ret()
     emit_packs(module, nest, target)
-    return MatmulKernel(name, plan.thread_bytes * plan.max_threads, plan.max_threads, spec.flops, plan.describe())
+    return MatmulKernel(name, plan.thread_bytes, plan.max_threads, spec.flops, plan.describe())
 
 
 def load_pointer(fn: Fn, args: V, index: int) -> V:
@@ -147,11 +147,11 @@ def emit_packs(module: Module, nest: Nest, target: Target) -> None:
     if plan.pack_a:
         emit_pack(module, f"{nest.name}.a", PackShape(
             spec.dtype, plan.scalar_bytes, spec.a.row_stride, spec.a.col_stride, spec.m, plan.tall, least, lanes,
-            target.masked_memory))
+            target.masked_memory, True))
     if plan.pack_b != "no":
         emit_pack(module, f"{nest.name}.b", PackShape(
             spec.dtype, plan.scalar_bytes, spec.b.col_stride, spec.b.row_stride, spec.n, plan_width(plan), least,
-            lanes, target.masked_memory))
+            lanes, target.masked_memory, False))
 
 
 def plan_width(plan: Plan) -> int:

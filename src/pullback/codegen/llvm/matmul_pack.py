@@ -28,6 +28,7 @@ class PackShape:
     depth: int
     lanes: int
     masked: bool
+    ragged: bool  # panels are not padded to whole vectors
 
     @property
     def block_depth(self) -> int:
@@ -46,8 +47,11 @@ def emit_pack(module: Module, name: str, shape: PackShape) -> None:
     place, which the next k overwrites: the caller leaves that much slack after the last panel.
     """
     fn = module.function(name, PARAMS, attributes="#1", linkage="internal")
-    if shape.p_stride == 1 and shape.masked and shape.width > 1:
-        emit_copy(fn, shape)
+    if shape.p_stride == 1 and shape.width > 1:
+        if shape.masked:
+            emit_copy(fn, shape, lane_masks(fn, shape))
+        else:
+            emit_guarded_copy(fn, shape)
     elif shape.k_stride == 1 and shape.depth >= shape.block_depth and shape.width > 1:
         emit_transpose(fn, shape)
     else:
@@ -55,49 +59,68 @@ def emit_pack(module: Module, name: str, shape: PackShape) -> None:
     fn.ret()
 
 
-def emit_copy(fn: Fn, shape: PackShape) -> None:
-    """Rows of p are contiguous: masked vector loads, plain stores."""
+def lane_masks(fn: Fn, shape: PackShape) -> list[V]:
+    """For each group of lanes, which of its rows exist."""
+    left = ix.sub(fn, i64(shape.limit), fn.params[2])
+    iota = V(f"<{', '.join(f'i64 {n}' for n in range(shape.lanes))}>", vector("i64", shape.lanes))
+    bounds = [fn.splat(ix.sub(fn, left, i64(group * shape.lanes)), shape.lanes) for group in range(shape.groups)]
+    return [fn.compare("icmp", "slt", iota, bound) for bound in bounds]
+
+
+def emit_copy(fn: Fn, shape: PackShape, masks: list[V] | None) -> None:
+    """Rows of p are contiguous: vector loads (masked where some may not exist), plain stores."""
     src, dst, p, kcount, step = fn.params
     type_ = vector(shape.scalar, shape.lanes)
-    iota = ", ".join(f"i64 {n}" for n in range(shape.lanes))
-    left = ix.sub(fn, i64(shape.limit), p)
-    masks: list[V] = []
-    for group in range(shape.groups):
-        bound = fn.splat(ix.sub(fn, left, i64(group * shape.lanes)), shape.lanes)
-        masks.append(fn.compare("icmp", "slt", V(f"<{iota}>", vector("i64", shape.lanes)), bound))
     start = fn.gep(src, p, shape.scalar)
     loop = fn.begin_loop(i64(0), kcount, i64(1), [start, dst])
     source, target = loop.carried
     for group in range(shape.groups):
         at = ix.offset(fn, source, i64(group * shape.lanes), shape.scalar)
-        value = masked_load(fn, at, type_, shape.size, masks[group])
+        value = masked_load(fn, at, type_, shape.size, masks[group]) if masks else fn.load(at, type_, shape.size)
         fn.store(value, ix.offset(fn, target, i64(group * shape.lanes), shape.scalar), shape.size)
     fn.end_loop(loop, [fn.gep(source, i64(shape.k_stride), shape.scalar), fn.gep(target, step, shape.scalar)])
+
+
+def emit_guarded_copy(fn: Fn, shape: PackShape) -> None:
+    """Where masks are slow: whole vectors where all rows exist, else one element at a time."""
+    end = fn.add(fn.params[2], i64(shape.groups * shape.lanes))
+    fn.cond_br(fn.compare("icmp", "sle", end, i64(shape.limit)), "whole", "ragged")
+    fn.label("whole")
+    emit_copy(fn, shape, None)
+    fn.br("copied")
+    fn.label("ragged")
+    emit_scalar(fn, shape)
+    fn.br("copied")
+    fn.label("copied")
 
 
 def emit_transpose(fn: Fn, shape: PackShape) -> None:
     """Rows of k are contiguous: blocks through registers; the last block overlaps the one before it.
 
     Blocks are `lanes` rows by one 128-bit register of k, so that all shuffles stay within 128-bit lanes: cheap to run
-    and cheap to compile.
+    and cheap to compile. Stores go in order of address wherever one may reach into the next one's place.
     """
     src, dst, p, kcount, step = fn.params
     width, scalar, depth = shape.lanes, shape.scalar, shape.block_depth
+    together = shape.groups if shape.ragged else 1
     last = ix.sub(fn, kcount, i64(depth))
-    outer = fn.begin_loop(i64(0), i64(shape.groups), i64(1))
-    first = ix.add(fn, p, ix.mul(fn, outer.counter, width))
+    outer = fn.begin_loop(i64(0), i64(shape.groups), i64(together))
+    start = ix.mul(fn, outer.counter, width)
+    first = ix.add(fn, p, start)
     rows: list[V] = []
-    for q in range(min(width, shape.width)):
+    for q in range(min(width * together, shape.width)):
         row = ix.minimum(fn, ix.add(fn, first, q), shape.limit - 1)
         rows.append(fn.gep(src, ix.mul(fn, row, shape.p_stride), scalar))
-    target = fn.gep(dst, ix.mul(fn, outer.counter, width), scalar)
+    target = fn.gep(dst, start, scalar)
     inner = fn.begin_loop(i64(0), kcount, i64(depth))
     k = ix.minimum(fn, inner.counter, last)
     block = [fn.load(fn.gep(row, k, scalar), vector(scalar, depth), shape.size) for row in rows]
-    block += [block[-1]] * (width - len(block))
+    block += [block[-1]] * (width * together - len(block))
+    columns = [transpose_block(fn, block[g * width:(g + 1) * width], depth) for g in range(together)]
     at = fn.gep(target, ix.mul(fn, k, step), scalar)
-    for column in transpose_block(fn, block, depth):
-        fn.store(column, at, shape.size)
+    for d in range(depth):
+        for g in range(together):
+            fn.store(columns[g][d], ix.offset(fn, at, i64(g * width), scalar), shape.size)
         at = fn.gep(at, step, scalar)
     fn.end_loop(inner)
     fn.end_loop(outer)
@@ -114,17 +137,16 @@ def transpose_block(fn: Fn, rows: list[V], depth: int) -> list[V]:
 
 
 def emit_scalar(fn: Fn, shape: PackShape) -> None:
-    """Any strides."""
+    """Any strides; k by k, so that what a short panel writes too far is overwritten."""
     src, dst, p, kcount, step = fn.params
-    outer = fn.begin_loop(i64(0), i64(shape.width), i64(1))
-    row = ix.minimum(fn, ix.add(fn, p, outer.counter), shape.limit - 1)
-    source = fn.gep(src, ix.mul(fn, row, shape.p_stride), shape.scalar)
-    target = fn.gep(dst, outer.counter, shape.scalar)
-    inner = fn.begin_loop(i64(0), kcount, i64(1), [source, target])
-    fn.store(fn.load(inner.carried[0], shape.scalar, shape.size), inner.carried[1], shape.size)
-    fn.end_loop(inner, [fn.gep(inner.carried[0], i64(shape.k_stride), shape.scalar),
-                        fn.gep(inner.carried[1], step, shape.scalar)])
-    fn.end_loop(outer)
+    outer = fn.begin_loop(i64(0), kcount, i64(1), [src, dst])
+    inner = fn.begin_loop(i64(0), i64(shape.width), i64(1))
+    row = ix.minimum(fn, ix.add(fn, p, inner.counter), shape.limit - 1)
+    value = fn.load(fn.gep(outer.carried[0], ix.mul(fn, row, shape.p_stride), shape.scalar), shape.scalar, shape.size)
+    fn.store(value, fn.gep(outer.carried[1], inner.counter, shape.scalar), shape.size)
+    fn.end_loop(inner)
+    fn.end_loop(outer, [fn.gep(outer.carried[0], i64(shape.k_stride), shape.scalar),
+                        fn.gep(outer.carried[1], step, shape.scalar)])
 
 
 def transpose(fn: Fn, rows: list[V]) -> list[V]:

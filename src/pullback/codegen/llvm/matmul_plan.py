@@ -93,13 +93,13 @@ def chunks(cols: int, lanes: int, masked: bool) -> tuple[Chunk, ...]:
 def k_block(spec: MatmulSpec, target: Target, size: int) -> int:
     """Even blocks of k, multiples of 8; all of k where it is not much more than a block.
 
-    A panel of B then exceeds L1, which streaming from L2 hides; fewer blocks mean less traffic of partial sums. With
+    A panel of B may exceed L1, which streaming from L2 hides; fewer blocks mean less traffic of partial sums. With
     few rows B is read once, straight from memory: a handful of its rows at a time, so that reads run along rows.
     """
     k = spec.k
     if spec.m <= 4 and spec.b.col_stride == 1 and k >= 16 and k * spec.n * size > 2 * target.l1_bytes:
         return 8
-    most = 3072 // size
+    most = 6144 // size
     if k <= most + most // 3:
         return k
     return min(range(most, most // 2, -8), key=lambda kc: (-(-k // kc), kc - (k - 1) % kc))
@@ -139,7 +139,7 @@ def make_plan(spec: MatmulSpec, target: Target) -> Plan:
     tiles = -(-spec.n // cols)
     pack_a = not dot and packs_a(spec, target, size)
     pack_b = "no" if dot or not packs_b(spec, target, size) else "panel"
-    mc, nc_tiles = blocks(spec, target, kc, cols, size, pack_a, pack_b)
+    mc, nc_tiles = blocks(spec, target, kc, cols, size, tall)
     row_outer = kc == spec.k and spec.k * spec.n * size <= target.l1_bytes * 3 // 4 and spec.m > 2 * tall
     split, most = thread_split(spec, tall, unit, tiles, pack_a, pack_b)
     several = mc < spec.m or row_outer
@@ -202,11 +202,13 @@ def lines_without_conflict(stride: int, target: Target) -> int:
     return L1_WAYS * sets // (gcd(stride // LINE, sets) if stride % LINE == 0 else 1)
 
 
-def blocks(spec: MatmulSpec, target: Target, kc: int, cols: int, size: int, pack_a: bool,
-           pack_b: str) -> tuple[int, int]:
-    """Rows of a block of A (stays in L2) and column tiles of a block of B (stays in L3)."""
-    fits = max(48, target.l2_bytes * 3 // 8 // (kc * size))
-    mc = spec.m if spec.m <= fits * 4 // 3 else -(-spec.m // -(-spec.m // fits))
+def blocks(spec: MatmulSpec, target: Target, kc: int, cols: int, size: int, tall: int) -> tuple[int, int]:
+    """Rows of a block of A (stays in L2) and column tiles of a block of B (stays in L3).
+
+    Rows are cut evenly into blocks of at most the first figure, so that blocks can always be cut into tiles.
+    """
+    fits = max(2 * smallest_cuttable(tall), 36, target.l2_bytes * 3 // 8 // (kc * size))
+    mc = spec.m if spec.m <= fits * 4 // 3 else fits
     tiles = -(-spec.n // cols)
     depth = spec.k * size * cols
     most = max(8, (8 << 20) // depth)

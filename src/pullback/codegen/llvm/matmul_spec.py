@@ -64,12 +64,21 @@ class Epilogue(Protocol):
 class MatmulKernel:
     """An emitted kernel: `void name(ptr args, i64 tid, i64 nthreads)`.
 
-    `workspace_bytes` (for all `max_threads` threads together, 64-byte aligned, any contents) must be at the workspace
-    slot; `max_threads` is 1 where threads do not pay. Threads beyond `max_threads` return at once.
+    The workspace slot must point at `workspace(nthreads)` bytes, 64-byte aligned, of any contents; none are needed
+    where `thread_bytes` is 0. `max_threads` is 1 where threads do not pay; threads beyond it return at once.
     """
 
     name: str
-    workspace_bytes: int
+    thread_bytes: int
     max_threads: int
     flops: int
     strategy: str
+
+    def workspace(self, threads: int) -> int:
+        """Bytes of workspace for a call with so many threads."""
+        return self.thread_bytes * min(threads, self.max_threads)
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Bytes that are enough for any number of threads."""
+        return self.thread_bytes * self.max_threads

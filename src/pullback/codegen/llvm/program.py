@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pullback.codegen.llvm.control import emit_control
 from pullback.codegen.llvm.kernels import EmittedKernel, Slots, constant_name, emit_loops, emit_product
 from pullback.codegen.llvm.math import storage_type
 from pullback.codegen.llvm.target import Target
@@ -25,45 +26,56 @@ class EmittedProgram:
 def emit_program(plan: Plan, target: Target) -> EmittedProgram:
     """LLVM text of a whole program."""
     module = Module()
+    workspace = emit_plan(module, plan, "", ENTRY, target)
+    return EmittedProgram(module.text() + "!2 = !{i32 1}\n", workspace)
+
+
+def emit_plan(module: Module, plan: Plan, prefix: str, entry: str, target: Target) -> int:
+    """All kernels of a plan and the function that runs them; returns the bytes of workspace."""
     inputs, outputs = len(plan.function.params), len(plan.function.results)
     table = Slots(inputs + outputs + 1)
     phases: list[list[EmittedKernel]] = []
-    area_offset = plan.workspace_bytes
+    total = plan.workspace_bytes
     areas: list[tuple[int, int]] = []
+    emit_constants(module, plan.buffers, prefix)
     for phase in plan.phases:
         made: list[EmittedKernel] = []
         at = plan.workspace_bytes
         for kernel in phase:
+            kernel.name = prefix + kernel.name
             before = len(table.areas)
             made.append(emit_kernel(module, kernel, table, target, plan.threads))
             for slot, nbytes in table.areas[before:]:
                 if nbytes:
                     areas.append((slot, at))
                     at += -(-nbytes // 64) * 64
-        area_offset = max(area_offset, at)
+        total = max(total, at)
         phases.append(made)
-    emit_constants(module, plan.buffers)
-    emit_entry(module, plan, table, phases, areas)
-    return EmittedProgram(module.text() + "!2 = !{i32 1}\n", area_offset)
+    emit_entry(module, plan, table, phases, areas, entry, prefix)
+    return total
 
 
 def emit_kernel(module: Module, kernel: Kernel, table: Slots, target: Target, max_threads: int) -> EmittedKernel:
     if kernel.kind == "matmul":
         return emit_product(module, kernel, table, target, max_threads)
+    if kernel.payload is not None:
+        return emit_control(module, kernel, table,
+                            lambda plan, name: emit_plan(module, plan, name + ".", name, target))
     return emit_loops(module, kernel, table)
 
 
-def emit_constants(module: Module, buffers: list[Buffer]) -> None:
+def emit_constants(module: Module, buffers: list[Buffer], prefix: str) -> None:
     for b in buffers:
         if b.space == "constant":
+            b.name = prefix + b.name
             text = "".join(f"\\{byte:02X}" for byte in b.data)
             module.global_(constant_name(b), f'internal constant [{len(b.data)} x i8] c"{text}", align 64')
 
 
 def emit_entry(module: Module, plan: Plan, table: Slots, phases: list[list[EmittedKernel]],
-               areas: list[tuple[int, int]]) -> None:
+               areas: list[tuple[int, int]], entry: str, prefix: str) -> None:
     """`prog`: fill the table of addresses, run the phases."""
-    fn = module.function(ENTRY, [("ptr", "args")])
+    fn = module.function(entry, [("ptr", "args")], linkage="internal" if prefix else "")
     args = fn.params[0]
     fixed = len(plan.function.params) + len(plan.function.results)
     if table.next == fixed + 1 and not table.entries:
@@ -71,7 +83,7 @@ def emit_entry(module: Module, plan: Plan, table: Slots, phases: list[list[Emitt
     else:
         slots = fill_table(fn, args, fixed, table, areas)
     for n, phase in enumerate(phases):
-        run_phase(module, fn, slots, phase, n)
+        run_phase(module, fn, slots, phase, f"{prefix}phase{n}")
     fn.ret()
 
 
@@ -102,7 +114,7 @@ def fill_table(fn: Fn, args: V, fixed: int, table: Slots, areas: list[tuple[int,
     return slots
 
 
-def run_phase(module: Module, fn: Fn, slots: V, phase: list[EmittedKernel], number: int) -> None:
+def run_phase(module: Module, fn: Fn, slots: V, phase: list[EmittedKernel], region_name: str) -> None:
     """One parallel region, or plain calls where one thread is enough."""
     if not phase:
         return
@@ -113,7 +125,7 @@ def run_phase(module: Module, fn: Fn, slots: V, phase: list[EmittedKernel], numb
         return
     name = phase[0].name
     if len(phase) > 1:
-        name = f"phase{number}"
+        name = region_name
         region = module.function(name, [("ptr", "slots"), ("i64", "tid"), ("i64", "nthreads")], linkage="internal")
         for j, k in enumerate(phase):
             if k.threads > 1:

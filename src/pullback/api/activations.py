@@ -1,0 +1,336 @@
+"""Activation functions, under PyTorch's names with its defaults. Each records as one step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pullback.api._lazy import build
+from pullback.api.arguments import as_tensor, axis_of, described, number, one_of, reject_kind
+from pullback.api.reductions import floating, log_sum_exp, spread
+from pullback.engine.operation import Operation, broadcast_to, operation
+from pullback.ir.dtypes import DType, dtype_of
+from pullback.ir.node import Node
+from pullback.util.errors import ShapeError, message
+
+Array = Any
+
+
+def _c(x: Node, value: float) -> Node:
+    return build.scalar_like(x, value)
+
+
+def _times(x: Node, value: float) -> Node:
+    return x if value == 1 else build.mul(x, _c(x, value))
+
+
+def _above(x: Node, limit: float) -> Node:
+    return build.binary("gt", x, _c(x, limit))
+
+
+def relu_node(x: Node) -> Node:
+    """max(x, 0) with derivative 0 at 0; NaN stays."""
+    zero = build.zeros_like(x)
+    return build.select(build.binary("le", x, zero), zero, x)
+
+
+_relu = Operation(lambda x: relu_node(x), "none", True, False, "relu")
+
+
+def relu(x: Array, inplace: bool = False) -> Array:
+    """max(x, 0); the derivative at 0 is 0.
+
+    >>> import pullback as pb
+    >>> pb.relu(pb.tensor([-1.0, 2.0]))
+    Tensor([0., 2.], dtype=float32)
+    """
+    return _kept_in_place(x, _relu(x)) if inplace else _relu(x)
+
+
+def _kept_in_place(x: Any, y: Any) -> Any:
+    x = as_tensor(x, "activation")
+    x[...] = y
+    return x
+
+
+def clamp_node(x: Node, low: float, high: float) -> Node:
+    """x limited to [low, high], with derivative 0 at both limits."""
+    low_, high_ = _c(x, low), _c(x, high)
+    return build.select(build.binary("le", x, low_), low_, build.select(build.binary("ge", x, high_), high_, x))
+
+
+@operation()
+def _hardtanh(x: Node, low: float, high: float) -> Node:
+    return clamp_node(x, low, high)
+
+
+def hardtanh(x: Array, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Array:
+    """x limited to [min_val, max_val]; the derivative at the limits is 0."""
+    return _hardtanh(x, low=min_val, high=max_val)
+
+
+def relu6(x: Array, inplace: bool = False) -> Array:
+    """x limited to [0, 6]."""
+    return _hardtanh(x, low=0.0, high=6.0)
+
+
+@operation(promote="float")
+def _leaky_relu(x: Node, slope: Node) -> Node:
+    return build.select(_above(x, 0), x, build.mul(x, slope))
+
+
+def leaky_relu(x: Array, negative_slope: float = 0.01, inplace: bool = False) -> Array:
+    """x where it is positive, negative_slope * x elsewhere."""
+    return _leaky_relu(x, negative_slope)
+
+
+@operation(promote="dtype")
+def _prelu(x: Node, weight: Node) -> Node:
+    w = broadcast_to(build.reshape(weight, ()), x.shape) if weight.tensor.size == 1 else \
+        build.broadcast(weight, x.shape, (1,))
+    return build.select(_above(x, 0), x, build.mul(x, w))
+
+
+def prelu(x: Array, weight: Array) -> Array:
+    """x where it is positive, weight * x elsewhere; one weight, or one per channel (dimension 1)."""
+    x, weight = as_tensor(x, "prelu"), as_tensor(weight, "prelu")
+    if weight.info.type.size != 1 and (weight.ndim != 1 or x.ndim < 2 or weight.shape[0] != x.shape[1]):
+        raise ShapeError(message("prelu: needs one weight, or one per channel", [("x", described(x)), ("weight", described(weight))],
+                                 f"weight of shape ({x.shape[1] if x.ndim > 1 else 1},)"))
+    return _prelu(x, weight)
+
+
+@operation(promote="none")
+def _elu(x: Node, alpha: float, scale: float, input_scale: float) -> Node:
+    x = floating(x)
+    # The branch not taken must stay finite, or its zero derivative becomes NaN.
+    safe = build.select(_above(x, 0), build.zeros_like(x), x)
+    negative = _times(build.unary("expm1", _times(safe, input_scale)), alpha)
+    return _times(build.select(_above(x, 0), x, negative), scale)
+
+
+def elu(x: Array, alpha: float = 1.0, inplace: bool = False) -> Array:
+    """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
+    return _elu(x, alpha=alpha, scale=1.0, input_scale=1.0)
+
+
+def selu(x: Array, inplace: bool = False) -> Array:
+    """The self-normalising ELU (Klambauer et al. 2017)."""
+    return _elu(x, alpha=1.6732632423543772848170429916717, scale=1.0507009873554804934193349852946, input_scale=1.0)
+
+
+def celu(x: Array, alpha: float = 1.0, inplace: bool = False) -> Array:
+    """max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
+    return _elu(x, alpha=alpha, scale=1.0, input_scale=1.0 / alpha)
+
+
+def gelu_node(x: Node, approximate: str) -> Node:
+    """x * P(N(0, 1) <= x)"""
+    if approximate == "tanh":
+        inner = build.mul(_c(x, math.sqrt(2 / math.pi)), build.add(x, _times(build.integer_pow(x, 3), 0.044715)))
+        return build.mul(_times(x, 0.5), build.add(build.ones_like(x), build.unary("tanh", inner)))
+    return build.mul(_times(x, 0.5), build.add(build.ones_like(x), build.unary("erf", _times(x, math.sqrt(0.5)))))
+
+
+@operation(promote="float")
+def _gelu(x: Node, approximate: str) -> Node:
+    return gelu_node(x, approximate)
+
+
+def gelu(x: Array, approximate: str = "none") -> Array:
+    """x times the normal distribution function of x; `approximate="tanh"` uses Hendrycks and Gimpel's formula."""
+    return _gelu(x, approximate=one_of(approximate, ("none", "tanh"), "gelu", "approximate"))
+
+
+_silu = Operation(lambda x: build.mul(x, build.unary("sigmoid", x)), "float", True, False, "silu")
+
+
+def silu(x: Array, inplace: bool = False) -> Array:
+    """x * sigmoid(x)."""
+    return _silu(x)
+
+
+swish = silu
+
+
+def softplus_node(x: Node) -> Node:
+    """log(1 + exp(x)) without overflow"""
+    return build.binary("logaddexp", x, build.zeros_like(x))
+
+
+@operation(promote="float")
+def _softplus(x: Node, beta: float, threshold: float) -> Node:
+    scaled = _times(x, beta)
+    return build.select(_above(scaled, threshold), x, _times(softplus_node(scaled), 1 / beta))
+
+
+def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+    """log(1 + exp(beta * x)) / beta; x itself above the threshold."""
+    return _softplus(x, beta=number(beta, "softplus", "beta"), threshold=number(threshold, "softplus", "threshold"))
+
+
+_mish = Operation(lambda x: build.mul(x, build.unary("tanh", softplus_node(x))), "float", True, False, "mish")
+_softsign = Operation(lambda x: build.div(x, build.add(build.ones_like(x), build.unary("abs", x))), "float", True, False, "softsign")
+_log_sigmoid = Operation(lambda x: build.neg(softplus_node(build.neg(x))), "float", True, False, "logsigmoid")
+_tanhshrink = Operation(lambda x: build.sub(x, build.unary("tanh", x)), "float", True, False, "tanhshrink")
+
+
+def mish(x: Array, inplace: bool = False) -> Array:
+    """x * tanh(softplus(x))."""
+    return _mish(x)
+
+
+def softsign(x: Array) -> Array:
+    """x / (1 + |x|)."""
+    return _softsign(x)
+
+
+def logsigmoid(x: Array) -> Array:
+    """log(sigmoid(x)) without overflow."""
+    return _log_sigmoid(x)
+
+
+log_sigmoid = logsigmoid
+
+
+def tanhshrink(x: Array) -> Array:
+    """x - tanh(x)."""
+    return _tanhshrink(x)
+
+
+@operation(promote="float")
+def _hardsigmoid(x: Node) -> Node:
+    return _times(clamp_node(build.add(x, _c(x, 3)), 0, 6), 1 / 6)
+
+
+@operation(promote="float")
+def _hardswish(x: Node) -> Node:
+    return build.mul(x, _hardsigmoid.define(x))
+
+
+def hardsigmoid(x: Array, inplace: bool = False) -> Array:
+    """relu6(x + 3) / 6."""
+    return _hardsigmoid(x)
+
+
+def hardswish(x: Array, inplace: bool = False) -> Array:
+    """x * relu6(x + 3) / 6."""
+    return _hardswish(x)
+
+
+@operation()
+def _shrink(x: Node, limit: float, soft: bool) -> Node:
+    above, below = _above(x, limit), build.binary("lt", x, _c(x, -limit))
+    zero, shift = build.zeros_like(x), _c(x, limit if soft else 0)
+    return build.select(above, build.sub(x, shift), build.select(below, build.add(x, shift), zero))
+
+
+def softshrink(x: Array, lambd: float = 0.5) -> Array:
+    """x moved towards 0 by lambd; 0 between -lambd and lambd."""
+    return _shrink(x, limit=lambd, soft=True)
+
+
+def hardshrink(x: Array, lambd: float = 0.5) -> Array:
+    """x; 0 between -lambd and lambd."""
+    return _shrink(x, limit=lambd, soft=False)
+
+
+@operation()
+def _threshold(x: Node, limit: float, value: float) -> Node:
+    return build.select(build.binary("le", x, _c(x, limit)), _c(x, value), x)
+
+
+def threshold(x: Array, threshold: float, value: float, inplace: bool = False) -> Array:
+    """x where it is above the threshold, `value` elsewhere."""
+    return _threshold(x, limit=threshold, value=value)
+
+
+@operation(promote="float")
+def _glu(x: Node, axis: int) -> Node:
+    half = x.shape[axis] // 2
+    left, right = build.slice_axis(x, axis, 0, half), build.slice_axis(x, axis, half, 2 * half)
+    return build.mul(left, build.unary("sigmoid", right))
+
+
+def glu(x: Array, dim: int = -1) -> Array:
+    """The first half along a dimension times the sigmoid of the second."""
+    x = as_tensor(x, "glu")
+    axis = axis_of(dim, x.ndim, "glu", x)
+    if x.shape[axis] % 2:
+        raise ShapeError(message(f"glu: the size along dimension {axis} must be even", [("x", described(x))], "it is cut in halves"))
+    return _glu(x, axis=axis)
+
+
+# -- softmax -----------------------------------------------------------------------------------------------------------------
+
+
+def softmax_node(x: Node, axis: int) -> Node:
+    """exp(x - max) / sum(exp(x - max)) along an axis"""
+    if x.shape[axis] == 0:
+        return x
+    top = build.stop_gradient(build.reduce("max", x, (axis,)))
+    powers = build.exp(build.sub(x, spread(top, x, (axis,))))
+    return build.div(powers, spread(build.reduce("add", powers, (axis,)), x, (axis,)))
+
+
+def log_softmax_node(x: Node, axis: int) -> Node:
+    """x - logsumexp(x) along an axis"""
+    return x if x.shape[axis] == 0 else build.sub(x, spread(log_sum_exp(x, (axis,)), x, (axis,)))
+
+
+@operation(promote="float")
+def _softmax(x: Node, axis: int, dtype: DType | None) -> Node:
+    reject_kind(x, "c", "softmax", "take the real part: x.real")
+    return softmax_node(build.convert(x, dtype) if dtype is not None else x, axis)
+
+
+@operation(promote="float")
+def _log_softmax(x: Node, axis: int, dtype: DType | None) -> Node:
+    reject_kind(x, "c", "log_softmax", "take the real part: x.real")
+    return log_softmax_node(build.convert(x, dtype) if dtype is not None else x, axis)
+
+
+def _softmax_axis(x: Any, dim: Any, axis: Any, name: str) -> tuple[Any, int]:
+    x = as_tensor(x, name)
+    if not x.ndim:
+        raise ShapeError(message(f"{name}: needs at least one dimension", [("x", described(x))], "x.reshape(1)"))
+    return x, axis_of(axis if dim is None else dim, x.ndim, name, x)
+
+
+def softmax(x: Array, dim: int | None = None, *, axis: int = -1, dtype: Any = None) -> Array:
+    """exp(x) over its sum along an axis (the last by default), without overflow.
+
+    >>> import pullback as pb
+    >>> pb.softmax(pb.tensor([0.0, 0.0]))
+    Tensor([0.5, 0.5], dtype=float32)
+    """
+    x, k = _softmax_axis(x, dim, axis, "softmax")
+    return _softmax(x, axis=k, dtype=None if dtype is None else dtype_of(dtype))
+
+
+def log_softmax(x: Array, dim: int | None = None, *, axis: int = -1, dtype: Any = None) -> Array:
+    """log(softmax(x)) along an axis (the last by default), without overflow."""
+    x, k = _softmax_axis(x, dim, axis, "log_softmax")
+    return _log_softmax(x, axis=k, dtype=None if dtype is None else dtype_of(dtype))
+
+
+def softmin(x: Array, dim: int | None = None, *, axis: int = -1, dtype: Any = None) -> Array:
+    """softmax(-x)."""
+    return softmax(-as_tensor(x, "softmin"), dim, axis=axis, dtype=dtype)
+
+
+@operation(promote="float")
+def _standardize(x: Node, axis: int, p: float, eps: float) -> Node:
+    from pullback.api.linear_algebra import norm_nodes
+
+    size = norm_nodes(x, p, (axis,))
+    size = build.maximum(size, _c(size, eps)) if size.dtype.kind == "f" else size
+    return build.div(x, spread(size, x, (axis,)))
+
+
+def normalize(x: Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Array:
+    """x over its p-norm along a dimension, at least eps."""
+    x = as_tensor(x, "normalize")
+    return _standardize(x, axis=axis_of(dim, x.ndim, "normalize", x), p=float(p), eps=float(eps))
+
+

@@ -1,0 +1,237 @@
+"""Sorting, selecting by order, unique elements. Sorts are stable; NaN comes last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pullback.api._lazy import build
+from pullback.api.arguments import UNSET, as_tensor, axis_of, described, integer, number, one_of, synonym
+from pullback.api.reductions import floating, kept
+from pullback.engine.operation import operation
+from pullback.engine.tensor import from_host
+from pullback.ir import dtypes
+from pullback.ir.node import Node
+from pullback.util.errors import ShapeError, ValueError_, message
+
+Array = Any
+
+
+@operation()
+def _sort(x: Node, axis: int, descending: bool) -> Node:
+    if x.dtype.kind == "b":
+        return build.convert(build.sort([build.convert(x, dtypes.uint8)], axis, descending)[0], dtypes.bool_)
+    return build.sort([x], axis, descending)[0]
+
+
+@operation()
+def _sort_both(x: Node, axis: int, descending: bool) -> tuple[Node, ...]:
+    own = x.dtype
+    key = build.convert(x, dtypes.uint8) if own.kind == "b" else x
+    values, order = build.sort([key, build.iota(x.shape, axis, dtypes.int32)], axis, descending)
+    return build.convert(values, own), order
+
+
+def _axis(x: Any, axis: Any, dim: Any, name: str) -> int:
+    axis = -1 if axis is None else axis
+    return axis_of(axis if dim is UNSET else dim, x.ndim, name, x)
+
+
+def sort(x: Array, /, axis: int = -1, *, descending: bool = False, stable: bool = True, dim: Any = UNSET) -> Array:
+    """The elements in order along an axis.
+
+    >>> import pullback as pb
+    >>> pb.sort(pb.tensor([3, 1, 2]), descending=True)
+    Tensor([3, 2, 1], dtype=int32)
+    """
+    x = as_tensor(x, "sort")
+    if not x.ndim:
+        return x.clone()
+    return _sort(x, axis=_axis(x, axis, dim, "sort"), descending=bool(descending))
+
+
+def argsort(x: Array, /, axis: int = -1, *, descending: bool = False, stable: bool = True, dim: Any = UNSET) -> Array:
+    """The positions that put the elements in order along an axis, as int32."""
+    x = as_tensor(x, "argsort")
+    if not x.ndim:
+        return from_host(np.zeros((), np.int32))
+    return _sort_both(x, axis=_axis(x, axis, dim, "argsort"), descending=bool(descending))[1]
+
+
+def sort_with_indices(x: Array, axis: int = -1, descending: bool = False) -> tuple[Array, Array]:
+    """`sort` and `argsort` at once."""
+    x = as_tensor(x, "sort")
+    if not x.ndim:
+        return x.clone(), from_host(np.zeros((), np.int32))
+    values, order = _sort_both(x, axis=_axis(x, axis, UNSET, "sort"), descending=bool(descending))
+    return values, order
+
+
+@operation()
+def _topk(x: Node, k: int, axis: int, largest: bool) -> tuple[Node, ...]:
+    values, order = _sort_both.define(x, axis, largest)
+    return tuple(build.slice_axis(v, axis, 0, k) for v in (values, order))
+
+
+def topk(x: Array, k: int, axis: int = -1, largest: bool = True, sorted: bool = True, *, dim: Any = UNSET) -> tuple[Array, Array]:
+    """The k greatest (or least) elements along an axis, in order, and their positions."""
+    x = as_tensor(x, "topk")
+    along = _axis(x, axis, dim, "topk")
+    count = integer(k, "topk", "k")
+    if not 0 <= count <= x.shape[along]:
+        raise ValueError_(message(f"topk: k must be from 0 to {x.shape[along]}", [("x", described(x)), ("k", str(count))],
+                                  "there are not more elements along the axis"))
+    values, order = _topk(x, k=count, axis=along, largest=bool(largest))
+    return values, order
+
+
+# -- quantiles ---------------------------------------------------------------------------------------------------------------
+
+
+@operation()
+def _quantile(x: Node, q: Node, axis: int, keepdims: bool, method: str) -> Node:
+    """Linear interpolation in the sorted array; lines with a NaN give NaN."""
+    x = floating(x)
+    n = x.shape[axis]
+    line = build.move_axis(build.sort([x], axis)[0], axis, 0)
+    at = build.mul(build.convert(q, x.dtype), build.full(q.shape, n - 1, x.dtype))
+    low, high = build.floor(at), build.unary("ceil", at)
+    if method in ("lower", "higher", "nearest"):
+        chosen = {"lower": low, "higher": high, "nearest": build.unary("round", at)}[method]
+        y = build.gather(line, build.convert(chosen, dtypes.int32), 0)
+    else:
+        parts = [build.gather(line, build.convert(v, dtypes.int32), 0) for v in (low, high)]
+        weight = build.full(q.shape, 0.5, x.dtype) if method == "midpoint" else build.sub(at, low)
+        if method == "midpoint":
+            weight = build.select(build.binary("eq", low, high), build.zeros_like(weight), weight)
+        weight = build.broadcast(weight, parts[0].shape, tuple(range(len(q.shape))))
+        y = build.add(parts[0], build.mul(weight, build.sub(parts[1], parts[0])))
+    missing = build.reduce("or", build.unary("isnan", x), (axis,))
+    rest = len(q.shape)
+    missing = build.broadcast(missing, y.shape, tuple(range(rest, len(y.shape))))
+    y = build.select(missing, build.full(y.shape, float("nan"), y.dtype), y)
+    if not keepdims:
+        return y
+    shape = [1 if k == axis else m for k, m in enumerate(x.shape)]
+    return build.reshape(y, (*q.shape, *shape))
+
+
+_METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
+
+
+def quantile(x: Array, q: Any, axis: int | None = None, keepdims: bool = False, *, method: str = "linear", dim: Any = UNSET,
+             keepdim: Any = UNSET) -> Array:
+    """Quantiles along an axis (of all elements without one); q is a number or an array of numbers in [0, 1].
+
+    >>> import pullback as pb
+    >>> pb.quantile(pb.tensor([1.0, 2.0, 3.0, 4.0]), 0.5)
+    Tensor(2.5, dtype=float32)
+    """
+    x = as_tensor(x, "quantile")
+    one_of(method, _METHODS, "quantile", "method")
+    wanted = np.asarray(q.numpy() if hasattr(q, "numpy") else q, np.float64)
+    if wanted.ndim > 1 or not ((wanted >= 0) & (wanted <= 1)).all():
+        raise ValueError_(message("quantile: q must be numbers from 0 to 1", [("q", f"{q!r:.60}")], "use 0.5 for the median"))
+    axis = synonym(axis, dim, "quantile", "axis and dim")
+    keep = keepdims if keepdim is UNSET else keepdim
+    return _whole_or_axis(x, axis, bool(keep), "quantile", lambda v, k, kd: _quantile(
+        v, from_host(wanted), axis=k, keepdims=kd, method=method))
+
+
+def _whole_or_axis(x: Any, axis: Any, keepdims: bool, name: str, run: Any) -> Any:
+    from pullback.api.manipulation import reshape
+
+    if axis is None:
+        flat = reshape(x, (x.info.type.size,))
+        _not_empty(flat, 0, name)
+        y = run(flat, 0, False)
+        return reshape(y, (*y.shape, *(1,) * x.ndim)) if keepdims else y
+    k = axis_of(axis, x.ndim, name, x)
+    _not_empty(x, k, name)
+    return run(x, k, keepdims)
+
+
+def _not_empty(x: Any, axis: int, name: str) -> None:
+    if x.shape[axis] == 0:
+        raise ShapeError(message(f"{name}: there is none of no elements", [("x", described(x))], "check x.size first"))
+
+
+def median(x: Array, axis: int | None = None, keepdims: bool = False, *, dim: Any = UNSET, keepdim: Any = UNSET) -> Array:
+    """The middle element along an axis, the mean of two where their number is even."""
+    return quantile(x, 0.5, axis, keepdims, dim=dim, keepdim=keepdim)
+
+
+@operation()
+def _kth(x: Node, k: int, axis: int, keepdims: bool) -> tuple[Node, ...]:
+    values, order = _sort_both.define(x, axis, False)
+    return tuple(kept(build.reshape(build.slice_axis(v, axis, k, k + 1), tuple(n for j, n in enumerate(x.shape) if j != axis)),
+                      x, (axis,), keepdims) for v in (values, order))
+
+
+def kthvalue(x: Array, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Array, Array]:
+    """The k-th least element along an axis (counted from 1) and its position."""
+    x = as_tensor(x, "kthvalue")
+    axis = axis_of(dim, x.ndim, "kthvalue", x)
+    n = integer(k, "kthvalue", "k")
+    if not 1 <= n <= x.shape[axis]:
+        raise ValueError_(message(f"kthvalue: k must be from 1 to {x.shape[axis]}", [("x", described(x)), ("k", str(n))],
+                                  "k is counted from 1"))
+    values, order = _kth(x, k=n - 1, axis=axis, keepdims=bool(keepdim))
+    return values, order
+
+
+# -- unique elements: the shape of the result depends on the values, which are observed ---------------------------------------
+
+
+def _unique(x: Any, **options: Any) -> Any:
+    array = as_tensor(x, "unique").numpy()
+    if array.dtype.kind == "V" or array.dtype.itemsize == 2 and array.dtype.kind not in "iu":
+        found = np.unique(array.astype(np.float32), **options)
+        first = found[0] if isinstance(found, tuple) else found
+        return (first.astype(array.dtype), *found[1:]) if isinstance(found, tuple) else first.astype(array.dtype)
+    return np.unique(array, **options)
+
+
+def unique(x: Array, return_inverse: bool = False, return_counts: bool = False, axis: int | None = None) -> Any:
+    """The distinct elements in order; where each element went and how often each occurs, on request. x is observed."""
+    found = _unique(x, return_inverse=return_inverse, return_counts=return_counts, axis=axis)
+    if not isinstance(found, tuple):
+        return from_host(found)
+    return tuple(from_host(found[0]) if k == 0 else from_host(v.astype(np.int32)) for k, v in enumerate(found))
+
+
+def unique_values(x: Array, /) -> Array:
+    """The distinct elements (Array API)."""
+    return from_host(_unique(x, equal_nan=False))
+
+
+def unique_counts(x: Array, /) -> tuple[Array, Array]:
+    """The distinct elements and how often each occurs (Array API)."""
+    values, counts = _unique(x, return_counts=True, equal_nan=False)
+    return from_host(values), from_host(counts.astype(np.int32))
+
+
+def unique_inverse(x: Array, /) -> tuple[Array, Array]:
+    """The distinct elements and the position of each element among them (Array API)."""
+    shape = as_tensor(x, "unique").shape
+    values, inverse = _unique(x, return_inverse=True, equal_nan=False)
+    return from_host(values), from_host(inverse.reshape(shape).astype(np.int32))
+
+
+def unique_all(x: Array, /) -> tuple[Array, Array, Array, Array]:
+    """The distinct elements, where each comes first, the position of each element among them, counts (Array API)."""
+    shape = as_tensor(x, "unique").shape
+    values, first, inverse, counts = _unique(x, return_index=True, return_inverse=True, return_counts=True, equal_nan=False)
+    rest = [from_host(v.astype(np.int32)) for v in (first, inverse.reshape(shape), counts)]
+    return from_host(values), rest[0], rest[1], rest[2]
+
+
+def histc(x: Array, bins: int = 100, min: float = 0, max: float = 0) -> Array:
+    """How many elements fall into each of equal bins between min and max. x is observed."""
+    array = as_tensor(x, "histc").numpy()
+    low, high = number(min, "histc", "min"), number(max, "histc", "max")
+    if low == high and array.size:
+        low, high = float(array.min()), float(array.max())
+    counts, _ = np.histogram(array, bins=integer(bins, "histc", "bins"), range=(low, high))
+    return from_host(counts.astype(array.dtype))

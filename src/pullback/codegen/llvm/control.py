@@ -1,0 +1,204 @@
+"""Loops and choices over programs: each body is an internal function `void body(ptr args)`, called with addresses.
+
+A carried value has two places, used in turn; slices of sequences are addresses within them. Nothing is copied but what
+the first or last turn needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pullback.codegen.llvm.kernels import PARAMS, EmittedKernel, Slots, constant_name
+from pullback.codegen.llvm.sort import emit_sort
+from pullback.codegen.llvm.text import Fn, Module, V, const, i64
+from pullback.kernel.nodes import Buffer, Kernel
+
+EmitBody = Callable[[Any, str], int]
+
+
+class Areas:
+    """Private workspace of one control kernel: pieces of one area whose size is known at the end."""
+
+    def __init__(self, fn: Fn, slots: V, table: Slots) -> None:
+        self.fn, self.table = fn, table
+        self.slot = table.area(0)
+        self.base = fn.load(fn.gep(slots, i64(self.slot), "ptr"), "ptr", 8)
+        self.size = 0
+
+    def take(self, nbytes: int) -> V:
+        at = self.size
+        self.size += -(-max(nbytes, 1) // 64) * 64
+        return self.fn.gep(self.base, i64(at), "i8")
+
+    def finish(self) -> None:
+        self.table.areas = [(s, self.size if s == self.slot else n) for s, n in self.table.areas]
+
+
+class Control:
+    """What the kinds have in common while one is emitted."""
+
+    def __init__(self, module: Module, kernel: Kernel, table: Slots, emit_body: EmitBody) -> None:
+        self.kernel, self.payload = kernel, kernel.payload
+        self.fn = module.function(kernel.name, PARAMS, linkage="internal")
+        self.slots, self.table = self.fn.params[0], table
+        self.areas = Areas(self.fn, self.slots, table)
+        self.bodies: list[tuple[str, V, V]] = []  # name, arguments, workspace
+        for k, plan in enumerate(self.payload.bodies):
+            name = f"{kernel.name}.body{k}"
+            nbytes = emit_body(plan, name)
+            count = len(plan.function.params) + len(plan.function.results) + 1
+            args = self.fn.alloca("ptr", count)
+            workspace = self.areas.take(nbytes)
+            self.fn.store(workspace, self.fn.gep(args, i64(count - 1), "ptr"), 8)
+            self.bodies.append((name, args, workspace))
+        self.inputs = [self.address(b) for b in self.payload.inputs]
+        types = self.result_types()
+        self.results = [self.areas.take(t.nbytes) if b is None else self.address(b)
+                        for b, t in zip(self.payload.results, types, strict=True)]
+
+    def result_types(self) -> list[Any]:
+        op = self.payload.op
+        return list(op.infer(*[_type(b) for b in self.payload.inputs]).items)
+
+    def address(self, buffer: Buffer) -> V:
+        if buffer.space == "constant":
+            return V(f"@{constant_name(buffer)}", "ptr")
+        at = self.fn.gep(self.slots, i64(self.table.of(buffer)), "ptr")
+        if buffer.space == "immediate":
+            return immediate_place(self.fn, at, buffer)
+        return self.fn.load(at, "ptr", 8)
+
+    def give(self, args: V, index: int, address: V) -> None:
+        self.fn.store(address, self.fn.gep(args, i64(index), "ptr"), 8)
+
+    def call(self, body: int) -> None:
+        name, args, _ = self.bodies[body]
+        self.fn.line(f"call void @{name}(ptr {args.ref})")
+
+    def copy(self, target: V, source: V, nbytes: int) -> None:
+        self.fn.call("llvm.memmove.p0.p0.i64", "void", target, source, i64(nbytes), V("false", "i1"))
+
+    def step(self, base: V, turn: V, nbytes: int) -> V:
+        return self.fn.gep(base, self.fn.mul(turn, i64(nbytes)), "i8")
+
+
+def immediate_place(fn: Fn, slot: V, buffer: Buffer) -> V:
+    """The address of a scalar that was passed by value."""
+    from pullback.codegen.llvm.math import emit_convert, emit_store_convert, register_type, storage_type
+
+    name = "float64" if buffer.dtype.kind == "f" else "int64"
+    value = emit_convert(fn, fn.load(slot, register_type(name), 8), name, buffer.dtype.name)
+    place = fn.alloca(storage_type(buffer.dtype.name))
+    fn.store(emit_store_convert(fn, value, buffer.dtype.name), place, buffer.dtype.itemsize)
+    return place
+
+
+def _type(buffer: Buffer) -> Any:
+    from pullback.ir.node import TensorType
+
+    return TensorType.of(buffer.shape, buffer.dtype)
+
+
+def emit_control(module: Module, kernel: Kernel, table: Slots, emit_body: EmitBody) -> EmittedKernel:
+    """A kernel of kind "scan", "while", "cond" or "sort"."""
+    control = Control(module, kernel, table, emit_body)
+    {"scan": emit_scan, "while": emit_while, "cond": emit_cond, "sort": emit_sort}[kernel.kind](control)
+    control.fn.ret()
+    control.areas.finish()
+    return EmittedKernel(kernel.name, 1, control.areas.size)
+
+
+def emit_scan(control: Control) -> None:
+    """for each turn: the body on constants, carried values and slices."""
+    fn, op = control.fn, control.payload.op
+    consts, carries, length = op.consts, op.carries, op.length
+    types = control.result_types()
+    if length == 0:
+        for k in range(carries):
+            control.copy(control.results[k], control.inputs[consts + k], types[k].nbytes)
+        return
+    _, args, _ = control.bodies[0]
+    for k in range(consts):
+        control.give(args, k, control.inputs[k])
+    count = len(control.inputs)
+    temporary = [control.areas.take(types[k].nbytes) for k in range(carries)]
+    finals = control.results[:carries]
+    first, other = (finals, temporary) if length % 2 else (temporary, finals)
+    start = [*control.inputs[consts:consts + carries], *first, *other]
+    loop = fn.begin_loop(i64(0), i64(length), i64(1), start)
+    into, out, spare = (loop.carried[k * carries:(k + 1) * carries] for k in range(3))
+    turn = fn.binary("sub", i64(length - 1), loop.counter) if op.reverse else loop.counter
+    for k in range(carries):
+        control.give(args, consts + k, into[k])
+        control.give(args, count + k, out[k])
+    for k in range(consts + carries, count):
+        nbytes = control.payload.inputs[k].nbytes // length
+        control.give(args, k, control.step(control.inputs[k], turn, nbytes))
+    for k in range(carries, len(types)):
+        control.give(args, count + k, control.step(control.results[k], turn, types[k].nbytes // length))
+    control.call(0)
+    fn.end_loop(loop, [*out, *spare, *out])
+
+
+def emit_while(control: Control) -> None:
+    """Until the condition fails: the body, from one place of the state to the other."""
+    fn, op = control.fn, control.payload.op
+    consts, types = op.consts, control.result_types()
+    states = len(types)
+    flag = control.areas.take(1)
+    temporary = [control.areas.take(t.nbytes) for t in types]
+    _, test, _ = control.bodies[0]
+    _, body, _ = control.bodies[1]
+    for k in range(consts):
+        control.give(test, k, control.inputs[k])
+        control.give(body, k, control.inputs[k])
+    control.give(test, consts + states, flag)
+    before, header, inside, done = fn.block, fn.fresh("while"), fn.fresh("turn"), fn.fresh("end")
+    fn.br(header)
+    fn.label(header)
+    start = [*control.inputs[consts:], *control.results, *temporary]
+    phis: list[V] = []
+    lines: list[int] = []
+    for value in start:
+        name = f"%{fn.fresh('s')}"
+        lines.append(len(fn.lines))
+        fn.line(f"{name} = phi ptr [ {value.ref}, %{before} ], [ NEXT, %LATCH ]")
+        phis.append(V(name, "ptr"))
+    into, out, spare = (phis[k * states:(k + 1) * states] for k in range(3))
+    for k in range(states):
+        control.give(test, consts + k, into[k])
+    control.call(0)
+    fn.cond_br(fn.compare("icmp", "ne", fn.load(flag, "i8", 1), const(0, "i8")), inside, done)
+    fn.label(inside)
+    for k in range(states):
+        control.give(body, consts + k, into[k])
+        control.give(body, consts + states + k, out[k])
+    control.call(1)
+    for at, value in zip(lines, [*out, *spare, *out], strict=True):
+        fn.lines[at] = fn.lines[at].replace("NEXT", value.ref).replace("%LATCH", f"%{fn.block}")
+    fn.br(header)
+    fn.label(done)
+    for k, t in enumerate(types):
+        control.copy(control.results[k], into[k], t.nbytes)
+
+
+def emit_cond(control: Control) -> None:
+    """The branch that the index names, clamped."""
+    fn = control.fn
+    last = len(control.bodies) - 1
+    index = fn.load(control.inputs[0], "i32", 4)
+    index = fn.intrinsic("llvm.smax", "i32", index, const(0, "i32"))
+    index = fn.intrinsic("llvm.smin", "i32", index, const(last, "i32"))
+    done = fn.fresh("end")
+    labels = [fn.fresh("branch") for _ in control.bodies]
+    cases = " ".join(f"i32 {k}, label %{label}" for k, label in enumerate(labels[:-1]))
+    fn.line(f"switch i32 {index.ref}, label %{labels[-1]} [ {cases} ]")
+    for k, label in enumerate(labels):
+        fn.label(label)
+        _, args, _ = control.bodies[k]
+        for j, address in enumerate([*control.inputs[1:], *control.results]):
+            control.give(args, j, address)
+        control.call(k)
+        fn.br(done)
+    fn.label(done)

@@ -1,0 +1,79 @@
+"""The interpreter of the loop IR, which defines it, against the reference rules and compiled kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pullback.engine.pipeline import Clock, make_plan, run_passes
+from pullback.ir.dtypes import DType, numpy_dtype
+from pullback.ir.node import Function, evaluate
+from pullback.kernel.interpret import Interpreter
+from pullback.kernel.nodes import Buffer, For, Kernel, Load, Store
+from pullback.kernel.verify import verify_kernel
+from pullback.ops.map import Map, numeric_convert
+from pullback.ops.monoid import identity
+from pullback.util.errors import VerifyError
+from pullback.ir.dtypes import float32
+from pullback.ir.index import Var, var
+from tests.programs import Grower, close, floats, layer_norm, mlp_step, randoms, softmax
+
+
+def row(name: str, static: tuple[int, ...], values: list[Any], dtype: DType) -> Any:
+    return np.asarray(Map(name, static).reference(*(np.asarray(v) for v in values))).astype(numpy_dtype(dtype))
+
+
+def interpret(function: Function, arrays: list[Any]) -> list[Any]:
+    """Run the plan of a function in the interpreter."""
+    plan = make_plan(run_passes(function, Clock()), frozenset(), frozenset())
+    memory: dict[Buffer, Any] = {}
+    for kernel in (k for phase in plan.phases for k in phase):
+        for buffer in (*kernel.reads, *kernel.writes):
+            memory.setdefault(buffer, np.zeros(buffer.size, numpy_dtype(buffer.dtype)))
+    for buffer in plan.buffers:
+        if buffer.space == "input":
+            memory[buffer] = np.ascontiguousarray(arrays[buffer.slot]).reshape(-1).copy()
+        elif buffer.space == "constant":
+            memory[buffer] = np.frombuffer(buffer.data, numpy_dtype(buffer.dtype))
+    interpreter = Interpreter(memory, row, numeric_convert, identity)
+    for kernel in (k for phase in plan.phases for k in phase):
+        verify_kernel(kernel)
+        interpreter.run(kernel)
+    outputs = [b for b in plan.buffers if b.space == "output"]
+    return [memory.get(b, np.zeros(b.size)).reshape(b.shape) for b in outputs]
+
+
+@pytest.mark.parametrize("start", range(0, 40, 10))
+def test_random_graphs(start: int) -> None:
+    for seed in range(start, start + 10):
+        function = Grower(seed, dims=(1, 3, 5, 4)).function()
+        arrays = randoms(function, seed)
+        with np.errstate(all="ignore"):
+            wanted = evaluate(function, *arrays)
+            found = interpret(function, arrays)
+        for got, want, t in zip(found, wanted, function.out_types, strict=True):
+            assert close(got, want, t.dtype), f"seed {seed}\n{function}"
+
+
+def test_known_graphs() -> None:
+    x, g, s = floats(6, 9), floats(9), floats(9)
+    for function in (Function([x, g, s], [layer_norm(softmax(x), g, s)]), mlp_step([5, 6, 7], 4, 0.1)):
+        arrays = randoms(function)
+        for got, want, t in zip(interpret(function, arrays), evaluate(function, *arrays), function.out_types, strict=True):
+            assert close(got, want, t.dtype)
+
+
+def test_an_element_outside_is_found() -> None:
+    source, target = Buffer("x", float32, (4,), "input"), Buffer("y", float32, (5,), "output")
+    i = var("i", 5)
+    loop = For(Var("i", 5), (Store(target, (i,), Load(source, (i,))),))
+    with pytest.raises(VerifyError, match="outside of its buffer"):
+        verify_kernel(Kernel("k", "loops", (loop,)))
+
+
+def test_an_unbound_variable_is_found() -> None:
+    source, target = Buffer("x", float32, (4,), "input"), Buffer("y", float32, (4,), "output")
+    with pytest.raises(VerifyError, match="not bound"):
+        verify_kernel(Kernel("k", "loops", (Store(target, (var("i", 4),), Load(source, (var("i", 4),))),)))

