@@ -88,7 +88,7 @@ def test_collating_samples() -> None:
     batches = list(DataLoader(Squares(), 4))
     assert batches[1]["x"].numpy().tolist() == [4, 5, 6] and batches[0]["y"][0].numpy().tolist() == [0, 1, 4, 9]
     assert batches[1]["y"][1] == ["even", "odd", "even"]
-    assert default_collate([1.5, 2.5]).dtype is pb.float32 and default_collate([True]).dtype is pb.bool
+    assert default_collate([1.5, 2.5]).dtype is pb.float32 and str(default_collate([True]).dtype) == "bool"
     assert default_collate([pb.ones(2), pb.zeros(2)]).shape == (2, 2)
     assert [b.numpy().tolist() for b in DataLoader(Stream(), 2)] == [[0, 1], [2, 3], [4]]
     assert list(DataLoader(Squares(), None))[2]["y"] == (4, "even")

@@ -106,7 +106,8 @@ def test_backward_after_observation_crosses_launches():
     assert y.item() > 0
     y.backward()
     t = np.tanh(3 * np.array([0.5, 1.5]))
-    np.testing.assert_allclose(w.grad.numpy(), 2 * t * (1 - t * t) * 3, rtol=2e-5)
+    # 1 - t*t cancels in float32: an absolute bound of its rounding
+    np.testing.assert_allclose(w.grad.numpy(), 2 * t * (1 - t * t) * 3, atol=1e-6)
 
 
 def test_backward_twice_needs_retain_graph():
@@ -167,6 +168,7 @@ def test_functional_loop_without_reading_has_constant_memory():
     for _ in range(30):
         _, g = step(w)
         w = w - g * 1e-3
+        execute.wait_oldest(0)
         live.append((memory.live_bytes(), len(local.trace.values)))
     pb.synchronize()
     assert max(live[5:]) == min(live[5:])

@@ -61,3 +61,26 @@ def test_sum_of_products() -> None:
     names = [n.op.name for n in recognise(Function([x, y], [b.reduce("add", product, (2,))])).nodes()]
     assert "contract" in names
     assert "reduce" not in names
+
+
+def test_index_checks() -> None:
+    import numpy as np
+
+    from pullback.engine.pipeline import compile_function
+    from pullback.ir.dtypes import int32
+    from pullback.ir.node import TensorType, param
+    from tests.programs import aligned
+
+    x, i = floats(5), param(TensorType.of((3,), int32))
+    program = compile_function(Function([x, i], [b.gather(x, i, 0, "error")]), check_indices=True)
+    assert program.error_slot == 3
+    assert len(program.out_types) == 1
+    for places, expected in (([0, 4, -5], 0), ([0, 5, 1], 1), ([-6, 0, 0], 1)):
+        import ctypes
+
+        arrays = [aligned(20).view(np.float32), aligned(12).view(np.int32), aligned(12), aligned(4).view(np.int32),
+                  aligned(max(program.workspace_bytes, 1))]
+        arrays[1][:] = places
+        slots = (ctypes.c_uint64 * 5)(*(a.ctypes.data for a in arrays))
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(program.address)(slots)
+        assert arrays[3][0] == expected

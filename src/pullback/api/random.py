@@ -264,6 +264,10 @@ def _nth(seed: int, n: int) -> int:
     return _mix((seed + (n + 1) * 0x9E3779B97F4A7C15) & _MASK)
 
 
+def _key_value(word: int) -> Value:
+    return upload(np.array([word >> 32, word & 0xFFFFFFFF], np.uint32), dtypes.uint32)
+
+
 class _CallKey(TensorBase):
     """The key of one call of a compiled function: reading it from outside draws a new one."""
 
@@ -272,8 +276,8 @@ class _CallKey(TensorBase):
         self.generator = generator
 
     def _use(self) -> Value:
-        word = self.generator.draw()
-        return upload(np.array([word >> 32, word & 0xFFFFFFFF], np.uint32), dtypes.uint32)
+        # while a function is being compiled the value is not used: it is read again at each call
+        return _key_value(self.generator.draw() if local.track is None else 0)
 
     _peek = _use
 
@@ -314,8 +318,7 @@ class Generator:
     def next_key(self) -> Array:
         """The next key, as a tensor; in a function being compiled, one that differs from call to call."""
         if not local.trace.constants:
-            word = self.draw()
-            return r._random_key(word >> 32, word & 0xFFFFFFFF)
+            return TensorBase.default_class(_key_value(self.draw()))
         return r._random_taken(_CallKey(self))
 
     def get_state(self) -> Array:

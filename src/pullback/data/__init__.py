@@ -1,5 +1,6 @@
 """Datasets and loaders."""
 
+from pullback.data.augment import shift_images
 from pullback.data.dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
 from pullback.data.shipped import digits
 from pullback.data.loader import (
@@ -12,5 +13,5 @@ from pullback.data.loader import (
 
 __all__ = [
     "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler", "Subset",
-    "TensorDataset", "default_collate", "digits", "random_split",
+    "TensorDataset", "default_collate", "digits", "random_split", "shift_images",
 ]

@@ -12,6 +12,10 @@ from pullback.engine.tensor import TensorBase, from_host
 from pullback.util.errors import ArgumentError, DataError, KeyError_, ShapeError, ValueError_, message
 
 
+#: makes new arrays of a batch's arrays, with random numbers
+Augment = Callable[..., Sequence[Any]]
+
+
 def permutation(size: int, seed: int, epoch: int) -> np.ndarray[Any, Any]:
     """A shuffle of range(size): a stable sort by counter-based random bits, the same under every NumPy version."""
     bits = np.random.Philox(key=np.array([seed & (2**64 - 1), epoch], np.uint64)).random_raw(size)
@@ -71,20 +75,26 @@ class DataLoader:
 
     `for x, y in DataLoader(dataset, batch_size=32, shuffle=True, generator=0)`: each pass is an epoch with a shuffle of
     its own. `state_dict()` says epoch and position at any time; a loader given it by `load_state_dict` goes on with the
-    batch after.
+    batch after. `augment(random, *arrays)` changes the arrays of a TensorDataset's batch, with a NumPy generator that
+    depends on seed, epoch and position.
     """
 
     def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool = False, sampler: Iterable[int] | None = None,
                  batch_sampler: Iterable[Sequence[int]] | None = None, num_workers: int = 0,
                  collate_fn: Callable[[list[Any]], Any] | None = None, pin_memory: bool = False, drop_last: bool = False,
-                 timeout: float = 0, worker_init_fn: Any = None, *, generator: Any = None) -> None:
+                 timeout: float = 0, worker_init_fn: Any = None, *, generator: Any = None,
+                 augment: Augment | None = None) -> None:
         _check(dataset, batch_size, shuffle, sampler, batch_sampler, num_workers)
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
         self.sampler, self.batch_sampler = sampler, batch_sampler
         self.collate_fn = collate_fn or default_collate
-        self.seed = seed_of(generator) if shuffle else 0
+        self.augment = augment
+        self.seed = seed_of(generator) if shuffle or augment is not None else 0
         self.epoch = 0
         self.position = 0  # batches of this epoch already given out
+        if augment is not None and not isinstance(dataset, (TensorDataset, Subset)):
+            raise ArgumentError(message("DataLoader: only batches of a TensorDataset are augmented",
+                                        [("dataset", type(dataset).__name__)], "change the samples in the dataset's __getitem__"))
         self._fast = collate_fn is None and sampler is None and batch_sampler is None and batch_size is not None
 
     def __len__(self) -> int:
@@ -119,7 +129,14 @@ class DataLoader:
         size = self.batch_size
         assert size is not None
         for k in range(start, len(self)):
-            yield [from_host(a) for a in dataset.rows(order[k * size:(k + 1) * size])]
+            arrays = dataset.rows(order[k * size:(k + 1) * size])
+            if self.augment is not None:
+                arrays = self.augment(self._random(k), *arrays)
+            yield [from_host(a) for a in arrays]
+
+    def _random(self, position: int) -> np.random.Generator:
+        """The generator of one batch's augmentation: the same whenever the batch is made again."""
+        return np.random.Generator(np.random.Philox(key=np.array([self.seed, (self.epoch + 1) << 32 | position], np.uint64)))
 
     def _samples(self, start: int) -> Iterator[Any]:
         """Batches by collating samples."""

@@ -6,7 +6,9 @@ it), and launches it. Small programs run at once, big ones are queued; `observe`
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections import deque
 from typing import Any
 
@@ -19,6 +21,9 @@ from pullback.runtime.memory import Buffer
 from pullback.runtime.native import native
 
 _refcount = sys.getrefcount
+#: launches that may wait for the processor before recording waits for them: enough to keep it busy
+MAX_IN_FLIGHT = 4
+_launching = threading.RLock()
 _in_flight: deque[tuple[int, Any]] = deque()
 
 
@@ -48,13 +53,16 @@ def upload(array: Any, dtype: DType) -> Value:
 
 def launch(executable: Executable, arguments: list[Any]) -> list[Any]:
     """Run or queue a program on buffers and Python scalars; returns the buffers of its results."""
-    if executable.reference and _in_flight:
-        wait_oldest(0)
+    if _in_flight:
+        if not native().pending:
+            _in_flight.clear()
+        elif executable.reference:
+            wait_oldest(0)
     outputs, ticket, workspace = executable.start(arguments, bool(_in_flight))
     if ticket:
         _in_flight.append((ticket, (arguments, outputs, workspace, executable)))
-        if len(_in_flight) > 64:
-            wait_oldest(32)
+        if len(_in_flight) > MAX_IN_FLIGHT:
+            wait_oldest(MAX_IN_FLIGHT - 1)
     return outputs
 
 
@@ -64,6 +72,17 @@ def wait_oldest(keep: int) -> None:
         ticket, _ = _in_flight[0]
         native().wait(ticket)
         _in_flight.popleft()
+
+
+def _after_fork() -> None:
+    """A child has nothing in flight and a lock of its own."""
+    global _launching
+    _launching = threading.RLock()
+    _in_flight.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def synchronize() -> None:
@@ -78,8 +97,10 @@ def observe(value: Value, what: str) -> Buffer:
     if value.buffer is None:
         trace = value.trace
         assert trace is not None
-        if trace.kind == "main":
+        if trace is local.trace and trace.kind == "main":
             flush(trace)
+        elif trace.kind == "main":
+            compute_foreign(trace, value)
         elif trace.kind == "eager":
             _materialise(trace, value, what)
         else:
@@ -108,6 +129,20 @@ def _materialise(trace: Trace, value: Value, what: str) -> None:
         function = Function([nodes[s] for s in trace.state.leaf_slots()], [nodes[value.slot]])
         found = trace.state.programs[key] = Executable(function, _scalar_positions(trace), frozenset())
     value.buffer = launch(found, arguments)[0]
+
+
+def compute_foreign(trace: Trace, value: Value) -> None:
+    """Compute a value that another thread has recorded, and leave its trace alone."""
+    with _launching:
+        if value.buffer is not None:
+            return
+        state = trace.state
+        nodes, slots = state.nodes(), state.leaf_slots()
+        leaves = trace.leaves[:len(slots)]
+        function = Function([nodes[s] for s in slots], [nodes[value.slot]])
+        positions = frozenset(k for k, leaf in enumerate(leaves) if type(leaf) is not Value)
+        arguments = [leaf.buffer if type(leaf) is Value else leaf for leaf in leaves]
+        value.buffer = launch(Executable(function, positions, frozenset()), arguments)[0]
 
 
 def _scalar_positions(trace: Trace) -> frozenset[int]:
@@ -146,9 +181,10 @@ def flush(trace: Trace) -> None:
         here.trace = Trace("main")
     base = _BASE
     wanted = [v for v in values if _refcount(v) > base and v.sink is None]
-    if wanted:
-        _launch_wanted(trace, wanted)
-    trace.values = []
+    with _launching:
+        if wanted:
+            _launch_wanted(trace, wanted)
+        trace.values = []
     if State.total > tracing.STATE_LIMIT:
         tracing.reset_table()
 
@@ -225,4 +261,4 @@ def _boundary(trace: Trace) -> None:
 
 
 tracing.boundary = _boundary
-tracing.launch_other = flush
+tracing.launch_other = compute_foreign

@@ -75,6 +75,7 @@ class Program:
     donated: frozenset[int] = frozenset()
     immediates: frozenset[int] = frozenset()
     error_slot: int = -1
+    checked: tuple[Node, ...] = ()
     cached: bool = False
     times: dict[str, float] = field(default_factory=dict[str, float])
     loaded: Any = None
@@ -85,9 +86,19 @@ class Program:
 
 
 def compile_function(function: Function, *, donated: frozenset[int] = frozenset(),
-                     immediates: frozenset[int] = frozenset()) -> Program:
-    """A program for this machine; CompileError where there is no native code for something in it."""
+                     immediates: frozenset[int] = frozenset(), check_indices: bool = False) -> Program:
+    """A program for this machine; CompileError where there is no native code for something in it.
+
+    With `check_indices`, and where there are indices to check, the program has one more output, an int32 at
+    `error_slot`: 0, or the number (from 1) of the operator in `checked` that met an index out of range.
+    """
     clock = Clock()
+    checked: tuple[Node, ...] = ()
+    results = len(function.results)
+    if check_indices:
+        from pullback.passes.checks import with_checks
+
+        function, checked = with_checks(function)
     key = program_key(function, donated, immediates)
     clock.lap("key")
     stored = default_cache().get(key)
@@ -99,7 +110,9 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
         clock.lap("store")
     program = load(function, header, code, donated, immediates)
     clock.lap("load")
-    program.cached, program.times = stored is not None, clock.laps
+    program.cached, program.times, program.checked = stored is not None, clock.laps, checked
+    if checked:
+        program.error_slot, program.out_types = len(function.params) + results, program.out_types[:results]
     if config.DEBUG.value:
         show(program)
     return program

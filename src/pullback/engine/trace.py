@@ -182,10 +182,9 @@ class Trace:
             if trace is home:
                 return
             trace = trace.outer
-        if home is not None and home.kind == "main":
-            launch_other(home)
-            if value.buffer is not None:
-                return
+        if home is not None and home.kind == "main" and home.what == "":
+            launch_other(home, value)
+            return
         what = home.what if home is not None else "a transformation"
         raise TracerLeakError(message(
             f"a traced value was used after {what or 'its trace'} had ended", [("value", repr(value.info.type))],
@@ -282,7 +281,7 @@ class Local:
 
 local = Local()
 #: set by execute.py: launch a trace of another thread; observe
-launch_other: Callable[[Trace], None] = lambda trace: None
+launch_other: Callable[[Trace, Value], None] = lambda trace, value: None
 boundary: Callable[[Trace], None] = lambda trace: None
 
 SCALARS: dict[type, str] = {float: "f", int: "i", bool: "b", complex: "c"}

@@ -50,6 +50,7 @@ class Interpreter:
         self.vars: dict[Var, Any] = {}
         self.registers: dict[Any, Any] = {}
         self.running: dict[Accumulator, Any] = {}
+        self.turns = 0  # positions in the array of the loop with lanes that is being run
 
     def run(self, kernel: Kernel) -> None:
         """Run one kernel."""
@@ -88,11 +89,14 @@ class Interpreter:
             self.vars[v] = 0
         if stmt.lanes > 1 and stop > start:
             self.vars[stmt.var] = np.arange(start, stop)
+            self.turns = stop - start
             self.body(stmt.body)
-            return
-        for k in range(start, stop):
-            self.vars[stmt.var] = k
-            self.body(stmt.body)
+            self.turns = 0
+        else:
+            for k in range(start, stop):
+                self.vars[stmt.var] = k
+                self.body(stmt.body)
+        self.vars.pop(stmt.var, None)
 
     def check(self, buffer: Buffer, position: Any) -> None:
         if np.any(np.asarray(position) < 0) or np.any(np.asarray(position) >= len(self.memory[buffer])):
@@ -113,6 +117,8 @@ class Interpreter:
         value = np.asarray(self.value(stmt.value))
         value = value.astype(np.float32) if value.dtype.itemsize == 2 and value.dtype.kind not in "iu" else value
         combine = np.logical_or if value.dtype == bool and acc.monoid == "add" else COMBINE[acc.monoid]
+        if acc.horizontal and self.turns:
+            value = np.broadcast_to(value, (self.turns,))
         if acc.horizontal and value.ndim:
             value = combine.reduce(value)
         current = self.running[acc]

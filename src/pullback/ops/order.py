@@ -17,9 +17,7 @@ from pullback.util.errors import ArgumentError, AxisError, DTypeError, ShapeErro
 
 def permutation(keys: Sequence[Any], axis: int, descending: bool) -> Any:
     """The stable order by keys, the first the most significant; NaN last, whatever the direction."""
-    sizes = [-1 if k == axis else 1 for k in range(keys[0].ndim)]
-    order: Any = np.zeros(keys[0].shape, np.int64)
-    order += np.arange(keys[0].shape[axis]).reshape(sizes)
+    order = _positions(keys[0].shape, axis)
     for key in reversed(keys):
         value = np.take_along_axis(key, order, axis)
         order = np.take_along_axis(order, _stable(value, axis, descending), axis)
@@ -27,6 +25,11 @@ def permutation(keys: Sequence[Any], axis: int, descending: bool) -> Any:
         if key.dtype.kind not in "iub":
             order = np.take_along_axis(order, np.argsort(np.isnan(value), axis, kind="stable"), axis)
     return order
+
+
+def _positions(shape: tuple[int, ...], axis: int) -> Any:
+    sizes = [-1 if k == axis else 1 for k in range(len(shape))]
+    return np.broadcast_to(np.arange(shape[axis]).reshape(sizes), shape)
 
 
 def _stable(value: Any, axis: int, descending: bool) -> Any:

@@ -12,8 +12,22 @@ from math import prod
 from typing import Any
 
 from pullback.ir.node import Function, Proj, TensorType, TupleType
-from pullback.kernel.nodes import Accumulator, Buffer, Expr, Kernel, Let, Load, Stmt, Store, Total, expressions, subexpressions, walk
-from pullback.kernel.nodes import MatmulNest as _MatmulNest
+from pullback.kernel.nodes import (
+    Accumulator,
+    Buffer,
+    Expr,
+    For,
+    Kernel,
+    Let,
+    Load,
+    MatmulNest,
+    Stmt,
+    Store,
+    Total,
+    expressions,
+    subexpressions,
+    walk,
+)
 from pullback.schedule import costs
 from pullback.schedule.contract import matmul_nest
 from pullback.schedule.groups import Group, Grouping
@@ -79,6 +93,8 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     mark_external(roots.roots, outputs)
     kernels = [build_kernel(g, f"k{n}", options, roots) for n, g in enumerate(groups)]
     phases = in_phases(groups, kernels)
+    if options.fuse:
+        phases = [side_by_side(phase) for phase in phases]
     alias = donate(function, roots, phases, donated)
     workspace = place_workspace(phases, roots)
     if options.inner:
@@ -204,7 +220,7 @@ def count_memory(kernel: Kernel) -> None:
     roots: list[Expr] = []
     for stmt in walk(kernel.body):
         roots.extend(expressions(stmt))
-        if isinstance(stmt, _MatmulNest):
+        if isinstance(stmt, MatmulNest):
             reads[stmt.a] = reads[stmt.b] = None
         elif isinstance(stmt, Store):
             writes[stmt.buffer] = None
@@ -251,6 +267,31 @@ def apart(phase: list[Kernel]) -> list[list[Kernel]]:
     return ([plain] if plain else []) + [[k] for k in phase if k.kind in CONTROL]
 
 
+def side_by_side(phase: list[Kernel]) -> list[Kernel]:
+    """Independent loop kernels as one: all that run in one thread, and all whose loops are divided among threads."""
+    found = [k for k in phase if k.kind != "loops"]
+    plain = [k for k in phase if k.kind == "loops"]
+    for wide in (False, True):
+        mine = [k for k in plain if (k.threads > 1 and divided(k)) == wide]
+        if mine:
+            found.append(mine[0] if len(mine) == 1 else joined_kernel(mine))
+    return found
+
+
+def divided(kernel: Kernel) -> bool:
+    """Whether all of a kernel is shared out among threads."""
+    return all(isinstance(s, For) and s.parallel for s in kernel.body)
+
+
+def joined_kernel(kernels: list[Kernel]) -> Kernel:
+    """One kernel that runs the loops of several after each other."""
+    return Kernel(kernels[0].name, "loops", tuple(s for k in kernels for s in k.body),
+                  sum(k.flops for k in kernels), sum(k.nbytes for k in kernels), max(k.threads for k in kernels),
+                  list(dict.fromkeys(b for k in kernels for b in k.reads)),
+                  list(dict.fromkeys(b for k in kernels for b in k.writes)),
+                  [b for k in kernels for b in k.scratch])
+
+
 def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated: frozenset[int]) -> dict[int, int]:
     """Results that may be written over a donated input: nobody reads it later, or elsewhere, or out of step."""
     alias: dict[int, int] = {}
@@ -288,7 +329,7 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
 def in_step(kernel: Kernel, source: Buffer, out: Buffer) -> bool:
     """Whether a kernel reads each element of the source only in the turn that writes the same element of the result."""
     stmts = list(walk(kernel.body))
-    if any(isinstance(s, _MatmulNest) and source in (s.a, s.b) for s in stmts):
+    if any(isinstance(s, MatmulNest) and source in (s.a, s.b) for s in stmts):
         return False
     stores = [s for s in stmts if isinstance(s, Store) and s.buffer is out]
     if len(stores) != 1:
@@ -298,7 +339,7 @@ def in_step(kernel: Kernel, source: Buffer, out: Buffer) -> bool:
     if not all(isinstance(x, Load) and x.flat == stores[0].flat for x in reads):
         return False
     holders = [s for s in stmts if any(x in reads for x in subexpressions(expressions(s)))]
-    loops = [s for s in stmts if hasattr(s, "body") or isinstance(s, _MatmulNest)]
+    loops = [s for s in stmts if hasattr(s, "body") or isinstance(s, MatmulNest)]
     inside = [set(map(id, walk(getattr(s, "body", ()) or getattr(s, "epilogue", ())))) for s in loops]
     home = [k for k, ids in enumerate(inside) if id(stores[0]) in ids]
     return all([k for k, ids in enumerate(inside) if id(h) in ids] == home for h in holders)

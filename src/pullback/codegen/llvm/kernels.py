@@ -149,7 +149,7 @@ class LoopEpilogue:
         e, nest = self.emitter, self.nest
         assert e is not None
         mark, order, bound = len(e.log), len(e.order), e.bound
-        e.bound = set(bound)
+        e.fn, e.bound = fn, set(bound)
         for (v, _, _), value in zip(nest.batch, batch_index, strict=True):
             self._bind(e, v, value)
         position = row

@@ -1,0 +1,51 @@
+"""`pullback train digits` and `pullback info`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pullback.cli import train_options
+from pullback.util.errors import PullbackError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pullback", description="A deep-learning framework in pure Python.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    train = commands.add_parser("train", help="train a network on data that ships with the package",
+                                description="Train a network on data that ships with the package.")
+    train_options.add(train)
+    commands.add_parser("info", help="version, processor, threads, cache, flags",
+                        description="Show version, processor, threads, cache and flags.")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "info":
+            from pullback.cli.info import run_info  # each command loads what it needs, when it is chosen
+
+            return run_info()
+        from pullback.cli.train import run_train
+
+        return run_train(options)
+    except train_options.OptionError as error:
+        print(f"pullback {options.command}: error: {error}", file=sys.stderr)
+        return 2
+    except PullbackError as error:
+        print(f"pullback {options.command}: error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"pullback {options.command}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

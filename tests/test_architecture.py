@@ -1,0 +1,146 @@
+"""The rooms and who may import whom, read from the source; and the rules that keep operators in their room."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import pullback
+
+ROOT = Path(pullback.__file__).parent
+#: lowest first; rooms on one line do not import each other
+LINES = [
+    ("util",), ("ir",), ("ops",), ("kernel",), ("transforms", "passes"), ("schedule",), ("codegen",), ("runtime",), ("engine",),
+    ("api",), ("nn", "optim", "data", "io"), ("train", "viz"), ("cli",), ("dialects",),
+]
+LEVEL = {room: k for k, line in enumerate(LINES) for room in line}
+#: the public face: modules at the top that re-export
+FACE = {"__init__", "tree", "random", "linalg", "fft"}
+#: packages that `import pullback` must not load
+HEAVY = {"llvmlite", "rich", "matplotlib", "safetensors", "ml_dtypes"}
+THIRD_PARTY = {*HEAVY, "numpy", "pullback"}
+#: drawing and files: a curve is written as atomically as a checkpoint
+ALLOWED = {("viz", "io")}
+#: rooms that read operators' rows and name none of them
+NAMELESS = ("transforms", "passes", "schedule", "kernel", "engine")
+#: of the IR itself: inputs, results of several
+STRUCTURAL = {"Param", "Proj"}
+LONGEST_FUNCTION, LONGEST_FILE = 50, 800
+
+
+@cache
+def sources() -> dict[str, ast.Module]:
+    """Every module's tree, by path below the package."""
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ROOT.rglob("*.py"))}
+
+
+def room_of(path: str) -> str:
+    """The room of a file, "" for the public face."""
+    return path.split("/")[0] if "/" in path else ""
+
+
+def imports(tree: ast.AST, module_path: str, typing_only: bool = False, inside: bool = False) -> Iterator[tuple[str, int, bool]]:
+    """Modules imported, with line and whether it is inside a function; not those for type checkers alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for child in node.orelse:
+                yield from imports(ast.Module([child], []), module_path, typing_only, inside)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno, inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            assert node.level == 0, f"{module_path}:{node.lineno} relative import"
+            yield from ((f"{base}.{alias.name}" if base == "pullback" else base, node.lineno, inside) for alias in node.names)
+        else:
+            deeper = inside or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            yield from imports(node, module_path, typing_only, deeper)
+
+
+def test_every_file_is_in_a_room() -> None:
+    for path in sources():
+        room = room_of(path)
+        assert room in LEVEL if room else Path(path).stem in FACE, path
+
+
+def test_imports_go_down() -> None:
+    wrong: list[str] = []
+    for path, tree in sources().items():
+        room = room_of(path)
+        for name, line, _ in imports(tree, path):
+            parts = name.split(".")
+            if parts[0] != "pullback" or not room:
+                continue
+            target = parts[1] if len(parts) > 1 else ""
+            if target not in LEVEL:
+                # the public face may be used by what stands above the library's layers
+                if room not in ("cli", "dialects"):
+                    wrong.append(f"{path}:{line} {room} imports the public face: {name}")
+            elif target != room and LEVEL[target] >= LEVEL[room] and (room, target) not in ALLOWED:
+                wrong.append(f"{path}:{line} {room} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_heavy_packages_are_imported_late() -> None:
+    lazy_rooms = {"codegen"}  # itself loaded late, as a whole
+    wrong = [f"{path}:{line} {name}" for path, tree in sources().items() for name, line, inside in imports(tree, path)
+             if name.split(".")[0] in HEAVY and not inside and room_of(path) not in lazy_rooms]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_unknown_packages() -> None:
+    import sys
+
+    known = THIRD_PARTY | set(sys.stdlib_module_names)
+    wrong = [f"{path}:{line} {name}" for path, tree in sources().items() for name, line, _ in imports(tree, path)
+             if name.split(".")[0] not in known]
+    assert not wrong, "\n".join(wrong)
+
+
+def _is_op(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "op"
+
+
+def _names(node: ast.expr) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} | {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+
+
+@pytest.mark.parametrize("room", NAMELESS)
+def test_rooms_above_name_no_operator(room: str) -> None:
+    wrong: list[str] = []
+    for path, tree in sources().items():
+        if room_of(path) != room:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Is, ast.IsNot)) and _is_op(node.left):
+                if not (isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None):
+                    wrong.append(f"{path}:{node.lineno} compares an operator by identity")
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance" and _is_op(node.args[0]):
+                if _names(node.args[1]) - STRUCTURAL:
+                    wrong.append(f"{path}:{node.lineno} asks for an operator's class: {ast.unparse(node)}")
+            elif isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute) and ast.unparse(node.left).endswith(".op.name"):
+                wrong.append(f"{path}:{node.lineno} compares an operator's name")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_functions_and_files_are_short() -> None:
+    wrong: list[str] = []
+    for path, tree in sources().items():
+        lines = (ROOT / path).read_text(encoding="utf-8").count("\n")
+        if lines > LONGEST_FILE:
+            wrong.append(f"{path} has {lines} lines")
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno is not None:
+                length = node.end_lineno - node.lineno
+                if length > LONGEST_FUNCTION:
+                    wrong.append(f"{path}:{node.lineno} {node.name} has {length} lines")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_room_has_a_readme() -> None:
+    rooms = {room_of(path) for path in sources()} - {""}
+    missing = [room for room in rooms if not (ROOT / room / "README.md").is_file()]
+    assert not missing
