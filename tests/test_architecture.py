@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -43,12 +44,12 @@ def room_of(path: str) -> str:
     return path.split("/")[0] if "/" in path else ""
 
 
-def imports(tree: ast.AST, module_path: str, typing_only: bool = False, inside: bool = False) -> Iterator[tuple[str, int, bool]]:
+def imports(tree: ast.AST, module_path: str, inside: bool = False) -> Iterator[tuple[str, int, bool]]:
     """Modules imported, with line and whether it is inside a function; not those for type checkers alone."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             for child in node.orelse:
-                yield from imports(ast.Module([child], []), module_path, typing_only, inside)
+                yield from imports(ast.Module([child], []), module_path, inside)
         elif isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno, inside) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -57,7 +58,7 @@ def imports(tree: ast.AST, module_path: str, typing_only: bool = False, inside: 
             yield from ((f"{base}.{alias.name}" if base == "pullback" else base, node.lineno, inside) for alias in node.names)
         else:
             deeper = inside or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-            yield from imports(node, module_path, typing_only, deeper)
+            yield from imports(node, module_path, deeper)
 
 
 def test_every_file_is_in_a_room() -> None:
@@ -92,8 +93,6 @@ def test_heavy_packages_are_imported_late() -> None:
 
 
 def test_no_unknown_packages() -> None:
-    import sys
-
     known = THIRD_PARTY | set(sys.stdlib_module_names)
     wrong = [f"{path}:{line} {name}" for path, tree in sources().items() for name, line, _ in imports(tree, path)
              if name.split(".")[0] not in known]

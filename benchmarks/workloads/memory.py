@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 PROGRAMS = ("two_layer", "tutorial", "small_batch", "line", "mlp_adam")
-STEPS = 300  # of a workload that has fewer, the last batch is used again
+COUNT = 300  # steps; of a workload that has fewer, the last batch is used again
 COUNTED = ("Value", "Trace", "Node", "State", "Tensor", "Buffer")
 
 
@@ -54,7 +54,7 @@ def run(framework: str) -> dict[str, Any]:
         last = workload.STEPS - 1
         for label, how in (("read", read), ("never read", None)):
             reset()
-            found[f"{name}, loss {label}"] = watch(lambda i, step=step, last=last: step(min(i, last)), how, STEPS)
+            found[f"{name}, loss {label}"] = watch(lambda i, step=step, last=last: step(min(i, last)), how, COUNT)
     return found
 
 

@@ -216,6 +216,15 @@ def test_blocked(m: int, n: int, k: int) -> None:
         check(m, n, k, a=a, b=b, dtype="double", threads=(1, 3))
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 6, 7, 9, 11, 12])
+def test_narrow_packed_columns(n: int) -> None:
+    """Panels narrower than a vector, or of one vector and a bit."""
+    here = host()
+    for target in (here, replace(AARCH64, triple=here.triple, cpu=here.cpu, features=here.features)):
+        for dtype in ("float", "double"):
+            check(23, n, 30, b="column", dtype=dtype, target=target)
+
+
 @pytest.mark.parametrize("shape", ["neon", "avx512"])
 def test_plans_of_other_targets_give_right_values(shape: str) -> None:
     """Their tiles, cuts and packing, run in this machine's instructions."""

@@ -36,12 +36,10 @@ def _staged(what: str, function: Callable[..., Any], tensors: Sequence[TensorBas
 
 def _closed(traced: Traced) -> tuple[Program, list[Any]]:
     """The recorded body as a Function with what it closed over in front, and those values."""
-    from pullback.engine.trace import function_of
-
-    function = function_of(traced.trace, traced.values)
-    count = len(traced.trace.params)
+    function = traced.function
+    count = len(traced.params)
     params = [*function.params[count:], *function.params[:count]]
-    return Program(params, function.results), list(traced.trace.leaves[count:])
+    return Program(params, function.results), list(traced.leaves[count:])
 
 
 def _same_state(what: str, expected: Sequence[TensorType], traced: Traced, structure: Any, got_structure: Any,
@@ -101,7 +99,7 @@ def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = 
         return Operation(lambda *nodes: project(apply(op, *nodes)), "exact", True, False, "scan")
 
     operation = traced.memo(("scan", count, n, reverse), make)
-    closed = traced.trace.leaves[len(tensors):]
+    closed = traced.leaves[len(tensors):]
     results = record(operation, [*closed, *(t._use() for t in tensors)])
     outputs = [cls(v) for cls, v in zip(traced.classes, results, strict=True)]
     y_structure = tree.flatten(new_y)[1]
@@ -140,7 +138,7 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
         op = While(cond_program, body_program, len(consts))
         return Operation(lambda *nodes: project(apply(op, *nodes)), "exact", True, False, "while_loop")
 
-    operation = body.memo(("while", condition.trace.state, condition.slots), make)
+    operation = body.memo(("while", condition.state, condition.slots), make)
     results = record(operation, [*consts, *(t._use() for t in state)])
     return tree.unflatten(state_structure, [cls(v) for cls, v in zip(body.classes, results, strict=True)])
 
@@ -191,7 +189,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, _
         programs = tuple(_pad_branch(parts, k) for k in range(len(parts)))
         return Operation(lambda i, *nodes: project(apply(Cond(programs), _to_index(i), *nodes)), "exact", True, False, _what)
 
-    operation = first.memo(("cond", *((t.trace.state, t.slots) for t in traces)), make)
+    operation = first.memo(("cond", *((t.state, t.slots) for t in traces)), make)
     results = record(operation, [chooser._use(), *consts, *(t._use() for t in tensors)])
     return tree.unflatten(first.structure, [cls(v) for cls, v in zip(first.classes, results, strict=True)])
 
@@ -304,7 +302,7 @@ def _call_custom(what: str, function: Callable[..., Any], fwd: Callable[..., Any
     def make(_: Program) -> Operation:
         return _custom_operation(program, forward_program, backward_program, numbers)
 
-    key = ("custom", forward.trace.state, forward.slots, back.trace.state, back.slots)
+    key = ("custom", forward.state, forward.slots, back.state, back.slots)
     operation = primal.memo(key, make)
     results = record(operation, [*consts, *extra, *(t._use() for t in tensors)])
     return tree.unflatten(primal.structure, [cls(v) for cls, v in zip(primal.classes, results, strict=True)])
@@ -402,7 +400,7 @@ class custom_jvp:
         def make(_: Program) -> Operation:
             return _custom_jvp_operation(program, rule_program, len(consts), len(rule_consts))
 
-        operation = primal.memo(("custom_jvp", pushed.trace.state, pushed.slots), make)
+        operation = primal.memo(("custom_jvp", pushed.state, pushed.slots), make)
         results = record(operation, [*consts, *rule_consts, *(t._use() for t in tensors)])
         return tree.unflatten(primal.structure, [cls(v) for cls, v in zip(primal.classes, results, strict=True)])
 

@@ -14,7 +14,7 @@ from typing import Any
 from pullback.engine.autograd import call_operation
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, from_host
-from pullback.engine.trace import SCALARS, Info, Trace, Value, function_of, local, record, tracing
+from pullback.engine.trace import SCALARS, Info, Value, local, record, tracing
 from pullback.ir import dtypes
 from pullback.ir.node import Function, Node, TensorType
 from pullback.util import tree
@@ -65,22 +65,29 @@ class Traced:
             for k, value in enumerate(everything):
                 if value.trace is not trace:
                     everything[k] = record(_identity(), [value])[0]
-            self.trace: Trace = trace
             self.slots = tuple(v.slot for v in everything)
-            self.values = everything
+        self.state = trace.state
+        self.leaves, self.params = trace.leaves, trace.params
+        trace.close()
 
     def memo(self, key: Any, make: Callable[[Function], Operation]) -> Operation:
         """The operation made from the recorded Function, found again for the same structure."""
         full = (key, self.slots)
-        found = self.trace.state.memo.get(full)
+        found = self.state.memo.get(full)
         if found is None:
-            found = self.trace.state.memo[full] = make(function_of(self.trace, self.values))
+            found = self.state.memo[full] = make(self.function)
         return found
+
+    @property
+    def function(self) -> Function:
+        """The recorded program: parameters are the leaves in order."""
+        nodes = self.state.nodes()
+        return Function([nodes[s] for s in self.state.leaf_slots()], [nodes[s] for s in self.slots])
 
     def bind(self, actual: Sequence[Any]) -> list[Any]:
         """Operands of the recorded Function outside: the actual arguments, then what it closed over."""
-        outside = dict(zip(self.trace.params, actual, strict=True))
-        return [outside.get(leaf, leaf) if type(leaf) is Value else leaf for leaf in self.trace.leaves]
+        outside = dict(zip(self.params, actual, strict=True))
+        return [outside.get(leaf, leaf) if type(leaf) is Value else leaf for leaf in self.leaves]
 
     def restore_aux(self, values: Sequence[Value]) -> Any:
         leaves = list(self.aux)
@@ -90,12 +97,12 @@ class Traced:
 
     @property
     def leaf_count(self) -> int:
-        return len(self.trace.leaves)
+        return len(self.leaves)
 
     def param_positions(self) -> list[int]:
         """Where the arguments stand among the leaves."""
-        order = {id(leaf): k for k, leaf in enumerate(self.trace.leaves)}
-        return [order[id(p)] for p in self.trace.params]
+        order = {id(leaf): k for k, leaf in enumerate(self.leaves)}
+        return [order[id(p)] for p in self.params]
 
 
 _made: dict[str, Operation] = {}

@@ -77,6 +77,7 @@ class Entry:
         self.immediates = frozenset(k for k, p in enumerate(trace.params) if p.info.weak)
         self.requires_grad = any(v.info.requires_grad for v in values[:len(self.output_positions)])
         self.operation = call_operation(self.function, "jit")
+        trace.close()
 
     def _collect_mutation(self, trace: Trace, tensor: Any, before: Any, values: list[Value]) -> None:
         if isinstance(tensor, GradHolder):

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from pullback.engine import explain
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
-from pullback.ir.node import Function, Node, TensorType
+from pullback.ir.node import Node, TensorType
 from pullback.util import config
 from pullback.util.errors import ConcretizationError, TracerLeakError, message
 
@@ -164,6 +164,13 @@ class Trace:
     @property
     def is_jit(self) -> bool:
         return self.what.startswith("jit")
+
+    def close(self) -> None:
+        """Let go of everything recorded: values point to their trace, and must not be kept alive by it in turn."""
+        self.values, self.leaves, self.leaf_slots, self.nodes = [], [], {}, None
+        if self.outer is not None:
+            self.params, self.param_sources = [], []
+        self.outer = None
 
     def note_mutation(self, key: int, holder: Any, before: Any) -> None:
         """Remember what a tensor held before it was changed in place in this trace."""
@@ -425,12 +432,6 @@ def restore_mutations(trace: Trace) -> None:
     for tensor, before in (trace.mutated or {}).values():
         tensor._value = before  # pyright: ignore[reportPrivateUsage]
     trace.mutated = None
-
-
-def function_of(trace: Trace, results: list[Value]) -> Function:
-    """The recorded program as a Function: parameters are the trace's leaves in order."""
-    nodes = trace.graph()
-    return Function([nodes[s] for s in trace.state.leaf_slots()], [nodes[v.slot] for v in results])
 
 
 def refuse_concrete(trace: Trace, value: Value, what: str) -> None:

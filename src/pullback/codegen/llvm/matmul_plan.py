@@ -14,7 +14,7 @@ from pullback.codegen.llvm.target import Target
 
 PARALLEL_FLOPS = 100_000
 FLOPS_PER_THREAD = 50_000
-PACK_LANES = 8
+PACK_BYTES = 32  # widest vector used while packing
 LINE = 64
 PAGE = 4096
 L1_WAYS = 8
@@ -57,9 +57,13 @@ class Plan:
         return sum(chunk.valid for chunk in self.full)
 
     @property
+    def pack_lanes(self) -> int:
+        return pack_lanes(self.lanes, self.scalar_bytes)
+
+    @property
     def b_step(self) -> int:
         """Elements of a packed panel of B for each k."""
-        return panel_step(sum(chunk.width for chunk in self.full), PACK_LANES)
+        return panel_step(self.full, self.pack_lanes)
 
     def describe(self) -> str:
         kind = "dot" if self.dot else "tile"
@@ -147,7 +151,7 @@ def make_plan(spec: MatmulSpec, target: Target) -> Plan:
     pack_b = "block" if pack_b == "panel" and several else pack_b
     nc_tiles = min(nc_tiles, tiles)
     a_bytes = round_up(min(mc, spec.m) * kc * size + 2 * LINE) if pack_a else 0
-    step = panel_step(sum(chunk.width for chunk in full), PACK_LANES)
+    step = panel_step(full, pack_lanes(lanes, size))
     b_cols = {"no": 0, "panel": step, "block": nc_tiles * step}[pack_b]
     b_depth = kc if pack_b == "panel" else spec.k
     b_bytes = round_up(b_cols * b_depth * size + 2 * LINE) if b_cols else 0
@@ -158,8 +162,14 @@ def make_plan(spec: MatmulSpec, target: Target) -> Plan:
                 a_bytes, b_bytes, scratch, thread_bytes)
 
 
-def panel_step(width: int, lanes: int) -> int:
+def pack_lanes(lanes: int, size: int) -> int:
+    """Lanes of the vectors that packing works with."""
+    return min(lanes, PACK_BYTES // size)
+
+
+def panel_step(chunks: tuple[Chunk, ...], lanes: int) -> int:
     """A panel's width, padded so that a vector copy of one group never reaches another group's place."""
+    width = sum(chunk.width for chunk in chunks)
     return width if width <= lanes else round_up(width, lanes)
 
 
