@@ -15,8 +15,20 @@ import pullback
 ROOT = Path(pullback.__file__).parent
 #: lowest first; rooms on one line do not import each other
 LINES = [
-    ("util",), ("ir",), ("ops",), ("kernel",), ("transforms", "passes"), ("schedule",), ("codegen",), ("runtime",), ("engine",),
-    ("api",), ("nn", "optim", "data", "io"), ("train", "viz"), ("cli",), ("dialects",),
+    ("util",),
+    ("ir",),
+    ("ops",),
+    ("kernel",),
+    ("transforms", "passes"),
+    ("schedule",),
+    ("codegen",),
+    ("runtime",),
+    ("engine",),
+    ("api",),
+    ("nn", "optim", "data", "io"),
+    ("train", "viz"),
+    ("cli",),
+    ("dialects",),
 ]
 LEVEL = {room: k for k, line in enumerate(LINES) for room in line}
 #: the public face: modules at the top that re-export
@@ -36,7 +48,8 @@ LONGEST_FUNCTION, LONGEST_FILE = 50, 800
 @cache
 def sources() -> dict[str, ast.Module]:
     """Every module's tree, by path below the package."""
-    return {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ROOT.rglob("*.py"))}
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8"))
+            for path in sorted(ROOT.rglob("*.py"))}
 
 
 def room_of(path: str) -> str:
@@ -55,7 +68,8 @@ def imports(tree: ast.AST, module_path: str, inside: bool = False) -> Iterator[t
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             assert node.level == 0, f"{module_path}:{node.lineno} relative import"
-            yield from ((f"{base}.{alias.name}" if base == "pullback" else base, node.lineno, inside) for alias in node.names)
+            yield from ((f"{base}.{alias.name}" if base == "pullback" else base, node.lineno, inside)
+                        for alias in node.names)
         else:
             deeper = inside or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
             yield from imports(node, module_path, deeper)
@@ -103,25 +117,24 @@ def _is_op(node: ast.expr) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == "op"
 
 
-def _names(node: ast.expr) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} | {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+def _named(node: ast.AST) -> str:
+    """What a piece of code says of an operator by its name, "" for nothing."""
+    if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Is, ast.IsNot)) and _is_op(node.left):
+        none = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
+        return "" if none else "compares an operator by identity"
+    if isinstance(node, ast.Compare) and ast.unparse(node.left).endswith(".op.name"):
+        return "compares an operator's name"
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance" and _is_op(node.args[0]):
+        names = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}
+        names |= {n.attr for n in ast.walk(node.args[1]) if isinstance(n, ast.Attribute)}
+        return "asks for an operator's class" if names - STRUCTURAL else ""
+    return ""
 
 
 @pytest.mark.parametrize("room", NAMELESS)
 def test_rooms_above_name_no_operator(room: str) -> None:
-    wrong: list[str] = []
-    for path, tree in sources().items():
-        if room_of(path) != room:
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Is, ast.IsNot)) and _is_op(node.left):
-                if not (isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None):
-                    wrong.append(f"{path}:{node.lineno} compares an operator by identity")
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance" and _is_op(node.args[0]):
-                if _names(node.args[1]) - STRUCTURAL:
-                    wrong.append(f"{path}:{node.lineno} asks for an operator's class: {ast.unparse(node)}")
-            elif isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute) and ast.unparse(node.left).endswith(".op.name"):
-                wrong.append(f"{path}:{node.lineno} compares an operator's name")
+    wrong = [f"{path}:{getattr(node, 'lineno', 0)} {_named(node)}: {ast.unparse(node)}" for path, tree in sources().items()
+             if room_of(path) == room for node in ast.walk(tree) if _named(node)]
     assert not wrong, "\n".join(wrong)
 
 

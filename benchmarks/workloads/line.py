@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from workloads.two_layer import mlx_training, tensorflow_training, tinygrad_training
+from workloads.two_layer import mlx_training, tensorflow_training, tinygrad_training, torch_functional
 
 STEPS = 100
 LOSS = 1e-3
@@ -40,15 +40,12 @@ def numpy() -> Any:
     return reset, step, float
 
 
-def imperative(lib: Any, compile_loss: Any = None) -> Any:
+def imperative(lib: Any) -> Any:
     x, y, first = map(lib.tensor, data())
     a = first
 
     def loss_of(a: Any) -> Any:
         return ((x @ a - y) ** 2).mean()
-
-    if compile_loss is not None:
-        loss_of = compile_loss(loss_of)
 
     def reset() -> None:
         nonlocal a
@@ -93,9 +90,8 @@ def torch() -> Any:
 
 
 def torch_compile() -> Any:
-    import torch
-
-    return imperative(torch, torch.compile)
+    array, _, value_and_grad, jit = torch_functional()
+    return functional(array, value_and_grad, jit)
 
 
 def jax() -> Any:

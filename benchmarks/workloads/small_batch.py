@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workloads.two_layer import mlx_training, tensorflow_training, tinygrad_training
+from workloads.two_layer import mlx_training, tensorflow_training, tinygrad_training, torch_functional
 
 STEPS = 1000
 LOSS = 1e-3
@@ -55,16 +55,13 @@ def numpy() -> Any:
     return reset, step, float
 
 
-def imperative(lib: Any, array: Any, compile_loss: Any = None) -> Any:
+def imperative(lib: Any, array: Any) -> Any:
     batch = batches()
     first = [lib.tensor(p) for p in data()[2:]]
     params = first
 
     def loss_of(x: Any, y: Any, w1: Any, b1: Any, w2: Any, b2: Any) -> Any:
         return ((lib.relu(x @ w1 + b1) @ w2 + b2 - y) ** 2).mean()
-
-    if compile_loss is not None:
-        loss_of = compile_loss(loss_of)
 
     def reset() -> None:
         nonlocal params
@@ -116,9 +113,7 @@ def torch() -> Any:
 
 
 def torch_compile() -> Any:
-    import torch
-
-    return imperative(torch, torch.from_numpy, torch.compile)
+    return functional(*torch_functional())
 
 
 def jax() -> Any:

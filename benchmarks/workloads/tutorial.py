@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from workloads.two_layer import mlx_training, tensorflow_training, tinygrad_training
+from workloads.two_layer import mlx_training, tensorflow_training, tinygrad_training, torch_functional
 
 STEPS = 1000
 LOSS = 1e-3
@@ -48,15 +48,12 @@ def numpy() -> Any:
     return reset, step, float
 
 
-def imperative(lib: Any, compile_loss: Any = None) -> Any:
+def imperative(lib: Any) -> Any:
     x, y, *first = map(lib.tensor, data())
     params = first
 
     def loss_of(w1: Any, b1: Any, w2: Any, b2: Any) -> Any:
         return ((y - (lib.tanh(x @ w1 + b1) @ w2 + b2)) ** 2).mean()
-
-    if compile_loss is not None:
-        loss_of = compile_loss(loss_of)
 
     def reset() -> None:
         nonlocal params
@@ -107,9 +104,7 @@ def torch() -> Any:
 
 
 def torch_compile() -> Any:
-    import torch
-
-    return imperative(torch, torch.compile)
+    return functional(*torch_functional())
 
 
 def jax() -> Any:

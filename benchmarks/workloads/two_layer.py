@@ -97,27 +97,27 @@ def torch() -> Any:
     return imperative(torch)
 
 
-def torch_compile() -> Any:
+def torch_functional() -> tuple[Any, Any, Any, Any]:
+    """JAX's words in torch: array, library, value_and_grad, and torch.compile of the whole step."""
+    from types import SimpleNamespace
+
     import torch
 
-    x, y, first1, first2 = map(torch.tensor, data())
-    w1 = w2 = first1
-    loss_of = torch.compile(lambda w1, w2: (x.mm(w1).clamp(min=0).mm(w2) - y).pow(2).sum())
+    lib = SimpleNamespace(maximum=lambda x, least: x.clamp(min=least), tanh=torch.tanh, mean=torch.mean)
 
-    def reset() -> None:
-        nonlocal w1, w2
-        w1, w2 = (first.clone().requires_grad_(True) for first in (first1, first2))
+    def value_and_grad(f: Any) -> Any:
+        both = torch.func.grad_and_value(f)
+        return lambda *args: both(*args)[::-1]
 
-    def step(i: int) -> Any:
-        loss = loss_of(w1, w2)
-        loss.backward()
-        with torch.no_grad():
-            for w in (w1, w2):
-                w -= RATE * w.grad
-                w.grad = None
-        return loss
+    def jit(f: Any) -> Any:
+        compiled = torch.compile(f)
+        return lambda *args: compiled(*(torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in args))
 
-    return reset, step, lambda loss: loss.item()
+    return torch.tensor, lib, value_and_grad, jit
+
+
+def torch_compile() -> Any:
+    return functional(*torch_functional())
 
 
 def jax() -> Any:

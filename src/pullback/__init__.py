@@ -1,23 +1,115 @@
-"""First face; the explicit one follows."""
-from pullback.api.tensor import *
-from pullback.api.creation import *
-from pullback.api.elementwise import *
-from pullback.api.comparison import *
-from pullback.api.reductions import *
-from pullback.api.manipulation import *
-from pullback.api.linear_algebra import *
-from pullback.api.activations import *
-from pullback.api.selecting import *
-from pullback.api.sorting import *
-from pullback.api.transforms import *
-from pullback.api.rand import *
-from pullback.api.random import manual_seed, Generator, get_rng_state, set_rng_state
-from pullback.engine.execute import synchronize
-from pullback.ir.dtypes import float32, float64, int32, int64, bool_, float16, bfloat16, uint8, int8, int16, uint32, uint16, uint64
-from pullback.util.errors import *
+"""Pullback: a deep-learning framework in pure Python. One graph, every style, compiled.
+
+>>> import pullback as pb
+>>> pb.grad(lambda x: (x ** 2).sum())(pb.tensor([1.0, 2.0]))
+Tensor([2., 4.], dtype=float32)
+"""
+
+from __future__ import annotations
+
+import importlib
+from math import e, inf, nan, pi
+from typing import Any
+
+from pullback.api.tensor import Tensor
+from pullback.ir.dtypes import (
+    DType,
+    bfloat16,
+    bool_,
+    complex64,
+    complex128,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+
 __version__ = "0.1.0"
-def __getattr__(name):
-    import importlib
-    if name in ("nn","optim","data","io","random","tree"):
-        return importlib.import_module("pullback."+name)
-    raise AttributeError(name)
+__array_api_version__ = "2024.12"
+newaxis = None
+
+#: public packages, loaded at the first use
+_PACKAGES = ("data", "dialects", "fft", "io", "linalg", "nn", "optim", "random", "train", "tree", "viz")
+
+#: where every other public name stands; loaded at the first use, so that importing stays fast
+_NAMES: dict[str, str] = {
+    "api.creation": """arange array asarray diag empty empty_like eye from_dlpack from_numpy full full_like identity linspace
+        logspace meshgrid ones ones_like tensor tril triu zeros zeros_like""",
+    "api.elementwise": """abs absolute acos acosh add addcdiv addcmul angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh
+        asin asinh astype atan atan2 atanh bitcast cbrt ceil clamp clamp_max clamp_min clip clone conj copysign cos cosh deg2rad
+        digamma divide erf erfc erfinv exp exp2 expm1 floor floor_divide fmax fmin fmod frac heaviside hypot imag lerp lgamma
+        log log10 log1p log2 logaddexp logit maximum minimum multiply nan_to_num negative nextafter positive pow power rad2deg
+        real reciprocal remainder round rsqrt sigmoid sign signbit sin sinh sqrt square subtract tan tanh trunc where xlogy isnan
+        isinf isfinite""",
+    "api.comparison": """allclose array_equal bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
+        bitwise_right_shift bitwise_xor equal greater greater_equal isclose less less_equal logical_and logical_not logical_or
+        logical_xor not_equal""",
+    "api.reductions": """all amax amin any argmax argmin count_nonzero cummax cummin cumprod cumsum cumulative_prod cumulative_sum
+        logcumsumexp logsumexp max mean min nanmean nansum prod ptp std sum var""",
+    "api.manipulation": """adjoint array_split atleast_1d atleast_2d broadcast_arrays broadcast_shapes broadcast_tensors
+        broadcast_to cat chunk concat concatenate diag_embed diagonal expand_dims flatten flip fliplr flipud hstack
+        matrix_transpose moveaxis movedim narrow pad permute permute_dims ravel repeat repeat_interleave reshape roll rot90
+        select split squeeze stack swapaxes tile transpose unbind unflatten unfold unsqueeze unstack vstack""",
+    "api.linear_algebra": """addmm addmv addr baddbmm bmm cross dot einsum inner kron matmul mm mv norm outer tensordot trace
+        vdot vecdot""",
+    "api.selecting": """argwhere bincount bucketize gather index_add index_copy index_fill index_put index_select isin masked_fill
+        masked_select nonzero one_hot put_along_axis scatter scatter_add scatter_reduce searchsorted take take_along_axis
+        take_along_dim""",
+    "api.sorting": """argsort histc kthvalue median quantile sort sort_with_indices topk unique unique_all unique_counts
+        unique_inverse unique_values""",
+    "api.activations": "log_softmax relu softmax",
+    "api.images": "cdist",
+    "api.data_types": """array_namespace_info can_cast finfo iinfo is_complex is_floating_point is_tensor isdtype promote_types
+        result_type""",
+    "api.rand": "bernoulli multinomial normal rand rand_like randint randn randn_like randperm",
+    "api.random": "Generator manual_seed",
+    "api.transforms": """Function checkpoint cond custom_jvp custom_vjp enable_grad grad hessian jacfwd jacrev jit jvp no_grad scan
+        stop_gradient switch value_and_grad vjp vmap while_loop""",
+    "engine.execute": "synchronize",
+    "io": "load save",
+}
+_HOME = {name: home for home, names in _NAMES.items() for name in names.split()}
+_ALIASES = {"bool": bool_, "__array_namespace_info__": "array_namespace_info"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ALIASES:
+        target = _ALIASES[name]
+        found = __getattr__(target) if isinstance(target, str) else target
+    elif name in _HOME:
+        found = getattr(importlib.import_module(f"pullback.{_HOME[name]}"), name)
+    elif name in _PACKAGES:
+        found = importlib.import_module(f"pullback.{name}")
+    else:
+        raise _unknown(name)
+    globals()[name] = found
+    return found
+
+
+def _unknown(name: str) -> AttributeError:
+    from difflib import get_close_matches
+
+    from pullback.util.errors import AttributeError_, message
+
+    near = get_close_matches(name, __dir__(), 3)
+    help_text = f"did you mean {', '.join('pb.' + n for n in near)}?" if near else "dir(pullback) lists what there is"
+    return AttributeError_(message(f"pullback has no {name!r}", help=help_text))
+
+
+def __dir__() -> list[str]:
+    own = [n for n in globals() if not n.startswith("_") and n not in ("annotations", "importlib", "Any")]
+    return sorted({*own, *_HOME, *_PACKAGES, "bool"})
+
+
+__all__ = [  # noqa: F822  most names are found by __getattr__
+    "DType", "Tensor", "__version__", "bfloat16", "bool_", "complex64", "complex128", "e", "float16", "float32", "float64", "inf",
+    "int8", "int16", "int32", "int64", "nan", "newaxis", "pi", "uint8", "uint16", "uint32", "uint64",
+    *(n for names in _NAMES.values() for n in names.split()),
+]

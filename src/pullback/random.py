@@ -22,6 +22,21 @@ from pullback.api.random import (
 PRNGKey = key
 
 __all__ = [
-    "Generator", "PRNGKey", "bernoulli", "bits", "categorical", "choice", "exponential", "fold_in", "gumbel", "key", "normal",
-    "permutation", "randint", "shuffle", "split", "truncated_normal", "uniform",
+    "Generator",
+    "PRNGKey",
+    "bernoulli",
+    "bits",
+    "categorical",
+    "choice",
+    "exponential",
+    "fold_in",
+    "gumbel",
+    "key",
+    "normal",
+    "permutation",
+    "randint",
+    "shuffle",
+    "split",
+    "truncated_normal",
+    "uniform",
 ]

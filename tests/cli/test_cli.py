@@ -117,11 +117,24 @@ def test_a_finished_run_resumed_says_so_and_may_go_on(tmp_path: Path, capsys: py
     assert "after 2 epochs" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [
-    [], ["fly"], ["train"], ["train", "letters"], ["train", "digits", "--epochs", "0"], ["train", "digits", "--epochs", "ten"],
-    ["train", "digits", "--lr", "nan"], ["train", "digits", "--lr", "-1"], ["train", "digits", "--seed", "-1"],
-    ["train", "digits", "--model", "gpt"], ["train", "digits", "--batch-size", "1e3"], ["train", "digits", "--fast"],
-], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["train"],
+        ["train", "letters"],
+        ["train", "digits", "--epochs", "0"],
+        ["train", "digits", "--epochs", "ten"],
+        ["train", "digits", "--lr", "nan"],
+        ["train", "digits", "--lr", "-1"],
+        ["train", "digits", "--seed", "-1"],
+        ["train", "digits", "--model", "gpt"],
+        ["train", "digits", "--batch-size", "1e3"],
+        ["train", "digits", "--fast"],
+    ],
+    ids=" ".join,
+)
 def test_wrong_options(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

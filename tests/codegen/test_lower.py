@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.programs import Grower, close, randoms, run
 
 from pullback.engine.pipeline import compile_function
 from pullback.ir.dtypes import dtype_of
 from pullback.ir.node import Function, Op, TensorType, apply, evaluate, param, project
 from pullback.ops import contract, control, indexing, loops, map, order, reduce, shape, source
 from pullback.util.errors import CompileError
-from tests.programs import Grower, close, randoms, run
 
 MODULES = (map, shape, reduce, contract, indexing, order, source, control, loops)
 OPERATORS = [c for m in MODULES for c in vars(m).values()

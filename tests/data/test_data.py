@@ -56,15 +56,21 @@ def test_shuffles_depend_on_seed_and_epoch_only() -> None:
     a, b, c = (DataLoader(data, 8, shuffle=True, generator=s) for s in (3, 3, 4))
     first, second = rows(a), rows(a)
     assert first != second and [rows(b), rows(b)] == [first, second] and rows(c) != first
-    assert sorted(sum(first, [])) == list(range(50))
+    assert sorted(x for batch in first for x in batch) == list(range(50))
     pb.manual_seed(1)
     one = rows(DataLoader(data, 8, shuffle=True))
     pb.manual_seed(1)
     assert rows(DataLoader(data, 8, shuffle=True)) == one
 
 
-@pytest.mark.parametrize("make", [lambda: TensorDataset(np.arange(20)), lambda: Subset(TensorDataset(np.arange(40)), range(5, 25)),
-                                  lambda: ConcatDataset([TensorDataset(np.arange(9)), TensorDataset(np.arange(11))])])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TensorDataset(np.arange(20)),
+        lambda: Subset(TensorDataset(np.arange(40)), range(5, 25)),
+        lambda: ConcatDataset([TensorDataset(np.arange(9)), TensorDataset(np.arange(11))]),
+    ],
+)
 def test_resume_in_the_middle(make: Callable[[], Any]) -> None:
     whole = DataLoader(make(), 3, shuffle=True, generator=7)
     expected = rows(whole) + rows(whole)

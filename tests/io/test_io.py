@@ -39,7 +39,8 @@ def test_other_programs_read_and_write_the_same_files(tmp_path: Path) -> None:
     theirs = safetensors.numpy.load_file(tmp_path / "ours")
     assert {k: v.tolist() for k, v in theirs.items()} == {k: v.tolist() for k, v in arrays.items()}
     safetensors.numpy.save_file(arrays, tmp_path / "theirs", {"note": "theirs"})
-    assert {k: v.numpy().tolist() for k, v in io.load(tmp_path / "theirs").items()} == {k: v.tolist() for k, v in arrays.items()}
+    assert {k: v.numpy().tolist() for k, v in io.load(tmp_path / "theirs").items()} == {k: v.tolist() for k,
+                                                                                        v in arrays.items()}
     assert io.load_metadata(tmp_path / "theirs") == {"note": "theirs"}
     assert io.load_metadata(tmp_path / "ours") == {"note": "ours"}
 
@@ -51,8 +52,15 @@ def test_order_of_names_is_kept(tmp_path: Path) -> None:
 
 
 TREE: dict[str, Any] = {
-    "layers": [{"w": np.ones((2, 2), np.float32)}, {"w": np.zeros(3, np.float32)}], "pair": (np.arange(3), None),
-    "lr": 0.1, "step": 2**70, "name": "gr\u00fcn", "on": True, "state": {0: {"m": np.ones(1)}, 1: {}}, "empty": [], "inf": float("inf"),
+    "layers": [{"w": np.ones((2, 2), np.float32)}, {"w": np.zeros(3, np.float32)}],
+    "pair": (np.arange(3), None),
+    "lr": 0.1,
+    "step": 2**70,
+    "name": "gr\u00fcn",
+    "on": True,
+    "state": {0: {"m": np.ones(1)}, 1: {}},
+    "empty": [],
+    "inf": float("inf"),
     "layers.0.w": np.full(2, 5.0),
 }
 
@@ -67,14 +75,18 @@ def test_trees_round_trip(tmp_path: Path) -> None:
     assert io.load_metadata(tmp_path / "x") == {"a": "b"}
 
 
-@pytest.mark.parametrize("tree", [np.arange(3), [np.arange(3)], {}, None, 5, "text", (), {"__metadata__": np.ones(1)}], ids=repr)
+@pytest.mark.parametrize(
+    "tree", [np.arange(3), [np.arange(3)], {}, None, 5, "text", (), {"__metadata__": np.ones(1)}], ids=repr
+)
 def test_small_trees(tree: Any, tmp_path: Path) -> None:
     io.save(tmp_path / "x", tree)
     found = io.load(tmp_path / "x", as_numpy=True)
     assert str(found) == str(tree) and type(found) is type(tree)
 
 
-@pytest.mark.parametrize("tree", [{"a": object()}, {1.5: np.ones(1)}, [{1, 2}], {"a": lambda: 0}], ids=["object", "key", "set", "function"])
+@pytest.mark.parametrize(
+    "tree", [{"a": object()}, {1.5: np.ones(1)}, [{1, 2}], {"a": lambda: 0}], ids=["object", "key", "set", "function"]
+)
 def test_what_cannot_be_stored(tree: Any, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="help"):
         io.save(tmp_path / "x", tree)
@@ -106,23 +118,46 @@ def entry(dtype: Any = "F32", shape: Any = (2,), offsets: Any = (0, 8)) -> dict[
 ENTRY = entry()
 DEEP = "[" * 100_000 + "]" * 100_000
 HOSTILE: dict[str, bytes] = {
-    "empty": b"", "seven bytes": b"1234567", "only a length": struct.pack("<Q", 0), "huge length": make(ENTRY, length=2**63),
-    "length past the end": make(ENTRY, length=10**6), "negative length": b"\xff" * 16, "not json": make(b"{" * 20),
-    "not text": make(b"\xff\xfe{}"), "a list": make([1]), "a number": make(b"7"), "deep": make(DEEP.encode()),
-    "name twice": make(b'{"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}'),
-    "unknown dtype": make(entry("F7")), "dtype a number": make(entry(7)), "dtype a list": make(entry(["F32"])),
-    "negative size": make(entry(shape=[-2])), "size a float": make(entry(shape=[2.0])), "size a truth": make(entry(shape=[True, 2])),
-    "huge sizes": make(entry(shape=[2**40, 2**40])), "sizes that wrap": make(entry("U8", [2**33, 2**31 + 1], [0, 2**33])),
+    "empty": b"",
+    "seven bytes": b"1234567",
+    "only a length": struct.pack("<Q", 0),
+    "huge length": make(ENTRY, length=2**63),
+    "length past the end": make(ENTRY, length=10**6),
+    "negative length": b"\xff" * 16,
+    "not json": make(b"{" * 20),
+    "not text": make(b"\xff\xfe{}"),
+    "a list": make([1]),
+    "a number": make(b"7"),
+    "deep": make(DEEP.encode()),
+    "name twice": make(
+        b'{"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}'
+    ),
+    "unknown dtype": make(entry("F7")),
+    "dtype a number": make(entry(7)),
+    "dtype a list": make(entry(["F32"])),
+    "negative size": make(entry(shape=[-2])),
+    "size a float": make(entry(shape=[2.0])),
+    "size a truth": make(entry(shape=[True, 2])),
+    "huge sizes": make(entry(shape=[2**40, 2**40])),
+    "sizes that wrap": make(entry("U8", [2**33, 2**31 + 1], [0, 2**33])),
     "zero times huge": make(entry(shape=[0, 2**46, 2**46, 2**46], offsets=[0, 0]), b""),
-    "rank": make(entry("U8", [1] * 100, [0, 1]), b"\0"), "shape missing": make({"a": {"dtype": "F32", "data_offsets": [0, 8]}}),
-    "extra field": make({"a": {**ENTRY["a"], "code": "import os"}}), "offsets reversed": make(entry(offsets=[8, 0])),
-    "offsets past the end": make(entry(offsets=[8, 16])), "offsets negative": make(entry(offsets=[-8, 0])),
-    "offsets text": make(entry(offsets="08")), "too few bytes": make(ENTRY, b"\0" * 7), "too many bytes": make(ENTRY, b"\0" * 9),
+    "rank": make(entry("U8", [1] * 100, [0, 1]), b"\0"),
+    "shape missing": make({"a": {"dtype": "F32", "data_offsets": [0, 8]}}),
+    "extra field": make({"a": {**ENTRY["a"], "code": "import os"}}),
+    "offsets reversed": make(entry(offsets=[8, 0])),
+    "offsets past the end": make(entry(offsets=[8, 16])),
+    "offsets negative": make(entry(offsets=[-8, 0])),
+    "offsets text": make(entry(offsets="08")),
+    "too few bytes": make(ENTRY, b"\0" * 7),
+    "too many bytes": make(ENTRY, b"\0" * 9),
     "overlap": make({**ENTRY, "b": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}, b"\0" * 12),
     "gap": make({**ENTRY, "b": {"dtype": "F32", "shape": [1], "data_offsets": [12, 16]}}, b"\0" * 16),
-    "metadata numbers": make({"__metadata__": {"a": 1}, **ENTRY}), "metadata list": make({"__metadata__": [], **ENTRY}),
-    "entry null": make({"a": None}), "bad truth value": make(entry("BOOL", [8]), b"\2" * 8),
-    "pickle": pickle.dumps({"a": [1, 2, 3]}, protocol=2) + b"\0" * 50, "zip": b"PK\3\4" + b"\0" * 60,
+    "metadata numbers": make({"__metadata__": {"a": 1}, **ENTRY}),
+    "metadata list": make({"__metadata__": [], **ENTRY}),
+    "entry null": make({"a": None}),
+    "bad truth value": make(entry("BOOL", [8]), b"\2" * 8),
+    "pickle": pickle.dumps({"a": [1, 2, 3]}, protocol=2) + b"\0" * 50,
+    "zip": b"PK\3\4" + b"\0" * 60,
     "tree not json": make({"__metadata__": {"pullback.tree": "{"}, **ENTRY}),
     "tree unknown kind": make({"__metadata__": {"pullback.tree": '{"call": "os.system"}'}, **ENTRY}),
     "tree missing tensor": make({"__metadata__": {"pullback.tree": '{"tensor": "b"}'}, **ENTRY}),

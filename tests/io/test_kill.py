@@ -39,11 +39,13 @@ def _read(path: Path) -> int:
 
 def test_sixty_kills_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    write_atomic(path, lambda file: format.write(file, {"a": np.zeros(1, np.int64), "b": np.zeros(1, np.float32)}, {"k": "0"}))
+    write_atomic(path, lambda file: format.write(file, {"a": np.zeros(1, np.int64), "b": np.zeros(1, np.float32)},
+                                                 {"k": "0"}))
     chance = random.Random(0)
     last, moved = 0, 0
     for _ in range(60):
-        with subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(last + 1)], stdout=subprocess.PIPE) as writer:
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(last + 1)],
+                              stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None and writer.stdout.readline() == b"ready\n"
             time.sleep(chance.random() * 0.03)
             writer.send_signal(signal.SIGKILL)

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.programs import Grower, close, floats, layer_norm, mlp_step, randoms, softmax
 
 from pullback.engine.pipeline import Clock, make_plan, run_passes
-from pullback.ir.dtypes import DType, numpy_dtype
+from pullback.ir.dtypes import DType, float32, numpy_dtype
+from pullback.ir.index import Var, var
 from pullback.ir.node import Function, evaluate
 from pullback.kernel.interpret import Interpreter
 from pullback.kernel.nodes import Buffer, For, Kernel, Load, Store
@@ -16,9 +18,6 @@ from pullback.kernel.verify import verify_kernel
 from pullback.ops.map import Map, numeric_convert
 from pullback.ops.monoid import identity
 from pullback.util.errors import VerifyError
-from pullback.ir.dtypes import float32
-from pullback.ir.index import Var, var
-from tests.programs import Grower, close, floats, layer_norm, mlp_step, randoms, softmax
 
 
 def row(name: str, static: tuple[int, ...], values: list[Any], dtype: DType) -> Any:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from tests.programs import floats
+
 import pullback.ops.build as b
 from pullback.ir.dtypes import float32
-from pullback.ir.node import Function, Node
+from pullback.ir.node import Function, Node, apply, project
+from pullback.ops.control import Call
 from pullback.passes.inline import inline
 from pullback.passes.recognise import recognise
 from pullback.passes.simplify import simplify
-from pullback.ops.control import Call
-from pullback.ir.node import apply, project
-from tests.programs import floats
 
 
 def simple(x: Node, y: Node) -> Node:
@@ -65,11 +65,11 @@ def test_sum_of_products() -> None:
 
 def test_index_checks() -> None:
     import numpy as np
+    from tests.programs import aligned
 
     from pullback.engine.pipeline import compile_function
     from pullback.ir.dtypes import int32
     from pullback.ir.node import TensorType, param
-    from tests.programs import aligned
 
     x, i = floats(5), param(TensorType.of((3,), int32))
     program = compile_function(Function([x, i], [b.gather(x, i, 0, "error")]), check_indices=True)

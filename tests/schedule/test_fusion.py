@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.programs import check, floats, layer_norm, linear, mlp_step, randoms, run, softmax
 
 import pullback.ops.build as b
 from pullback.ir.dtypes import float32
 from pullback.ir.node import Function, TensorType, param
-from tests.programs import check, floats, layer_norm, linear, mlp_step, randoms, run, softmax
 
 
 def count(function: Function, kind: str = "", **options: object) -> int:

@@ -37,7 +37,8 @@ def interval(key: Node, shape: Shape, dtype: DType, layout: str, low: float, hig
     """Uniform in [low, high), rounded as JAX rounds it."""
     kind = numpy_dtype(dtype).type
     span = float(kind(high) - kind(low))
-    scaled = binary_scalar("add", binary_scalar("mul", unit_interval(key, shape, dtype, layout), span), float(kind(low)))
+    scaled = binary_scalar("add", binary_scalar("mul", unit_interval(key, shape, dtype, layout), span),
+                           float(kind(low)))
     return binary_scalar("maximum", scaled, float(kind(low)))
 
 
@@ -91,7 +92,8 @@ def threefry_nodes(key0: Node, key1: Node, x0: Node, x1: Node) -> tuple[Node, No
     for group in range(5):
         for r in _ROTATIONS[group % 2]:
             x0 = add(x0, x1)
-            turned = b.binary("bitwise_or", binary_scalar("shift_left", x1, r), binary_scalar("shift_right", x1, 32 - r))
+            turned = b.binary("bitwise_or", binary_scalar("shift_left", x1, r),
+                              binary_scalar("shift_right", x1, 32 - r))
             x1 = b.binary("bitwise_xor", turned, x0)
         x0 = add(x0, keys[(group + 1) % 3])
         x1 = binary_scalar("add", add(x1, keys[(group + 2) % 3]), group + 1)

@@ -41,7 +41,8 @@ def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, requ
     (2, 3)
     """
     kind = _floating(dtype, "rand")
-    return _made(r._random_unit(next_key(generator), shape=_size(size, kind, "rand"), dtype=kind, layout=_LAYOUT), requires_grad)
+    return _made(r._random_unit(next_key(generator), shape=_size(size, kind, "rand"), dtype=kind, layout=_LAYOUT),
+                 requires_grad)
 
 
 def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False) -> Array:
@@ -52,22 +53,29 @@ def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, req
     (2, 3)
     """
     kind = _floating(dtype, "randn")
-    return _made(r._random_normal(next_key(generator), shape=_size(size, kind, "randn"), dtype=kind, layout=_LAYOUT), requires_grad)
+    return _made(r._random_normal(next_key(generator), shape=_size(size, kind, "randn"), dtype=kind, layout=_LAYOUT),
+                 requires_grad)
 
 
-def rand_like(input: Array, *, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False) -> Array:
+def rand_like(
+    input: Array, *, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False
+) -> Array:
     """Uniform in [0, 1), with the shape and dtype of another tensor."""
     x = as_tensor(input, "rand_like")
     return rand(x.shape, generator=generator, dtype=dtype or x.dtype, requires_grad=requires_grad)
 
 
-def randn_like(input: Array, *, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False) -> Array:
+def randn_like(
+    input: Array, *, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False
+) -> Array:
     """Standard normal, with the shape and dtype of another tensor."""
     x = as_tensor(input, "randn_like")
     return randn(x.shape, generator=generator, dtype=dtype or x.dtype, requires_grad=requires_grad)
 
 
-def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None) -> Array:
+def randint(
+    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None
+) -> Array:
     """Whole numbers in [low, high), or in [0, low): `randint(high, size)` or `randint(low, high, size)`."""
     if size is None:
         low, high, size = 0, low, high
@@ -75,7 +83,8 @@ def randint(low: int, high: Any = None, size: Any = None, *, generator: Generato
         raise ShapeError(message("randint: no size", [], "randint(0, 10, (3,)) or randint(10, (3,))"))
     first, last = integer(low, "randint", "low"), integer(high, "randint", "high")
     if first >= last:
-        raise ValueError_(message("randint: an empty range", [("low, high", str((first, last)))], "low must be less than high"))
+        raise ValueError_(message("randint: an empty range", [("low, high", str((first, last)))],
+                                  "low must be less than high"))
     kind = dtype_or(dtype, dtypes.int64)
     whole = kind if kind.is_integer else dtypes.int64
     shape = _size((size,), whole, "randint")
@@ -100,18 +109,23 @@ def bernoulli(input: Array, *, generator: Generator | None = None) -> Array:
     return (drawn < x).to(kind)
 
 
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None) -> Array:
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None
+) -> Array:
     """Normal with a mean and standard deviation, numbers (then with a size) or tensors."""
     tensors = [x for x in (mean, std) if isinstance(x, TensorBase)]
     if size is None and not tensors:
         raise ShapeError(message("normal: no size", [], "normal(0.0, 1.0, (3,))"))
     if not isinstance(std, TensorBase) and number(std, "normal", "std") < 0:
-        raise ValueError_(message("normal: a negative standard deviation", [("std", str(std))], "std must be 0 or more"))
+        raise ValueError_(message("normal: a negative standard deviation", [("std", str(std))],
+                                  "std must be 0 or more"))
     shape = size if size is not None else (mean + std).shape
     return randn(shape, generator=generator, dtype=dtype) * std + mean
 
 
-def multinomial(input: Array, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Array:
+def multinomial(
+    input: Array, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Array:
     """Indices drawn with the probabilities that rows of weights stand for, int64."""
     x = as_tensor(input, "multinomial")
     count = integer(num_samples, "multinomial", "num_samples")
@@ -119,8 +133,13 @@ def multinomial(input: Array, num_samples: int, replacement: bool = False, *, ge
         raise ShapeError(message("multinomial: weights must have one or two dimensions", [("input", repr(x.info.type))],
                                  "one row of weights for each draw"))
     if not replacement and count > x.shape[-1]:
-        raise ValueError_(message("multinomial: not enough to choose from", [("choices", str(x.shape[-1])),
-                                                                              ("num_samples", str(count))], "replacement=True"))
+        raise ValueError_(
+            message(
+                "multinomial: not enough to choose from",
+                [("choices", str(x.shape[-1])), ("num_samples", str(count))],
+                "replacement=True",
+            )
+        )
     noise = r._random_gumbel(next_key(generator), shape=(*((count,) if replacement else ()), *x.shape),
                              dtype=_floating(x.dtype, "multinomial"), layout=_LAYOUT)
     scores = noise + x.log()

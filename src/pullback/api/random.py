@@ -33,8 +33,13 @@ def _key(key: Any, name: str) -> Any:
     if isinstance(key, np.ndarray):
         key = from_host(key)
     if not isinstance(key, TensorBase) or key.shape != (2,) or key.dtype is not dtypes.uint32:
-        raise ArgumentError(message(f"{name}: not a key", [("key", described(key))],
-                                    "make one with pb.random.key(seed), take one of split(key), or map over keys with pb.vmap"))
+        raise ArgumentError(
+            message(
+                f"{name}: not a key",
+                [("key", described(key))],
+                "make one with pb.random.key(seed), take one of split(key), or map over keys with pb.vmap",
+            )
+        )
     return key
 
 
@@ -96,7 +101,8 @@ def bits(key: Array, shape: Any = (), dtype: Any = None) -> Array:
     kind = dtype_or(dtype, dtypes.uint32)
     if kind.kind != "u":
         raise DTypeError(message("random.bits: not an unsigned dtype", [("dtype", str(kind))], "dtype=pb.uint32"))
-    return r._random_bits(_key(key, "random.bits"), shape=_shape(shape, kind, "random.bits"), layout=_layout(), width=kind.bits)
+    return r._random_bits(_key(key, "random.bits"), shape=_shape(shape, kind, "random.bits"), layout=_layout(),
+                          width=kind.bits)
 
 
 def uniform(key: Array, shape: Any = (), dtype: Any = None, minval: Any = 0.0, maxval: Any = 1.0) -> Array:
@@ -130,7 +136,8 @@ def normal(key: Array, shape: Any = (), dtype: Any = None) -> Array:
     Tensor([ 1.6226422 ,  2.0252647 , -0.43359447], dtype=float32)
     """
     kind = _floating(dtype, "random.normal")
-    return r._random_normal(_key(key, "random.normal"), shape=_shape(shape, kind, "random.normal"), dtype=kind, layout=_layout())
+    return r._random_normal(_key(key, "random.normal"), shape=_shape(shape, kind, "random.normal"), dtype=kind,
+                            layout=_layout())
 
 
 def truncated_normal(key: Array, lower: float, upper: float, shape: Any = (), dtype: Any = None) -> Array:
@@ -140,14 +147,16 @@ def truncated_normal(key: Array, lower: float, upper: float, shape: Any = (), dt
     if not low < high:
         raise ValueError_(message("random.truncated_normal: an empty interval", [("lower, upper", str((low, high)))],
                                   "lower must be less than upper"))
-    return r._random_truncated(_key(key, "random.truncated_normal"), shape=_shape(shape, kind, "random.truncated_normal"),
+    return r._random_truncated(_key(key, "random.truncated_normal"),
+                               shape=_shape(shape, kind, "random.truncated_normal"),
                                dtype=kind, layout=_layout(), low=float(low), high=float(high))
 
 
 def gumbel(key: Array, shape: Any = (), dtype: Any = None) -> Array:
     """Standard Gumbel."""
     kind = _floating(dtype, "random.gumbel")
-    return r._random_gumbel(_key(key, "random.gumbel"), shape=_shape(shape, kind, "random.gumbel"), dtype=kind, layout=_layout())
+    return r._random_gumbel(_key(key, "random.gumbel"), shape=_shape(shape, kind, "random.gumbel"), dtype=kind,
+                            layout=_layout())
 
 
 def exponential(key: Array, shape: Any = (), dtype: Any = None) -> Array:
@@ -190,7 +199,8 @@ def _bound(value: Any, kind: DType) -> Any:
         return as_tensor(value, "random.randint")
     info = np.iinfo(numpy_dtype(kind))
     if not info.min <= value <= info.max:
-        raise ValueError_(message("random.randint: a bound is outside the dtype", [("bound", str(value)), ("dtype", str(kind))],
+        raise ValueError_(message("random.randint: a bound is outside the dtype",
+                                  [("bound", str(value)), ("dtype", str(kind))],
                                   "choose a wider dtype"))
     return from_host(np.asarray(value, numpy_dtype(kind)))
 
@@ -200,10 +210,12 @@ def permutation(key: Array, x: Any, axis: int = 0) -> Array:
     given = _key(key, "random.permutation")
     if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
         if x < 0:
-            raise ValueError_(message("random.permutation: a negative number", [("x", str(x))], "pass a size from 0 up"))
+            raise ValueError_(message("random.permutation: a negative number", [("x", str(x))],
+                                      "pass a size from 0 up"))
         return r._random_order(given, size=int(x), layout=_layout())
     tensor = as_tensor(x, "random.permutation")
-    return r._random_permute(given, tensor, axis=axis_of(axis, tensor.ndim, "random.permutation", tensor), layout=_layout())
+    return r._random_permute(given, tensor, axis=axis_of(axis, tensor.ndim, "random.permutation", tensor),
+                             layout=_layout())
 
 
 shuffle = permutation
@@ -221,7 +233,8 @@ def categorical(key: Array, logits: Any, axis: int = -1, shape: Any = None) -> A
     if lead < 0 or wanted[lead:] != batch:
         raise ShapeError(message("random.categorical: shape must end with that of the logits without the axis",
                                  [("shape", str(wanted)), ("logits", described(tensor))], f"end it with {batch}"))
-    return r._random_categorical(_key(key, "random.categorical"), tensor, prefix=wanted[:lead], axis=at, layout=_layout())
+    return r._random_categorical(_key(key, "random.categorical"), tensor, prefix=wanted[:lead], axis=at,
+                                 layout=_layout())
 
 
 def choice(key: Array, a: Any, shape: Any = (), replace: bool = True, p: Any = None) -> Array:
@@ -232,12 +245,18 @@ def choice(key: Array, a: Any, shape: Any = (), replace: bool = True, p: Any = N
     wanted = shape_of(shape, "random.choice")
     count = int(np.prod(wanted, dtype=np.int64))
     if size < 1 or (not replace and count > size):
-        raise ValueError_(message("random.choice: not enough to choose from", [("choices", str(size)), ("wanted", str(count))],
+        raise ValueError_(message("random.choice: not enough to choose from",
+                                  [("choices", str(size)), ("wanted", str(count))],
                                   "pass replace=True, or a smaller shape"))
     weights = None if p is None else as_tensor(p, "random.choice").to(dtypes.float32)
     if weights is not None and weights.shape != (size,):
-        raise ShapeError(message("random.choice: one probability for each choice", [("p", described(weights)),
-                                                                                     ("choices", str(size))], "check p"))
+        raise ShapeError(
+            message(
+                "random.choice: one probability for each choice",
+                [("p", described(weights)), ("choices", str(size))],
+                "check p",
+            )
+        )
     if weights is None:
         found = randint(given, wanted, 0, size) if replace else permutation(given, size)[:count].reshape(wanted)
     elif replace:

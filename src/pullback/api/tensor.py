@@ -551,12 +551,6 @@ class Tensor(TensorBase):
 
         return self._assign(random.normal(random.next_key(generator), self.shape, self.dtype) * std + mean)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("shape", "dtype", "ndim", "size"):
-            cure = {"shape": "x = x.reshape(...)", "dtype": "x = x.astype(...)"}.get(name, "it follows from the shape")
-            raise ImmutableError(message(f"{name}: cannot be assigned to", [("x", arguments.described(self))], cure))
-        object.__setattr__(self, name, value)
-
 
 class _Handle:
     """Removes a hook."""

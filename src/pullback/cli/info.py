@@ -11,7 +11,19 @@ from pullback.runtime.native import default_num_threads
 from pullback.util import config
 from pullback.util.disk_cache import DiskCache
 
-_NOTABLE = ("avx2", "fma", "f16c", "avx512f", "avx512vl", "avx512bw", "avx512_bf16", "avx512_vnni", "amx_tile", "asimd", "sve")
+_NOTABLE = (
+    "avx2",
+    "fma",
+    "f16c",
+    "avx512f",
+    "avx512vl",
+    "avx512bw",
+    "avx512_bf16",
+    "avx512_vnni",
+    "amx_tile",
+    "asimd",
+    "sve",
+)
 
 
 def _version(package: str) -> str:
@@ -35,7 +47,8 @@ def _cache() -> list[tuple[str, str]]:
     if cache.usable:
         with os.scandir(cache.directory) as entries:
             sizes = [e.stat().st_size for e in entries if e.name.endswith(".bin")]
-    state = f"{len(sizes)} programs, {_bytes(sum(sizes))} of {_bytes(cache.limit)}" if cache.usable else "cannot be used"
+    used = f"{len(sizes)} programs, {_bytes(sum(sizes))} of {_bytes(cache.limit)}"
+    state = used if cache.usable else "cannot be used"
     return [("cache", cache.directory), ("", state)]
 
 

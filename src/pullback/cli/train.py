@@ -22,7 +22,8 @@ def make_model(name: str) -> Any:
     """A network of one image channel of 8 x 8 to scores of 10 digits."""
     nn = pb.nn
     if name == "mlp":
-        return nn.Sequential(nn.Flatten(), nn.Linear(64, 256), nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, 128), nn.ReLU(),
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 256), nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, 128),
+                             nn.ReLU(),
                              nn.Dropout(0.3), nn.Linear(128, 10))
     return nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
                          nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -34,7 +35,8 @@ def _settings(options: argparse.Namespace, path: str) -> dict[str, Any]:
     stored: dict[str, str] = {}
     if options.resume:
         if not os.path.exists(path):
-            raise OptionError(f"there is no checkpoint {path} to go on from: leave out --resume, or name its folder with --out")
+            raise OptionError(f"there is no checkpoint {path} to go on from: leave out --resume, "
+                              "or name its folder with --out")
         stored = load_metadata(path)
         if stored.get("data") != options.data or not set(DEFAULTS) <= set(stored):
             raise OptionError(f"{path} was not made by pullback train {options.data}")
@@ -44,8 +46,8 @@ def _settings(options: argparse.Namespace, path: str) -> dict[str, Any]:
         before = type(default)(stored[name]) if stored else default
         chosen[name] = before if asked is None else asked
         if stored and name != "epochs" and chosen[name] != before:
-            raise OptionError(f"the checkpoint was made with --{name.replace('_', '-')} {before}: leave the option out, "
-                              "or start anew without --resume")
+            raise OptionError(f"the checkpoint was made with --{name.replace('_', '-')} {before}: "
+                              "leave the option out, or start anew without --resume")
     return chosen
 
 
@@ -83,15 +85,17 @@ def run_train(options: argparse.Namespace) -> int:
     if not options.quiet:
         _announce(settings, loader, model, history)
         watchers.append(Progress() if sys.stdout.isatty() else Lines())
-    run = fit(model, optimizer, pb.nn.CrossEntropyLoss(), loader, settings["epochs"], held_out, schedule, watchers, history)
+    run = fit(model, optimizer, pb.nn.CrossEntropyLoss(), loader, settings["epochs"], held_out, schedule, watchers,
+              history)
     return _report(run, options, path, perf_counter() - began)
 
 
 def _announce(settings: dict[str, Any], loader: Any, model: Any, history: History) -> None:
     weights = sum(p.numel() for p in model.parameters())
-    start = f", going on after {loader.epoch} epochs and {loader.position} steps" if len(history) or loader.position else ""
-    print(f"{settings['model']} of {weights:,} weights on {len(loader.dataset):,} digits, {len(loader)} steps an epoch{start}",
-          flush=True)
+    resumed = bool(len(history) or loader.position)
+    start = f", going on after {loader.epoch} epochs and {loader.position} steps" if resumed else ""
+    print(f"{settings['model']} of {weights:,} weights on {len(loader.dataset):,} digits, "
+          f"{len(loader)} steps an epoch{start}", flush=True)
 
 
 def _report(run: Run, options: argparse.Namespace, path: str, seconds: float) -> int:

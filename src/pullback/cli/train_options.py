@@ -37,12 +37,16 @@ def _rate(text: str) -> float:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the options. Those left out are None: a resumed run takes them from its checkpoint."""
-    parser.add_argument("data", choices=["digits"], help="what to train on: digits, 1,797 handwritten digits of 8 x 8 pixels")
+    parser.add_argument("data", choices=["digits"],
+                        help="what to train on: digits, 1,797 handwritten digits of 8 x 8 pixels")
     parser.add_argument("--model", choices=MODELS, help=f"kind of network (default {DEFAULTS['model']})")
-    parser.add_argument("--epochs", type=_count, metavar="N", help=f"passes over the data (default {DEFAULTS['epochs']})")
-    parser.add_argument("--batch-size", type=_count, metavar="N", help=f"images in a step (default {DEFAULTS['batch_size']})")
+    parser.add_argument("--epochs", type=_count, metavar="N",
+                        help=f"passes over the data (default {DEFAULTS['epochs']})")
+    parser.add_argument("--batch-size", type=_count, metavar="N",
+                        help=f"images in a step (default {DEFAULTS['batch_size']})")
     parser.add_argument("--lr", type=_rate, metavar="RATE", help=f"greatest learning rate (default {DEFAULTS['lr']})")
     parser.add_argument("--seed", type=_seed, metavar="N", help=f"of weights and order (default {DEFAULTS['seed']})")
-    parser.add_argument("--out", default="runs/digits", metavar="FOLDER", help="where checkpoint and curve go (default %(default)s)")
+    parser.add_argument("--out", default="runs/digits", metavar="FOLDER",
+                        help="where checkpoint and curve go (default %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     parser.add_argument("--quiet", action="store_true", help="print the result only")

@@ -2,7 +2,6 @@
 
 from pullback.data.augment import shift_images
 from pullback.data.dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
-from pullback.data.shipped import digits
 from pullback.data.loader import (
     DataLoader,
     RandomSampler,
@@ -10,8 +9,20 @@ from pullback.data.loader import (
     SequentialSampler,
     default_collate,
 )
+from pullback.data.shipped import digits
 
 __all__ = [
-    "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler", "Subset",
-    "TensorDataset", "default_collate", "digits", "random_split", "shift_images",
+    "ConcatDataset",
+    "DataLoader",
+    "Dataset",
+    "IterableDataset",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "Subset",
+    "TensorDataset",
+    "default_collate",
+    "digits",
+    "random_split",
+    "shift_images",
 ]

@@ -55,7 +55,8 @@ class TensorDataset(Dataset):
 
     def __getitem__(self, index: Any) -> tuple[Any, ...]:
         if isinstance(index, int) and not -len(self) <= index < len(self):
-            raise IndexError_(message("TensorDataset: index out of range", [("index", str(index)), ("length", str(len(self)))],
+            raise IndexError_(message("TensorDataset: index out of range",
+                                      [("index", str(index)), ("length", str(len(self)))],
                                       f"use -{len(self)} to {len(self) - 1}"))
         return tuple(from_host(a[index]) for a in self.arrays)
 
@@ -103,7 +104,8 @@ class ConcatDataset(Dataset):
     def __getitem__(self, index: int) -> Any:
         size = len(self)
         if not -size <= index < size:
-            raise IndexError_(message("ConcatDataset: index out of range", [("index", str(index)), ("length", str(size))],
+            raise IndexError_(message("ConcatDataset: index out of range",
+                                      [("index", str(index)), ("length", str(size))],
                                       f"use 0 to {size - 1}"))
         index += size if index < 0 else 0
         k = bisect_right(self.ends, index)

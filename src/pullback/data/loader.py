@@ -11,7 +11,6 @@ from pullback.data.dataset import IterableDataset, Subset, TensorDataset
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.util.errors import ArgumentError, DataError, KeyError_, ShapeError, ValueError_, message
 
-
 #: makes new arrays of a batch's arrays, with random numbers
 Augment = Callable[..., Sequence[Any]]
 
@@ -26,7 +25,10 @@ def seed_of(generator: Any) -> int:
     """A seed: the number given, or one drawn from the generator (None: the global one)."""
     if isinstance(generator, int) and not isinstance(generator, bool):
         return generator
-    from pullback.api.random import Generator, default_generator  # random numbers need the array room; data alone does not
+    from pullback.api.random import (  # random numbers need the array room; data alone does not
+        Generator,
+        default_generator,
+    )
 
     chosen = default_generator if generator is None else generator
     if not isinstance(chosen, Generator):
@@ -79,11 +81,23 @@ class DataLoader:
     depends on seed, epoch and position.
     """
 
-    def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool = False, sampler: Iterable[int] | None = None,
-                 batch_sampler: Iterable[Sequence[int]] | None = None, num_workers: int = 0,
-                 collate_fn: Callable[[list[Any]], Any] | None = None, pin_memory: bool = False, drop_last: bool = False,
-                 timeout: float = 0, worker_init_fn: Any = None, *, generator: Any = None,
-                 augment: Augment | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool = False,
+        sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[Sequence[int]] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Any = None,
+        *,
+        generator: Any = None,
+        augment: Augment | None = None,
+    ) -> None:
         _check(dataset, batch_size, shuffle, sampler, batch_sampler, num_workers)
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
         self.sampler, self.batch_sampler = sampler, batch_sampler
@@ -93,8 +107,13 @@ class DataLoader:
         self.epoch = 0
         self.position = 0  # batches of this epoch already given out
         if augment is not None and not isinstance(dataset, (TensorDataset, Subset)):
-            raise ArgumentError(message("DataLoader: only batches of a TensorDataset are augmented",
-                                        [("dataset", type(dataset).__name__)], "change the samples in the dataset's __getitem__"))
+            raise ArgumentError(
+                message(
+                    "DataLoader: only batches of a TensorDataset are augmented",
+                    [("dataset", type(dataset).__name__)],
+                    "change the samples in the dataset's __getitem__",
+                )
+            )
         self._fast = collate_fn is None and sampler is None and batch_sampler is None and batch_size is not None
 
     def __len__(self) -> int:
@@ -136,7 +155,8 @@ class DataLoader:
 
     def _random(self, position: int) -> np.random.Generator:
         """The generator of one batch's augmentation: the same whenever the batch is made again."""
-        return np.random.Generator(np.random.Philox(key=np.array([self.seed, (self.epoch + 1) << 32 | position], np.uint64)))
+        return np.random.Generator(np.random.Philox(key=np.array([self.seed, (self.epoch + 1) << 32 | position],
+                                                                 np.uint64)))
 
     def _samples(self, start: int) -> Iterator[Any]:
         """Batches by collating samples."""
@@ -190,7 +210,8 @@ def _check(dataset: Any, batch_size: Any, shuffle: bool, sampler: Any, batch_sam
 
     if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer))
                                    or batch_size < 1):
-        raise wrong("batch_size must be a whole number from 1 up", "batch_size", batch_size, "for example batch_size=32")
+        raise wrong("batch_size must be a whole number from 1 up", "batch_size", batch_size,
+                    "for example batch_size=32")
     if num_workers != 0:
         raise wrong("samples are loaded in this process", "num_workers", num_workers,
                     "use num_workers=0; a TensorDataset needs no workers")
@@ -198,7 +219,8 @@ def _check(dataset: Any, batch_size: Any, shuffle: bool, sampler: Any, batch_sam
         raise wrong("a sampler decides the order itself", "shuffle", shuffle, "leave out shuffle or the sampler")
     if isinstance(dataset, IterableDataset):
         if shuffle or sampler is not None or batch_sampler is not None:
-            raise wrong("a stream has its own order", "dataset", type(dataset).__name__, "leave out shuffle and sampler")
+            raise wrong("a stream has its own order", "dataset", type(dataset).__name__,
+                        "leave out shuffle and sampler")
     elif not callable(getattr(dataset, "__getitem__", None)) or not callable(getattr(dataset, "__len__", None)):
         raise ArgumentError(message("DataLoader: not a dataset", [("dataset", type(dataset).__name__)],
                                     "pass something with __len__ and __getitem__, such as pb.data.TensorDataset(x, y)"))

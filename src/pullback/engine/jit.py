@@ -37,11 +37,16 @@ class Captured:
 class Entry:
     """One compiled signature."""
 
-    __slots__ = ("arrays", "captured", "classes", "clears", "executables", "function", "immediates", "mutated",
-                 "operation", "output_positions", "requires_grad", "static_outputs", "structure")
+    __slots__ = ("arrays", "captured", "classes", "clears", "executables", "function", "given", "grad_enabled",
+                 "immediates", "infos", "mutated", "operation", "output_positions", "requires_grad", "static_outputs",
+                 "structure", "wanted")
 
     def __init__(self, owner: Jitted, leaves: list[Any], structure: Any, static: dict[int, Any]) -> None:
         self.arrays = [k for k, x in enumerate(leaves) if k not in static]
+        self.grad_enabled = local.grad_enabled
+        self.given: Any = None  # the structure of arguments that `match` expects
+        self.wanted = [type(x) if type(x) in SCALARS else x._use().info if isinstance(x, TensorBase) else None
+                       for x in leaves]
         self.executables: dict[frozenset[int], Executable] = {}
         before = local.track
         track: dict[Value, Any] = {}
@@ -76,6 +81,7 @@ class Entry:
         self.captured = [Captured(v, track.get(v)) for v in outside]
         self.immediates = frozenset(k for k, p in enumerate(trace.params) if p.info.weak)
         self.requires_grad = any(v.info.requires_grad for v in values[:len(self.output_positions)])
+        self.infos = [Info.of(t) for t in self.function.out_types]
         self.operation = call_operation(self.function, "jit")
         trace.close()
 
@@ -94,7 +100,31 @@ class Entry:
         """Run on actual arguments."""
         if self.requires_grad and local.grad_enabled:
             return self.finish(record(self.operation, self.operands(leaves, True)))
-        arguments = self.operands(leaves, False)
+        return self.run(self.operands(leaves, False))
+
+    def match(self, leaves: list[Any]) -> list[Any] | None:
+        """The values of arguments that have this entry's types; None where they do not fit."""
+        if local.grad_enabled is not self.grad_enabled:
+            return None
+        found: list[Any] = []
+        for x, want in zip(leaves, self.wanted, strict=True):
+            if type(x) is want:
+                found.append(x)
+                continue
+            try:
+                value = x._value
+                if value.info is not want or x._meta is not None:
+                    return None
+            except AttributeError:
+                return None
+            found.append(value)
+        for captured in self.captured:
+            owner = captured.owner
+            found.append(captured.value if owner is None else owner._peek())
+        return found
+
+    def run(self, arguments: list[Any]) -> Any:
+        """Launch on values that fit."""
         for a in arguments:
             if type(a) is Value and a.buffer is None:
                 execute.flush(local.trace)
@@ -123,7 +153,7 @@ class Entry:
             executable = self.executables[donated] = Executable(self.function, self.immediates, donated)
         buffers = [a.buffer if type(a) is Value else a for a in arguments]
         outputs = execute.launch(executable, buffers)
-        return [Value(None, -1, Info.of(t), b) for b, (_, t) in zip(outputs, executable.out, strict=True)]
+        return [Value(None, -1, info, b) for b, info in zip(outputs, self.infos, strict=True)]
 
     def donatable(self, arguments: list[Any]) -> frozenset[int]:
         """Captured tensors that are replaced by this call and held by nobody else."""
@@ -182,6 +212,7 @@ class Jitted:
         self.static_numbers = (numbers,) if isinstance(numbers, int) else tuple(numbers)
         self.static_names = (names,) if isinstance(names, str) else tuple(names)
         self.entries: dict[Any, Entry] = {}
+        self.last: Entry | None = None  # the entry to try first: its arguments are checked one by one
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
@@ -191,6 +222,12 @@ class Jitted:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if local.trace.kind != "main":
             return self.function(*args, **kwargs)
+        last = self.last
+        if last is not None:
+            leaves, structure = tree.flatten((args, kwargs))
+            arguments = last.match(leaves) if structure is last.given else None
+            if arguments is not None:
+                return last.run(arguments)
         leaves, structure, static, key = self.signature(args, kwargs)
         entry = self.entries.get(key)
         if entry is None:
@@ -198,6 +235,9 @@ class Jitted:
                 explain.signature(self.__name__, key, list(self.entries))
             entry = Entry(self, leaves, structure, static)
             self.entries[key] = entry
+        if not static and not entry.requires_grad:
+            entry.given = structure
+            self.last = entry
         return entry.call(leaves)
 
     def signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any, dict[int, Any], Any]:

@@ -14,14 +14,17 @@ from pullback.util import config
 from pullback.util.errors import CompileError
 
 _lock = threading.RLock()
-#: programs expected to take longer than this are queued instead of run at once (seconds)
-INLINE_SECONDS = 60e-6
+#: programs expected to take longer than this are queued instead of run at once: a hand-over to a sleeping thread costs
+#: 40 to 90 us, and the two cores that overlap would save are busy with the program itself (seconds)
+INLINE_SECONDS = 1e-3
+#: programs expected to take longer than this let other Python threads run meanwhile
+RELEASE_SECONDS = 100e-6
 
 
 class Executable:
     """A program with its calling convention. `immediates` are parameters that arrive as Python scalars."""
 
-    __slots__ = ("_call", "_submit", "function", "immediates", "out", "program", "reference")
+    __slots__ = ("_call", "_idle", "_submit", "function", "immediates", "out", "program", "reference")
 
     def __init__(self, function: Function, immediates: frozenset[int], donated: frozenset[int]) -> None:
         self.function, self.immediates = function, immediates
@@ -30,6 +33,7 @@ class Executable:
         self.reference = False
         self._call: Any = None
         self._submit: Any = None
+        self._idle: list[Buffer] = []  # the workspace of the last run at once
         self._compile(donated)
 
     def _compile(self, donated: frozenset[int]) -> None:
@@ -50,7 +54,7 @@ class Executable:
             self.reference = True
             return
         runtime = native()
-        self._call = runtime.make_builtin(self.program.address, release_gil=self.program.seconds > INLINE_SECONDS,
+        self._call = runtime.make_builtin(self.program.address, release_gil=self.program.seconds > RELEASE_SECONDS,
                                           keep=self.program)
         self._submit = runtime.make_builtin(self.program.address, submit=True, keep=self.program)
 
@@ -64,12 +68,20 @@ class Executable:
                    [arguments[alias[k]] if k in alias else Buffer(n) for k, (n, _) in enumerate(self.out)])
         slots = [a.address if type(a) is Buffer else a for a in arguments]
         slots += [b.address for b in outputs]
-        workspace = Buffer(program.workspace_bytes) if program.workspace_bytes else None
-        if workspace is not None:
-            slots.append(workspace.address)
+        if not program.workspace_bytes:
+            if busy or program.seconds > INLINE_SECONDS:
+                return outputs, self._submit(*slots), None
+            self._call(*slots)
+            return outputs, 0, None
+        try:
+            workspace = self._idle.pop()
+        except IndexError:
+            workspace = Buffer(program.workspace_bytes)
+        slots.append(workspace.address)
         if busy or program.seconds > INLINE_SECONDS:
             return outputs, self._submit(*slots), workspace
         self._call(*slots)
+        self._idle.append(workspace)
         return outputs, 0, None
 
     def _run_reference(self, arguments: list[Any]) -> list[Any]:

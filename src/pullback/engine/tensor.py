@@ -15,7 +15,7 @@ from pullback.engine import trace as tracing_module
 from pullback.engine.execute import observe, upload
 from pullback.engine.trace import Info, Value, local, record, thread, visible_dtype
 from pullback.ir.dtypes import DType, dtype_of, float32, int32, numpy_dtype
-from pullback.util.errors import ArgumentError, GradientError, message
+from pullback.util.errors import ArgumentError, GradientError, ImmutableError, message
 
 
 class AutogradMeta:
@@ -162,13 +162,28 @@ class TensorBase:
     def shape(self) -> tuple[int, ...]:
         return self.info.type.shape
 
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        self._refuse("shape", "x = x.reshape(...)")
+
     @property
     def dtype(self) -> DType:
         return visible_dtype(self.info)
 
+    @dtype.setter
+    def dtype(self, dtype: Any) -> None:
+        self._refuse("dtype", "x = x.astype(...)")
+
     @property
     def ndim(self) -> int:
         return len(self.info.type.shape)
+
+    @ndim.setter
+    def ndim(self, ndim: Any) -> None:
+        self._refuse("ndim", "it follows from the shape: x = x.reshape(...)")
+
+    def _refuse(self, name: str, cure: str) -> None:
+        raise ImmutableError(message(f"{name}: cannot be assigned to", [("x", repr(self.info.type))], cure))
 
     @property
     def size_(self) -> int:

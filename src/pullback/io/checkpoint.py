@@ -11,8 +11,18 @@ from pullback.util.errors import FileFormatError, message
 _KIND = "pullback.checkpoint"
 
 
-def save_checkpoint(path: Path, *, model: Any = None, optimizer: Any = None, loader: Any = None, epoch: int = 0,
-                    step: int = 0, rng: bool = True, extra: Any = None, metadata: Mapping[str, str] | None = None) -> None:
+def save_checkpoint(
+    path: Path,
+    *,
+    model: Any = None,
+    optimizer: Any = None,
+    loader: Any = None,
+    epoch: int = 0,
+    step: int = 0,
+    rng: bool = True,
+    extra: Any = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Save model, optimiser, loader, epoch, step, and the global generator's state (`rng`), atomically.
 
     `model`, `optimizer` and `loader` are anything with `state_dict()`; `extra` is any tree `save` can store.

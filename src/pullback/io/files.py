@@ -37,7 +37,8 @@ def save(path: Path, tree: Any, metadata: Mapping[str, str] | None = None) -> No
 
 def _check_arguments(path: Any, metadata: Any) -> None:
     if not isinstance(path, (str, os.PathLike)):
-        raise ArgumentError(message("save: not a path", [("path", f"{path!r:.60}")], "save(path, tree): the path comes first"))
+        raise ArgumentError(message("save: not a path", [("path", f"{path!r:.60}")],
+                                    "save(path, tree): the path comes first"))
     for name, text in dict(metadata or {}).items():
         if not isinstance(name, str) or not isinstance(text, str):
             raise ArgumentError(message("save: metadata must be texts by name", [(str(name), f"{text!r:.60}")],

@@ -49,7 +49,8 @@ def write(file: BinaryIO, arrays: Mapping[str, Array], metadata: Mapping[str, st
     places: dict[str, dict[str, Any]] = {}
     for name in order:
         array = arrays[name]
-        places[name] = {"dtype": code_of(name, array), "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
+        places[name] = {"dtype": code_of(name, array), "shape": list(array.shape),
+                        "data_offsets": [at, at + array.nbytes]}
         at += array.nbytes
     header.update((name, places[name]) for name in arrays)
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
@@ -86,7 +87,8 @@ class Reader:
             raise MissingFileError(message("load: there is no such file", [("path", repr(self.path))],
                                            "check the path")) from error
         except OSError as error:
-            raise FileFormatError(message("load: the file cannot be read", [("path", repr(self.path)), ("reason", str(error))],
+            raise FileFormatError(message("load: the file cannot be read",
+                                          [("path", repr(self.path)), ("reason", str(error))],
                                           "check the path and its permissions")) from error
         try:
             self.size = os.fstat(self.file.fileno()).st_size

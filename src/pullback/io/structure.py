@@ -30,7 +30,8 @@ class Encoder:
             return {"dict": [[self._key(k, path), self.encode(v, _join(path, k))] for k, v in tree.items()]}
         if type(tree) in (list, tuple):
             return {type(tree).__name__: [self.encode(v, _join(path, k)) for k, v in enumerate(tree)]}
-        raise ArgumentError(message("save: this cannot be stored", [(path or "tree", f"{type(tree).__name__} {tree!r:.60}")],
+        raise ArgumentError(message("save: this cannot be stored",
+                                    [(path or "tree", f"{type(tree).__name__} {tree!r:.60}")],
                                     "store tensors, numbers, texts, None, and lists, tuples and dicts of them"))
 
     def _key(self, key: Any, path: str) -> Any:
@@ -61,7 +62,8 @@ def decode(text: str, leaves: Mapping[str, Any]) -> Any:
     try:
         return _decode(json.loads(text), leaves)
     except (ValueError, RecursionError, TypeError) as error:
-        raise FileFormatError(message("load: the description of the tree is not readable", [("reason", str(error)[:100])],
+        raise FileFormatError(message("load: the description of the tree is not readable",
+                                      [("reason", str(error)[:100])],
                                       "the file is damaged or hostile: save it again from its source")) from error
 
 
@@ -76,6 +78,7 @@ def _decode(node: Any, leaves: Mapping[str, Any]) -> Any:
     if kind in ("list", "tuple") and type(body) is list:
         found = [_decode(x, leaves) for x in body]
         return tuple(found) if kind == "tuple" else found
-    if kind == "dict" and type(body) is list and all(type(p) is list and len(p) == 2 and type(p[0]) in (str, int) for p in body):
+    if kind == "dict" and type(body) is list and all(type(p) is list and len(p) == 2 and type(p[0]) in (str, int)
+                                                     for p in body):
         return {key: _decode(x, leaves) for key, x in body}
     raise ValueError(f"not a node: {node!r:.60}")

@@ -198,6 +198,7 @@ class _Put(Op):
     """What writing at places has in common: `take` reads at the places, `put` writes there."""
 
     lowering: ClassVar[str] = "scatter"
+    shared_places: ClassVar[bool] = False  # one list of places for all lines, not one place per element
     axis: int
     monoid: str
     mode: str
@@ -274,6 +275,7 @@ class Scatter(_Put):
     """out = base; for i in row-major order: out[pre, indices[i...], post] = monoid(that, updates[pre, i..., post])"""
 
     name: ClassVar[str] = "scatter"
+    shared_places: ClassVar[bool] = True
     axis: int
     monoid: str = "add"
     mode: str = "clip"

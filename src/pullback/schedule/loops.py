@@ -216,7 +216,7 @@ class LoopBuilder:
         loops_kept = merge(first, kept, members, outputs)
         loops_gone = merge(first, gone, members, [])
         lanes = choose_lanes(first, [m.value for m in members if m.value is not None])
-        across = inner[-1] in kept and loops_kept[-1][1] > 1 or loops_gone[-1][1] < 4 <= loops_kept[-1][1]
+        across = (inner[-1] in kept and loops_kept[-1][1] > 1) or loops_gone[-1][1] < 4 <= loops_kept[-1][1]
         width = lanes_for((loops_kept if across else loops_gone)[-1][1], max(lanes, 8) if across else lanes)
         before: list[Stmt] = []
         body: list[Stmt] = []

@@ -78,7 +78,7 @@ def gathered(node: Node) -> Node:
     if found is None:
         return node
     free, at = found
-    inside = all(0 <= x.low and x.high < n for x, n in zip(at, source.shape, strict=True))
+    inside = all(x.low >= 0 and x.high < n for x, n in zip(at, source.shape, strict=True))
     fill = None if inside else identity(op.monoid, node.dtype)
     read = b.reindex(source, (*node.shape, *free), at, fill)
     if not free:
@@ -181,7 +181,7 @@ def reduction(node: Node, cost: dict[Node, int]) -> Node:
         return node
     kept = node_size(node)
     parts_ = costs.chunks_of(shape[0])
-    if not everything and (kept >= 256 and cost.get(node.inputs[0], 0) < costs.EXPENSIVE or kept * parts_ * 4 > total):
+    if not everything and ((kept >= 256 and cost.get(node.inputs[0], 0) < costs.EXPENSIVE) or kept * parts_ * 4 > total):
         return node
     if not everything and any(k != a for k, a in enumerate(op.axes)):
         return node

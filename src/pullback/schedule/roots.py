@@ -12,9 +12,10 @@ from typing import Any
 
 from pullback.ir.index import Index, Var, const, loop_vars
 from pullback.ir.node import Function, Node, Op, Param, Proj, TensorType
-from pullback.kernel.nodes import Buffer, Expr, Gathered, Load, subexpressions
+from pullback.kernel.nodes import Buffer, Expr, Gathered, Load, Update, subexpressions
 from pullback.schedule import costs
 from pullback.schedule.values import MustStore, Values, layout, lowering, view_of
+
 
 def lower_scatter(root: Any, values: Any) -> None:
     """See `special`, which builds on this file."""
@@ -31,10 +32,10 @@ class Unsupported(Exception):
 
 
 class Root:
-    """A node that is computed by loops of its own: `space` is what is iterated over, `reduced` the axes summed over."""
+    """A node with loops of its own: `space` is what is iterated over, `reduced` the axes that are summed over."""
 
-    __slots__ = ("base", "buffer", "cost", "external", "extra", "group", "kind", "level", "loads", "node", "out", "reduced", "rows",
-                 "sources", "space", "stage", "value", "vars", "work")
+    __slots__ = ("base", "buffer", "contiguous", "cost", "external", "extra", "group", "kind", "level", "loads", "node", "out", "reduced", "rows",
+                 "sources", "space", "stage", "update", "value", "vars", "work")
 
     def __init__(self, node: Node, buffer: Buffer, kind: str, space: tuple[int, ...]) -> None:
         self.node, self.buffer, self.kind, self.space = node, buffer, kind, space
@@ -43,7 +44,9 @@ class Root:
         self.out: tuple[Index, ...] = self.vars
         self.value: Expr | None = None
         self.extra: tuple[Expr, ...] = ()
-        self.base: Any = None
+        self.base: Expr | None = None  # of a scatter: what is there before; `update` is its statement
+        self.update: Update | None = None
+        self.contiguous = False
         self.loads: list[Load | Gathered] = []
         self.sources: list[Root] = []
         self.rows = len(space)
@@ -194,7 +197,7 @@ class Roots:
         else:
             root = self._other(node, kind)
         if root.value is not None:
-            base = () if root.base is None else (root.base[0],)
+            base = () if root.base is None else (root.base,)
             found = subexpressions((root.value, *root.extra, *base))
             root.loads = [x for x in found if isinstance(x, (Load, Gathered))]
             root.cost = costs.expression_cost((root.value,))
@@ -206,8 +209,8 @@ class Roots:
                 sources[source] = None
         root.sources = list(sources)
         for result in results_of(node, self.order):
-            if kind == "barrier":
-                self.buffers[result].alias = self.buffers[node.inputs[result.op.index]]  # pyright: ignore
+            if kind == "barrier" and isinstance(result.op, Proj):
+                self.buffers[result].alias = self.buffers[node.inputs[result.op.index]]
             self.producer[self.buffers[result]] = root
         self.roots.append(root)
 
@@ -264,7 +267,7 @@ def strided(base: Node, indices: tuple[Index, ...], shape: tuple[int, ...]) -> b
 
 
 def in_range(base: Node, indices: tuple[Index, ...]) -> bool:
-    return all(0 <= x.low and x.high < max(n, 1) for x, n in zip(indices, base.shape, strict=True))
+    return all(x.low >= 0 and x.high < max(n, 1) for x, n in zip(indices, base.shape, strict=True))
 
 
 def strided_view(node: Node) -> bool:

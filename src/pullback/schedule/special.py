@@ -1,12 +1,12 @@
-"""Loops of what is neither elementwise nor a plain reduction: prefix scans, and writing at places that depend on data."""
+"""Loops of what is neither elementwise nor a reduction: prefix scans, and writing at places that depend on data."""
 
 from __future__ import annotations
 
 from math import prod
 from typing import Any
 
-from pullback.ir.dtypes import bool_
-from pullback.ir.index import ZERO, Index, Var
+from pullback.ir.dtypes import bool_, int64
+from pullback.ir.index import Index, Var, loop_vars
 from pullback.kernel.nodes import (
     Accumulate,
     Accumulator,
@@ -24,8 +24,9 @@ from pullback.kernel.nodes import (
     Update,
 )
 from pullback.ops.monoid import identity
-from pullback.schedule.loops import lanes_for, unravel_binds, variable
+from pullback.schedule.loops import lanes_for, variable
 from pullback.schedule.roots import Root
+from pullback.schedule.values import Values
 
 COLUMN_LANES = 16
 
@@ -33,7 +34,7 @@ COLUMN_LANES = 16
 def cumulative_loops(root: Root) -> tuple[Stmt, ...]:
     """for each line along the axis: acc = monoid(acc, x), out = acc, from the first to the last or back."""
     op: Any = root.node.op
-    axis, space = op.axis, root.space
+    axis = int(op.axis)
     line = variable(root.vars[axis])
     assert root.value is not None
     accumulator = Accumulator("a", op.monoid, root.value.dtype, horizontal=False)
@@ -47,10 +48,10 @@ def cumulative_loops(root: Root) -> tuple[Stmt, ...]:
         body = (For(last, body, lanes_for(last.size, COLUMN_LANES)),)
     outer = [(k, v) for k, v in enumerate(map(variable, root.vars))
              if k != axis and v is not None and not (inner and k == inner[-1][0])]
-    return over(outer, space, body)
+    return over(outer, body)
 
 
-def over(live: list[tuple[int, Var]], space: tuple[int, ...], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+def over(live: list[tuple[int, Var]], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
     """A parallel loop over some dimensions together."""
     if not live:
         return body
@@ -71,37 +72,34 @@ def unravel_some(row: Var, live: list[tuple[int, Var]]) -> list[Stmt]:
 
 
 def scatter_loops(root: Root) -> tuple[Stmt, ...]:
-    """out = base, then one update after the other in row-major order; lines that cannot meet run in parallel."""
-    fill = fill_loops(root)
-    updates = [(k, v) for k, v in enumerate(map(variable, root.vars)) if v is not None]
-    statement = root.stage(root)
-    apart = [t for t in updates if t[0] in root.reduced]
-    together = [t for t in updates if t[0] not in root.reduced]
-    body: tuple[Stmt, ...] = (statement,)
-    vector = apart and updates and apart[-1] == updates[-1] and len(together) > 0 and together[-1][0] < apart[-1][0]
-    if vector and root.rows:
-        last = apart.pop()[1]
+    """out = base, then one update after the other in row-major order."""
+    assert root.update is not None
+    variables = [(k, v) for k, v in enumerate(map(variable, root.vars)) if v is not None]
+    apart = [v for k, v in variables if k in root.reduced]  # lines that cannot meet
+    together = [v for k, v in variables if k not in root.reduced]
+    body: tuple[Stmt, ...] = (root.update,)
+    if root.contiguous and apart and apart[-1] is variables[-1][1]:
+        last = apart.pop()
         body = (For(last, body, lanes_for(last.size, COLUMN_LANES)),)
-    for _, v in reversed(together):
+    for v in (*reversed(together), *reversed(apart)):
         body = (For(v, body),)
-    for _, v in reversed(apart):
-        body = (For(v, body),)
-    return (*fill, *body)
+    return (*fill_loops(root), *body)
 
 
 def fill_loops(root: Root) -> tuple[Stmt, ...]:
     """out = base"""
-    value, indices = root.base
+    assert root.base is not None
+    indices = loop_vars(root.node.shape, "o")
     variables = [v for v in map(variable, indices) if v is not None]
-    body: tuple[Stmt, ...] = (Store(root.buffer, indices, value),)
+    body: tuple[Stmt, ...] = (Store(root.buffer, indices, root.base),)
     for n, v in enumerate(reversed(variables)):
         body = (For(v, body, lanes_for(v.size, COLUMN_LANES) if n == 0 else 1),)
     return body
 
 
-def place(root: Root, at: Expr, size: int) -> tuple[Expr, Expr | None]:
+def place(at: Expr, size: int, mode: str) -> tuple[Expr, Expr | None]:
     """Where an update goes and whether it does, by the operator's mode."""
-    mode, dtype = root.node.op.mode, at.dtype  # pyright: ignore
+    dtype = at.dtype
 
     def row(name: str, *values: Expr) -> Expr:
         return Scalar(name, (), values, bool_ if name in ("lt", "ge", "le", "logical_and") else dtype)
@@ -115,54 +113,41 @@ def place(root: Root, at: Expr, size: int) -> tuple[Expr, Expr | None]:
     return safe, row("logical_and", row("ge", at, Literal(0, dtype)), row("le", at, last))
 
 
-def lower_scatter(root: Root, values: Any) -> None:
+def lower_scatter(root: Root, values: Values) -> None:
     """Lower the operands of a scatter: base, places, updates."""
-    from pullback.ir.index import loop_vars
-
-    node, op = root.node, root.node.op
-    static = getattr(op, "indices", None)
-    source = node.inputs[0] if static is not None else node.inputs[2]
-    root.space = source.shape
-    root.vars = loop_vars(source.shape)
-    root.value = values.value(source, root.vars)
-    base_vars = loop_vars(node.shape, "o")
+    op: Any = root.node.op
+    static: tuple[Index, ...] | None = getattr(op, "indices", None)
+    source = root.node.inputs[0] if static is not None else root.node.inputs[2]
+    root.space, root.vars = source.shape, loop_vars(source.shape)
+    value = root.value = values.value(source, root.vars)
     if static is not None:
-        root.base = (Literal(identity(op.monoid, node.dtype), node.dtype), base_vars)
-        tests = tuple((x, 0, n - 1) for x, n in zip(static, node.shape, strict=True) if x.low < 0 or x.high >= n)
-        root.rows = 0
-        places = tuple(IndexValue(x, _int64()) for x in static)
-        where = Inside(tests) if tests else None
-        root.extra = (*places, *((where,) if where is not None else ()))
-        root.stage = lambda r: Update(r.buffer, places, op.monoid, r.value, where)
-        return
-    root.base = (values.value(node.inputs[0], base_vars), base_vars)
-    axis, index = op.axis, node.inputs[1]
-    along = index.tensor.rank == node.tensor.rank and source.shape == index.shape and not _gathers(op)
-    if along:
-        at, where = place(root, values.value(index, root.vars), node.shape[axis])
-        target = (*root.vars[:axis], at, *root.vars[axis + 1:])
-        root.reduced = tuple(k for k in range(len(root.space)) if k != axis)
-        root.rows = 1
+        target, where = static_places(root, static, op.monoid)
     else:
-        stop = axis + index.tensor.rank
-        at, where = place(root, values.value(index, root.vars[axis:stop]), node.shape[axis])
-        target = (*root.vars[:axis], at, *root.vars[stop:])
-        root.reduced = (*range(axis), *range(stop, len(root.space)))
-        root.rows = int(not along)
-    root.rows = 0 if along else 1
-    root.extra = (at, *((where,) if where is not None else ()))
-    root.stage = lambda r: Update(r.buffer, target, op.monoid, r.value, where)
+        target, where = computed_places(root, values, op)
+    root.extra = (*(x for x in target if isinstance(x, Expr)), *((where,) if where is not None else ()))
+    root.update = Update(root.buffer, target, op.monoid, value, where)
 
 
-def _gathers(op: Any) -> bool:
-    """Whether the places are one list for all lines, rather than one place per element."""
-    return op.name == "scatter"
+def static_places(root: Root, indices: tuple[Index, ...], monoid: str) -> tuple[tuple[Index | Expr, ...], Expr | None]:
+    """Places that are index expressions; the base is the identity."""
+    shape, dtype = root.node.shape, root.node.dtype
+    root.base = Literal(identity(monoid, dtype), dtype)
+    tests = tuple((x, 0, n - 1) for x, n in zip(indices, shape, strict=True) if x.low < 0 or x.high >= n)
+    places = tuple(IndexValue(x, int64) for x in indices)
+    return places, Inside(tests) if tests else None
 
 
-def _int64() -> Any:
-    from pullback.ir.dtypes import int64
+def computed_places(root: Root, values: Values, op: Any) -> tuple[tuple[Index | Expr, ...], Expr | None]:
+    """Places along one axis that are data: one list for all lines, or one place per element."""
+    node, axis = root.node, int(op.axis)
+    index = node.inputs[1]
+    root.base = values.value(node.inputs[0], loop_vars(node.shape, "o"))
+    one_list = op.shared_places
+    stop = axis + (index.tensor.rank if one_list else 1)
+    at, where = place(values.value(index, root.vars[axis:stop] if one_list else root.vars), node.shape[axis], op.mode)
+    root.reduced = (*range(axis), *range(stop, len(root.space)))
+    root.contiguous = one_list and stop < len(root.space)
+    return (*root.vars[:axis], at, *root.vars[stop:]), where
 
-    return int64
 
-
-__all__ = ["ZERO", "cumulative_loops", "lower_scatter", "scatter_loops", "unravel_binds"]
+__all__ = ["cumulative_loops", "lower_scatter", "scatter_loops"]

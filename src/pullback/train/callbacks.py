@@ -87,12 +87,21 @@ class Progress(Callback):
         from rich.progress import Progress as Bar
 
         console = self.make_console() if self.make_console is not None else Console()
-        self.bar = Bar(SpinnerColumn(), TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"), BarColumn(bar_width=30),
-                       TextColumn("loss {task.fields[loss]:.4f}"), TextColumn("accuracy {task.fields[accuracy]:.2%}"),
-                       TextColumn("held out {task.fields[held_out]:.2%}"), TextColumn("{task.fields[rate]:,.0f} steps/s"),
-                       TimeRemainingColumn(), console=console, refresh_per_second=1 / REFRESH)
+        self.bar = Bar(
+            SpinnerColumn(),
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(bar_width=30),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("accuracy {task.fields[accuracy]:.2%}"),
+            TextColumn("held out {task.fields[held_out]:.2%}"),
+            TextColumn("{task.fields[rate]:,.0f} steps/s"),
+            TimeRemainingColumn(),
+            console=console,
+            refresh_per_second=1 / REFRESH,
+        )
         self.began, self.steps_before = perf_counter(), self._done(run)
-        self.task = self.bar.add_task("", total=run.epochs * len(run.loader), completed=self.steps_before, **self._fields(run))
+        self.task = self.bar.add_task("", total=run.epochs * len(run.loader), completed=self.steps_before,
+                                      **self._fields(run))
         self.bar.start()
 
     def wants_numbers(self, run: Run) -> bool:

@@ -99,7 +99,7 @@ def _epoch(run: Run, callbacks: Sequence[Callback], interrupt: Interrupt) -> Non
     for x, y in run.loader:
         loss, right = step(run, x, y)
         pending.add(loss, right, len(y))
-        if any([callback.wants_numbers(run) for callback in callbacks]):
+        if any(callback.wants_numbers(run) for callback in callbacks):
             pending.read()
         for callback in callbacks:
             callback.stepped(run)

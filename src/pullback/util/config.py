@@ -6,8 +6,8 @@
     with config.override(debug="graph,timing"):
         ...
 
-A flag is read from its environment variable (`PULLBACK_THREADS`) when this module is imported; `set` and `override` change
-it for the whole process.
+A flag is read from its environment variable (`PULLBACK_VERIFY`) when this module is imported; `set` and `override`
+change it for the whole process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Flag(Generic[T]):
 
     __slots__ = ("default", "doc", "env", "in_key", "name", "parse", "value")
 
-    def __init__(self, name: str, default: T, parse: Callable[[str, object], T], doc: str, in_key: bool, env: str) -> None:
+    def __init__(self, name: str, default: T, parse: Callable[[str, object], T], doc: str, in_key: bool,
+                 env: str) -> None:
         self.name, self.default, self.parse, self.doc, self.in_key, self.env = name, default, parse, doc, in_key, env
         self.value = default
 
@@ -65,7 +66,8 @@ def _boolean(name: str, given: object) -> bool:
     text = str(given).strip().lower()
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
-    raise ValueError_(message(f"{name}: not a truth value", [("value", repr(given))], "one of 1, 0, true, false, on, off"))
+    raise ValueError_(message(f"{name}: not a truth value", [("value", repr(given))],
+                              "one of 1, 0, true, false, on, off"))
 
 
 def _count(name: str, given: object) -> int:
@@ -99,7 +101,8 @@ def _stages(name: str, given: object) -> frozenset[str]:
         raise ArgumentError(message(f"{name}: not a list of stages", [("value", repr(given))], "like 'graph,timing'"))
     for part in names:
         if part not in (*STAGES, "all"):
-            raise ValueError_(message(f"{name}: not a stage", [("stage", repr(part))], "any of " + ", ".join((*STAGES, "all"))))
+            raise ValueError_(message(f"{name}: not a stage", [("stage", repr(part))],
+                                      "any of " + ", ".join((*STAGES, "all"))))
     return frozenset(STAGES) if "all" in names else frozenset(names)
 
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar, final
 from pullback.util.errors import ArgumentError, TreeError, message
 
 Leaves = list[Any]
+_type: Callable[[Any], Any] = type
 Path = tuple[Any, ...]
 C = TypeVar("C", bound=type)
 
@@ -141,7 +142,10 @@ def _classify(kind: type) -> Handler | None:
 
 def register_pytree_node(cls: type, flatten: Callable[[Any], tuple[Iterable[Any], Any]],
                          unflatten: Callable[[Any, tuple[Any, ...]], Any]) -> None:
-    """Make a class a node: `flatten(obj) -> (children, rest)`, `unflatten(rest, children) -> obj`; `rest` is hashable."""
+    """Make a class a node: `flatten(obj) -> (children, rest)` and `unflatten(rest, children) -> obj`.
+
+    `rest` is hashable and part of the structure.
+    """
     _register(cls, Handler(cls.__name__, flatten, lambda rest, c: unflatten(rest, tuple(c)), _positions))
 
 
@@ -153,7 +157,7 @@ def register_pytree_node_class(cls: C) -> C:
 
 
 def register_dataclass(cls: C, data_fields: Sequence[str] | None = None, meta_fields: Sequence[str] = ()) -> C:
-    """Make a dataclass a node: `data_fields` are children (by default all others), `meta_fields` part of the structure."""
+    """Make a dataclass a node: `data_fields` (by default all others) are children, `meta_fields` part of the structure."""
     table: Any = cls.__dict__.get("__dataclass_fields__")
     if table is None:
         raise ArgumentError(message("tree.register_dataclass: not a dataclass", [("class", cls.__name__)],
@@ -198,15 +202,15 @@ class TreeDef:
     `spec` describes it in order of visit: None for a leaf, (type, rest, number of children) for a node.
     """
 
-    __slots__ = ("_flattener", "_hash", "_unflattener", "_uses", "num_leaves", "spec")
+    __slots__ = ("flattener", "_hash", "unflattener", "uses", "num_leaves", "spec")
 
     def __init__(self, spec: tuple[Any, ...]) -> None:
         self.spec = spec
         self.num_leaves = spec.count(LEAF)
         self._hash = hash(spec)
-        self._uses = 0
-        self._flattener: Callable[[Any], Leaves | None] | None = None
-        self._unflattener: Callable[[Any], Any] | None = None
+        self.uses = 0
+        self.flattener: Callable[[Any], Leaves | None] | None = None
+        self.unflattener: Callable[[Any], Any] | None = None
 
     def __hash__(self) -> int:
         return self._hash
@@ -241,17 +245,18 @@ class TreeDef:
 
     def unflatten(self, leaves: Iterable[Any]) -> Any:
         """The tree of this structure with these leaves."""
-        build = self._unflattener
-        items = leaves if type(leaves) is list or type(leaves) is tuple else list(leaves)
+        build = self.unflattener
+        sized = _type(leaves)
+        items: Any = leaves if sized is list or sized is tuple else list(leaves)
         if len(items) != self.num_leaves:
             raise TreeError(message("tree.unflatten: wrong number of leaves",
                                     [("leaves", str(len(items))), ("structure", f"{self} has {self.num_leaves}")],
                                     "pass the leaves that tree.flatten gave, in their order"))
         if build is not None:
             return build(items)
-        self._uses += 1
-        if self._uses > _OFTEN and self.num_leaves <= _LARGE:
-            self._unflattener = _compile_unflatten(self.spec)
+        self.uses += 1
+        if self.uses > _OFTEN and self.num_leaves <= _LARGE:
+            self.unflattener = _compile_unflatten(self.spec)
         return _build(self.spec, iter(items))
 
     def flatten_up_to(self, tree: Any, name: str = "tree.map") -> Leaves:
@@ -377,7 +382,7 @@ def _differ(name: str, path: Path, wanted: str, what: str) -> Callable[[Any], Tr
 
 
 def _handler_of(tree: Any) -> Handler | None:
-    kind = type(tree)
+    kind = _type(tree)
     found = _handlers.get(kind)
     return found if found is not None or kind in _leaf_types else _classify(kind)
 
@@ -386,7 +391,7 @@ def _handler_of(tree: Any) -> Handler | None:
 
 
 def _walk(tree: Any, leaves: Leaves, spec: list[Any]) -> None:
-    kind = type(tree)
+    kind = _type(tree)
     if kind in _leaf_types:
         leaves.append(tree)
         spec.append(LEAF)
@@ -396,9 +401,9 @@ def _walk(tree: Any, leaves: Leaves, spec: list[Any]) -> None:
         leaves.append(tree)
         spec.append(LEAF)
         return
-    children, rest = handler.split(tree)
-    if type(children) is not list and type(children) is not tuple:
-        children = list(children)
+    given, rest = handler.split(tree)
+    sized = _type(given)
+    children: Any = given if sized is list or sized is tuple else list(given)
     spec.append((kind, rest, len(children)))
     known = _leaf_types
     for child in children:
@@ -429,12 +434,12 @@ _by_root: dict[Any, TreeDef] = {}
 
 def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[Leaves, TreeDef]:
     """The leaves of a tree and its structure."""
-    kind = type(tree)
+    kind = _type(tree)
     if kind in _COMPILED_ROOTS and is_leaf is None:
         treedef = _by_root.get((kind, len(tree)))
         if treedef is not None:
-            flattener = treedef._flattener  # pyright: ignore[reportPrivateUsage]
-            leaves = flattener(tree) if flattener is not None else None
+            known = treedef.flattener
+            leaves = known(tree) if known is not None else None
             if leaves is not None:
                 return leaves, treedef
     return _flatten(tree, is_leaf)
@@ -452,17 +457,18 @@ def _flatten(tree: Any, is_leaf: Callable[[Any], bool] | None) -> tuple[Leaves, 
         raise TreeError(message("tree: nested too deeply, or a container that holds itself",
                                 [("tree", type(tree).__name__)], "break the cycle")) from error
     treedef = _treedef(tuple(spec))
-    if is_leaf is None and type(tree) in _COMPILED_ROOTS:
-        _promote(treedef, (type(tree), len(tree)))
+    kind = _type(tree)
+    if is_leaf is None and kind in _COMPILED_ROOTS:
+        _promote(treedef, (kind, len(tree)))
     return leaves, treedef
 
 
 def _promote(treedef: TreeDef, root: tuple[type, int]) -> None:
     """Give a structure that is met often a flattener of its own."""
-    treedef._uses += 1  # pyright: ignore[reportPrivateUsage]
-    if treedef._uses > _OFTEN and treedef.num_leaves <= _LARGE:  # pyright: ignore[reportPrivateUsage]
-        if treedef._flattener is None:  # pyright: ignore[reportPrivateUsage]
-            treedef._flattener = _compile_flatten(treedef.spec)  # pyright: ignore[reportPrivateUsage]
+    treedef.uses += 1
+    if treedef.uses > _OFTEN and treedef.num_leaves <= _LARGE:
+        if treedef.flattener is None:
+            treedef.flattener = _compile_flatten(treedef.spec)
         _by_root[root] = treedef
 
 
@@ -642,7 +648,9 @@ def transpose(outer: TreeDef, inner: TreeDef | None, tree: Any) -> Any:
     return inner.unflatten([outer.unflatten(column) for column in columns])
 
 
-def flatten_with_path(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[tuple[Path, Any]], TreeDef]:
+def flatten_with_path(
+    tree: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> tuple[list[tuple[Path, Any]], TreeDef]:
     """Pairs of path and leaf, and the structure."""
     found, treedef = flatten(tree, is_leaf)
     return list(zip(treedef.paths(), found, strict=True)), treedef

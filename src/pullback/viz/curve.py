@@ -19,8 +19,15 @@ def have_matplotlib() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def save_curve(folder: str | os.PathLike[str], series: Series, *, name: str = "curve", title: str = "", xlabel: str = "step",
-               right: Series | None = None) -> str:
+def save_curve(
+    folder: str | os.PathLike[str],
+    series: Series,
+    *,
+    name: str = "curve",
+    title: str = "",
+    xlabel: str = "step",
+    right: Series | None = None,
+) -> str:
     """Draw curves into `folder`/`name`.png, or .txt without matplotlib; returns the path. `right` are curves of 0 to 1
     with an axis of their own."""
     if have_matplotlib():
@@ -55,7 +62,8 @@ def _png(series: Series, right: Series, title: str, xlabel: str) -> bytes:
     handles, labels = axes.get_legend_handles_labels()
     if right:
         other = axes.twinx()
-        for (label, ys), colour in zip(right.items(), ("tab:orange", "tab:green", "tab:red") * len(right), strict=False):
+        for (label, ys), colour in zip(right.items(), ("tab:orange", "tab:green", "tab:red") * len(right),
+                                       strict=False):
             other.plot(_positions(ys, series, right), ys, label=label, color=colour, marker=".")
         other.set_ylabel(", ".join(right))
         more = other.get_legend_handles_labels()

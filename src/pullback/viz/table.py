@@ -53,7 +53,8 @@ def _cells(r: KernelRow, total: float, limits: Limits) -> tuple[str, ...]:
     def part(rate: float, limit: float) -> str:
         return f"{rate / limit:.0%}" if limit and rate else ""
 
-    return (r.name, f"{r.calls:,}", f"{r.seconds * 1e3:.3f}", f"{r.seconds / max(r.calls, 1) * 1e6:.2f}", f"{r.seconds / total:.1%}",
+    return (r.name, f"{r.calls:,}", f"{r.seconds * 1e3:.3f}", f"{r.seconds / max(r.calls, 1) * 1e6:.2f}",
+            f"{r.seconds / total:.1%}",
             f"{r.gflops:.1f}" if r.flops else "", part(r.gflops, limits.gflops),
             f"{r.gbytes:.1f}" if r.bytes else "", part(r.gbytes, limits.gbytes))
 

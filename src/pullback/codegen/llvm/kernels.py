@@ -11,7 +11,7 @@ from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, lanes
 from pullback.ir.index import ZERO
-from pullback.kernel.nodes import Buffer, For, Kernel, MatmulNest, Store, Update, Let, expressions, walk
+from pullback.kernel.nodes import Buffer, For, Kernel, Let, MatmulNest, Store, Update, expressions, walk
 
 PARAMS = [("ptr", "slots"), ("i64", "tid"), ("i64", "nthreads")]
 STACK_BYTES = 48 << 10
