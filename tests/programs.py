@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -109,7 +110,7 @@ def linear(x: Node, w: Node, bias: Node) -> Node:
 def mlp_step(sizes: Sequence[int], batch: int, rate: float) -> Function:
     """Forward, cross entropy, backward and SGD of a multi-layer perceptron with relu."""
     x, target = floats(batch, sizes[0]), floats(batch, sizes[-1])
-    params = [p for i, o in zip(sizes, sizes[1:], strict=False) for p in (floats(i, o), floats(o))]
+    params = [p for i, o in itertools.pairwise(sizes) for p in (floats(i, o), floats(o))]
     h, kept = x, [x]
     for k in range(0, len(params), 2):
         h = linear(h, params[k], params[k + 1])
@@ -161,7 +162,8 @@ class Grower:
                 continue
             if node is not None and node.tensor.size <= 100_000:
                 self.pool.append(node)
-        return Function(self.params, [self.pool[-1], *self.r.sample(self.pool, min(len(self.pool), self.r.randint(0, 2)))])
+        others = self.r.sample(self.pool, min(len(self.pool), self.r.randint(0, 2)))
+        return Function(self.params, [self.pool[-1], *others])
 
     def like(self, x: Node) -> Node:
         return self.r.choice([y for y in self.pool if y.shape == x.shape])
@@ -188,7 +190,8 @@ class Grower:
         axis = r.randrange(rank)
         size = x.shape[axis]
         if k in (5, 6):
-            return b.reduce(r.choice(["add", "max", "min"]), x, tuple(sorted(r.sample(range(rank), r.randint(1, rank)))))
+            axes = r.sample(range(rank), r.randint(1, rank))
+            return b.reduce(r.choice(["add", "max", "min"]), x, sorted(axes))
         if k == 8:
             return b.transpose(x, r.sample(range(rank), rank))
         if k == 9:
@@ -202,7 +205,8 @@ class Grower:
         if k == 13:
             return b.concat([x, self.like(x)], axis)
         if k == 14 and rank == 2:
-            return b.contract(x, r.choice([y for y in self.pool if len(y.shape) == 2 and y.shape[1] == x.shape[1]]), 0, 1)
+            fits = [y for y in self.pool if len(y.shape) == 2 and y.shape[1] == x.shape[1]]
+            return b.contract(x, r.choice(fits), 0, 1)
         if k == 15:
             return b.cumulative(r.choice(["add", "max"]), x, axis, r.random() < 0.5)
         if k == 16 and x.tensor.size:

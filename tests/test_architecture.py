@@ -133,7 +133,8 @@ def _named(node: ast.AST) -> str:
 
 @pytest.mark.parametrize("room", NAMELESS)
 def test_rooms_above_name_no_operator(room: str) -> None:
-    wrong = [f"{path}:{getattr(node, 'lineno', 0)} {_named(node)}: {ast.unparse(node)}" for path, tree in sources().items()
+    wrong = [f"{path}:{getattr(node, 'lineno', 0)} {_named(node)}: {ast.unparse(node)}"
+             for path, tree in sources().items()
              if room_of(path) == room for node in ast.walk(tree) if _named(node)]
     assert not wrong, "\n".join(wrong)
 

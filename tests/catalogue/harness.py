@@ -7,12 +7,64 @@ from typing import Any
 
 import numpy as np
 
-from pullback.ir.node import Function, Op, apply, evaluate, param, project, type_of
+from pullback.engine.pipeline import compile_function
+from pullback.engine.programs import Executable
+from pullback.ir.dtypes import numpy_dtype
+from pullback.ir.node import Function, Node, Op, apply, evaluate, param, project, type_of
+from pullback.ops.map import Map
 from pullback.ops.registry import OPS
+from pullback.ops.scalar import ROWS
+from pullback.runtime.memory import Buffer
+from pullback.runtime.native import native
 
 Runner = Callable[..., Sequence[Any]]
+
+
+def compiled(function: Function, *arrays: Any) -> list[Any]:
+    """The results of native code; CompileError where there is none."""
+    compile_function(function)  # an Executable would fall back on the reference
+    executable = Executable(function, frozenset(), frozenset())
+    given = [Buffer.from_numpy(np.ascontiguousarray(x)) for x in arrays]
+    results, ticket, _ = executable.start(given, False)
+    if ticket:
+        native().wait(ticket)
+    return [r.numpy(numpy_dtype(t.dtype), t.shape) for r, t in zip(results, function.out_types, strict=True)]
+
+
 #: ways to run a function beside the reference, by name: (function, *arrays) -> results
-RUNNERS: dict[str, Runner] = {"reference": evaluate}
+RUNNERS: dict[str, Runner] = {"reference": evaluate, "compiled": compiled}
+
+
+def has_native(function: Function) -> bool:
+    """Whether there is native code for a function: for all of them without complex numbers and users' Python."""
+    return not any(t.dtype.kind == "c" for node in function.nodes() for t in types_of(node))
+
+
+def types_of(node: Node) -> tuple[Any, ...]:
+    return getattr(node.type, "items", (node.type,))
+
+
+def ulps(function: Function) -> float:
+    """By how many units in the last place (of numbers of size 1 or more) native code may differ from the reference."""
+    total = 0.0
+    for node in function.nodes():
+        op: Any = node.op
+        if isinstance(op, Map) and node.tensor.dtype.kind in "fc":
+            total += 4 if op.row == "fma" else ROWS[op.row].ulp
+        elif getattr(op, "monoid", "") in ("add", "mul") or op.name in ("contract", "scan", "while", "cond"):
+            total += 16
+        elif isinstance(getattr(op, "function", None), Function):
+            total += ulps(op.function)
+    return total
+
+
+def agree(found: Any, wanted: Any, units: float) -> None:
+    """Equal bits (NaN equals NaN) where `units` is 0, else equal within so many units in the last place."""
+    if units == 0 or wanted.dtype.kind not in "f" or wanted.dtype.itemsize < 2:
+        np.testing.assert_array_equal(found, wanted)
+        return
+    tolerance = units * float(np.finfo(wanted.dtype).eps)
+    np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
 
 
 def entries() -> Iterator[tuple[str, Op, list[Any]]]:

@@ -6,7 +6,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import ENTRIES, IDS, RUNNERS, active_of, close, difference, directions, function_of, moved, smooth, spread
+from harness import (
+    ENTRIES,
+    IDS,
+    RUNNERS,
+    active_of,
+    agree,
+    close,
+    compiled,
+    difference,
+    directions,
+    function_of,
+    has_native,
+    moved,
+    smooth,
+    spread,
+    ulps,
+)
 
 from pullback.ir.dtypes import bool_, complex128
 from pullback.ir.node import Function, Op, TensorType, apply, evaluate, param, verify
@@ -17,7 +33,7 @@ from pullback.ops.map import Map
 from pullback.ops.registry import MAKERS, completeness
 from pullback.ops.scalar import ROWS
 from pullback.transforms import batch, jvp, transpose, vjp
-from pullback.util.errors import GradientError
+from pullback.util.errors import CompileError, GradientError
 
 entry = pytest.mark.parametrize(("name", "op", "arrays"), ENTRIES, ids=IDS)
 SMOOTH = [e for e in ENTRIES if smooth(function_of(e[1], e[2]), e[2]) and e[1].name != "custom_linear"]
@@ -43,11 +59,33 @@ def test_runs(name: str, op: Op, arrays: list[Any], runner: str) -> None:
     function = function_of(op, arrays)
     verify(function)
     wanted = evaluate(function, *arrays)
+    if runner != "reference" and not has_native(function):
+        with pytest.raises(CompileError, match="no native code"):
+            RUNNERS[runner](function, *arrays)
+        return
     found = RUNNERS[runner](function, *arrays)
+    units = 0.0 if runner == "reference" else ulps(function)
     for x, y, type_ in zip(found, wanted, function.out_types, strict=True):
         assert x.shape == type_.shape
         assert x.dtype == type_.dtype.numpy
-        np.testing.assert_array_equal(x, y)
+        agree(x, y, units)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@differentiable
+def test_compiled_gradients(name: str, op: Op, arrays: list[Any], order: int) -> None:
+    if op.name == "while" or _backward_only(op):
+        pytest.skip("no reverse mode, or no derivative of a backward rule")
+    function, every = function_of(op, arrays), list(arrays)
+    for k in range(order):
+        active = active_of(function)
+        wrt = tuple(j for j, on in enumerate(active[:len(arrays)]) if on)
+        outputs = tuple(j for j, t in enumerate(function.out_types) if t.dtype.name == "float64")
+        rng = np.random.default_rng(3 + k)
+        every += [rng.normal(size=function.out_types[j].shape) for j in outputs]
+        function = vjp(function, wrt, outputs)
+    for x, y in zip(compiled(function, *every), evaluate(function, *every), strict=True):
+        close(x, y, 1e-11)
 
 
 @entry

@@ -190,7 +190,7 @@ def test_threads_record_on_their_own():
             a = pb.tensor(np.full(100, seed, np.float32))
             for _ in range(50):
                 assert ((a * 2 + seed).sum()).item() == 300 * seed
-        except BaseException as error:  # noqa: BLE001 - reported by the main thread
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]

@@ -168,7 +168,8 @@ def sigmoid(x):
 
 ACTIVATIONS = [
     (nn.ReLU(), lambda x: np.maximum(x, 0)), (nn.ReLU6(), lambda x: np.clip(x, 0, 6)),
-    (nn.LeakyReLU(0.1), lambda x: np.where(x > 0, x, 0.1 * x)), (nn.ELU(2.0), lambda x: np.where(x > 0, x, 2 * np.expm1(x))),
+    (nn.LeakyReLU(0.1), lambda x: np.where(x > 0, x, 0.1 * x)),
+    (nn.ELU(2.0), lambda x: np.where(x > 0, x, 2 * np.expm1(x))),
     (nn.CELU(2.0), lambda x: np.where(x > 0, x, 2 * np.expm1(x / 2))),
     (nn.SELU(), lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))),
     (nn.GELU(), lambda x: x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))),
@@ -177,10 +178,12 @@ ACTIVATIONS = [
     (nn.Softplus(2.0), lambda x: np.log1p(np.exp(2 * x)) / 2), (nn.Softsign(), lambda x: x / (1 + abs(x))),
     (nn.Tanh(), np.tanh), (nn.Sigmoid(), sigmoid), (nn.LogSigmoid(), lambda x: np.log(sigmoid(x))),
     (nn.Hardtanh(-0.5, 0.5), lambda x: np.clip(x, -0.5, 0.5)), (nn.Hardsigmoid(), lambda x: np.clip(x / 6 + 0.5, 0, 1)),
-    (nn.Hardswish(), lambda x: x * np.clip(x + 3, 0, 6) / 6), (nn.Threshold(0.1, 20.0), lambda x: np.where(x > 0.1, x, 20)),
+    (nn.Hardswish(), lambda x: x * np.clip(x + 3, 0, 6) / 6),
+    (nn.Threshold(0.1, 20.0), lambda x: np.where(x > 0.1, x, 20)),
     (nn.Softshrink(0.3), lambda x: np.sign(x) * np.maximum(abs(x) - 0.3, 0)),
     (nn.Hardshrink(0.3), lambda x: np.where(abs(x) > 0.3, x, 0)), (nn.Tanhshrink(), lambda x: x - np.tanh(x)),
-    (nn.PReLU(), lambda x: np.where(x > 0, x, 0.25 * x)), (nn.Softmax(1), lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True)),
+    (nn.PReLU(), lambda x: np.where(x > 0, x, 0.25 * x)),
+    (nn.Softmax(1), lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True)),
     (nn.LogSoftmax(-1), lambda x: x - np.log(np.exp(x).sum(-1, keepdims=True))),
     (nn.Softmin(1), lambda x: np.exp(-x) / np.exp(-x).sum(1, keepdims=True)),
     (nn.GLU(), lambda x: x[:, :3] * sigmoid(x[:, 3:])),
@@ -228,7 +231,8 @@ def test_classification_losses():
     w = np.array([1.0, 2.0, 0.5, 3.0], np.float32)
     near(nn.CrossEntropyLoss(weight=pb.tensor(w))(pb.tensor(x), pb.tensor(t)), (w[t] * picked).sum() / w[t].sum())
     near(nn.CrossEntropyLoss(ignore_index=2)(pb.tensor(x), pb.tensor(t)), picked[t != 2].mean())
-    near(nn.CrossEntropyLoss(label_smoothing=0.1)(pb.tensor(x), pb.tensor(t)), (0.9 * picked - 0.1 * logp.mean(1)).mean())
+    near(nn.CrossEntropyLoss(label_smoothing=0.1)(pb.tensor(x), pb.tensor(t)),
+         (0.9 * picked - 0.1 * logp.mean(1)).mean())
     soft = np.abs(data(5, 4))
     near(nn.CrossEntropyLoss()(pb.tensor(x), pb.tensor(soft)), -(soft * logp).sum(1).mean())
 
@@ -255,7 +259,8 @@ WRONG = [
     (lambda: nn.BatchNorm1d(3)(pb.ones((2, 4))), ShapeError), (lambda: nn.GroupNorm(2, 3), ValueError_),
     (lambda: nn.LayerNorm(3)(pb.ones((2, 4))), ShapeError), (lambda: nn.GELU("fast"), ValueError_),
     (lambda: nn.Hardtanh(1.0, -1.0), ValueError_), (lambda: nn.MSELoss(reduction="average"), ValueError_),
-    (lambda: nn.CrossEntropyLoss(label_smoothing=2), ValueError_), (lambda: nn.CrossEntropyLoss(weight=3), ArgumentError),
+    (lambda: nn.CrossEntropyLoss(label_smoothing=2), ValueError_),
+    (lambda: nn.CrossEntropyLoss(weight=3), ArgumentError),
     (lambda: nn.Unflatten(1, (5,))(pb.ones((2, 12))), ShapeError), (lambda: nn.Flatten(2)(pb.ones((2, 3))), ShapeError),
     (lambda: nn.ConvTranspose2d(2, 2, 3, padding_mode="reflect"), ValueError_),
 ]

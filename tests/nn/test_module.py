@@ -127,8 +127,8 @@ def test_state_dict_shares_storage():
     saved = m.state_dict()
     with pb.no_grad():
         m.weight.fill_(3.0)
-    assert saved["weight"].numpy().tolist() == [[3.0, 3.0]]
-    saved["weight"].fill_(4.0)
+        assert saved["weight"].numpy().tolist() == [[3.0, 3.0]]
+        saved["weight"].fill_(4.0)
     assert m.weight.numpy().tolist() == [[4.0, 4.0]]
 
 
@@ -166,7 +166,8 @@ def test_hooks():
 
 
 def test_text():
-    assert repr(nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2))) == """Sequential(
+    net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2))
+    assert repr(net) == """Sequential(
   (0): Conv2d(1, 4, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
   (1): ReLU()
   (2): Flatten(start_dim=1, end_dim=-1)

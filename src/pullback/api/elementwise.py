@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from pullback.api._lazy import build
@@ -84,7 +85,6 @@ def _square(x: Node) -> Node:
     return x if x.dtype.kind == "b" else build.square(x)
 
 
-@operation(promote="none")
 def _integer_power(x: Node, n: int) -> Node:
     if x.dtype.kind == "b":
         x = build.convert(x, dtypes.int32)
@@ -92,6 +92,10 @@ def _integer_power(x: Node, n: int) -> Node:
         raise DTypeError(message("pow: integers have no negative powers", [("x", repr(x.type)), ("exponent", str(n))],
                                  "convert first: x.float() ** " + str(n)))
     return build.integer_pow(x, n)
+
+
+#: x ** n for the exponents that programs have: the exponent is part of the structure
+_INTEGER_POWERS = {n: Operation(partial(_integer_power, n=n), "none", True, False, "pow") for n in range(-64, 65)}
 
 
 @operation(promote="broadcast")
@@ -175,14 +179,14 @@ def power(x: Array, y: Array) -> Array:
     """
     kind = type(y)
     if kind is int and -64 <= y <= 64:
-        return _integer_power(x, n=y)
+        return _INTEGER_POWERS[y](x)
     if kind is float and isinstance(x, TensorBase) and x.info.type.dtype.is_inexact:
         if y == 0.5:
             return _sqrt(x)
         if y == -0.5:
             return _rsqrt(x)
         if y.is_integer() and -64 <= y <= 64:
-            return _integer_power(x, n=int(y))
+            return _INTEGER_POWERS[int(y)](x)
     return _power(x, y)
 
 

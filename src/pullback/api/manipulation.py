@@ -519,7 +519,7 @@ def roll(x: Array, shift: Any, axis: Any = None, *, shifts: Any = UNSET, dims: A
     if len(amounts) != len(axes):
         raise ArgumentError(message("roll: one shift per axis is needed", [("shift", str(by)), ("axis", str(axis))],
                                     "give equally many"))
-    total = {a: 0 for a in axes}
+    total = dict.fromkeys(axes, 0)
     for a, s in zip(axes, amounts, strict=True):
         total[a] += s
     return _roll(x, shifts=tuple(total.values()), axes=tuple(total))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pullback.api._lazy import build
@@ -187,6 +188,14 @@ def _count_nonzero(x: Node, axes: Axes, keepdims: bool) -> Node:
     return kept(total(flags, axes), x, axes, keepdims)
 
 
+def _over_all(op: Operation, **static: Any) -> Operation:
+    """The operation over all axes, without static arguments to look up: the common call."""
+    return Operation(partial(op.define, axes=None, keepdims=False, **static), op.promote, op.differentiable, False, op.name)
+
+
+_sum_all, _prod_all, _mean_all = (_over_all(op, dtype=None) for op in (_sum, _prod, _mean))
+_max_all, _min_all = _over_all(_max), _over_all(_min)
+
 # -- the functions -------------------------------------------------------------------------------------------------------
 
 
@@ -219,12 +228,16 @@ def sum(x: Array, axis: Any = None, keepdims: bool = False, *, dtype: Any = None
     >>> pb.sum(pb.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     Tensor([4., 6.], dtype=float32)
     """
+    if axis is None and dim is UNSET and keepdim is UNSET and dtype is None and not keepdims:
+        return _sum_all(x)
     return _reduce(_sum, "sum", x, axis, keepdims, dim, keepdim, dtype=_dtype(dtype))
 
 
 def prod(x: Array, axis: Any = None, keepdims: bool = False, *, dtype: Any = None, dim: Any = UNSET,
          keepdim: Any = UNSET) -> Array:
     """The product over axes (all by default)."""
+    if axis is None and dim is UNSET and keepdim is UNSET and dtype is None and not keepdims:
+        return _prod_all(x)
     return _reduce(_prod, "prod", x, axis, keepdims, dim, keepdim, dtype=_dtype(dtype))
 
 
@@ -236,6 +249,8 @@ def mean(x: Array, axis: Any = None, keepdims: bool = False, *, dtype: Any = Non
     >>> pb.mean(pb.tensor([1.0, 2.0, 6.0]))
     Tensor(3., dtype=float32)
     """
+    if axis is None and dim is UNSET and keepdim is UNSET and dtype is None and not keepdims:
+        return _mean_all(x)
     return _reduce(_mean, "mean", x, axis, keepdims, dim, keepdim, dtype=_dtype(dtype))
 
 
@@ -266,11 +281,15 @@ def max(x: Array, axis: Any = None, keepdims: bool = False, *, dim: Any = UNSET,
     >>> pb.max(pb.tensor([[1.0, 5.0], [3.0, 4.0]]), axis=1)
     Tensor([5., 4.], dtype=float32)
     """
+    if axis is None and dim is UNSET and keepdim is UNSET and not keepdims:
+        return _max_all(x)
     return _reduce(_max, "max", x, axis, keepdims, dim, keepdim)
 
 
 def min(x: Array, axis: Any = None, keepdims: bool = False, *, dim: Any = UNSET, keepdim: Any = UNSET) -> Array:
     """The least element over axes (all by default). Equal elements share the gradient."""
+    if axis is None and dim is UNSET and keepdim is UNSET and not keepdims:
+        return _min_all(x)
     return _reduce(_min, "min", x, axis, keepdims, dim, keepdim)
 
 

@@ -186,7 +186,7 @@ def kthvalue(x: Array, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Ar
 
 def _unique(x: Any, **options: Any) -> Any:
     array = as_tensor(x, "unique").numpy()
-    if array.dtype.kind == "V" or array.dtype.itemsize == 2 and array.dtype.kind not in "iu":
+    if array.dtype.kind == "V" or (array.dtype.itemsize == 2 and array.dtype.kind not in "iu"):
         found = np.unique(array.astype(np.float32), **options)
         first = found[0] if isinstance(found, tuple) else found
         return (first.astype(array.dtype), *found[1:]) if isinstance(found, tuple) else first.astype(array.dtype)

@@ -11,10 +11,10 @@ from pullback.api import arguments, comparison, elementwise, indexing, manipulat
 from pullback.api.linear_algebra import matmul_operation
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, detach
-from pullback.engine.trace import local, record, visible_dtype
+from pullback.engine.trace import local, visible_dtype
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
-from pullback.util.errors import ArgumentError, GradientError, ImmutableError, ShapeError, message
+from pullback.util.errors import ArgumentError, GradientError, ShapeError, message
 
 _NUMBERS = (float, int, bool, complex)
 _ARRAYS = (np.ndarray, np.generic, list, tuple, float, int, complex)
@@ -32,26 +32,13 @@ class Size(int):
 
 
 def _binary(op: Operation, name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    """`x op y` and `y op x`, written out for tensors and numbers because every eager step passes here."""
+    """`x op y` and `y op x`. Every eager step passes here, so the common case comes first."""
 
     def forward(self: Tensor, other: Any) -> Any:
         kind = type(other)
-        if local.track is None and kind is type(self):
-            a = self._value
-            if a is None or self._meta is not None:
-                a = self._use()
-            b = other._value
-            if b is None or other._meta is not None:
-                b = other._use()
-            return self.result_class(record(op, (a, b))[0])
-        if kind in _NUMBERS and local.track is None:
-            a = self._value
-            if a is None or self._meta is not None:
-                a = self._use()
-            return self.result_class(record(op, (a, other))[0])
-        if _foreign(other):
-            return NotImplemented
-        return op(self, other)
+        if kind is Tensor or kind is float or kind is int or not _foreign(other):
+            return op(self, other)
+        return NotImplemented
 
     def backward(self: Tensor, other: Any) -> Any:
         if _foreign(other):
@@ -70,6 +57,9 @@ def _foreign(other: Any) -> bool:
 
 def _comparison(op: Operation, name: str) -> Callable[[Any, Any], Any]:
     def compare(self: Tensor, other: Any) -> Any:
+        kind = type(other)
+        if kind is Tensor or kind is float or kind is int:
+            return op(self, other)
         if not isinstance(other, (TensorBase, *_ARRAYS)) and not hasattr(other, "__array__"):
             return NotImplemented
         return op(self, other)

@@ -46,7 +46,7 @@ def _pullback(nodes: list[Node], roots: list[int], wrt: list[Node]) -> tuple[lis
 class Plan:
     """The gradient of one trace: an operation, where its inputs come from, where its results go."""
 
-    __slots__ = ("inputs", "operation", "visited", "wrt")
+    __slots__ = ("inputs", "operation", "targets", "visited", "wrt")
 
     def __init__(self, trace: Trace, roots: tuple[int, ...], given: tuple[bool, ...], extra: tuple[int, ...],
                  available: frozenset[int] | None) -> None:
@@ -65,6 +65,9 @@ class Plan:
         leaf_slots = trace.state.leaf_slots()
         usable = set(range(len(nodes))) if available is None else available | set(leaf_slots)
         slot_of = {nodes[s]: s for s in sorted(usable, reverse=True)}
+        #: where each result goes: its slot, and the position of that slot among the leaves (-1: none)
+        positions = {slot: k for k, slot in enumerate(leaf_slots)}
+        self.targets = [(s, positions.get(s, -1)) for s in self.wrt]
         explicit = [c for c, flag in zip(cotangents, given, strict=True) if flag]
         stops = [n for n in topological(results, [*slot_of, *explicit]) if n in slot_of]
         infos = _infos(trace)
@@ -201,16 +204,17 @@ class Sweep:
         return record(plan.operation, arguments)
 
     def deliver_results(self, trace: Trace, plan: Plan, results: tuple[Value, ...]) -> None:
-        leaf_slots = {slot: k for k, slot in enumerate(trace.state.leaf_slots())} if plan.wrt else {}
-        for slot, cotangent in zip(plan.wrt, results, strict=True):
-            index = self.targets.get((trace.serial, slot))
-            if index is not None:
-                self.collect(index, cotangent)
-            sink = trace.sinks.get(slot) if trace.sinks is not None else None
+        sinks = trace.sinks
+        for (slot, position), cotangent in zip(plan.targets, results, strict=True):
+            if self.targets:
+                index = self.targets.get((trace.serial, slot))
+                if index is not None:
+                    self.collect(index, cotangent)
+            sink = sinks.get(slot) if sinks is not None else None
             if sink is not None:
                 self.deliver(sink, cotangent)
-            elif slot in leaf_slots:
-                leaf = trace.leaves[leaf_slots[slot]]
+            elif position >= 0:
+                leaf = trace.leaves[position]
                 if leaf.sink is not None or leaf.trace is not trace:
                     self.push(leaf, cotangent)
 

@@ -6,15 +6,17 @@ it), and launches it. Small programs run at once, big ones are queued; `observe`
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from pullback.engine import trace as tracing
 from pullback.engine.programs import Executable
-from pullback.engine.trace import State, Trace, Value, local, refuse_concrete, thread
+from pullback.engine.trace import Info, State, Trace, Value, local, refuse_concrete, thread
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, TensorType
 from pullback.runtime.memory import Buffer
@@ -25,6 +27,9 @@ _refcount = sys.getrefcount
 MAX_IN_FLIGHT = 4
 _launching = threading.RLock()
 _in_flight: deque[tuple[int, Any]] = deque()
+_retiring = threading.Lock()
+#: a profile in progress: called in place of `launch`
+watch: Callable[[Executable, list[Any]], list[Any]] | None = None
 
 
 def _baseline() -> int:
@@ -45,17 +50,25 @@ _BUFFER_BASE = _buffer_baseline()
 
 
 def upload(array: Any, dtype: DType) -> Value:
-    """A concrete value from a NumPy array (copied)."""
-    from pullback.engine.trace import Info
-
-    return Value(None, -1, Info.of(TensorType.of(array.shape, dtype)), Buffer.from_numpy(array))
+    """A concrete value from a contiguous NumPy array (copied)."""
+    buffer = Buffer(array.nbytes)
+    if array.nbytes:
+        ctypes.memmove(buffer.address, array.__array_interface__["data"][0], array.nbytes)
+    return Value(None, -1, Info.of(TensorType.of(array.shape, dtype)), buffer)
 
 
 def launch(executable: Executable, arguments: list[Any]) -> list[Any]:
     """Run or queue a program on buffers and Python scalars; returns the buffers of its results."""
+    if watch is not None:
+        return watch(executable, arguments)
+    return start(executable, arguments)
+
+
+def start(executable: Executable, arguments: list[Any]) -> list[Any]:
+    """`launch`, unwatched."""
     if _in_flight:
         if not native().pending:
-            _in_flight.clear()
+            _retire(native().completed)
         elif executable.reference:
             wait_oldest(0)
     outputs, ticket, workspace = executable.start(arguments, bool(_in_flight))
@@ -69,15 +82,26 @@ def launch(executable: Executable, arguments: list[Any]) -> list[Any]:
 def wait_oldest(keep: int) -> None:
     """Wait until at most `keep` launches are under way; drop what they held."""
     while len(_in_flight) > keep:
-        ticket, _ = _in_flight[0]
+        try:
+            ticket = _in_flight[0][0]
+        except IndexError:  # another thread has waited for them
+            return
         native().wait(ticket)
-        _in_flight.popleft()
+        _retire(ticket)
+
+
+def _retire(ticket: int) -> None:
+    """Drop what launches up to a finished ticket held."""
+    done: list[Any] = []  # freed outside the lock
+    with _retiring:
+        while _in_flight and _in_flight[0][0] <= ticket:
+            done.append(_in_flight.popleft())
 
 
 def _after_fork() -> None:
     """A child has nothing in flight and a lock of its own."""
-    global _launching
-    _launching = threading.RLock()
+    global _launching, _retiring
+    _launching, _retiring = threading.RLock(), threading.Lock()
     _in_flight.clear()
 
 

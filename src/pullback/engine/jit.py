@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any
 
+import numpy as np
+
 from pullback.engine import execute, explain
 from pullback.engine.autograd import GradHolder, call_operation
 from pullback.engine.functional import _identity  # pyright: ignore[reportPrivateUsage]
@@ -45,8 +47,8 @@ class Entry:
         self.arrays = [k for k, x in enumerate(leaves) if k not in static]
         self.grad_enabled = local.grad_enabled
         self.given: Any = None  # the structure of arguments that `match` expects
-        self.wanted = [type(x) if type(x) in SCALARS else x._use().info if isinstance(x, TensorBase) else None
-                       for x in leaves]
+        self.wanted = [type(x) if type(x) in SCALARS else x._use().info if isinstance(x, TensorBase)
+                       else (x.shape, x.dtype) if type(x) is np.ndarray else None for x in leaves]
         self.executables: dict[frozenset[int], Executable] = {}
         before = local.track
         track: dict[Value, Any] = {}
@@ -110,6 +112,11 @@ class Entry:
         for x, want in zip(leaves, self.wanted, strict=True):
             if type(x) is want:
                 found.append(x)
+                continue
+            if type(x) is np.ndarray:
+                if want != (x.shape, x.dtype):
+                    return None
+                found.append(from_host(x)._value)
                 continue
             try:
                 value = x._value
@@ -231,14 +238,23 @@ class Jitted:
         leaves, structure, static, key = self.signature(args, kwargs)
         entry = self.entries.get(key)
         if entry is None:
-            if config.EXPLAIN.value and self.entries:
-                explain.signature(self.__name__, key, list(self.entries))
-            entry = Entry(self, leaves, structure, static)
-            self.entries[key] = entry
+            entry = self.trace(leaves, structure, static, key)
         if not static and not entry.requires_grad:
             entry.given = structure
             self.last = entry
         return entry.call(leaves)
+
+    def entry_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
+        """What a call would run, without running it."""
+        leaves, structure, static, key = self.signature(args, kwargs)
+        return self.entries.get(key) or self.trace(leaves, structure, static, key)
+
+    def trace(self, leaves: list[Any], structure: Any, static: dict[int, Any], key: Any) -> Entry:
+        """Trace the function on a signature not seen before."""
+        if config.EXPLAIN.value and self.entries:
+            explain.signature(self.__name__, key, list(self.entries))
+        entry = self.entries[key] = Entry(self, leaves, structure, static)
+        return entry
 
     def signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any, dict[int, Any], Any]:
         """Leaves, their structure, which are static, and the key of the compiled entry."""
@@ -255,7 +271,7 @@ class Jitted:
             elif type(leaf) in SCALARS:
                 key.append(type(leaf))
             elif hasattr(leaf, "__array__"):
-                key.append((leaf.shape, str(leaf.dtype)))
+                key.append((leaf.shape, leaf.dtype))
             else:
                 value = leaf.value if type(leaf) is Static else leaf
                 static[k] = value

@@ -10,6 +10,7 @@ is one lookup. Tensor operands are positional, everything else is a keyword, has
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,19 @@ from pullback.ir.dtypes import DType
 from pullback.ir.node import Node
 from pullback.util.errors import ArgumentError, ShapeError, message
 
+BOUND_LIMIT = 4096
+
 
 class Operation:
     """A recordable operation. `promote`: "exact" (operands as they are), "none", "dtype" (one dtype), "broadcast" (one dtype, one shape) or "float"
     (the same, integers become the default float). `leaf`: the result is a leaf that requires gradients."""
 
-    __slots__ = ("define", "differentiable", "leaf", "name", "promote")
+    __slots__ = ("bound", "define", "differentiable", "leaf", "name", "promote")
 
     def __init__(self, define: Callable[..., Any], promote: str, differentiable: bool, leaf: bool, name: str) -> None:
         self.define, self.promote, self.differentiable, self.leaf = define, promote, differentiable, leaf
         self.name = name
+        self.bound: dict[tuple[Any, ...], Operation] = {}
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
@@ -46,9 +50,11 @@ class Operation:
 
     def __call__(self, *args: Any, **static: Any) -> Any:
         # This is `values` and `record` in one loop for the common case: concrete or recorded tensors and numbers.
+        if static:
+            return (self.bound.get(tuple(static.items())) or self._bind(static))(*args)
         here = thread.context
         trace = here.trace
-        if static or trace.carried or trace.constants or not here.grad_enabled or here.track is not None:
+        if trace.carried or trace.constants or not here.grad_enabled or here.track is not None:
             return self._call(args, static)
         key: list[Any] = [self, ()]
         leaves = trace.leaves
@@ -68,8 +74,12 @@ class Operation:
                     cls = a.result_class
             except AttributeError:
                 value = meta = None
-            if meta is not None and meta.requires_grad:
-                value = meta.leaf if meta.source is value and meta.leaf is not None and meta.leaf.trace is trace else None
+            if meta is not None and meta.requires_grad and value is not None:
+                leaf = meta.leaf
+                if leaf is None or meta.source is not value or leaf.trace is not trace:
+                    undo_leaves(trace, mark)
+                    return self._with_leaves(args)
+                value = leaf
             if value is None:  # a view, a new leaf, or no tensor at all
                 return self._restart(trace, mark, args, static)
             if value.trace is trace:
@@ -90,7 +100,21 @@ class Operation:
         trace.state = found
         result = Value(trace, found.count - 1, found.single)
         trace.values.append(result)
-        return cls(result)
+        return (cls or TensorBase.default_class)(result)
+
+    def _bind(self, static: dict[str, Any]) -> Operation:
+        """The operation with its static arguments fixed, made once: calls with them are as fast as without."""
+        if len(self.bound) > BOUND_LIMIT:
+            self.bound.clear()
+        fixed = type(self)(partial(self.define, **static), self.promote, self.differentiable, self.leaf, self.name)
+        return self.bound.setdefault(tuple(static.items()), fixed)
+
+    def _with_leaves(self, args: tuple[Any, ...]) -> Any:
+        """Record the gradient leaves of the operands first, then the operation."""
+        for a in args:
+            if isinstance(a, TensorBase) and a._meta is not None:
+                a._use()
+        return self(*args)
 
     def _restart(self, trace: Any, mark: int, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """Take back what the fast path added, and go the general way."""
@@ -192,7 +216,6 @@ def broadcast_shapes(name: str, nodes: list[Node]) -> tuple[int, ...]:
 
 
 def _promote_broadcast(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
-    from pullback.ops import build
 
     nodes, weak = _promote_dtype(name, operands)
     shape = broadcast_shapes(name, nodes)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pullback.codegen.llvm.compile import FORMAT, host_target, toolchain_version
+from pullback.engine import inspect
 from pullback.ir.node import Function, Node, Param, TensorType, verify
 from pullback.ir.printer import to_text
 from pullback.runtime.cpu import available_cores
@@ -93,6 +93,8 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
     `error_slot`: 0, or the number (from 1) of the operator in `checked` that met an index out of range.
     """
     clock = Clock()
+    if config.STOP_AFTER.value:
+        inspect.stop(function, donated, immediates)
     checked: tuple[Node, ...] = ()
     results = len(function.results)
     if check_indices:
@@ -114,7 +116,7 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
     if checked:
         program.error_slot, program.out_types = len(function.params) + results, program.out_types[:results]
     if config.DEBUG.value:
-        show(program)
+        inspect.debug(program)
     return program
 
 
@@ -137,6 +139,16 @@ def build(function: Function, donated: frozenset[int], immediates: frozenset[int
     header = {"alias": sorted(plan.alias.items()), "workspace_bytes": emitted.workspace_bytes, "flops": plan.flops,
               "nbytes": plan.nbytes, "seconds": plan.seconds, "kernels": kernels}
     return header, code
+
+
+def timed_program(program: Program, table: int) -> Any:
+    """The program's code again, each kernel noting its first start and last end in the table at this address."""
+    from pullback.codegen.llvm import compile as llvm
+    from pullback.codegen.llvm.program import emit_program
+    from pullback.codegen.llvm.target import host
+
+    plan = make_plan(run_passes(program.function, Clock()), program.donated, program.immediates)
+    return load_object(llvm.compile_ir(emit_program(plan, host(), table).text), native().symbols)
 
 
 def run_passes(function: Function, clock: Clock) -> Function:
@@ -188,9 +200,10 @@ def load(function: Function, header: dict[str, Any], code: bytes, donated: froze
         loaded = load_object(code, native().symbols)
     except LoaderError as error:
         raise CompileError(str(error)) from error
-    return Program(function, function.in_types, function.out_types, {o: i for o, i in header["alias"]},
+    return Program(function, function.in_types, function.out_types, dict(header["alias"]),
                    header["workspace_bytes"], header["flops"], header["nbytes"], header["seconds"],
-                   [KernelInfo(**k) for k in header["kernels"]], loaded.address(ENTRY), donated, immediates, loaded=loaded)
+                   [KernelInfo(**k) for k in header["kernels"]], loaded.address(ENTRY), donated, immediates,
+                   loaded=loaded)
 
 
 # -- the cache ---------------------------------------------------------------------------------------------------------
@@ -286,15 +299,3 @@ def stage_text(function: Function, stage: str, donated: frozenset[int] = frozens
     from pullback.codegen.llvm.assembly import assembly
 
     return assembly(text)
-
-
-def show(program: Program) -> None:
-    """Print the stages that the `debug` flag names."""
-    for stage in ("graph", "schedule", "loops", "llvm", "asm"):
-        if stage in config.DEBUG.value:
-            print(f"-- {stage}\n{program.text(stage)}", file=sys.stderr)
-    if "timing" in config.DEBUG.value:
-        laps = ", ".join(f"{name} {1e3 * t:.2f}" for name, t in program.times.items())
-        print(f"-- timing (ms): {laps}", file=sys.stderr)
-    if "cache" in config.DEBUG.value:
-        print(f"-- cache: {'found' if program.cached else 'compiled'}", file=sys.stderr)

@@ -57,6 +57,10 @@ class Executable:
         self._call = runtime.make_builtin(self.program.address, release_gil=self.program.seconds > RELEASE_SECONDS,
                                           keep=self.program)
         self._submit = runtime.make_builtin(self.program.address, submit=True, keep=self.program)
+        if "launch" in config.DEBUG.value:
+            from pullback.engine.inspect import announce
+
+            announce(self)
 
     def start(self, arguments: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
         """Run (ticket 0) or queue the program; returns the buffers of its results and the workspace."""

@@ -136,7 +136,8 @@ class TensorBase:
         trace = local.trace
         if trace.kind != "main":
             trace.note_mutation(id(self), self, old)
-        elif new.trace is trace and (old.trace is not trace or old in trace.carried):
+        elif new.trace is trace and (old.trace is not trace or old in trace.carried
+                                     or (meta is not None and meta.requires_grad)):
             trace.carried = trace.carried | {new}
         self._value = new
         if meta is not None:  # the old value's memory may be reused once nobody holds it
@@ -271,6 +272,9 @@ _READERS: dict[str, Any] = {
 }
 
 
+_SIMPLE = "fdilqILQbBhH?"
+
+
 def _unpickle(cls: Any, array: np.ndarray[Any, Any], dtype: str, requires_grad: bool) -> Any:
     tensor = from_host(array, dtype_of(dtype), cls)
     if requires_grad:
@@ -281,6 +285,10 @@ def _unpickle(cls: Any, array: np.ndarray[Any, Any], dtype: str, requires_grad: 
 def from_host(data: Any, dtype: DType | None = None, cls: Any = None) -> Any:
     """A tensor from Python numbers, lists, NumPy arrays or tensors. Python floats become float32, ints int32."""
     cls = cls or TensorBase.default_class
+    if type(data) is np.ndarray and data.dtype.char in _SIMPLE:
+        kind = dtype_of(data.dtype) if dtype is None else dtype
+        if kind.numpy == data.dtype and data.flags.c_contiguous:
+            return cls(upload(data, kind))
     if isinstance(data, TensorBase):
         data = data.numpy()
     if isinstance(data, (list, tuple)):

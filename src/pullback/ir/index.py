@@ -182,7 +182,7 @@ def _divide(x: Index, d: int) -> tuple[Index, Index]:
         return x, ZERO
     whole = Index(tuple((a, c // d) for a, c in x.terms if c % d == 0), x.const // d)
     rest = Index(tuple((a, c) for a, c in x.terms if c % d), x.const % d)
-    if 0 <= rest.low and rest.high < d:
+    if rest.low >= 0 and rest.high < d:
         return whole, rest
     if rest.low // d == rest.high // d:
         shift = rest.low // d

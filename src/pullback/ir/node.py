@@ -162,7 +162,7 @@ class Param(Op):
     """An input of a Function. Each is its own: never merged."""
 
     name = "param"
-    absent: ClassVar[dict[str, str]] = {k: "an input has no rule: transforms bind it" for k in ("jvp", "transpose", "batch")}
+    absent: ClassVar[dict[str, str]] = dict.fromkeys(("jvp", "transpose", "batch"), "an input has no rule: transforms bind it")
 
     def __init__(self, type: TensorType) -> None:
         self.type = type
@@ -194,8 +194,7 @@ class Proj(Op):
     """One result of a primitive with several."""
 
     name = "proj"
-    absent: ClassVar[dict[str, str]] = {k: "bookkeeping: transforms handle it with its producer"
-                                        for k in ("jvp", "transpose", "batch")}
+    absent: ClassVar[dict[str, str]] = dict.fromkeys(("jvp", "transpose", "batch"), "bookkeeping: transforms handle it with its producer")
 
     def __init__(self, index: int) -> None:
         self.index = index

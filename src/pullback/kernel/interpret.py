@@ -129,7 +129,7 @@ class Interpreter:
         values, places = self.value(stmt.value), self.value(stmt.position)  # pyright: ignore[reportArgumentType]
         pick = np.argmax if acc.monoid == "argmax" else np.argmin
         if acc.horizontal:
-            pairs = list(zip(np.ravel(values), np.ravel(places), strict=True))
+            pairs: list[Any] = list(zip(np.ravel(values).tolist(), np.ravel(places).tolist(), strict=True))
             current = self.running[acc]
             pairs = ([current] if current is not None else []) + pairs
             self.running[acc] = pairs[int(pick([p[0] for p in pairs]))]
@@ -238,7 +238,7 @@ class Interpreter:
             return self.compute(x.value, {}) if condition else otherwise
         kept = {v: i for v, i in self.vars.items() if np.ndim(i)}
         registers = self.registers
-        self.registers = {k: v[condition] if np.ndim(v) else v for k, v in registers.items()}
+        self.registers = {k: v[condition] if np.shape(v) == condition.shape else v for k, v in registers.items()}
         self.vars.update({v: i[condition] for v, i in kept.items()})
         out = np.broadcast_to(otherwise, condition.shape).copy()
         if condition.any():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 from pullback.ir.dtypes import DType, bool_
 from pullback.ir.index import ZERO, Index, Part, Var, ravel
@@ -21,7 +21,7 @@ NOTHING: Free = frozenset()
 class Buffer:
     """An array in row-major order. `space` says where it lives:
 
-    "input", "output", "workspace"   memory that the caller gives (`slot` of the arguments, or `offset` in the workspace)
+    "input", "output", "workspace"   memory of the caller: `slot` of the arguments, or `offset` in the workspace
     "immediate"                      a scalar that the caller passes by value in its slot
     "constant"                       data of the program (`data`)
     "scratch"                        private to one turn of the parallel loop
@@ -271,7 +271,7 @@ class For:
     """for (var = start; var < min(start + count, extent); var++).
 
     `extent` is the variable's size unless `folded` loops around it are run by the same counter: their variables are 0
-    here, and `var` counts on through them. `lanes` > 1: that many turns at once. `parallel`: the turns are divided among threads.
+    here, and `var` counts on through them. `lanes` > 1: that many turns at once. `parallel`: threads share the turns.
     """
 
     var: Var
@@ -321,7 +321,7 @@ class MatmulNest:
     epilogue: tuple[Stmt, ...]
 
 
-Stmt = Union[Let, Store, Update, Init, Accumulate, For, Bind, MatmulNest]
+Stmt = Let | Store | Update | Init | Accumulate | For | Bind | MatmulNest
 
 
 @dataclass(slots=True)

@@ -129,7 +129,7 @@ class _InstanceNorm(_ByBatch):
         single = input.ndim == min(self.ranks)
         x = input.reshape((1, *input.shape)) if single else input
         y = F.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias,
-                            self.training or not self.track_running_stats, self.momentum, self.eps)
+                            self.training or not self.track_running_stats, self.momentum or 0.0, self.eps)
         return y.reshape(input.shape) if single else y
 
 

@@ -82,8 +82,8 @@ class Optimizer:
             raise ArgumentError(message("optimiser: a parameter group must be a dict with the key 'params'",
                                         [("given", f"{param_group!r:.60}")]))
         group = dict(param_group)
-        params = group["params"]
-        params = [params] if isinstance(params, TensorBase) else list(params)
+        given = group["params"]
+        params: list[Any] = [given] if isinstance(given, TensorBase) else list(given)
         if params and all(isinstance(p, tuple) for p in params):
             group["param_names"] = [name for name, _ in params]
             params = [p for _, p in params]

@@ -16,8 +16,9 @@ from pullback.passes.inline import inline
 
 
 def with_checks(function: Function) -> tuple[Function, tuple[Node, ...]]:
-    """The function with an int32 flag as its last result, and the operators it numbers; unchanged where there are none."""
-    found = tuple(n for n in inline(function).nodes() if getattr(n.op, "mode", "") == "error" and n.inputs[1].tensor.size)
+    """The function with an int32 flag as its last result, and the operators it numbers (none: unchanged)."""
+    found = tuple(n for n in inline(function).nodes()
+                  if getattr(n.op, "mode", "") == "error" and n.inputs[1].tensor.size)
     if not found:
         return function, ()
     function = inline(function)
@@ -30,7 +31,7 @@ def with_checks(function: Function) -> tuple[Function, tuple[Node, ...]]:
 def out_of_range(node: Node) -> Node:
     """Whether any index lies outside of -n .. n-1."""
     op: Any = node.op
-    indices, size = node.inputs[1], node.inputs[0].shape[op.axis]
+    indices, size = node.inputs[1], node.inputs[0].shape[int(op.axis)]
     outside: list[Node] = []
     last = (1 << (indices.dtype.bits - (indices.dtype.kind == "i"))) - 1
     if size <= last:

@@ -42,9 +42,10 @@ def contraction(node: Node) -> Node | None:
     over = loop_vars(product.shape)
     sides = [layout(x, over, {}) for x in product.inputs]
     used = [dims(at, product.shape) for _, at in sides]
-    axes = {k for k in op.axes if product.shape[k] != 1}
+    given: tuple[int, ...] = op.axes
+    axes = {k for k in given if product.shape[k] != 1}
     both = used[0] & used[1]
-    kept = {k for k, n in enumerate(product.shape) if n != 1 and k not in op.axes}
+    kept = {k for k, n in enumerate(product.shape) if n != 1 and k not in given}
     if not axes or not axes <= both or not kept <= used[0] | used[1]:
         return None
     batch, free = sorted(both - axes), [sorted(u - both) for u in used]

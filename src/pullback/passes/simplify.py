@@ -107,7 +107,7 @@ def _power(node: Node, exponent: int) -> Node | None:
 
 
 def _add(node: Node, inputs: tuple[Node, ...], values: list[Any]) -> Node | None:
-    """x + 0 -> x (-0 + 0 is 0: kept out of floats by the sign of zero only where it is -0)"""
+    """x + 0 -> x (a -0 stays one)"""
     for k in (0, 1):
         if values[k] is not None and values[k] == 0 and node.dtype.kind != "b":
             return inputs[1 - k]

@@ -118,6 +118,11 @@ class Native:
         self.wait(self._submitted.value)
 
     @property
+    def completed(self) -> int:
+        """The last ticket that is done."""
+        return self._completed.value
+
+    @property
     def pending(self) -> int:
         """Programs submitted and not yet done."""
         return self._submitted.value - self._completed.value

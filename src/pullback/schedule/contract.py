@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from math import prod
 
@@ -42,7 +43,7 @@ def run(dims: list[tuple[int, int]]) -> tuple[int, int] | None:
     live = [(n, s) for n, s in dims if n != 1]
     if not live:
         return 1, 0
-    for (_, outer), (n, inner) in zip(live, live[1:], strict=False):
+    for (_, outer), (n, inner) in itertools.pairwise(live):
         if outer != n * inner:
             return None
     return prod(n for n, _ in live), live[-1][1]

@@ -7,7 +7,8 @@ from pullback.kernel.nodes import Expr, Gathered, Scalar, subexpressions
 _ROWS: dict[str, int] = {
     **dict.fromkeys(("div", "sqrt", "rsqrt", "reciprocal", "remainder", "fmod", "floor_divide", "hypot"), 4),
     **dict.fromkeys(("exp", "exp2", "expm1", "sigmoid", "cbrt"), 10),
-    **dict.fromkeys(("log", "log2", "log10", "log1p", "sin", "cos", "asin", "acos", "atan", "tanh", "sinh", "cosh"), 14),
+    **dict.fromkeys(("log", "log2", "log10", "log1p", "sin", "cos", "asin", "acos", "atan"), 14),
+    **dict.fromkeys(("tanh", "sinh", "cosh"), 14),
     **dict.fromkeys(("tan", "atan2", "asinh", "acosh", "atanh", "erf", "erfc", "logaddexp"), 20),
     **dict.fromkeys(("pow", "erf_inv", "lgamma", "digamma"), 40),
 }

@@ -8,8 +8,10 @@ that another kernel reads goes to memory of the program.
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
-from pullback.ir.index import ZERO, Index, Part, Var, const
+from pullback.ir.dtypes import int64
+from pullback.ir.index import ZERO, Index, Var, const
 from pullback.kernel.nodes import (
     Accumulate,
     Accumulator,
@@ -30,6 +32,7 @@ from pullback.kernel.nodes import (
     Update,
     subexpressions,
 )
+from pullback.ops.monoid import identity
 from pullback.schedule import costs
 from pullback.schedule.groups import Group
 from pullback.schedule.roots import Root
@@ -39,11 +42,8 @@ VECTOR_BYTES = 32
 
 def identity_literal(root: Root) -> Literal:
     """The neutral element of a reduction."""
-    from pullback.codegen.llvm.math import monoid_identity  # the one table of identities
-    from pullback.kernel.nodes import Literal
-
-    monoid = getattr(root.node.op, "monoid", "add")
-    return Literal(monoid_identity(monoid, root.buffer.dtype.name), root.buffer.dtype)
+    op: Any = root.node.op
+    return Literal(identity(op.monoid, root.buffer.dtype), root.buffer.dtype)
 
 
 class LoopBuilder:
@@ -153,7 +153,7 @@ class LoopBuilder:
         before: list[Stmt] = []
         body: list[Stmt] = []
         after: list[Stmt] = []
-        lanes = choose_lanes(first, [m.value for m in members if m.value is not None])
+        lanes = choose_lanes([m.value for m in members if m.value is not None])
         loops = merge(first, inner, members, self._outputs(members))
         width = lanes_for(loops[-1][1], lanes)
         for m in members:
@@ -180,8 +180,6 @@ class LoopBuilder:
         return Accumulator(f"a{self.count}", monoid, root.value.dtype, horizontal)
 
     def _position(self, root: Root) -> Expr | None:
-        from pullback.ir.dtypes import int64
-
         return IndexValue(root.vars[root.reduced[0]], int64) if root.kind == "argreduce" else None
 
     def _keep(self, root: Root, indices: tuple[Index, ...], value: Expr | None) -> Stmt:
@@ -215,7 +213,7 @@ class LoopBuilder:
         outputs = [m.buffer.flat((self.chunk_index, *m.out) if m.kind == "chunk" else m.out) for m in members]
         loops_kept = merge(first, kept, members, outputs)
         loops_gone = merge(first, gone, members, [])
-        lanes = choose_lanes(first, [m.value for m in members if m.value is not None])
+        lanes = choose_lanes([m.value for m in members if m.value is not None])
         across = (inner[-1] in kept and loops_kept[-1][1] > 1) or loops_gone[-1][1] < 4 <= loops_kept[-1][1]
         width = lanes_for((loops_kept if across else loops_gone)[-1][1], max(lanes, 8) if across else lanes)
         before: list[Stmt] = []
@@ -242,12 +240,12 @@ class LoopBuilder:
             return ()
         if prod(first.space) == 1:
             return tuple(s for m in members for s in self._straight(m))
-        lanes = choose_lanes(first, [m.value for m in members if m.value is not None])
+        lanes = choose_lanes([m.value for m in members if m.value is not None])
         loops = merge(first, list(range(len(first.space))), members, self._outputs(members))
         body = tuple(self._keep(m, m.vars, m.value) for m in members)
         return tuple(nest(loops, body, lanes_for(loops[-1][1], lanes), True))
 
-    # -- reductions over the leading dimension, in parts ----------------------------------------------------------------
+    # -- reductions over the leading dimension, in parts -------------------------------------------------------------
     def _chunked(self, stages: list[list[Root]]) -> tuple[Stmt, ...]:
         """for each part: start its accumulators; run its rows; keep them."""
         first = self.chunks[0]
@@ -276,7 +274,7 @@ class LoopBuilder:
 
     def _chunk_flat(self, members: list[Root], size: int) -> tuple[list[Stmt], int]:
         """Rows of one element: they are the lanes."""
-        lanes = choose_lanes(members[0], [m.value for m in members if m.value is not None])
+        lanes = choose_lanes([m.value for m in members if m.value is not None])
         width = lanes_for(-(-size // members[-1].node.shape[0]) if members[-1].kind == "chunk" else size, lanes)
         body: list[Stmt] = []
         for m in members:
@@ -301,7 +299,7 @@ class LoopBuilder:
         inner = list(range(1, len(first.space)))
         outputs = [m.buffer.flat((self.chunk_index, *m.out)) for m in members]
         loops = merge(first, inner, members, outputs)
-        lanes = choose_lanes(first, [m.value for m in members if m.value is not None])
+        lanes = choose_lanes([m.value for m in members if m.value is not None])
         width = lanes_for(loops[-1][1], max(lanes, 8))
         before: list[Stmt] = []
         body: list[Stmt] = []
@@ -335,7 +333,7 @@ class LoopBuilder:
         if self._partial(first):
             return self._partial_stage(members, inner, False)
         single = prod(first.space[1:]) == 1
-        lanes = choose_lanes(first, [m.value for m in members if m.value is not None])
+        lanes = choose_lanes([m.value for m in members if m.value is not None])
         kept = [m for m in members if m.kind == "chunk" and m.buffer.size > m.buffer.shape[0]]
         outputs = self._outputs(members) + [m.buffer.flat((self.chunk_index, *m.out)) for m in kept]
         loops = merge(first, inner, members, outputs)
@@ -357,15 +355,12 @@ class LoopBuilder:
 
     def _clear(self, root: Root) -> None:
         """Fill a part's sums with the identity."""
-        variables = [Var(f"z{k}", n) for k, n in enumerate(root.buffer.shape[1:])]
         flat = Var("z", root.buffer.size // root.buffer.shape[0])
-        whole = Buffer(root.buffer.name, root.buffer.dtype, root.buffer.shape)
-        del variables, whole
-        self.before.append(For(flat, (Store(root.buffer, FlatIndices(root.buffer, self.chunk_index, flat),
-                                            identity_literal(root)),), lanes_for(flat.size, 8)))
+        indices = flat_indices(root.buffer, self.chunk_index, flat)
+        self.before.append(For(flat, (Store(root.buffer, indices, identity_literal(root)),), lanes_for(flat.size, 8)))
 
 
-def FlatIndices(buffer: Buffer, part: Index, flat: Var) -> tuple[Index, ...]:
+def flat_indices(buffer: Buffer, part: Index, flat: Var) -> tuple[Index, ...]:
     """Indices of element `flat` of a part: the last dimension counts on through the others."""
     zeros = (ZERO,) * (len(buffer.shape) - 2)
     return (part, *zeros, Index(((flat, 1),), 0) if flat.size > 1 else ZERO)
@@ -469,12 +464,10 @@ def nest(loops: list[LoopPlan], body: tuple[Stmt, ...], lanes: int, parallel: bo
     return [For(row, (*binds, inner), parallel=True)]
 
 
-def choose_lanes(first: Root, values: list[Expr]) -> int:
+def choose_lanes(values: list[Expr]) -> int:
     """How many elements at once: full vectors of the widest common type, several where the work is light."""
     size = 4
-    total = 0
     for x in subexpressions(tuple(values)):
-        total += 1
         if x.dtype.itemsize > size and not isinstance(x, IndexValue):
             size = 8
     base = VECTOR_BYTES // size
@@ -483,13 +476,9 @@ def choose_lanes(first: Root, values: list[Expr]) -> int:
 
 
 def lanes_for(turns: int, lanes: int) -> int:
-    """Lanes for a loop of so many turns: no more than there are, and a whole number of vectors where that is possible."""
+    """Lanes for a loop of so many turns: no more than there are, whole vectors where that is possible."""
     if turns <= 16:
         return max(turns, 1)
     while lanes > 8 and turns < 2 * lanes and turns % lanes:
         lanes //= 2
     return min(lanes, turns)
-
-
-def is_part(atom: object) -> bool:
-    return isinstance(atom, Part)

@@ -339,6 +339,9 @@ def in_step(kernel: Kernel, source: Buffer, out: Buffer) -> bool:
     if not all(isinstance(x, Load) and x.flat == stores[0].flat for x in reads):
         return False
     holders = [s for s in stmts if any(x in reads for x in subexpressions(expressions(s)))]
+    at = next(k for k, s in enumerate(stmts) if s is stores[0])
+    if any(k > at and any(s is h for h in holders) for k, s in enumerate(stmts)):
+        return False  # it would read what the store has written
     loops = [s for s in stmts if hasattr(s, "body") or isinstance(s, MatmulNest)]
     inside = [set(map(id, walk(getattr(s, "body", ()) or getattr(s, "epilogue", ())))) for s in loops]
     home = [k for k, ids in enumerate(inside) if id(stores[0]) in ids]

@@ -1,9 +1,9 @@
 """The last rewrites of the graph before grouping: forms that loops can be made from.
 
-- Contractions that matrix kernels do badly (one row or column, very few terms, integers) become products and a reduction.
+- Contractions that matrix kernels do badly (one row or column, few terms, integers) become products and a reduction.
 - 16-bit operands of contractions are converted first: they accumulate in float32.
-- A large reduction over the leading dimension becomes partial results by a fixed number of parts (`Chunk`) and a small
-  reduction over those, so it runs in parallel and gives the same bits with any number of threads.
+- A large reduction over the leading dimension becomes partial results of a fixed number of parts (`Chunk`) and a small
+  reduction over those: it runs in parallel, and gives the same bits with any number of threads.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def reduction(node: Node, cost: dict[Node, int]) -> Node:
     work = total * (1 + cost.get(source, 0))
     if work < costs.CHUNK_WORK:
         return node
-    shape = source.shape
+    shape: tuple[int, ...] = source.shape
     everything = len(op.axes) == len(shape)
     if everything and len(shape) > 1 and shape[0] < 64:
         source, op = b.reshape(source, (total,)), replace(op, axes=(0,))
@@ -181,7 +181,8 @@ def reduction(node: Node, cost: dict[Node, int]) -> Node:
         return node
     kept = node_size(node)
     parts_ = costs.chunks_of(shape[0])
-    if not everything and ((kept >= 256 and cost.get(node.inputs[0], 0) < costs.EXPENSIVE) or kept * parts_ * 4 > total):
+    cheap = kept >= 256 and cost.get(node.inputs[0], 0) < costs.EXPENSIVE
+    if not everything and (cheap or kept * parts_ * 4 > total):
         return node
     if not everything and any(k != a for k, a in enumerate(op.axes)):
         return node

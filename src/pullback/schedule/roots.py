@@ -6,6 +6,7 @@ through. What a root has been lowered to says all that grouping asks: its iterat
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
@@ -34,7 +35,8 @@ class Unsupported(Exception):
 class Root:
     """A node with loops of its own: `space` is what is iterated over, `reduced` the axes that are summed over."""
 
-    __slots__ = ("base", "buffer", "contiguous", "cost", "external", "extra", "group", "kind", "level", "loads", "node", "out", "reduced", "rows",
+    __slots__ = ("base", "buffer", "contiguous", "cost", "external", "extra", "group", "kind", "level",
+                 "loads", "node", "out", "reduced", "rows",
                  "sources", "space", "stage", "update", "value", "vars", "work")
 
     def __init__(self, node: Node, buffer: Buffer, kind: str, space: tuple[int, ...]) -> None:
@@ -150,7 +152,7 @@ class Roots:
                    for v, n in zip(loop_vars(x.shape), x.shape, strict=True)]
         live = [(n, s) for n, s in strides[len(strides) - terms:] if n != 1]
         return all(s is not None for _, s in live) and all(
-            outer == n * inner for (_, outer), (n, inner) in zip(live, live[1:], strict=False))  # pyright: ignore
+            outer == n * inner for (_, outer), (n, inner) in itertools.pairwise(live))  # pyright: ignore
 
     # -- lowering ----------------------------------------------------------------------------------------------------
     def _lower(self) -> None:
@@ -186,8 +188,9 @@ class Roots:
         elif kind == "cumulative":
             root = Root(node, self.buffers[node], kind, node.shape)
             op: Any = node.op
-            back = const(node.shape[op.axis] - 1) - root.vars[op.axis] if op.reverse else root.vars[op.axis]
-            root.out = (*root.vars[:op.axis], back, *root.vars[op.axis + 1:])
+            axis = int(op.axis)
+            back = const(node.shape[axis] - 1) - root.vars[axis] if op.reverse else root.vars[axis]
+            root.out = (*root.vars[:axis], back, *root.vars[axis + 1:])
             root.value = self.values.value(node.inputs[0], root.out)
         elif kind == "scatter":
             root = Root(node, self.buffers[node], kind, node.shape)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar, final
@@ -173,7 +173,7 @@ def reset(name: str) -> None:
 
 
 @contextmanager
-def override(**values: object) -> Iterator[None]:
+def override(**values: object) -> Generator[None, None, None]:
     """Change flags inside a `with` block."""
     parsed = [(find(name), find(name).parse(name, value)) for name, value in values.items()]
     before = [(flag, flag.value) for flag, _ in parsed]
@@ -197,4 +197,4 @@ def describe() -> list[tuple[str, str, str, str]]:
 
 
 def _shown(value: Any) -> str:
-    return ",".join(sorted(map(str, value))) if isinstance(value, frozenset) else str(value)
+    return ",".join(sorted(value)) if type(value) is frozenset else str(value)

@@ -126,7 +126,7 @@ def _named_tuple_handler(cls: Any) -> Handler:
                    lambda rest, n: [Entry("field", f) for f in fields])
 
 
-def _classify(kind: type) -> Handler | None:
+def _classify(kind: Any) -> Handler | None:
     """The handler of a type not met before; None for leaves."""
     with _lock:
         found = _handlers.get(kind)
@@ -157,7 +157,7 @@ def register_pytree_node_class(cls: C) -> C:
 
 
 def register_dataclass(cls: C, data_fields: Sequence[str] | None = None, meta_fields: Sequence[str] = ()) -> C:
-    """Make a dataclass a node: `data_fields` (by default all others) are children, `meta_fields` part of the structure."""
+    """Make a dataclass a node: `data_fields` (by default all others) are children, `meta_fields` are structure."""
     table: Any = cls.__dict__.get("__dataclass_fields__")
     if table is None:
         raise ArgumentError(message("tree.register_dataclass: not a dataclass", [("class", cls.__name__)],

@@ -9,7 +9,7 @@ from pullback.codegen.llvm.compile import host_target
 
 def assembly(text: str) -> str:
     """The assembly of a module of IR text, for this machine."""
-    import llvmlite.binding as binding  # deliberate lazy load: only looking at code needs it here
+    import llvmlite.binding as binding  # pyright: ignore[reportMissingTypeStubs]  # lazy: only for looking at code
 
     llvm: Any = binding
     llvm.initialize_native_target()

@@ -103,7 +103,9 @@ def _type(buffer: Buffer) -> Any:
 def emit_control(module: Module, kernel: Kernel, table: Slots, emit_body: EmitBody) -> EmittedKernel:
     """A kernel of kind "scan", "while", "cond" or "sort"."""
     control = Control(module, kernel, table, emit_body)
-    {"scan": emit_scan, "while": emit_while, "cond": emit_cond, "sort": emit_sort}[kernel.kind](control)
+    kinds: dict[str, Callable[[Control], None]] = {"scan": emit_scan, "while": emit_while, "cond": emit_cond,
+                                                   "sort": emit_sort}
+    kinds[kernel.kind](control)
     control.fn.ret()
     control.areas.finish()
     return EmittedKernel(kernel.name, 1, control.areas.size)

@@ -1,4 +1,4 @@
-"""Kernels as functions `void name(ptr slots, i64 tid, i64 nthreads)`: loops by the emitter, products by the matrix room."""
+"""Kernels as functions `void name(ptr slots, i64 tid, i64 nthreads)`: loops by the emitter, products by `matmul`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pullback.codegen.llvm.matmul import emit_matmul
 from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, lanes
-from pullback.ir.index import ZERO
+from pullback.ir.index import ZERO, Var
 from pullback.kernel.nodes import Buffer, For, Kernel, Let, MatmulNest, Store, Update, expressions, walk
 
 PARAMS = [("ptr", "slots"), ("i64", "tid"), ("i64", "nthreads")]
@@ -94,6 +94,7 @@ def emit_loops(module: Module, kernel: Kernel, table: Slots) -> EmittedKernel:
     area = sum(-(-b.nbytes // kernel_rows(b) // 64) * 64 for b in kernel.scratch)
     big = area > STACK_BYTES
     threads = kernel.threads if divided else 1
+    base = slots
     if big:
         base = fn.load(fn.gep(slots, i64(table.area(area * threads)), "ptr"), "ptr", 8)
         base = fn.gep(base, fn.mul(tid, i64(area)), "i8")
@@ -172,13 +173,11 @@ class LoopEpilogue:
         del e.order[order:]
         e.forget(mark)
 
-    def _bind(self, e: Emitter, v: object, value: V) -> None:
-        e.index[v] = value  # pyright: ignore[reportArgumentType]
-        e.order.append(v)  # pyright: ignore[reportArgumentType]
+    def _bind(self, e: Emitter, v: Var, value: V) -> None:
+        e.index[v] = value
+        e.order.append(v)
         e.bound.add(v)
 
-
-from pullback.ir.index import Var  # noqa: E402
 
 _NO_VAR = Var("none", 1)
 

@@ -108,20 +108,19 @@ class Emitter:
     # -- statements --------------------------------------------------------------------------------------------------
     def body(self, statements: tuple[Stmt, ...]) -> None:
         for stmt in statements:
-            kind = type(stmt)
-            if kind is For:
+            if isinstance(stmt, For):
                 self.loop(stmt)
-            elif kind is Let:
+            elif isinstance(stmt, Let):
                 self.let(stmt)
-            elif kind is Store:
+            elif isinstance(stmt, Store):
                 self.store(stmt)
-            elif kind is Init:
+            elif isinstance(stmt, Init):
                 self.init(stmt)
-            elif kind is Accumulate:
+            elif isinstance(stmt, Accumulate):
                 self.accumulate(stmt)
-            elif kind is Update:
+            elif isinstance(stmt, Update):
                 self.update(stmt)
-            elif kind is Bind:
+            elif isinstance(stmt, Bind):
                 self.index[stmt.var] = self.index_value(stmt.index)
                 self.bound.add(stmt.var)
                 self.order.append(stmt.var)
@@ -150,8 +149,11 @@ class Emitter:
                     suffix, align = ", !nontemporal !2", 32
                 self.store_vector(raw, self.address(stmt.buffer, flat), align, suffix)
                 return
-            for k, at in enumerate(self.lane_addresses(stmt.buffer, flat)):
-                self.fn.store(self.fn.extract(raw, k), at, size)
+            live = range(self.width) if self.mask is None else [
+                k for k, lane in enumerate(self.mask.ref.strip("<>").split(",")) if "true" in lane]
+            addresses = self.lane_addresses(stmt.buffer, flat)
+            for k in live:
+                self.fn.store(self.fn.extract(raw, k), addresses[k], size)
             return
         if lanes(raw.type) > 1:
             raw = self.fn.extract(raw, lanes(raw.type) - 1)
@@ -202,8 +204,8 @@ class Emitter:
         """A short vector in the first lanes, the filler's value in the rest."""
         have = lanes(value.type)
         picks = ", ".join(f"i32 {min(k, have)}" for k in range(width))
-        return self.fn.op(f"shufflevector {value.type} {value.ref}, {value.type} {filler.ref}, <{width} x i32> <{picks}>",
-                          vector(element(value.type), width))
+        text = f"shufflevector {value.type} {value.ref}, {value.type} {filler.ref}, <{width} x i32> <{picks}>"
+        return self.fn.op(text, vector(element(value.type), width))
 
     def better(self, accumulator: Accumulator, current: list[V], value: V, position: V) -> list[V]:
         """The running extreme and its first position; a NaN is more extreme than any number."""
@@ -251,7 +253,8 @@ class Emitter:
                 merged = self.better(accumulator, result, fn.extract(best, k), fn.extract(where, k))
                 result = [fn.select(nothing, a, b) for a, b in zip(result, merged, strict=True)]
             where = result[1]
-        return fn.cast("trunc", where, with_element(where.type, register_type(dtype.name))) if dtype.bits < 64 else where
+        narrow = with_element(where.type, register_type(dtype.name))
+        return fn.cast("trunc", where, narrow) if dtype.bits < 64 else where
 
     def update(self, stmt: Update) -> None:
         """Read, combine, write. With computed indices this runs one element at a time."""
@@ -336,9 +339,9 @@ class Emitter:
             return start, fn.add(start, i64(stmt.count)), None
         return start, fn.intrinsic("llvm.smin", "i64", fn.add(start, i64(stmt.count)), i64(size)), None
 
-    def turns(self, stmt: For, begin: V, end: V, width: int, carried: list[Accumulator], step: int | None = None) -> None:
+    def turns(self, stmt: For, begin: V, end: V, width: int, carried: list[Accumulator]) -> None:
         values = [v for a in carried for v in self.running[a]]
-        loop = self.fn.begin_loop(begin, end, i64(step or width), values)
+        loop = self.fn.begin_loop(begin, end, i64(width), values)
         self.set_running(carried, loop.carried)
         self.turn(stmt, loop.counter, carried, width)
         after = self.fn.end_loop(loop, [v for a in carried for v in self.running[a]])
@@ -372,7 +375,7 @@ class Emitter:
         self.forget(mark)
 
     def vector_loop(self, stmt: For, begin: V, end: V, blocks: V | None, carried: list[Accumulator]) -> None:
-        fn, size, width = self.fn, stmt.size, stmt.lanes
+        size, width = stmt.size, stmt.lanes
         if stmt.parallel:
             self.parallel_vector_loop(stmt, begin, end, carried)
             return
@@ -411,7 +414,8 @@ class Emitter:
             self.turns(stmt, fn.mul(begin, i64(width)), stop, width, carried)
         if whole * width < size:
             here, done = fn.fresh("tail"), fn.fresh("done")
-            mine = fn.binary("and", fn.compare("icmp", "eq", end, i64(whole + 1)), fn.compare("icmp", "slt", begin, end))
+            last = fn.compare("icmp", "eq", end, i64(whole + 1))
+            mine = fn.binary("and", last, fn.compare("icmp", "slt", begin, end))
             fn.cond_br(mine, here, done)
             fn.label(here)
             self.turn(stmt, i64(whole * width), carried, size - whole * width)
@@ -439,18 +443,18 @@ class Emitter:
             if x in seen or x in self.cache:
                 continue
             seen.add(x)
-            if type(x) is Literal:
+            if isinstance(x, Literal):
                 continue
             if self.available(x.free):
                 value = self.emit(x)
                 if loop.lanes > 1 and lanes(value.type) == 1 and value.ref[0] == "%":
                     self.splat(value, loop.lanes)
                 continue
-            if type(x) is Guarded:
+            if isinstance(x, Guarded):
                 stack.append(x.condition)
                 stack.append(x.otherwise)
                 continue
-            if type(x) is Load:
+            if isinstance(x, Load):
                 self.hoist_address(x.buffer, x.flat)
             stack.extend(x.children())
         self.pending -= hidden
@@ -557,26 +561,25 @@ class Emitter:
         found = self.cache.get(x)
         if found is not None:
             return found
-        kind = type(x)
-        if kind is Scalar:
+        if isinstance(x, Scalar):
             value = self.scalar(x)
-        elif kind is Load:
+        elif isinstance(x, Load):
             return self.load(x)
-        elif kind is Literal:
+        elif isinstance(x, Literal):
             value = const(x.value, register_type(x.dtype.name))
-        elif kind is Cast:
+        elif isinstance(x, Cast):
             source = self.emit(x.arg)
             make = emit_bitcast if x.bits else emit_convert
             value = make(self.fn, source, x.arg.dtype.name, x.dtype.name)
-        elif kind is Total:
+        elif isinstance(x, Total):
             value = self.total(x)
-        elif kind is IndexValue:
+        elif isinstance(x, IndexValue):
             value = self.number(x)
-        elif kind is Inside:
+        elif isinstance(x, Inside):
             value = self.inside(x)
-        elif kind is Guarded:
+        elif isinstance(x, Guarded):
             value = self.guarded(x)
-        elif kind is Gathered:
+        elif isinstance(x, Gathered):
             value = self.gathered(x)
         else:
             raise CompileError(message("lower: no such expression", [("expression", repr(x))]))

@@ -143,14 +143,15 @@ def emit_packs(module: Module, nest: Nest, target: Target) -> None:
     """The copying functions that the plan calls."""
     spec, plan = nest.spec, nest.plan
     least = spec.k - (spec.k - 1) // plan.kc * plan.kc
+    masked = target.masked_memory
     if plan.pack_a:
         emit_pack(module, f"{nest.name}.a", PackShape(
-            spec.dtype, plan.scalar_bytes, spec.a.row_stride, spec.a.col_stride, spec.m, plan.tall, least, plan.pack_lanes,
-            target.masked_memory, True))
+            spec.dtype, plan.scalar_bytes, spec.a.row_stride, spec.a.col_stride, spec.m, plan.tall, least,
+            plan.pack_lanes, masked, True))
     if plan.pack_b != "no":
         emit_pack(module, f"{nest.name}.b", PackShape(
             spec.dtype, plan.scalar_bytes, spec.b.col_stride, spec.b.row_stride, spec.n, plan_width(plan), least,
-            plan.pack_lanes, target.masked_memory, False))
+            plan.pack_lanes, masked, False))
 
 
 def plan_width(plan: Plan) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pullback.codegen.llvm.clock import emit_timed
 from pullback.codegen.llvm.control import emit_control
 from pullback.codegen.llvm.kernels import EmittedKernel, Slots, constant_name, emit_loops, emit_product
 from pullback.codegen.llvm.math import storage_type
@@ -23,14 +24,14 @@ class EmittedProgram:
     workspace_bytes: int
 
 
-def emit_program(plan: Plan, target: Target) -> EmittedProgram:
-    """LLVM text of a whole program."""
+def emit_program(plan: Plan, target: Target, times: int = 0) -> EmittedProgram:
+    """LLVM text of a whole program; with the address of a table of `times`, each kernel notes there when it ran."""
     module = Module()
-    workspace = emit_plan(module, plan, "", ENTRY, target)
+    workspace = emit_plan(module, plan, "", ENTRY, target, times)
     return EmittedProgram(module.text() + "!2 = !{i32 1}\n", workspace)
 
 
-def emit_plan(module: Module, plan: Plan, prefix: str, entry: str, target: Target) -> int:
+def emit_plan(module: Module, plan: Plan, prefix: str, entry: str, target: Target, times: int = 0) -> int:
     """All kernels of a plan and the function that runs them; returns the bytes of workspace."""
     inputs, outputs = len(plan.function.params), len(plan.function.results)
     table = Slots(inputs + outputs + 1)
@@ -44,7 +45,11 @@ def emit_plan(module: Module, plan: Plan, prefix: str, entry: str, target: Targe
         for kernel in phase:
             kernel.name = prefix + kernel.name
             before = len(table.areas)
-            made.append(emit_kernel(module, kernel, table, target, plan.threads))
+            emitted = emit_kernel(module, kernel, table, target, plan.threads)
+            if times:
+                emitted = emit_timed(module, emitted, times)
+                times += 16
+            made.append(emitted)
             for slot, nbytes in table.areas[before:]:
                 if nbytes:
                     areas.append((slot, at))
