@@ -190,7 +190,8 @@ class FlushPlan:
         self.aliases = [(s, position[nodes[s]]) for s in wanted if nodes[s] in position]
         self.slots = [s for s in wanted if nodes[s] not in position]
         function = Function([nodes[s] for s in leaf_slots], [nodes[s] for s in self.slots])
-        self.executable: Any = Executable(function, _scalar_positions(trace), donated) if self.slots else None
+        free = donated - {k for _, k in self.aliases}  # an argument that is handed out is not written over
+        self.executable: Any = Executable(function, _scalar_positions(trace), free) if self.slots else None
         #: the results are just those of the program, in order
         self.simple = not self.with_history and tuple(self.slots) == live
 

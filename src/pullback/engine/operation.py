@@ -78,7 +78,7 @@ class Operation:
                 leaf = meta.leaf
                 if leaf is None or meta.source is not value or leaf.trace is not trace:
                     undo_leaves(trace, mark)
-                    return self._with_leaves(args)
+                    return self._with_leaves(args) if trace.kind == "main" else self._call(args, static)
                 value = leaf
             if value is None:  # a view, a new leaf, or no tensor at all
                 return self._restart(trace, mark, args, static)

@@ -204,9 +204,18 @@ def _peak_gflops() -> float:
 
 
 def _read_gbytes() -> float:
-    from pullback.ops.registry import find_reduce
+    from pullback.ops.build import reduce
 
-    raise NotImplementedError(find_reduce)
+    x = param(TensorType.of((_READ_BYTES // 4,), float32))
+    executable = Executable(Function([x], [reduce("add", x, (0,))]), frozenset(), frozenset())
+    room = Buffer(_READ_BYTES)
+    ctypes.memset(room.address, 0, _READ_BYTES)
+
+    def run() -> None:
+        execute.start(executable, [room])
+        execute.wait_oldest(0)
+
+    return _READ_BYTES / _best(run) / 1e9
 
 
 def _best(run: Any) -> float:

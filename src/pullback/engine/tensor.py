@@ -82,8 +82,12 @@ class View:
 
     def write(self, new: Value) -> None:
         base = self.base
-        if self.write_op is None:
-            base.assign_value(new)
+        if self.write_op is None:  # a detached view: written without history, as `.data` is
+            before, local.grad_enabled = local.grad_enabled, False
+            try:
+                base.assign_value(new)
+            finally:
+                local.grad_enabled = before
         else:
             base.assign_value(record(self.write_op, [base._use(), new], self.static)[0])
         self.seen = None

@@ -16,6 +16,7 @@ class KernelRow:
     seconds: float
     flops: float = 0.0
     bytes: float = 0.0
+    kind: str = ""
 
     @property
     def gflops(self) -> float:
@@ -36,7 +37,7 @@ class Limits:
     gbytes: float = 0.0
 
 
-HEADINGS = ("kernel", "calls", "total ms", "us/call", "share", "GFLOP/s", "of peak", "GB/s", "of peak")
+HEADINGS = ("kernel", "kind", "calls", "total ms", "us/call", "share", "GFLOP/s", "of peak", "GB/s", "of peak")
 
 
 def kernel_cells(rows: Sequence[KernelRow], limits: Limits | None = None) -> list[tuple[str, ...]]:
@@ -53,7 +54,7 @@ def _cells(r: KernelRow, total: float, limits: Limits) -> tuple[str, ...]:
     def part(rate: float, limit: float) -> str:
         return f"{rate / limit:.0%}" if limit and rate else ""
 
-    return (r.name, f"{r.calls:,}", f"{r.seconds * 1e3:.3f}", f"{r.seconds / max(r.calls, 1) * 1e6:.2f}",
+    return (r.name, r.kind, f"{r.calls:,}", f"{r.seconds * 1e3:.3f}", f"{r.seconds / max(r.calls, 1) * 1e6:.2f}",
             f"{r.seconds / total:.1%}",
             f"{r.gflops:.1f}" if r.flops else "", part(r.gflops, limits.gflops),
             f"{r.gbytes:.1f}" if r.bytes else "", part(r.gbytes, limits.gbytes))
@@ -65,7 +66,7 @@ def kernel_table(rows: Sequence[KernelRow], limits: Limits | None = None, title:
 
     table = Table(title=title or None)
     for k, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="left" if k == 0 else "right", overflow="fold")
+        table.add_column(heading, justify="left" if k < 2 else "right", overflow="fold")
     cells = kernel_cells(rows, limits)
     for k, row in enumerate(cells):
         table.add_row(*row, end_section=k == len(cells) - 2)
@@ -76,5 +77,5 @@ def kernel_text(rows: Sequence[KernelRow], limits: Limits | None = None) -> str:
     """The table as plain text."""
     lines = [HEADINGS, *kernel_cells(rows, limits)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(HEADINGS))]
-    return "\n".join("  ".join(cell.ljust(w) if k == 0 else cell.rjust(w) for k, (cell, w) in
+    return "\n".join("  ".join(cell.ljust(w) if k < 2 else cell.rjust(w) for k, (cell, w) in
                                enumerate(zip(line, widths, strict=True))).rstrip() for line in lines)
