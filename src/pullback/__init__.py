@@ -73,6 +73,8 @@ _NAMES: dict[str, str] = {
     "api.transforms": """Function checkpoint cond custom_jvp custom_vjp enable_grad grad hessian jacfwd jacrev jit jvp no_grad scan
         stop_gradient switch value_and_grad vjp vmap while_loop""",
     "engine.execute": "synchronize",
+    "engine.inspect": "show",
+    "engine.profiler": "profile",
     "io": "load save",
 }
 _HOME = {name: home for home, names in _NAMES.items() for name in names.split()}

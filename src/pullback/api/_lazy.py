@@ -15,6 +15,8 @@ else:
             from pullback.ops import build as loaded
 
             self.__dict__.update({k: v for k, v in vars(loaded).items() if not k.startswith("__")})
+            if name not in self.__dict__:
+                raise AttributeError(name)
             return self.__dict__[name]
 
     build = _Build()

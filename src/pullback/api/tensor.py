@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from pullback.api import arguments, comparison, elementwise, indexing, manipulation, reductions, views
+from pullback.api._lazy import build
 from pullback.api.linear_algebra import matmul_operation
-from pullback.engine.operation import Operation
+from pullback.engine.operation import Operation, operation
 from pullback.engine.tensor import TensorBase, detach
 from pullback.engine.trace import local, visible_dtype
 from pullback.ir import dtypes
@@ -501,7 +502,7 @@ class Tensor(TensorBase):
 
     def zero_(self) -> Any:
         """Set every element to 0."""
-        return self._assign(0)
+        return self.in_place(_zeros_like)
 
     def copy_(self, source: Any, non_blocking: bool = False) -> Any:
         """Set the elements to those of another tensor, converted and broadcast."""
@@ -540,6 +541,11 @@ class Tensor(TensorBase):
         from pullback.api import random
 
         return self._assign(random.normal(random.next_key(generator), self.shape, self.dtype) * std + mean)
+
+
+@operation(differentiable=False, name="zero_")
+def _zeros_like(x: Any) -> Any:
+    return build.zeros_like(x)
 
 
 class _Handle:

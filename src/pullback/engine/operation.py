@@ -74,7 +74,7 @@ class Operation:
                     cls = a.result_class
             except AttributeError:
                 value = meta = None
-            if meta is not None and meta.requires_grad and value is not None:
+            if meta is not None and grad_enabled and meta.requires_grad and value is not None:
                 leaf = meta.leaf
                 if leaf is None or meta.source is not value or leaf.trace is not trace:
                     undo_leaves(trace, mark)
