@@ -54,9 +54,10 @@ class Operation:
             return (self.bound.get(tuple(static.items())) or self._bind(static))(*args)
         here = thread.context
         trace = here.trace
-        if trace.carried or trace.constants or not here.grad_enabled or here.track is not None:
+        grad_enabled = here.grad_enabled
+        if (trace.carried and grad_enabled) or trace.constants or here.track is not None:
             return self._call(args, static)
-        key: list[Any] = [self, ()]
+        key: list[Any] = [self, ()] if grad_enabled else [self, (), None]
         leaves = trace.leaves
         state = trace.state
         mark = len(leaves)
