@@ -69,7 +69,7 @@ _NAMES: dict[str, str] = {
     "api.data_types": """array_namespace_info can_cast finfo iinfo is_complex is_floating_point is_tensor isdtype promote_types
         result_type""",
     "api.rand": "bernoulli multinomial normal rand rand_like randint randn randn_like randperm",
-    "api.random": "Generator manual_seed",
+    "api.random": "Generator get_rng_state initial_seed manual_seed seed set_rng_state",
     "api.transforms": """Function checkpoint cond custom_jvp custom_vjp enable_grad grad hessian jacfwd jacrev jit jvp no_grad scan
         stop_gradient switch value_and_grad vjp vmap while_loop""",
     "engine.execute": "synchronize",

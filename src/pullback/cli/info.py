@@ -6,6 +6,7 @@ import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
+import pullback
 from pullback.runtime.cpu import available_cores, cpu_info
 from pullback.runtime.native import default_num_threads
 from pullback.util import config
@@ -57,7 +58,7 @@ def facts() -> list[tuple[str, str]]:
     cpu = cpu_info()
     features = [name for name in _NOTABLE if name in cpu.features]
     return [
-        ("pullback", _version("pullback")),
+        ("pullback", pullback.__version__),
         ("python", f"{sys.version.split()[0]} on {sys.platform}"),
         *((name, _version(name)) for name in ("numpy", "llvmlite", "ml_dtypes", "rich", "matplotlib")),
         ("processor", f"{cpu.name} ({cpu.architecture})"),

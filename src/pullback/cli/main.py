@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except PullbackError as error:
         print(f"pullback {options.command}: error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read our output has gone, as in `pullback info | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         print(f"pullback {options.command}: error: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ import ctypes
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -19,17 +20,22 @@ from pullback.engine.programs import Executable
 from pullback.engine.trace import Info, State, Trace, Value, local, refuse_concrete, thread
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, TensorType
-from pullback.runtime.memory import Buffer
+from pullback.runtime.memory import Buffer, use_memory_error
 from pullback.runtime.native import native
+from pullback.util.errors import InterruptedError_, OutOfMemoryError, message
 
 _refcount = sys.getrefcount
 #: launches that may wait for the processor before recording waits for them: enough to keep it busy
 MAX_IN_FLIGHT = 4
+#: how long programs may go on after Ctrl-C before they are ended: a training step is finished, a long loop is not
+GRACE_SECONDS = 1.0
 _launching = threading.RLock()
 _in_flight: deque[tuple[int, Any]] = deque()
 _retiring = threading.Lock()
 #: a profile in progress: called in place of `launch`
 watch: Callable[[Executable, list[Any]], list[Any]] | None = None
+
+use_memory_error(OutOfMemoryError)
 
 
 def _baseline() -> int:
@@ -71,7 +77,13 @@ def start(executable: Executable, arguments: list[Any]) -> list[Any]:
             _retire(native().completed)
         elif executable.reference:
             wait_oldest(0)
-    outputs, ticket, workspace = executable.start(arguments, bool(_in_flight))
+    try:
+        outputs, ticket, workspace = executable.start(arguments, bool(_in_flight))
+    except TypeError:
+        for a in arguments:
+            if type(a) is Interrupted:
+                int(a)
+        raise
     if ticket:
         _in_flight.append((ticket, (arguments, outputs, workspace, executable)))
         if len(_in_flight) > MAX_IN_FLIGHT:
@@ -86,8 +98,51 @@ def wait_oldest(keep: int) -> None:
             ticket = _in_flight[0][0]
         except IndexError:  # another thread has waited for them
             return
-        native().wait(ticket)
+        try:
+            native().wait(ticket)
+        except BaseException:  # Ctrl-C, or what a signal's handler raised
+            _interrupted()
+            raise
         _retire(ticket)
+
+
+class Interrupted(Buffer):
+    """Results of a program that Ctrl-C ended half-way: there is nothing to read in them, and programs refuse them."""
+
+    __slots__ = ()
+
+    def _refuse(self) -> Any:
+        raise InterruptedError_(message("a value was being computed when Ctrl-C ended its program",
+                                        help="compute it again"))
+
+    def numpy(self, dtype: Any, shape: tuple[int, ...], offset: int = 0) -> Any:
+        return self._refuse()
+
+    def __int__(self) -> int:
+        return self._refuse()
+
+    __index__ = __int__
+
+
+def _interrupted() -> None:
+    """Let programs under way end by themselves, or else at their next stop; their results are then marked."""
+    runtime = native()
+    end = time.monotonic() + GRACE_SECONDS
+    try:
+        while runtime.pending and time.monotonic() < end:
+            time.sleep(0.002)
+    except KeyboardInterrupt:
+        pass
+    last = runtime.completed
+    _retire(last)
+    if not runtime.pending:
+        return
+    runtime.cancel()
+    for _, (_, outputs, _, _) in list(_in_flight):
+        for buffer in outputs:
+            if type(buffer) is Buffer:
+                buffer.__class__ = Interrupted
+    _retire(runtime.completed)
 
 
 def _retire(ticket: int) -> None:

@@ -34,6 +34,8 @@ from pullback.util.disk_cache import default_cache, sha256
 from pullback.util.errors import CompileError, message
 
 ENTRY = "prog"
+#: expected seconds of a program that may take any time
+LONG = 2e-3
 #: (name, module, function): what is rewritten, in order; each leaves what its module's docstring says
 PASSES = (
     ("inline", "pullback.passes.inline", "inline"),
@@ -137,8 +139,14 @@ def build(function: Function, donated: frozenset[int], immediates: frozenset[int
     kernels = [asdict(KernelInfo(k.name, k.kind, n, k.threads, k.flops, k.nbytes))
                for n, phase in enumerate(plan.phases) for k in phase]
     header = {"alias": sorted(plan.alias.items()), "workspace_bytes": emitted.workspace_bytes, "flops": plan.flops,
-              "nbytes": plan.nbytes, "seconds": plan.seconds, "kernels": kernels}
+              "nbytes": plan.nbytes, "seconds": max(plan.seconds, LONG) if open_ended(plan) else plan.seconds, "kernels": kernels}
     return header, code
+
+
+def open_ended(plan: Any) -> bool:
+    """Whether a loop in it runs until a condition fails: it may take any time, and must not hold the interpreter up."""
+    return any(k.kind == "while" or any(open_ended(body) for body in getattr(k.payload, "bodies", ()))
+               for phase in plan.phases for k in phase)
 
 
 def timed_program(program: Program, table: int) -> Any:

@@ -178,7 +178,7 @@ class Reader:
         except ValueError as error:
             raise self.wrong("an impossible shape", name, place.shape) from error
         self.file.seek(self.start + place.begin)
-        if self.file.readinto(memoryview(raw)) != raw.nbytes:
+        if self.file.readinto(raw.data) != raw.nbytes:
             raise self.wrong("the file is cut", name, place.end)
         if place.dtype.kind == "b" and raw.size and int(raw.max()) > 1:
             raise self.wrong("a truth value that is neither 0 nor 1", name, int(raw.max()))

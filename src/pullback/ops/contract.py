@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 import pullback.ops.build as b
 from pullback.ir.dtypes import DType, float32, float64, int32, numpy_dtype
-from pullback.ir.node import Node, Op, TensorType, Transforms
+from pullback.ir.node import Node, Op, TensorType, Transforms, primitive
 from pullback.ops.map import Sample
 from pullback.util.errors import DTypeError, ShapeError, message
 
 
-@dataclass(frozen=True)
+@primitive
 class Contract(Op):
     """out[batch, free_a, free_b] = sum over k of a[batch, free_a, k] * b[batch, free_b, k].
 

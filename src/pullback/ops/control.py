@@ -10,7 +10,7 @@ import numpy as np
 
 import pullback.ops.build as b
 from pullback.ir.dtypes import float64
-from pullback.ir.node import Function, Node, Op, TensorType, Transforms, TupleType, evaluate, param, project
+from pullback.ir.node import Function, Node, Op, TensorType, Transforms, TupleType, evaluate, param, primitive, project
 from pullback.ops.loops import Cond as Cond
 from pullback.ops.loops import Scan as Scan
 from pullback.ops.loops import While as While
@@ -79,7 +79,7 @@ def _sample_arrays(shape: tuple[int, ...] = (3,)) -> list[Any]:
     return [x, x + 1]
 
 
-@dataclass(frozen=True)
+@primitive
 class Call(_Body):
     """outs = function(inputs); kept as one function where not `inline`."""
 
@@ -97,7 +97,7 @@ class Call(_Body):
         yield Call(_sample_function((0, 2)), "f", False), _sample_arrays((0, 2))
 
 
-@dataclass(frozen=True)
+@primitive
 class Composite(_Body):
     """outs = function(inputs), under a name that the scheduler may know a better kernel for."""
 
@@ -118,7 +118,7 @@ class Composite(_Body):
         yield Composite("sample", _sample_function((1,))), _sample_arrays((1,))
 
 
-@dataclass(frozen=True)
+@primitive
 class Barrier(Op):
     """outs = inputs, all computed before any is used: what uses them is not merged with what is before."""
 
@@ -148,7 +148,7 @@ class Barrier(Op):
         yield Barrier(), [np.zeros((0, 2)), np.arange(3)]
 
 
-@dataclass(frozen=True)
+@primitive
 class Checkpoint(_Body):
     """outs = function(inputs); the backward pass recomputes the body from its inputs instead of keeping residuals."""
 
@@ -181,7 +181,7 @@ class Checkpoint(_Body):
 Rule = Callable[..., Any]
 
 
-@dataclass(frozen=True)
+@primitive
 class Custom(_Body):
     """outs = function(inputs), with the user's derivative.
 
@@ -247,7 +247,7 @@ def _rule_backward(inputs: Sequence[Node], outputs: Sequence[Node], cts: Sequenc
     return b.add(b.mul(b.mul(b.unary("cos", x), p), y), q), b.add(b.mul(b.unary("sin", x), p), q)
 
 
-@dataclass(frozen=True)
+@primitive
 class CustomLinear(Op):
     """The tangents of a function whose user gave the cotangents' rule only: its transpose is that rule.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 import pullback.ops.build as b
 from pullback.ir.dtypes import bool_, int32
 from pullback.ir.index import Index
-from pullback.ir.node import Node, Op, TensorType, Transforms
+from pullback.ir.node import Node, Op, TensorType, Transforms, primitive
 from pullback.ops.map import Sample, described
 from pullback.ops.monoid import accumulate, monoid_row
 from pullback.ops.view import Value, ViewContext
@@ -70,7 +69,7 @@ def _load(ctx: ViewContext, node: Node, axis: int, mode: str, at: tuple[Index, .
     return ctx.guarded(inside, lambda: ctx.dynamic(x, around(safe)), nothing)
 
 
-@dataclass(frozen=True)
+@primitive
 class Gather(Op):
     """out[pre, i..., post] = x[pre, indices[i...], post]"""
 
@@ -138,7 +137,7 @@ def _spread(indices: Node, shape: tuple[int, ...], axis: int) -> Node:
     return b.broadcast(flat, (*shape[:axis], flat.shape[1], *shape[axis + 1:]), (0, axis))
 
 
-@dataclass(frozen=True)
+@primitive
 class TakeAlong(Op):
     """out[pre, i, post] = x[pre, indices[pre, i, post], post]"""
 
@@ -270,7 +269,7 @@ class _Put(Op):
         return [x if k else None for x, k in zip(found, linear, strict=True)]
 
 
-@dataclass(frozen=True)
+@primitive
 class Scatter(_Put):
     """out = base; for i in row-major order: out[pre, indices[i...], post] = monoid(that, updates[pre, i..., post])"""
 
@@ -335,7 +334,7 @@ class Scatter(_Put):
         yield Scatter(0, "max"), [np.arange(3, dtype=np.int32), np.asarray(1, np.int32), np.asarray(9, np.int32)]
 
 
-@dataclass(frozen=True)
+@primitive
 class PutAlong(_Put):
     """out = base; for i in row-major order: out[pre, indices[pre, i, post], post] = monoid(it, updates[...])"""
 

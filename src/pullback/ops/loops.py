@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 import pullback.ops.build as b
 from pullback.ir.dtypes import bool_, float64, int32
 from pullback.ir.node import (
+    primitive,
     Function,
     Node,
     Op,
@@ -86,7 +86,7 @@ def _bodies(op: Op) -> tuple[Function, ...]:
     return op.branches if isinstance(op, Cond) else (op.body,) if isinstance(op, Scan) else ()
 
 
-@dataclass(frozen=True)
+@primitive
 class Cond(Op):
     """outs = branches[clamp(index)](operands)"""
 
@@ -223,7 +223,7 @@ def _emit(f: Function, part: Split, flags: Sequence[bool], dead: Sequence[bool],
     return Function(pick(f.params, [not k for k in flags]), [*pick(f.results, dead), *kept])
 
 
-@dataclass(frozen=True)
+@primitive
 class While(Op):
     """while cond(consts, state): state = body(consts, state)"""
 
@@ -325,7 +325,7 @@ def _sample_while() -> tuple[Function, Function]:
     return cond, Function(other, [b.sub(n, b.ones_like(n)), b.mul(b.unary("sin", x), c)])
 
 
-@dataclass(frozen=True)
+@primitive
 class Scan(Op):
     """for t in range(length) (backwards if reverse): carry, ys[t] = body(consts, carry, xs[t])"""
 
@@ -479,7 +479,7 @@ class Scan(Op):
         ks = [b.lead(x, size) if k and not had else x
               for x, k, had in zip(ks, carry, self._cut(batched)[1], strict=True)]
         seqs = [b.move_axis(x, 0, 1) if k else x for x, k in zip(seqs, xs, strict=True)]
-        outs = project(b.apply(replace(self, body=body), *cs, *ks, *seqs))
+        outs = project(b.apply(self.replace(body=body), *cs, *ks, *seqs))
         state = [x if k else b.lead(x, size) for x, k in zip(outs[:self.carries], carry, strict=True)]
         ys = [b.move_axis(y, 1, 0) if k else b.lead(y, size)
               for y, k in zip(outs[self.carries:], out[self.carries:], strict=True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 import pullback.ops.build as b
 from pullback.ir.dtypes import DType, bool_, complex64, complex128, float32, float64, int8, int32, numpy_dtype, uint32
 from pullback.ir.index import Index
-from pullback.ir.node import Node, Op, TensorType, Transforms
+from pullback.ir.node import Node, Op, TensorType, Transforms, primitive
 from pullback.ops import numeric
 from pullback.ops.scalar import ROWS, ScalarRow
 from pullback.ops.view import Value, ViewContext
@@ -32,7 +31,7 @@ def expect(name: str, count: int, types: Sequence[TensorType]) -> None:
         raise ArgumentError(message(f"{name}: takes {count} operand{'s' * (count != 1)}", described(types)))
 
 
-@dataclass(frozen=True)
+@primitive
 class Map(Op):
     """out[i] = row(x[i], y[i], ...)"""
 
@@ -151,7 +150,7 @@ class _Unary(Op):
         return b.apply(self, *inputs)
 
 
-@dataclass(frozen=True)
+@primitive
 class Convert(_Unary):
     """out[i] = dtype(x[i])
 
@@ -194,7 +193,7 @@ def numeric_convert(x: Any, dtype: DType) -> Any:
     return numeric.saturating(x, numpy_dtype(dtype))
 
 
-@dataclass(frozen=True)
+@primitive
 class Bitcast(_Unary):
     """out[i] = the bits of x[i] as another dtype of the same width"""
 
@@ -225,7 +224,7 @@ class Bitcast(_Unary):
         yield Bitcast(uint32), [np.zeros((0,), np.float32)]
 
 
-@dataclass(frozen=True)
+@primitive
 class Copy(_Unary):
     """out[i] = x[i], a node of its own"""
 
@@ -254,7 +253,7 @@ class Copy(_Unary):
         yield Copy(), [np.zeros((0, 3))]
 
 
-@dataclass(frozen=True)
+@primitive
 class StopGradient(_Unary):
     """out[i] = x[i], with derivative zero"""
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 import pullback.ops.build as b
 from pullback.ir.dtypes import int32
-from pullback.ir.node import Node, Op, TensorType, Transforms, TupleType
+from pullback.ir.node import Node, Op, TensorType, Transforms, TupleType, primitive
 from pullback.ops.map import Sample, described
 from pullback.util.errors import ArgumentError, AxisError, DTypeError, ShapeError, message
 
@@ -41,7 +40,7 @@ def _stable(value: Any, axis: int, descending: bool) -> Any:
     return np.flip(value.shape[axis] - 1 - flipped, axis)
 
 
-@dataclass(frozen=True)
+@primitive
 class Sort(Op):
     """All inputs in the order along an axis of the first `keys` of them: lexicographic, stable, NaN last."""
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 import pullback.ops.build as b
 from pullback.ir.dtypes import int32
-from pullback.ir.node import Node, Op, TensorType, Transforms
+from pullback.ir.node import Node, Op, TensorType, Transforms, primitive
 from pullback.ops.map import Sample, described
 from pullback.ops.monoid import combine, identity, monoid_row
 from pullback.util.errors import ArgumentError, AxisError, ShapeError, message
@@ -20,7 +19,7 @@ def _wide(x: Any) -> Any:
     return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iub" else x
 
 
-@dataclass(frozen=True)
+@primitive
 class Reduce(Op):
     """out[kept] = monoid over the removed axes of x[...]; the identity where there are no elements."""
 
@@ -100,7 +99,7 @@ def product_tangent(x: Node, t: Node) -> Node:
     return b.reshape(t, t.shape[:-1])
 
 
-@dataclass(frozen=True)
+@primitive
 class ArgReduce(Op):
     """out[kept] = the first position along the axis of the extreme of x; NaN counts as extreme."""
 
@@ -139,7 +138,7 @@ class ArgReduce(Op):
             yield ArgReduce(kind, 1), [np.zeros((0, 3), np.float32)]
 
 
-@dataclass(frozen=True)
+@primitive
 class Cumulative(Op):
     """out[..., i, ...] = monoid of x[..., 0..i, ...] (of x[..., i.., ...] where reversed)."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from pullback.ir.dtypes import dtype_of
@@ -81,7 +80,7 @@ def _plain(text: Field, kind: str) -> Any:
 
 def _maker(c: Any) -> Maker:
     def make(given: Mapping[str, Field], types: tuple[TensorType, ...]) -> Op:
-        return c(**{f.name: _plain(given[f.name], str(f.type)) for f in fields(c)})
+        return c(**{k: _plain(given[k], str(c.__annotations__[k])) for k in c.fields})
 
     return make
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 import pullback.ops.build as b
 from pullback.ir.index import ZERO, Index, Part, Var, bindings, const, loop_vars, ravel, unravel, var
-from pullback.ir.node import Node, Op, TensorType, Transforms
+from pullback.ir.node import Node, Op, TensorType, Transforms, primitive
 from pullback.ops.map import Sample, described
 from pullback.ops.monoid import accumulate, identity, monoid_row
 from pullback.ops.view import Value, ViewContext
@@ -20,7 +19,7 @@ Shape = tuple[int, ...]
 Indices = tuple[Index, ...]
 
 
-@dataclass(frozen=True)
+@primitive
 class Broadcast(Op):
     """out[i0, i1, ...] = x[i_dims[0], i_dims[1], ...]; the other dimensions repeat x."""
 
@@ -118,7 +117,7 @@ def _check_indices(name: str, indices: Indices, rank: int, over: Shape) -> None:
                                     "i0, i1, ... are the dimensions of the shape"))
 
 
-@dataclass(frozen=True)
+@primitive
 class Reindex(Op):
     """out[i0, i1, ...] = x[indices(i0, i1, ...)], or `fill` where that is outside of x."""
 
@@ -289,7 +288,7 @@ def as_reindex(op: Op, source: Shape) -> Reindex | None:
     return None
 
 
-@dataclass(frozen=True)
+@primitive
 class ReindexReduce(Op):
     """out[...] = identity; for i in x's shape: out[indices(i)] = monoid(out[indices(i)], x[i]), outside dropped."""
 
@@ -347,7 +346,7 @@ class ReindexReduce(Op):
         yield ReindexReduce((3,), (var("i1", 4) // 2,)), [x]
 
 
-@dataclass(frozen=True)
+@primitive
 class Concat(Op):
     """The inputs one after the other along an axis."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 import pullback.ops.build as b
 from pullback.ir.dtypes import DTYPES, DType, dtype_of, float32, float64, int32, numpy_dtype, uint32, uint64
 from pullback.ir.index import Index, const, ravel
-from pullback.ir.node import Node, Op, TensorType, Transforms
+from pullback.ir.node import Node, Op, TensorType, Transforms, primitive
 from pullback.ops.map import Sample
 from pullback.ops.view import Value, ViewContext
 from pullback.util.errors import ArgumentError, AxisError, ShapeError, message
@@ -19,14 +18,14 @@ from pullback.util.errors import ArgumentError, AxisError, ShapeError, message
 _SOURCE = {"transpose": "it has no input"}
 
 
-@dataclass(frozen=True)
+@primitive
 class Const(Op):
     """out[...] = the array whose bytes, row-major, are `data`."""
 
     name: ClassVar[str] = "const"
     lowering: ClassVar[str] = "view"
     absent: ClassVar[dict[str, str]] = {"jvp": "it has no input", "batch": "it has no input", **_SOURCE}
-    data: bytes = field(repr=False)
+    data: bytes
     shape: tuple[int, ...]
     dtype: DType
 
@@ -66,7 +65,7 @@ def _python_form(dtype: DType) -> Any:
     return np.float64 if dtype.kind == "f" else numpy_dtype(dtype)
 
 
-@dataclass(frozen=True)
+@primitive
 class Iota(Op):
     """out[i0, i1, ...] = i_axis"""
 
@@ -115,7 +114,7 @@ def threefry(key0: Any, key1: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
     return x0, x1
 
 
-@dataclass(frozen=True)
+@primitive
 class RandomBits(Op):
     """out[k..., i...] = random bits of key[k..., :] at the row-major position of i in `shape`.
 

@@ -62,6 +62,8 @@ class Native:
         self._names: dict[str, tuple[bytes, _MethodDef]] = {}
         self._threads = ctypes.c_int64.from_address(loaded.address("pb_threads"))
         self._workers = ctypes.c_int64.from_address(loaded.address("pb_workers"))
+        self._cancelled = loaded.address("pb_cancelled")
+        self._cancel = ctypes.c_int32.from_address(loaded.address("pb_cancel"))
         self._stop_pool = _void_function(loaded.address("pb_pool_stop"))
         self._stop_dispatcher = _void_function(loaded.address("pb_dispatcher_stop"))
         self._after_fork = _void_function(loaded.address("pb_after_fork"))
@@ -80,7 +82,7 @@ class Native:
     @property
     def symbols(self) -> dict[str, int]:
         """What generated programs may call, for `load_object`."""
-        return {"pb_parallel": self.parallel_address}
+        return {"pb_parallel": self.parallel_address, "pb_cancelled": self._cancelled}
 
     @property
     def num_threads(self) -> int:
@@ -117,6 +119,15 @@ class Native:
         """Wait for everything that was submitted."""
         self.wait(self._submitted.value)
 
+    def cancel(self) -> None:
+        """End what was submitted, each program at its next stop (between kernels, or turns of a loop); its results are
+        rubbish."""
+        self._cancel.value = 1
+        try:
+            self.drain()
+        finally:
+            self._cancel.value = 0
+
     @property
     def completed(self) -> int:
         """The last ticket that is done."""
@@ -133,7 +144,11 @@ class Native:
         self._store_spin("pb_join_spin", join_microseconds)
 
     def shutdown(self) -> None:
-        """Finish what is queued and end all threads; the next use starts them again."""
+        """Finish what is queued (Ctrl-C ends it) and end all threads; the next use starts them again."""
+        try:
+            self.drain()
+        except KeyboardInterrupt:
+            self.cancel()
         self._stop_dispatcher()
         self._stop_pool()
 

@@ -83,7 +83,7 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
         if isinstance(t, TensorType) and t.dtype.kind == "c":
             raise Unsupported(t.dtype.name)
     function = prepare(function)
-    roots = Roots(function)
+    roots = Roots(function, immediates)
     for k in immediates:
         buffer = roots.params[function.params[k]]
         buffer.space = "immediate"

@@ -9,14 +9,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, ClassVar
 
 import pullback.ops.build as b
 from pullback.ir.dtypes import float32
 from pullback.ir.index import loop_vars, ravel
-from pullback.ir.node import Function, Node, Op, Proj, TensorType, apply, reapply
+from pullback.ir.node import Function, Node, Op, Proj, TensorType, apply, primitive, reapply
 from pullback.kernel.nodes import folded
 from pullback.ops.monoid import identity
 from pullback.schedule import costs
@@ -27,7 +26,7 @@ from pullback.schedule.values import layout, lowering
 FEW_TERMS = 4
 
 
-@dataclass(frozen=True)
+@primitive
 class Chunk(Op):
     """out[c, kept...] = monoid over the reduced axes of rows c*ceil(n/chunks) ... of the leading dimension."""
 
@@ -175,7 +174,7 @@ def reduction(node: Node, cost: dict[Node, int]) -> Node:
     shape: tuple[int, ...] = source.shape
     everything = len(op.axes) == len(shape)
     if everything and len(shape) > 1 and shape[0] < 64:
-        source, op = b.reshape(source, (total,)), replace(op, axes=(0,))
+        source, op = b.reshape(source, (total,)), op.replace(axes=(0,))
         shape = source.shape
     if op.axes[0] != 0 or shape[0] < 16:
         return node
@@ -187,7 +186,7 @@ def reduction(node: Node, cost: dict[Node, int]) -> Node:
     if not everything and any(k != a for k, a in enumerate(op.axes)):
         return node
     partial = apply(Chunk(op.monoid, op.axes, parts_), source)
-    return apply(replace(op, axes=(0,)), partial)
+    return apply(op.replace(axes=(0,)), partial)
 
 
 __all__: Sequence[str] = ["Chunk", "prepare"]

@@ -66,8 +66,9 @@ class Root:
 class Roots:
     """All roots of a function, in order, with their buffers."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, immediates: Iterable[int] = ()) -> None:
         self.function = function
+        self.immediates = {function.params[k] for k in immediates}
         self.buffers: dict[Node, Buffer] = {}
         self.stored: dict[Node, None] = {}
         self.params: dict[Node, Buffer] = {}
@@ -131,9 +132,11 @@ class Roots:
                 continue
             if kind == "contract":
                 base, indices = layout(x, loop_vars(x.shape), {**self.params, **self.stored})
-                if (base in self.params or base in self.stored) and strided(base, indices, x.shape):
+                if (base in self.params or base in self.stored) and base not in self.immediates and (
+                        strided(base, indices, x.shape)):
                     continue
-                while lowering(x) == "view" and len(x.inputs) == 1 and strided_view(x):
+                while (lowering(x) == "view" and len(x.inputs) == 1 and x.inputs[0] not in self.immediates
+                       and strided_view(x)):  # an immediate has no address
                     x = x.inputs[0]
                 if x in self.params:
                     continue

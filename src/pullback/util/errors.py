@@ -82,6 +82,10 @@ class MissingFileError(FileFormatError, FileNotFoundError):
     """A file that is not there, for example `pb.io.load("nowhere.safetensors")`."""
 
 
+class InterruptedError_(PullbackError, RuntimeError):
+    """A value whose program was ended by Ctrl-C was used."""
+
+
 class CompileError(PullbackError, RuntimeError):
     """The compiler met something it cannot compile: a defect of this library."""
 

@@ -139,7 +139,12 @@ def emit_scan(control: Control) -> None:
         control.give(args, k, control.step(control.inputs[k], turn, nbytes))
     for k in range(carries, len(types)):
         control.give(args, count + k, control.step(control.results[k], turn, types[k].nbytes // length))
+    turn_label, past = fn.fresh("turn"), fn.fresh("past")
+    fn.unless_cancelled(turn_label, past)
+    fn.label(turn_label)
     control.call(0)
+    fn.br(past)
+    fn.label(past)
     fn.end_loop(loop, [*out, *spare, *out])
 
 
@@ -179,7 +184,7 @@ def emit_while(control: Control) -> None:
     control.call(1)
     for at, value in zip(lines, [*out, *spare, *out], strict=True):
         fn.lines[at] = fn.lines[at].replace("NEXT", value.ref).replace("%LATCH", f"%{fn.block}")
-    fn.br(header)
+    fn.unless_cancelled(header, done)
     fn.label(done)
     for k, t in enumerate(types):
         control.copy(control.results[k], into[k], t.nbytes)

@@ -7,7 +7,7 @@ second copy of their body for the last few elements, as a vector of just that ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -163,8 +163,9 @@ class Emitter:
         if self.mask is None:
             self.fn.store(raw, address, align, suffix)
             return
+        raw, mask = whole(self.fn, raw), whole(self.fn, self.mask)
         self.fn.call("llvm.masked.store." + _mangled(raw.type) + ".p0", "void", raw, address,
-                     V(str(align), "i32"), self.mask)
+                     V(str(align), "i32"), mask)
 
     def init(self, stmt: Init) -> None:
         accumulator = stmt.accumulator
@@ -513,6 +514,10 @@ class Emitter:
 
     def divide(self, inner: V, part: Part) -> V:
         fn, d = self.fn, const(part.divisor, inner.type)
+        if part.inner.low >= 0 and lanes(inner.type) > 1 and part.inner.high < 1 << 31 and part.divisor < 1 << 31:
+            half = with_element(inner.type, "i32")  # there is no vector division, nor a wide product of 64 bits
+            value = fn.binary("udiv" if part.quotient else "urem", fn.cast("trunc", inner, half), const(part.divisor, half))
+            return fn.cast("zext", value, inner.type)
         if part.inner.low >= 0:
             return fn.binary("udiv" if part.quotient else "urem", inner, d)
         rest = fn.binary("srem", inner, d)
@@ -638,9 +643,11 @@ class Emitter:
             at = self.address(buffer, flat)
             if self.mask is None:
                 return fn.load(at, wide, size)
-            mask = self.vec(self.mask)
-            return fn.call("llvm.masked.load." + _mangled(wide) + ".p0", wide, at, V(str(size), "i32"), mask,
-                           const(0, wide))
+            mask = whole(fn, self.vec(self.mask))
+            broad = vector(type_, lanes(mask.type))
+            found = fn.call("llvm.masked.load." + _mangled(broad) + ".p0", broad, at, V(str(size), "i32"), mask,
+                            const(0, broad))
+            return found if broad == wide else picked(fn, found, range(self.width))
         if stride == -1 and self.mask is None:
             last = fn.gep(self.address(buffer, flat), i64(1 - self.width), type_)
             raw = fn.load(last, wide, size)
@@ -752,3 +759,17 @@ def _mangled(type_: str) -> str:
     names = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16"}
     scalar = element(type_)
     return f"v{lanes(type_)}{names.get(scalar, scalar)}"
+
+
+def picked(fn: Fn, value: V, places: Sequence[int]) -> V:
+    """Some lanes of a vector, in an order."""
+    type_ = vector(element(value.type), len(places))
+    picks = ", ".join(f"i32 {k}" for k in places)
+    return fn.op(f"shufflevector {value.type} {value.ref}, {value.type} zeroinitializer, <{len(places)} x i32> <{picks}>", type_)
+
+
+def whole(fn: Fn, value: V) -> V:
+    """A vector with zeros behind, to a power of two of lanes: LLVM fails on others in masked loads and stores."""
+    count = lanes(value.type)
+    more = 1 << (count - 1).bit_length()
+    return value if more == count else picked(fn, value, [min(k, count) for k in range(more)])

@@ -14,6 +14,8 @@ from pullback.kernel.nodes import Buffer, Kernel
 from pullback.schedule.plan import Plan
 
 ENTRY = "prog"
+#: programs expected to take longer look between their phases whether they shall end
+STOP_SECONDS = 1e-2
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,15 @@ def emit_entry(module: Module, plan: Plan, table: Slots, phases: list[list[Emitt
         slots = args
     else:
         slots = fill_table(fn, args, fixed, table, areas)
+    stops = not prefix and plan.seconds > STOP_SECONDS
     for n, phase in enumerate(phases):
+        if n and stops:
+            fn.unless_cancelled(f"go{n}", "end")
+            fn.label(f"go{n}")
         run_phase(module, fn, slots, phase, f"{prefix}phase{n}")
+    if stops:
+        fn.br("end")
+        fn.label("end")
     fn.ret()
 
 

@@ -63,6 +63,7 @@ _GLOBALS = """
 @pb_started   = internal global i32 0, align 4
 @pb_quit      = internal global i32 0, align 4
 @pb_workers   = dso_local global i64 0, align 8
+@pb_cancel    = dso_local global i32 0, align 8
 @pb_slots     = internal global [$MAX_THREADS$ x [128 x i8]] zeroinitializer, align 128
 @pb_ids       = internal global [$MAX_THREADS$ x i64] zeroinitializer, align 128
 @pb_submitted = dso_local global i64 0, align 128
@@ -441,6 +442,12 @@ out:
 """
 
 _DISPATCHER = """
+; Whether programs shall return at their next stop, between kernels or turns of a loop.
+define dso_local i32 @pb_cancelled() nounwind {
+  %flag = load atomic i32, ptr @pb_cancel monotonic, align 4
+  ret i32 %flag
+}
+
 ; In a child process: no threads are left, whatever was queued is the parent's.
 define dso_local void @pb_after_fork() nounwind {
   store atomic i64 0, ptr @pb_workers monotonic, align 8
@@ -452,6 +459,7 @@ define dso_local void @pb_after_fork() nounwind {
   store atomic i32 0, ptr @pb_waiters monotonic, align 4
   store atomic i32 0, ptr @pb_resting monotonic, align 4
   store atomic i32 0, ptr @pb_stop monotonic, align 4
+  store atomic i32 0, ptr @pb_cancel monotonic, align 4
   %submitted = load atomic i64, ptr @pb_submitted monotonic, align 8
   store atomic i64 %submitted, ptr @pb_completed seq_cst, align 8
   ret void

@@ -225,6 +225,11 @@ class Fn:
         self.entry_allocas.append(f"  {ref} = alloca {type_}, i64 {count}, align {align}")
         return V(ref, "ptr")
 
+    def unless_cancelled(self, go: str, stop: str) -> None:
+        """Branch to `stop` where the runtime wants programs to end (Ctrl-C), else to `go`."""
+        flag = self.call("pb_cancelled", "i32")
+        self.cond_br(self.compare("icmp", "eq", flag, V("0", "i32")), go, stop)
+
     # -- structured control --------------------------------------------------------------------------------------
     def begin_loop(self, start: V, stop: V, step: V, carried: list[V] | None = None) -> Loop:
         """Open `for (i = start; i < stop; i += step)`; `carried` are the values on entry. May run zero times."""
