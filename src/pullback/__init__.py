@@ -52,7 +52,7 @@ _NAMES: dict[str, str] = {
         bitwise_right_shift bitwise_xor equal greater greater_equal isclose less less_equal logical_and logical_not logical_or
         logical_xor not_equal""",
     "api.reductions": """all amax amin any argmax argmin count_nonzero cummax cummin cumprod cumsum cumulative_prod cumulative_sum
-        logcumsumexp logsumexp max mean min nanmean nansum prod ptp std sum var""",
+        logcumsumexp logsumexp max mean min nanmean nansum prod ptp std std_mean sum var var_mean""",
     "api.manipulation": """adjoint array_split atleast_1d atleast_2d broadcast_arrays broadcast_shapes broadcast_tensors
         broadcast_to cat chunk concat concatenate diag_embed diagonal expand_dims flatten flip fliplr flipud hstack
         matrix_transpose moveaxis movedim narrow pad permute permute_dims ravel repeat repeat_interleave reshape roll rot90

@@ -33,7 +33,8 @@ def test_show_all_stages() -> None:
     assert f"{'prog'}:" in text
 
 
-def test_show_of_a_jitted_function_runs_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_of_a_jitted_function_runs_nothing(capsys: pytest.CaptureFixture[str],
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
     x, w, scale = arguments(20)
     pb.synchronize()
     monkeypatch.setattr(execute, "watch", lambda *_: pytest.fail("a program was launched"))

@@ -234,3 +234,10 @@ def test_gradients_mix_styles():
 def test_wrong_calls(call, error):
     with pytest.raises(error):
         call()
+
+
+def test_views_as_arguments_of_transforms():
+    x = pb.arange(6).astype("float32").reshape(2, 3)
+    close(pb.jit(lambda a: a * 2)(x[1]), [6.0, 8.0, 10.0])
+    close(pb.grad(lambda a: (a * a).sum())(x[:, 1]), [2.0, 8.0])
+    close(pb.jit(pb.grad(lambda a: (a * x[0]).sum()))(x.T[:, 1]), [0.0, 1.0, 2.0])

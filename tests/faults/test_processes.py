@@ -49,7 +49,8 @@ def child(body: str, folder: Path | None = None, **environment: str) -> str:
     settings: dict[str, str] = {**os.environ, "PYTHONPATH": path, **environment}
     if folder is not None:
         settings["PULLBACK_CACHE_DIR"] = str(folder)
-    made: Any = subprocess.run([sys.executable, "-W", "error", "-X", "faulthandler", "-c", HEAD + textwrap.dedent(body)],
+    command = [sys.executable, "-W", "error", "-X", "faulthandler", "-c", HEAD + textwrap.dedent(body)]
+    made: Any = subprocess.run(command,
                                capture_output=True, text=True, timeout=120, env=settings, check=False)
     assert made.returncode == 0 and not made.stderr, (made.returncode, made.stdout, made.stderr)
     return made.stdout
@@ -141,7 +142,8 @@ def test_interrupt_ends_a_long_program(loop: str) -> None:
             raise SystemExit("not interrupted")
         works()
         assert time.monotonic() - start < 10
-        for use in (lambda: result.numpy(), lambda: (result + 1).numpy(), lambda: pb.jit(lambda x: x * 2)(result).numpy()):
+        double = pb.jit(lambda x: x * 2)
+        for use in (lambda: result.numpy(), lambda: (result + 1).numpy(), lambda: double(result).numpy()):
             try:
                 use()
             except pb.util.errors.InterruptedError_ as error:
@@ -210,7 +212,7 @@ def test_import_under_errors_loads_nothing_heavy() -> None:
     """)
 
 
-# -- the disk cache ------------------------------------------------------------------------------------------------------
+# -- the disk cache ---------------------------------------------------------------------------------------------------
 USE = "works(); print(sum(train(1)))"
 
 

@@ -111,19 +111,19 @@ _sqrt = scalar_operation("sqrt")
 _rsqrt = scalar_operation("rsqrt")
 
 
-def add(x: Array, y: Array) -> Array:
-    """The sum of two arrays, element by element.
+def add(x: Array, y: Array, *, alpha: float = 1) -> Array:
+    """x + alpha * y, element by element.
 
     >>> import pullback as pb
     >>> pb.add(pb.tensor([1.0, 2.0]), 1)
     Tensor([2., 3.], dtype=float32)
     """
-    return _add(x, y)
+    return _add(x, y) if alpha == 1 else _add(x, _multiply(y, alpha))
 
 
-def subtract(x: Array, y: Array) -> Array:
-    """The difference of two arrays, element by element."""
-    return _subtract(x, y)
+def subtract(x: Array, y: Array, *, alpha: float = 1) -> Array:
+    """x - alpha * y, element by element."""
+    return _subtract(x, y) if alpha == 1 else _subtract(x, _multiply(y, alpha))
 
 
 def multiply(x: Array, y: Array) -> Array:

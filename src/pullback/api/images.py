@@ -354,10 +354,11 @@ def grid_sample(input: Array, grid: Array, mode: str = "bilinear", padding_mode:
 # -- distances --------------------------------------------------------------------------------------------------------------------
 
 
-@operation(promote="float")
+@operation(promote="dtype")
 def _cdist(x: Node, y: Node, p: float) -> Node:
     from pullback.api.linear_algebra import norm_nodes
 
+    x, y = floating(x), floating(y)
     rank = len(x.shape)
     shape = (*x.shape[:-1], y.shape[-2], x.shape[-1])
     a = build.broadcast(x, shape, (*range(rank - 1), rank))

@@ -360,8 +360,8 @@ def _positive_part(x: Node) -> Node:
 @operation(promote="float")
 def _hinge_embedding(x: Node, y: Node, margin: float, reduction: str) -> Node:
     one = build.ones_like(y)
-    near = build.select(build.binary("eq", y, one), x, build.zeros_like(x))
-    far = build.select(build.binary("eq", y, build.neg(one)), _positive_part(build.sub(_like(x, margin), x)), build.zeros_like(x))
+    near = build.select(build.binary("ne", y, build.neg(one)), x, build.zeros_like(x))
+    far = build.select(build.binary("ne", y, one), _positive_part(build.sub(_like(x, margin), x)), build.zeros_like(x))
     return reduced(build.add(near, far), reduction)
 
 

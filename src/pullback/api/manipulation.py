@@ -536,6 +536,8 @@ def _tile(x: Node, repeats: tuple[int, ...]) -> Node:
     over = loop_vars(shape)[lead:]
     if 0 in shape:
         return build.zeros(shape, x.dtype)
+    if not x.shape:
+        return build.broadcast(x, shape, ())
     return build.reindex(x, shape, [v % n for v, n in zip(over, x.shape, strict=True)])
 
 
@@ -606,6 +608,7 @@ def _pad_mirrored(x: Node, widths: tuple[tuple[int, int], ...], mode: str) -> No
     for axis, (n, (a, _)) in enumerate(zip(x.shape, widths, strict=True)):
         if shape[axis] == n and a == 0:
             continue
+        # A negative width cuts off: positions start inside.
         at = np.arange(shape[axis]) - a
         if mode == "edge":
             at = np.clip(at, 0, n - 1)
@@ -648,9 +651,9 @@ def pad_pairs(x: Any, pairs: tuple[tuple[int, int], ...], mode: str, value: Any)
     """`pad` with a pair for every dimension; with a constant a negative width cuts off."""
     kind = _PAD_MODES[one_of(mode, tuple(_PAD_MODES), "pad", "mode")]
     shape = tuple(n + a + b for n, (a, b) in zip(x.shape, pairs, strict=True))
-    if min(shape, default=0) < 0 or (kind != "constant" and any(a < 0 or b < 0 for a, b in pairs)):
+    if min(shape, default=0) < 0:
         raise ShapeError(message("pad: a width cuts off more than there is", [("x", described(x)), ("widths", str(pairs))],
-                                 "widths must be 0 or more (negative ones cut off, in mode 'constant')"))
+                                 "negative widths cut off; what remains cannot be negative"))
     if kind == "constant":
         return _pad(x, widths=pairs, value=value.item() if isinstance(value, (TensorBase, np.generic)) else value)
     for n, (a, b) in zip(x.shape, pairs, strict=True):

@@ -205,7 +205,10 @@ def _axes(x: Any, axis: Any, dim: Any, name: str) -> Axes:
     axis = synonym(axis, dim, name, "axis and dim")
     if isinstance(axis, (tuple, list)) and not axis and dim is not UNSET:
         return None
-    return None if axis is None else axes_of(axis, len(x.info.type.shape), name, x)
+    rank = len(x.info.type.shape)
+    if axis is None or (rank == 0 and axis in (0, -1, (0,), (-1,))):  # NumPy and PyTorch let numbers have an axis
+        return None
+    return (axis,) if type(axis) is int and 0 <= axis < rank else axes_of(axis, rank, name, x)
 
 
 def _reduce(op: Operation, name: str, x: Any, axis: Any, keepdims: bool, dim: Any, keepdim: Any, **static: Any) -> Any:
@@ -311,6 +314,8 @@ def _locate(op: Operation, name: str, x: Any, axis: Any, keepdims: bool, dim: An
     axis = synonym(axis, dim, name, "axis and dim")
     if keepdim is not UNSET:
         keepdims = keepdim
+    if not x.ndim and axis in (0, -1):
+        axis = None
     return op(x, axis=None if axis is None else axis_of(axis, x.ndim, name, x), keepdims=bool(keepdims))
 
 
@@ -478,3 +483,17 @@ def _with_initial(scan: Callable[..., Any], x: Any, axis: int | None, dtype: Any
     from pullback.api.manipulation import concat
 
     return concat([full(tuple(1 if k == along else n for k, n in enumerate(y.shape)), value, dtype=y.dtype), y], axis=along)
+
+
+def var_mean(x: Array, axis: Any = None, keepdims: bool = False, *, correction: float = 0, dim: Any = UNSET,
+             keepdim: Any = UNSET) -> tuple[Array, Array]:
+    """`var` and `mean` at once."""
+    options = {"dim": dim, "keepdim": keepdim}
+    return var(x, axis, keepdims, correction=correction, **options), mean(x, axis, keepdims, **options)
+
+
+def std_mean(x: Array, axis: Any = None, keepdims: bool = False, *, correction: float = 0, dim: Any = UNSET,
+             keepdim: Any = UNSET) -> tuple[Array, Array]:
+    """`std` and `mean` at once."""
+    options = {"dim": dim, "keepdim": keepdim}
+    return std(x, axis, keepdims, correction=correction, **options), mean(x, axis, keepdims, **options)

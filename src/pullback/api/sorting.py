@@ -146,7 +146,7 @@ def _whole_or_axis(x: Any, axis: Any, keepdims: bool, name: str, run: Any) -> An
         flat = reshape(x, (x.info.type.size,))
         _not_empty(flat, 0, name)
         y = run(flat, 0, False)
-        return reshape(y, (*y.shape, *(1,) * x.ndim)) if keepdims else y
+        return reshape(y, (*y.shape, *(1,) * x.ndim)) if keepdims and x.ndim else y
     k = axis_of(axis, x.ndim, name, x)
     _not_empty(x, k, name)
     return run(x, k, keepdims)

@@ -469,8 +469,14 @@ class Tensor(TensorBase):
         return self.info.type.dtype.kind == "c"
 
     # -- in place ------------------------------------------------------------------------------------------------------
-    add_ = _method_in_place(elementwise._add, "add_")
-    sub_ = _method_in_place(elementwise._subtract, "sub_")
+    def add_(self, other: Any, *, alpha: float = 1) -> Any:
+        """Add alpha * other, in place."""
+        return self.in_place(elementwise._add, other if alpha == 1 else other * alpha)
+
+    def sub_(self, other: Any, *, alpha: float = 1) -> Any:
+        """Subtract alpha * other, in place."""
+        return self.in_place(elementwise._subtract, other if alpha == 1 else other * alpha)
+
     mul_ = _method_in_place(elementwise._multiply, "mul_")
     div_ = _method_in_place(elementwise._divide, "div_")
     pow_ = _method_in_place(elementwise._power, "pow_")

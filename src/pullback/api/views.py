@@ -6,9 +6,13 @@ puts new elements into it.
 
 from __future__ import annotations
 
+import sys
+import threading
+import weakref
 from typing import Any
 
 from pullback.api._lazy import build
+from pullback.engine import execute
 from pullback.engine.operation import Operation, broadcast_to, operation
 from pullback.engine.tensor import TensorBase, View, detach
 from pullback.engine.trace import local
@@ -26,7 +30,44 @@ def make_view(x: TensorBase, read: Operation, write: Operation | None, static: t
         x = detach(x)
     result = x.result_class(None)
     result._view = View(x, read, write, static)
+    _fresh.views.append(weakref.ref(result))
     return result
+
+
+class _Fresh(threading.local):
+    """Views of this thread made since its last flush."""
+
+    def __init__(self) -> None:
+        self.views: list[weakref.ref[Any]] = []
+
+
+_fresh = _Fresh()
+
+
+def _baseline() -> int:
+    """What getrefcount says of a base that only its view holds."""
+    view = View(TensorBase(None), None, None, ())  # pyright: ignore[reportArgumentType]
+    base = view.base
+    return sys.getrefcount(base)
+
+
+_ALONE = _baseline()
+
+
+def settle() -> None:
+    """Views whose base nobody else can see become plain tensors, so that the base is not computed for their sake."""
+    views, _fresh.views = _fresh.views, []
+    for reference in views:
+        tensor = reference()
+        view = None if tensor is None else tensor._view
+        if view is None or view.cached is None:
+            continue
+        base = view.base
+        if sys.getrefcount(base) <= _ALONE and base._view is None and base._meta is None and view.seen is base._value:
+            tensor._value, tensor._view = view.cached, None
+
+
+execute.before_flush = settle
 
 
 # -- basic indexing ----------------------------------------------------------------------------------------------------

@@ -251,11 +251,16 @@ class FlushPlan:
         self.simple = not self.with_history and tuple(self.slots) == live
 
 
+#: set by the array room: views whose base nobody else holds become values of their own
+before_flush: Callable[[], None] = lambda: None
+
+
 def flush(trace: Trace) -> None:
     """Launch everything recorded in a thread's trace that somebody still holds, and start a new trace."""
     values = trace.values
     if not values:
         return
+    before_flush()
     here = thread.context
     if here.trace is trace:
         here.trace = Trace("main")

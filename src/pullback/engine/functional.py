@@ -41,8 +41,8 @@ class Traced:
     def __init__(self, what: str, kind: str, function: Callable[..., Any], leaves: Sequence[TensorBase], infos: Sequence[Info],
                  rebuild: Callable[[list[Any]], tuple[tuple[Any, ...], dict[str, Any]]],
                  has_aux: bool = False) -> None:
+        sources = [x._use() for x in leaves] if kind == "eager" else [None] * len(leaves)  # outside: views record their reading
         with tracing(kind, what) as trace:
-            sources = [x._use() for x in leaves] if kind == "eager" else [None] * len(leaves)
             params = [trace.param(info, source) for info, source in zip(infos, sources, strict=True)]
             tensors = [type(x).result_class(p) for x, p in zip(leaves, params, strict=True)]
             arguments, keywords = rebuild(tensors)

@@ -50,6 +50,7 @@ class Entry:
         self.wanted = [type(x) if type(x) in SCALARS else x._use().info if isinstance(x, TensorBase)
                        else (x.shape, x.dtype) if type(x) is np.ndarray else None for x in leaves]
         self.executables: dict[frozenset[int], Executable] = {}
+        infos = {k: _argument_info(leaves[k]) for k in self.arrays}  # outside: views record their reading
         before = local.track
         track: dict[Value, Any] = {}
         try:
@@ -57,7 +58,7 @@ class Entry:
                 local.track = track
                 inner = list(leaves)
                 for k in self.arrays:
-                    inner[k] = _stand_in(trace, leaves[k])
+                    inner[k] = _stand_in(trace, leaves[k], infos[k])
                 args, kwargs = tree.unflatten(structure, inner)
                 output = owner.function(*args, **kwargs)
                 self._collect(trace, output, track)
@@ -82,7 +83,8 @@ class Entry:
         outside = trace.leaves[len(trace.params):]
         self.captured = [Captured(v, track.get(v)) for v in outside]
         self.immediates = frozenset(k for k, p in enumerate(trace.params) if p.info.weak)
-        self.requires_grad = any(v.info.requires_grad for v in values[:len(self.output_positions)])
+        self.requires_grad = any(v.info.requires_grad and v.slot not in trace.freed
+                                 for v in values[:len(self.output_positions)])
         self.infos = [Info.of(t) for t in self.function.out_types]
         self.operation = call_operation(self.function, "jit")
         trace.close()
@@ -193,14 +195,19 @@ def _donation_count() -> int:
 DONATION_COUNT = _donation_count()
 
 
-def _stand_in(trace: Trace, leaf: Any) -> TensorBase:
-    """A traced argument in place of an actual one."""
+def _argument_info(leaf: Any) -> Info:
+    """What is known of an argument inside: numbers are weak scalars."""
     if type(leaf) in SCALARS:
         kind = SCALARS[type(leaf)]
-        return TensorBase.default_class(trace.param(Info.of(TensorType.of((), _IMMEDIATE[kind]), False, kind)))
+        return Info.of(TensorType.of((), _IMMEDIATE[kind]), False, kind)
     tensor = leaf if isinstance(leaf, TensorBase) else from_host(leaf)
-    info = tensor._use().info
-    return type(tensor).result_class(trace.param(Info.of(info.type, info.requires_grad, info.weak)))
+    return tensor._use().info
+
+
+def _stand_in(trace: Trace, leaf: Any, info: Info) -> TensorBase:
+    """A traced argument in place of an actual one."""
+    cls = type(leaf).result_class if isinstance(leaf, TensorBase) else TensorBase.default_class
+    return cls(trace.param(info))
 
 
 class Jitted:

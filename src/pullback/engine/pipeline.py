@@ -138,8 +138,9 @@ def build(function: Function, donated: frozenset[int], immediates: frozenset[int
     clock.lap("compile")
     kernels = [asdict(KernelInfo(k.name, k.kind, n, k.threads, k.flops, k.nbytes))
                for n, phase in enumerate(plan.phases) for k in phase]
+    seconds = max(plan.seconds, LONG) if open_ended(plan) else plan.seconds
     header = {"alias": sorted(plan.alias.items()), "workspace_bytes": emitted.workspace_bytes, "flops": plan.flops,
-              "nbytes": plan.nbytes, "seconds": max(plan.seconds, LONG) if open_ended(plan) else plan.seconds, "kernels": kernels}
+              "nbytes": plan.nbytes, "seconds": seconds, "kernels": kernels}
     return header, code
 
 

@@ -68,7 +68,8 @@ class Profile:
         execute.watch = self._launch
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         try:
             if error is None:
                 execute.synchronize()
@@ -120,11 +121,12 @@ class Profile:
         process, events = os.getpid(), [_name("launches", 0), _name("kernels", 1)]
         for launch in self.launches:
             program = programs[launch.program].original.program
-            events.append(_event(f"p{launch.program}", "launch", launch.start, launch.end, 0, {"thread": launch.thread}))
+            events.append(_event(f"p{launch.program}", "launch", launch.start, launch.end, 0,
+                                 {"thread": launch.thread}))
             for info, (start, end) in zip(program.kernels if launch.kernels else (), launch.kernels, strict=True):
                 details = {"kind": info.kind, "threads": info.threads, "flops": info.flops, "bytes": info.nbytes}
                 events.append(_event(f"p{launch.program}.{info.name}", "kernel", start, max(start, end), 1, details))
-        target = os.path.realpath(os.fspath(path))
+        target = str(os.path.realpath(path))
         temporary = f"{target}.{process}.{os.urandom(4).hex()}.tmp"
         try:
             with open(temporary, "x", encoding="utf-8") as file:
@@ -183,7 +185,7 @@ def _timed(executable: Executable, number: int) -> _Timed:
     return _Timed(number, executable, twin, table, loaded)
 
 
-# -- what the machine can do ---------------------------------------------------------------------------------------------
+# -- what the machine can do ------------------------------------------------------------------------------------------
 @cache
 def limits() -> Limits:
     """Measured once, when first asked for: single-precision multiply-adds in registers, reading 64 MB; best of five."""

@@ -62,22 +62,25 @@ def base_of(trace: tracing_module.Trace) -> tracing_module.Trace:
 class View:
     """How a view reads from and writes to its base: two operations, and what was read last."""
 
-    __slots__ = ("base", "cached", "read_op", "seen", "static", "write_op")
+    __slots__ = ("base", "cached", "read_op", "seen", "static", "with_history", "write_op")
 
     def __init__(self, base: TensorBase, read_op: Any, write_op: Any, static: tuple[Any, ...]) -> None:
         self.base, self.read_op, self.write_op, self.static = base, read_op, write_op, static
         self.seen: Value | None = None
         self.cached: Value | None = None
+        self.with_history = False  # whether `cached` was read with gradients enabled
 
     def read(self) -> Value:
         value = self.base._use()
         cached = self.cached
-        if self.seen is value and cached is not None and (cached.buffer is not None or cached.trace is local.trace):
+        if self.seen is value and cached is not None and (cached.buffer is not None or cached.trace is local.trace) \
+                and (self.with_history or not value.info.requires_grad or not local.grad_enabled):
             return cached
         if local.track is not None:
             local.track[value] = self.base
         self.cached = record(self.read_op, [value], self.static)[0]
         self.seen = value
+        self.with_history = local.grad_enabled
         return self.cached
 
     def write(self, new: Value) -> None:

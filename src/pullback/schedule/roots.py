@@ -185,6 +185,7 @@ class Roots:
 
     def _root(self, node: Node) -> None:
         kind = lowering(node)
+        self.values.begin(max(map(node_size, (node, *node.inputs))))
         if kind == "view":
             root = Root(node, self.buffers[node], "map", node.shape)
             root.value = self.values.inner(node, root.vars)

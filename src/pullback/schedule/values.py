@@ -20,10 +20,16 @@ from pullback.kernel.nodes import (
     Load,
     Scalar,
 )
+from pullback.schedule import costs
+
+
+#: at how many places one loop may compute a node anew, where the node is cheap, and where it is not
+PLACES, FEW_PLACES = 4, 2
+MANY_PLACES = 32
 
 
 class MustStore(Exception):
-    """A node is read at computed indices and must be in memory first."""
+    """A node is read at computed indices, or at many places, and must be in memory first."""
 
     def __init__(self, node: Node) -> None:
         super().__init__()
@@ -33,13 +39,30 @@ class MustStore(Exception):
 class Values:
     """The `ViewContext` of the scheduler. `buffers` are the nodes that are in memory; expressions are shared."""
 
-    __slots__ = ("buffers", "memo")
+    __slots__ = ("buffers", "memo", "places", "turns")
 
     def __init__(self, buffers: dict[Node, Buffer]) -> None:
         self.buffers = buffers
         self.memo: dict[tuple[Node, tuple[Index, ...]], Expr] = {}
+        self.begin(0)
+
+    def begin(self, turns: int) -> None:
+        """What follows is computed in one loop of so many turns."""
+        self.places: dict[Node, set[tuple[Index, ...]]] = {}
+        self.turns = turns
+
+    def _count(self, node: Node, indices: tuple[Index, ...]) -> None:
+        """Shifted reads of shifted reads double at every step: such values are kept, not computed at every place."""
+        places = self.places.setdefault(node, set())
+        places.add(indices)
+        row = getattr(node.op, "row", "")
+        limit = FEW_PLACES if costs.row_cost(row) >= costs.EXPENSIVE else PLACES
+        if len(places) > limit and (2 * self.turns * len(places) >= node.tensor.size or len(places) > MANY_PLACES):
+            raise MustStore(node)
 
     def value(self, node: Node, indices: tuple[Index, ...]) -> Expr:
+        if getattr(node.op, "row", None) is not None and node not in self.buffers:
+            self._count(node, indices)
         key = (node, indices)
         found = self.memo.get(key)
         if found is None:
