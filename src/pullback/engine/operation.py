@@ -76,11 +76,7 @@ class Operation:
             except AttributeError:
                 value = meta = None
             if meta is not None and grad_enabled and meta.requires_grad and value is not None:
-                leaf = meta.leaf
-                if leaf is None or meta.source is not value or leaf.trace is not trace:
-                    undo_leaves(trace, mark)
-                    return self._with_leaves(args) if trace.kind == "main" else self._call(args, static)
-                value = leaf
+                value = meta.leaf if meta.source is value and meta.leaf is not None and meta.leaf.trace is trace else None
             if value is None:  # a view, a new leaf, or no tensor at all
                 return self._restart(trace, mark, args, static)
             if value.trace is trace:
@@ -110,17 +106,16 @@ class Operation:
         fixed = type(self)(partial(self.define, **static), self.promote, self.differentiable, self.leaf, self.name)
         return self.bound.setdefault(tuple(static.items()), fixed)
 
-    def _with_leaves(self, args: tuple[Any, ...]) -> Any:
-        """Record the gradient leaves of the operands first, then the operation."""
-        for a in args:
-            if isinstance(a, TensorBase) and a._meta is not None:
-                a._use()
-        return self(*args)
-
     def _restart(self, trace: Any, mark: int, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
-        """Take back what the fast path added, and go the general way."""
+        """Take back what the fast path added; record missing gradient leaves and try again, or go the general way."""
         undo_leaves(trace, mark)
-        return self._call(args, static)
+        made = False
+        if trace.kind == "main" and thread.context.grad_enabled:
+            for a in args:
+                if isinstance(a, TensorBase) and a._meta is not None:
+                    before = a._meta.leaf
+                    made = a._use() is not before or made
+        return self(*args, **static) if made else self._call(args, static)
 
     def _call(self, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
         values, cls = self.values(args)

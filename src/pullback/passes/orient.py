@@ -13,7 +13,7 @@ from typing import Any
 import pullback.ops.build as b
 from pullback.ir.index import loop_vars
 from pullback.ir.node import Function, Node, TensorType, reapply
-from pullback.schedule.values import layout
+from pullback.passes.layout import layout
 
 
 def orient(function: Function) -> Function:

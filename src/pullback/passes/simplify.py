@@ -14,7 +14,7 @@ import numpy as np
 import pullback.ops.build as b
 from pullback.ir.index import loop_vars
 from pullback.ir.node import Function, Node, Proj, TensorType, reapply
-from pullback.schedule.values import layout
+from pullback.passes.layout import layout
 
 Rule = Callable[[Node, tuple[Node, ...], list[Any]], "Node | None"]
 

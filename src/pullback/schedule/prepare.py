@@ -18,10 +18,10 @@ from pullback.ir.index import loop_vars, ravel
 from pullback.ir.node import Function, Node, Op, Proj, TensorType, apply, primitive, reapply
 from pullback.kernel.nodes import folded
 from pullback.ops.monoid import identity
+from pullback.passes.layout import layout, lowering
 from pullback.schedule import costs
 from pullback.schedule.invert import solve
 from pullback.schedule.roots import node_size, own_cost
-from pullback.schedule.values import layout, lowering
 
 FEW_TERMS = 4
 

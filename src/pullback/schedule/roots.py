@@ -14,8 +14,9 @@ from typing import Any
 from pullback.ir.index import Index, Var, const, loop_vars
 from pullback.ir.node import Function, Node, Op, Param, Proj, TensorType
 from pullback.kernel.nodes import Buffer, Expr, Gathered, Load, Update, subexpressions
+from pullback.passes.layout import layout, lowering, view_of
 from pullback.schedule import costs
-from pullback.schedule.values import MustStore, Values, layout, lowering, view_of
+from pullback.schedule.values import MustStore, Values
 
 
 def lower_scatter(root: Any, values: Any) -> None:
