@@ -8,6 +8,7 @@ from typing import Any
 from pullback.api._lazy import build
 from pullback.api._rows import pair_operation, scalar_operation, truth
 from pullback.api.arguments import as_tensor, reject_kind
+from pullback.api.complex_parts import _real, angle, conj, imag, real
 from pullback.engine.operation import Operation, broadcast_shapes, broadcast_to, operation, result_dtype
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import Operand
@@ -17,6 +18,7 @@ from pullback.ir.node import Node
 from pullback.util.errors import ArgumentError, DTypeError, message
 
 Array = Any
+COMPLEX_PARTS = (angle, conj, imag, real)  # elementwise functions too, kept in a file of their own
 
 
 def _rounding(row: str) -> Operation:
@@ -730,42 +732,6 @@ def _heaviside(x: Node, at_zero: Node) -> Node:
 def heaviside(x: Array, values: Array) -> Array:
     """0 where x is negative, 1 where it is positive, `values` where it is 0."""
     return _heaviside(x, values)
-
-
-# -- complex numbers ---------------------------------------------------------------------------------------------------
-
-_real = Operation(lambda x: build.unary("real", x) if x.dtype.is_inexact else x, "none", True, False, "real")
-_imag = Operation(lambda x: build.unary("imag", x) if x.dtype.kind == "c" else build.zeros_like(x), "none", True, False,
-                  "imag")
-_conj = Operation(lambda x: build.unary("conj", x) if x.dtype.kind == "c" else x, "none", True, False, "conj")
-
-
-def real(x: Array) -> Array:
-    """The real part."""
-    return _real(x)
-
-
-def imag(x: Array) -> Array:
-    """The imaginary part."""
-    return _imag(x)
-
-
-def conj(x: Array) -> Array:
-    """The complex conjugate."""
-    return _conj(x)
-
-
-@operation(promote="none")
-def _angle(x: Node) -> Node:
-    if x.dtype.kind == "c":
-        return build.binary("atan2", build.unary("imag", x), build.unary("real", x))
-    x = x if x.dtype.is_inexact else build.convert(x, dtypes.float32)
-    return build.binary("atan2", build.zeros_like(x), x)
-
-
-def angle(x: Array) -> Array:
-    """The angle of complex numbers, in radians."""
-    return _angle(x)
 
 
 # -- dtypes, copies ------------------------------------------------------------------------------------------------------

@@ -241,7 +241,7 @@ def _index_tensors(found: Selection) -> list[Any]:
 
 def _narrow(array: Any) -> Any:
     fits = array.dtype == np.int64 and (array.size == 0 or array.max() < 2**31)
-    return np.ascontiguousarray(array.astype(np.int32) if fits else array)
+    return array.astype(np.int32) if fits else array
 
 
 def linear_index(x: Node, indices: list[Node], axes: tuple[int, ...], mode: str) -> Node:

@@ -470,4 +470,4 @@ def cross(x: Array, y: Array, /, *, axis: int = -1) -> Array:
     k = axis_of(axis, a.ndim, "cross", a)
     if a.shape[k] != 3:
         raise ShapeError(message("cross: the axis must have size 3", [("x", described(a))], "vectors have 3 elements"))
-    return roll(roll(a, -1, k) * b - a * roll(b, -1, k), -1, k)
+    return roll(a * roll(b, -1, k) - roll(a, -1, k) * b, -1, k)

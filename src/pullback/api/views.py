@@ -63,6 +63,8 @@ def settle() -> None:
         if view is None or view.cached is None:
             continue
         base = view.base
+        if not view.with_history and base.requires_grad:
+            continue
         if sys.getrefcount(base) <= _ALONE and base._view is None and base._meta is None and view.seen is base._value:
             tensor._value, tensor._view = view.cached, None
 

@@ -51,7 +51,7 @@ class Operation:
     def __call__(self, *args: Any, **static: Any) -> Any:
         # This is `values` and `record` in one loop for the common case: concrete or recorded tensors and numbers.
         if static:
-            return (self.bound.get(tuple(static.items())) or self._bind(static))(*args)
+            return self._call_with(args, static)
         here = thread.context
         trace = here.trace
         grad_enabled = here.grad_enabled
@@ -99,11 +99,16 @@ class Operation:
         trace.values.append(result)
         return (cls or TensorBase.default_class)(result)
 
+    def _call_with(self, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        if type(self) is not Operation:
+            return self._call(args, static)
+        return (self.bound.get(tuple(static.items())) or self._bind(static))(*args)
+
     def _bind(self, static: dict[str, Any]) -> Operation:
         """The operation with its static arguments fixed, made once: calls with them are as fast as without."""
         if len(self.bound) > BOUND_LIMIT:
             self.bound.clear()
-        fixed = type(self)(partial(self.define, **static), self.promote, self.differentiable, self.leaf, self.name)
+        fixed = Operation(partial(self.define, **static), self.promote, self.differentiable, self.leaf, self.name)
         return self.bound.setdefault(tuple(static.items()), fixed)
 
     def _restart(self, trace: Any, mark: int, args: tuple[Any, ...], static: dict[str, Any]) -> Any:

@@ -208,6 +208,7 @@ class TensorBase:
         self.set_requires_grad(flag)
 
     def set_requires_grad(self, flag: bool) -> None:
+        """Say whether gradients are wanted; only leaves can be told."""
         if self._meta is None:
             if self._peek().info.requires_grad:
                 if flag:

@@ -92,7 +92,7 @@ class Gather(Op):
         if x.shape[self.axis] == 0:
             return np.zeros(shape, x.dtype)
         found = np.take(x, at, self.axis)
-        mask = inside.reshape(*inside.shape, *(1,) * (x.ndim - self.axis - 1))
+        mask = inside.reshape((*inside.shape, *(1,) * (x.ndim - self.axis - 1)))
         return np.where(mask, found, np.zeros((), x.dtype)).reshape(shape)
 
     def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
