@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.api.support import FLOATS, INTEGERS, SHAPES, same, sample
 
 import pullback as pb
 from pullback.ir import dtypes
-from tests.api.support import FLOATS, INTEGERS, SHAPES, same, sample
 
 UNARY = {
     "exp": (np.exp, -2, 2), "exp2": (np.exp2, -2, 2), "expm1": (np.expm1, -2, 2), "log": (np.log, 0.1, 5), "log2": (np.log2, 0.1, 5),

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.api.support import same, sample
 
 import pullback as pb
-from tests.api.support import same, sample
 
 BASIC: list[Any] = [
     0, -1, slice(None), slice(1, 3), slice(None, None, -1), slice(3, 0, -2), slice(2, 2), Ellipsis, None, (0, 1), (slice(None), 2),

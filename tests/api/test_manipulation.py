@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.api.support import same, sample
 
 import pullback as pb
 from pullback.util.errors import ShapeError
-from tests.api.support import same, sample
 
 
 def both(*shape: int) -> tuple[Any, Any]:
@@ -201,7 +201,7 @@ def test_tensor_copies() -> None:
 def test_shape_errors_say_what_to_do() -> None:
     with pytest.raises(ShapeError, match="must multiply to 6"):
         pb.zeros(2, 3).reshape(4, 2)
-    with pytest.raises(ShapeError, match="did you mean y.T"):
+    with pytest.raises(ShapeError, match=r"did you mean y\.T"):
         _ = pb.zeros(2, 3) @ pb.zeros(4, 3)
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.api.support import same, sample
 
 import pullback as pb
 from pullback.util.errors import AxisError, PullbackError, ShapeError
-from tests.api.support import same, sample
 
 CASES: list[tuple[tuple[int, ...], Any]] = [
     ((), None), ((5,), None), ((5,), 0), ((5,), -1), ((2, 3), None), ((2, 3), 0), ((2, 3), 1), ((2, 3), -2), ((2, 3), (0, 1)),

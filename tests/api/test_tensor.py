@@ -7,10 +7,10 @@ import pickle
 
 import numpy as np
 import pytest
+from tests.api.support import same
 
 import pullback as pb
 from pullback.util.errors import AttributeError_, ImmutableError, PullbackError
-from tests.api.support import same
 
 
 def test_printing() -> None:
@@ -186,7 +186,7 @@ def test_backward() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(AttributeError_, match="did you mean pb.zeros"):
+    with pytest.raises(AttributeError_, match=r"did you mean pb\.zeros"):
         _ = pb.zeross
     with pytest.raises(AttributeError):
         _ = pb.ones(2).nothing

@@ -38,7 +38,7 @@ def test_values_nobody_holds_are_not_computed():
     z = y * 2
     del y
     z.numpy()
-    programs = [p for p in local.trace.state.programs]
+    programs = list(local.trace.state.programs)
     assert programs == []
 
 

@@ -13,7 +13,15 @@ import numpy as np
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.ir.dtypes import DType, dtype_of
 from pullback.ir.node import Node
-from pullback.util.errors import ArgumentError, AxisError, DTypeError, OutOfMemoryError, ShapeError, ValueError_, message
+from pullback.util.errors import (
+    ArgumentError,
+    AxisError,
+    DTypeError,
+    OutOfMemoryError,
+    ShapeError,
+    ValueError_,
+    message,
+)
 
 
 class Unset:

@@ -8,7 +8,7 @@ from typing import Any
 from pullback.api._lazy import build
 from pullback.api._rows import pair_operation, scalar_operation, truth
 from pullback.api.arguments import as_tensor, reject_kind
-from pullback.api.complex_parts import _real, angle, conj, imag, real
+from pullback.api.complex_parts import angle, conj, imag, real
 from pullback.engine.operation import Operation, broadcast_shapes, broadcast_to, operation, result_dtype
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import Operand

@@ -152,7 +152,7 @@ def pixel_shuffle(input: Array, upscale_factor: int) -> Array:
     """(..., c * r * r, h, w) as (..., c, h * r, w * r)."""
     x, r = as_tensor(input, "pixel_shuffle"), integer(upscale_factor, "pixel_shuffle", "upscale_factor")
     if x.ndim < 3 or r < 1 or x.shape[-3] % (r * r):
-        raise ShapeError(message("pixel_shuffle: the channels must be divisible by the factor's square", [("input", described(x)), ("factor", str(r))],
+        raise ShapeError(message("pixel_shuffle: the factor's square must divide the channels", [("input", described(x)), ("factor", str(r))],
                                  "(..., c * r * r, h, w)"))
     return _shuffle(x, r=r)
 

@@ -231,7 +231,7 @@ def _labels(equation: str, ranks: tuple[int, ...]) -> tuple[tuple[str, ...], str
     for term, span, rank in zip(terms, spans, ranks, strict=True):
         if span < 0 or (span and "..." not in term):
             _refuse(equation, f"{term!r} does not name the {rank} dimensions of its array")
-    free = [c for c in map(chr, range(0x3B1, 0x400))]
+    free = list(map(chr, range(0x3B1, 0x400)))
     width = max([s for t, s in zip(terms, spans, strict=True) if "..." in t], default=0)
     dots = "".join(free[:width])
     expanded = tuple(t.replace("...", dots[width - s:]) if "..." in t else t for t, s in zip(terms, spans, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -378,7 +379,7 @@ def array_split(x: Array, sections: Any, axis: int = 0) -> tuple[Array, ...]:
     size = x.shape[k]
     if isinstance(sections, (tuple, list)):
         cuts = [0, *(min(max(c, 0), size) for c in sections), size]
-        return _pieces(x, [max(b - a, 0) for a, b in zip(cuts, cuts[1:], strict=False)], k)
+        return _pieces(x, [max(b - a, 0) for a, b in pairwise(cuts)], k)
     n = integer(sections, "array_split", "sections")
     if n < 1:
         raise ValueError_(message("array_split: needs at least one piece", [("sections", str(n))], "use 1 or more"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.api import arguments, comparison, elementwise, indexing, manipulation, reductions, views
+from pullback.api import arguments, comparison, complex_parts, elementwise, indexing, manipulation, reductions, views
 from pullback.api._lazy import build
 from pullback.api.linear_algebra import matmul_operation
 from pullback.engine.operation import Operation, operation
@@ -303,12 +303,12 @@ class Tensor(TensorBase):
     @property
     def real(self) -> Any:
         """The real part."""
-        return elementwise._real(self)
+        return complex_parts._real(self)
 
     @property
     def imag(self) -> Any:
         """The imaginary part."""
-        return elementwise._imag(self)
+        return complex_parts._imag(self)
 
     @property
     def at(self) -> indexing.At:

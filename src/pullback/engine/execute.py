@@ -41,7 +41,7 @@ use_memory_error(OutOfMemoryError)
 def _baseline() -> int:
     """What getrefcount says of a value that only the trace's list holds."""
     values = [Value(None, 0, None)]  # pyright: ignore[reportArgumentType]
-    return [_refcount(v) for v in values][0]
+    return [_refcount(v) for v in values][0]  # noqa: RUF015 - counted as `flush` counts
 
 
 _BASE = _baseline()
@@ -252,7 +252,7 @@ class FlushPlan:
 
 
 #: set by the array room: views whose base nobody else holds become values of their own
-before_flush: Callable[[], None] = lambda: None
+before_flush: Callable[[], None] = tracing._unset
 
 
 def flush(trace: Trace) -> None:
@@ -331,7 +331,7 @@ def _leaf_baseline() -> int:
     trace = Trace("main")
     trace.leaves.append(Value(None, 0, None))  # pyright: ignore[reportArgumentType]
     trace.leaf_slots[trace.leaves[0]] = 0
-    return [_refcount(leaf) for _, leaf in enumerate(trace.leaves)][0]
+    return [_refcount(leaf) for _, leaf in enumerate(trace.leaves)][0]  # noqa: RUF015 - as `_donatable` counts
 
 
 _LEAF_BASE = _leaf_baseline()

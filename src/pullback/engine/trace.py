@@ -288,8 +288,12 @@ class Local:
 
 local = Local()
 #: set by execute.py: launch a trace of another thread; observe
-launch_other: Callable[[Trace, Value], None] = lambda trace, value: None
-boundary: Callable[[Trace], None] = lambda trace: None
+def _unset(*_: Any) -> None:
+    """Before execute.py has been loaded nothing can be pending."""
+
+
+launch_other: Callable[[Trace, Value], None] = _unset
+boundary: Callable[[Trace], None] = _unset
 
 SCALARS: dict[type, str] = {float: "f", int: "i", bool: "b", complex: "c"}
 _IMMEDIATE = {"f": dtypes.float64, "i": dtypes.int64, "b": dtypes.bool_, "c": dtypes.complex128}

@@ -10,7 +10,6 @@ import numpy as np
 import pullback.ops.build as b
 from pullback.ir.dtypes import bool_, float64, int32
 from pullback.ir.node import (
-    primitive,
     Function,
     Node,
     Op,
@@ -19,6 +18,7 @@ from pullback.ir.node import (
     TupleType,
     evaluate,
     param,
+    primitive,
     project,
     substitute,
     topological,
