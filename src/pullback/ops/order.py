@@ -59,7 +59,7 @@ class Sort(Op):
         if any(t.shape != types[0].shape for t in types):
             raise ShapeError(message("sort: arrays sorted together must have equal shapes", described(types)))
         if any(t.dtype.kind == "c" for t in types[:self.keys]):
-            raise DTypeError(message("sort: complex numbers have no order", described(types)))
+            raise DTypeError(message("sort: complex numbers have no order", described(types), "sort abs(x) or x.real"))
         return TupleType(tuple(types))
 
     def reference(self, *arrays: Any) -> Any:
