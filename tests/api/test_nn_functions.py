@@ -17,7 +17,7 @@ ACTIVATIONS: dict[str, Any] = {
     "relu": lambda x: np.maximum(x, 0), "relu6": lambda x: np.clip(x, 0, 6), "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "silu": lambda x: x / (1 + np.exp(-x)), "softplus": lambda x: np.log1p(np.exp(x)), "softsign": lambda x: x / (1 + np.abs(x)),
     "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x), "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
-    "gelu": lambda x: 0.5 * x * (1 + np.vectorize(erf)(x / np.sqrt(2))), "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    "gelu": lambda x: 0.5 * x * (1 + np.vectorize(erf, "d")(x / np.sqrt(2))), "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
     "hardtanh": lambda x: np.clip(x, -1, 1), "hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6, "logsigmoid": lambda x: -np.log1p(np.exp(-x)),
     "tanhshrink": lambda x: x - np.tanh(x), "tanh": np.tanh, "softshrink": lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0),

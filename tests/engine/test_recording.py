@@ -242,3 +242,11 @@ def test_synchronize_waits_for_everything():
     execute.synchronize()
     assert y._peek().buffer is not None
     assert y[0, 0].item() == 300.0
+
+
+def test_a_loop_that_nobody_observes_is_launched_every_few_turns():
+    x = pb.tensor(np.full((4, 4), 0.1, np.float32))
+    for _ in range(200):
+        x = (x @ x).tanh() + 0.01
+        assert len(local.trace.values) < 200
+    assert 0 < x.mean().item() < 1

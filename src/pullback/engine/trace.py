@@ -61,25 +61,30 @@ class Operand:
 
 #: slots after which a thread's pending work is launched whatever happens
 TRACE_LIMIT = 2000
+#: slots after which it is launched where it is a loop's turns, without gradients, over and over
+REPEAT_LIMIT = 64
 
 
 class State:
     """One point in the trie: the step that led here and what follows. `own` are the nodes of its new slots."""
 
-    __slots__ = ("base", "count", "grad_slots", "infos", "leaves", "memo", "next", "own", "parent", "programs",
-                 "single")
+    __slots__ = ("base", "count", "full", "grad_slots", "infos", "leaves", "memo", "next", "own", "parent", "programs",
+                 "single", "step")
     total: ClassVar[int] = 0
 
     def __init__(self, parent: State | None, leaves: tuple[int, ...], own: list[Node], infos: tuple[Info, ...],
-                 grad_slots: tuple[int, ...] = ()) -> None:
+                 grad_slots: tuple[int, ...] = (), step: Any = None) -> None:
         self.parent = parent
         self.base = parent.count if parent is not None else 0
         self.count = self.base + len(own)
         self.leaves = leaves  # slots of the leaves this step brought in
         self.own = own
         self.infos = infos  # of the results: the last slots
+        self.step = step  # the operation and its static arguments
+        #: launch when this state is reached: too long, or a whole number of turns of a loop
+        self.full = self.count >= TRACE_LIMIT
         #: the Info of the only result; None sends recording the general way (several results, or a full trace)
-        self.single = infos[0] if len(infos) == 1 and self.count < TRACE_LIMIT else None
+        self.single = infos[0] if len(infos) == 1 and not self.full else None
         self.grad_slots = grad_slots  # new leaves that require gradients
         self.next: dict[Any, State] = {}
         self.programs: dict[Any, Any] = {}
@@ -225,8 +230,8 @@ class Trace:
         return self.nodes
 
     def _extend(self, key: Any, leaves: tuple[int, ...], own: list[Node], infos: tuple[Info, ...],
-                grad_slots: tuple[int, ...]) -> State:
-        state = State(self.state, leaves, own, infos, grad_slots)
+                grad_slots: tuple[int, ...], step: Any = None) -> State:
+        state = State(self.state, leaves, own, infos, grad_slots, step)
         return self.state.next.setdefault(key, state)
 
     def graph(self) -> list[Node]:
@@ -343,7 +348,7 @@ def record(op: Any, args: list[Any] | tuple[Any, ...], static: Any = ()) -> tupl
     start = found.count - len(infos)
     values = tuple([Value(trace, start + k, info) for k, info in enumerate(infos)])
     trace.values.extend(values)
-    if found.count >= TRACE_LIMIT and trace.kind == "main":
+    if found.full and trace.kind == "main":
         boundary(trace)
     return values
 
@@ -355,6 +360,23 @@ def _try_step(trace: Trace, op: Any, args: Any, static: Any, key: tuple[Any, ...
     except BaseException:
         undo_leaves(trace, mark)
         raise
+
+
+def turns_of_a_loop(state: State) -> bool:
+    """Whether the steps so far are a whole number of equal turns, at least three, none of them for gradients.
+
+    Launched there, a loop that nobody observes starts its next turns at the same state: one program serves them all.
+    """
+    path = state.path()[1:]
+    if any(s.grad_slots for s in path):
+        return False
+    steps = [s.step for s in path]
+    count = len(steps)
+    for period in range(1, count // 3 + 1):
+        if count % period == 0 and steps[-period:] == steps[-2 * period:-period] and all(
+                steps[k] == steps[k + period] for k in range(count - period)):
+            return True
+    return False
 
 
 def undo_leaves(trace: Trace, mark: int) -> None:
@@ -406,7 +428,9 @@ def _new_step(trace: Trace, op: Any, args: Any, static: Any, key: tuple[Any, ...
     if op.leaf:
         grads.append(len(nodes) + len(own))
     state = trace._extend(  # pyright: ignore[reportPrivateUsage]
-        key, tuple(leaves), own + list(results), infos, tuple(grads))
+        key, tuple(leaves), own + list(results), infos, tuple(grads), (op, static))
+    if trace.kind == "main" and state.count >= REPEAT_LIMIT and not state.full and turns_of_a_loop(state):
+        state.full, state.single = True, None
     if trace.nodes is not None and len(trace.nodes) == trace.state.count:
         trace.nodes.extend(state.own)
     return state
