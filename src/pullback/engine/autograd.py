@@ -11,7 +11,7 @@ from typing import Any
 from pullback.engine.execute import FREED
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import AutogradMeta, TensorBase
-from pullback.engine.trace import Info, Trace, Value, local, record
+from pullback.engine.trace import Info, Trace, Value, local, record, thread
 from pullback.ir.node import Function, Node, TensorType, apply, param, project, topological
 from pullback.util.errors import GradientError, message
 
@@ -46,7 +46,7 @@ def _pullback(nodes: list[Node], roots: list[int], wrt: list[Node]) -> tuple[lis
 class Plan:
     """The gradient of one trace: an operation, where its inputs come from, where its results go."""
 
-    __slots__ = ("inputs", "operation", "targets", "visited", "wrt")
+    __slots__ = ("freed", "inputs", "key", "operation", "targets", "visited", "wrt")
 
     def __init__(self, trace: Trace, roots: tuple[int, ...], given: tuple[bool, ...], extra: tuple[int, ...],
                  available: frozenset[int] | None) -> None:
@@ -75,6 +75,9 @@ class Plan:
         self.inputs = [(slot_of[n], infos[slot_of[n]], position.get(slot_of[n], -1)) for n in stops]
         function = Function([*stops, *explicit], results)
         self.operation = call_operation(function, "backward")
+        self.freed = frozenset(self.visited)
+        #: the key of the recorded step where all inputs are slots of the current trace
+        self.key = (self.operation, (), None, *(slot for slot, _, _ in self.inputs))
 
 
 def _ones(type: TensorType) -> Node:
@@ -141,23 +144,7 @@ class Sweep:
             if sink in self.sinks:
                 self.collect(self.sinks[sink], cotangent)
             return
-        track = local.trace if local.trace.kind != "main" else None
-        for hook in sink.hooks:
-            changed = hook(TensorBase.default_class(cotangent))
-            cotangent = cotangent if changed is None else changed._peek()
-        if track is not None:
-            track.note_mutation(id(sink), GradHolder(sink), sink.grad)
-        if sink.grad is None:
-            sink.grad = TensorBase.default_class(cotangent)
-            return
-        before = sink.grad._use()
-        if local.track is not None:
-            local.track[before] = GradHolder(sink)
-        total = record(add_operation(), [before, cotangent])[0]
-        if track is not None:
-            sink.grad = TensorBase.default_class(total)
-        else:
-            sink.grad._value = total
+        accumulate(sink, cotangent)
 
     def collect(self, index: int, cotangent: Value) -> None:
         before = self.collected.get(index)
@@ -219,6 +206,27 @@ class Sweep:
                     self.push(leaf, cotangent)
 
 
+def accumulate(sink: AutogradMeta, cotangent: Value) -> None:
+    """Add a gradient to a leaf tensor's `.grad`."""
+    track = local.trace if local.trace.kind != "main" else None
+    for hook in sink.hooks:
+        changed = hook(TensorBase.default_class(cotangent))
+        cotangent = cotangent if changed is None else changed._peek()
+    if track is not None:
+        track.note_mutation(id(sink), GradHolder(sink), sink.grad)
+    if sink.grad is None:
+        sink.grad = TensorBase.default_class(cotangent)
+        return
+    before = sink.grad._use()
+    if local.track is not None:
+        local.track[before] = GradHolder(sink)
+    total = record(add_operation(), [before, cotangent])[0]
+    if track is not None:
+        sink.grad = TensorBase.default_class(total)
+    else:
+        sink.grad._value = total
+
+
 class GradHolder:
     """Puts a `.grad` back after tracing (see `trace.restore_mutations`)."""
 
@@ -266,8 +274,35 @@ def add_operation() -> Operation:
 
 def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
     """Accumulate the gradient of `tensor` into `.grad` of every leaf it depends on."""
+    if gradient is None and not create_graph and not retain_graph and _known_backward(tensor._value):
+        return
     value = _root(tensor, gradient, "backward")
     sweep(([value], [gradient]), create_graph, bool(create_graph if retain_graph is None else retain_graph), {}, None)
+
+
+def _known_backward(value: Value | None) -> bool:
+    """The common case, seen before: all history in the current trace, all gradients go to leaf tensors."""
+    here = thread.context
+    trace = here.trace
+    if value is None or value.trace is not trace or trace.freed or trace.kind != "main":
+        return False
+    plan = trace.state.memo.get(("backward", (value.slot,), (False,), (), None))
+    found = trace.state.next.get(plan.key) if plan is not None else None
+    sinks = trace.sinks
+    if found is None or sinks is None or not all(slot in sinks for slot in plan.wrt):
+        return False
+    trace.state = found
+    start = found.count - len(found.infos)
+    results = [Value(trace, start + k, info) for k, info in enumerate(found.infos)]
+    trace.values.extend(results)
+    trace.freed = plan.freed
+    before, here.grad_enabled = here.grad_enabled, False
+    try:
+        for slot, cotangent in zip(plan.wrt, results, strict=True):
+            accumulate(sinks[slot], cotangent)
+    finally:
+        here.grad_enabled = before
+    return True
 
 
 def _root(tensor: TensorBase, gradient: Any, what: str) -> Value:

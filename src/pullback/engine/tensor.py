@@ -152,9 +152,8 @@ class TensorBase:
 
     def in_place(self, op: Any, *others: Any, **static: Any) -> Any:
         """Apply an operation and keep the result, cast to this tensor's dtype and shape."""
-        values, _ = op.values((self, *others))
-        result = record(op, values, tuple(static.items()) if static else ())[0]
-        mine = self._peek().info
+        result = op(self, *others, **static)._peek()
+        mine = self.info
         if result.info.type is not mine.type:
             result = record(fit_operation(), [result], (("type", mine.type), ("name", op.name)))[0]
         self.assign_value(result)
