@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -553,6 +554,31 @@ def _zeros_like(x: Any) -> Any:
     return build.zeros_like(x)
 
 
+#: methods from files that are loaded when one of them is first used
+_LATE = {
+    **dict.fromkeys("mm bmm mv matmul dot outer inner trace norm kron addmm addmv addr baddbmm vdot".split(), "linear_algebra"),
+    **dict.fromkeys("sort argsort topk median quantile unique".split(), "sorting"),
+    **dict.fromkeys("""gather scatter scatter_add scatter_reduce index_select index_add index_copy index_fill index_put masked_fill
+        masked_select take take_along_dim nonzero argwhere where bincount""".split(), "selecting"),
+    **dict.fromkeys("relu softmax log_softmax".split(), "activations"),
+}
+
+
+def _late_method(self: Tensor, name: str) -> Any:
+    module = _LATE.get(name)
+    if module is None:
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    functions = vars(import_module(f"pullback.api.{module}"))
+    function = _where if name == "where" else functions[name]
+    setattr(Tensor, name, function)
+    return getattr(self, name)
+
+
+def _where(self: Tensor, condition: Any, other: Any) -> Any:
+    """The elements where the condition holds, `other` elsewhere."""
+    return elementwise.where(condition, self, other)
+
+
 class _Handle:
     """Removes a hook."""
 
@@ -635,6 +661,7 @@ _METHODS: dict[Any, str] = {
 }
 TensorBase.default_class = TensorBase.default_class or Tensor
 Tensor.result_class = Tensor
+Tensor.__getattr__ = _late_method
 DType.construct = staticmethod(_construct)
 for _name, _dtype in (("float", dtypes.float32), ("double", dtypes.float64), ("half", dtypes.float16),
                       ("bfloat16", dtypes.bfloat16), ("int", dtypes.int32), ("long", dtypes.int64),
