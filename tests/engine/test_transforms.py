@@ -241,3 +241,12 @@ def test_views_as_arguments_of_transforms():
     close(pb.jit(lambda a: a * 2)(x[1]), [6.0, 8.0, 10.0])
     close(pb.grad(lambda a: (a * a).sum())(x[:, 1]), [2.0, 8.0])
     close(pb.jit(pb.grad(lambda a: (a * x[0]).sum()))(x.T[:, 1]), [0.0, 1.0, 2.0])
+
+
+def test_numpy_arguments_of_jit():
+    f = pb.jit(lambda x, y: x * 2 + y)
+    for k in range(3):
+        x = np.full((2, 3), k, np.float32)
+        close(f(x, x[:, ::-1]), x * 3.0)
+        close(f(x.astype(np.float64), x), x * 3.0)
+        close(f(np.full((40, 200), k, np.float32), np.zeros(200, np.float32)), np.full((40, 200), 2.0 * k))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Entry:
         self.grad_enabled = local.grad_enabled
         self.given: Any = None  # the structure of arguments that `match` expects
         self.wanted = [type(x) if type(x) in SCALARS else x._use().info if isinstance(x, TensorBase)
-                       else (x.shape, x.dtype) if type(x) is np.ndarray else None for x in leaves]
+                       else _host_array(x) if type(x) is np.ndarray else None for x in leaves]
         self.executables: dict[frozenset[int], Executable] = {}
         infos = {k: _argument_info(leaves[k]) for k in self.arrays}  # outside: views record their reading
         before = local.track
@@ -116,9 +116,9 @@ class Entry:
                 found.append(x)
                 continue
             if type(x) is np.ndarray:
-                if want != (x.shape, x.dtype):
+                if type(want) is not HostArray or x.shape != want.shape or x.dtype != want.dtype or not x.flags.c_contiguous:
                     return None
-                found.append(from_host(x)._value)
+                found.append(execute.upload_as(x, want.info))
                 continue
             try:
                 value = x._value
@@ -193,6 +193,19 @@ def _donation_count() -> int:
 
 
 DONATION_COUNT = _donation_count()
+
+
+class HostArray(NamedTuple):
+    """A NumPy argument that is copied as it is."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    info: Info
+
+
+def _host_array(array: Any) -> HostArray | None:
+    info = from_host(array)._value.info
+    return HostArray(array.shape, array.dtype, info) if info.type.dtype.numpy == array.dtype else None
 
 
 def _argument_info(leaf: Any) -> Info:
