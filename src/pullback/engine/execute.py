@@ -22,7 +22,7 @@ from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, TensorType
 from pullback.runtime.memory import Buffer, use_memory_error
 from pullback.runtime.native import native
-from pullback.util.errors import InterruptedError_, OutOfMemoryError, message
+from pullback.util.errors import InterruptedError_, OutOfMemoryError, PullbackError, message
 
 _refcount = sys.getrefcount
 #: launches that may wait for the processor before recording waits for them: enough to keep it busy
@@ -31,6 +31,8 @@ MAX_IN_FLIGHT = 4
 GRACE_SECONDS = 1.0
 #: bytes up to which an array is copied by way of a bytes object
 SMALL_COPY = 1 << 14
+#: errors met by programs, raised at the next observation
+_errors: list[PullbackError] = []
 _launching = threading.RLock()
 _in_flight: deque[tuple[int, Any]] = deque()
 _retiring = threading.Lock()
@@ -94,6 +96,10 @@ def start(executable: Executable, arguments: list[Any]) -> list[Any]:
             if type(a) is Interrupted:
                 int(a)
         raise
+    if executable.flag is not None:
+        found = executable.report()
+        if found is not None:
+            _errors.append(found)
     if ticket:
         _in_flight.append((ticket, (arguments, outputs, workspace, executable)))
         if len(_in_flight) > MAX_IN_FLIGHT:
@@ -179,6 +185,8 @@ def synchronize() -> None:
     if local.trace.kind == "main":
         flush(local.trace)
     wait_oldest(0)
+    if _errors:
+        raise _errors.pop()
 
 
 def observe(value: Value, what: str) -> Buffer:
@@ -196,6 +204,8 @@ def observe(value: Value, what: str) -> Buffer:
             refuse_concrete(trace, value, what)
     if _in_flight:
         wait_oldest(0)
+    if _errors:
+        raise _errors.pop()
     return value.buffer
 
 

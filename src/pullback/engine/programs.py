@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from typing import Any
 
@@ -11,7 +12,7 @@ from pullback.ir.dtypes import numpy_dtype
 from pullback.ir.node import Function, evaluate
 from pullback.runtime.memory import Buffer
 from pullback.util import config
-from pullback.util.errors import CompileError
+from pullback.util.errors import CompileError, IndexError_, message
 
 _lock = threading.RLock()
 #: programs expected to take longer than this are queued instead of run at once: a hand-over to a sleeping thread costs
@@ -24,7 +25,7 @@ RELEASE_SECONDS = 100e-6
 class Executable:
     """A program with its calling convention. `immediates` are parameters that arrive as Python scalars."""
 
-    __slots__ = ("_call", "_idle", "_submit", "function", "immediates", "out", "program", "reference")
+    __slots__ = ("_call", "_idle", "_submit", "flag", "function", "immediates", "out", "program", "reference")
 
     def __init__(self, function: Function, immediates: frozenset[int], donated: frozenset[int]) -> None:
         self.function, self.immediates = function, immediates
@@ -33,6 +34,7 @@ class Executable:
         self.reference = False
         self._call: Any = None
         self._submit: Any = None
+        self.flag: Buffer | None = None  # where a program with indices to check reports
         self._idle: list[Buffer] = []  # the workspace of the last run at once
         self._compile(donated)
 
@@ -49,11 +51,14 @@ class Executable:
 
         try:
             with _lock:
-                self.program = compile_function(self.function, donated=donated, immediates=self.immediates)
+                self.program = compile_function(self.function, donated=donated, immediates=self.immediates,
+                                                check_indices=True)
         except CompileError:
             self.reference = True
             return
         runtime = native()
+        if self.program.checked:
+            self.flag = Buffer(8)
         self._call = runtime.make_builtin(self.program.address, release_gil=self.program.seconds > RELEASE_SECONDS,
                                           keep=self.program)
         self._submit = runtime.make_builtin(self.program.address, submit=True, keep=self.program)
@@ -72,6 +77,8 @@ class Executable:
                    [arguments[alias[k]] if k in alias else Buffer(n) for k, (n, _) in enumerate(self.out)])
         slots = [a.address if type(a) is Buffer else a for a in arguments]
         slots += [b.address for b in outputs]
+        if self.flag is not None:
+            return self._run_checked(slots, outputs, busy)
         if not program.workspace_bytes:
             if busy or program.seconds > INLINE_SECONDS:
                 return outputs, self._submit(*slots), None
@@ -87,6 +94,32 @@ class Executable:
         self._call(*slots)
         self._idle.append(workspace)
         return outputs, 0, None
+
+    def _run_checked(self, slots: list[Any], outputs: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
+        """Run a program that reports indices out of range; it is not queued, so that its report belongs to this run."""
+        from pullback.runtime.native import native
+
+        if busy:
+            native().drain()
+        assert self.flag is not None
+        slots.append(self.flag.address)
+        workspace = Buffer(self.program.workspace_bytes) if self.program.workspace_bytes else None
+        if workspace is not None:
+            slots.append(workspace.address)
+        self._call(*slots)
+        return outputs, 0, None
+
+    def report(self) -> IndexError_ | None:
+        """What the last run of a checked program found."""
+        if self.flag is None:
+            return None
+        number = ctypes.c_int32.from_address(self.flag.address).value
+        if not number:
+            return None
+        node = self.program.checked[number - 1]
+        shown = [("array", repr(node.inputs[0].type)), ("indices", repr(node.inputs[1].type))]
+        return IndexError_(message(f"{node.op.name}: an index is out of range", shown,
+                                   "look for a label, token or position that is negative or too large"))
 
     def _run_reference(self, arguments: list[Any]) -> list[Any]:
         arrays = [a.numpy(numpy_dtype(t.dtype), t.shape) if type(a) is Buffer else np.asarray(a, numpy_dtype(t.dtype))
