@@ -606,7 +606,7 @@ def _pad(x: Node, widths: tuple[tuple[int, int], ...], value: Any) -> Node:
 @operation()
 def _pad_mirrored(x: Node, widths: tuple[tuple[int, int], ...], mode: str) -> Node:
     shape = tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True))
-    for axis, (n, (a, _)) in enumerate(zip(x.shape, widths, strict=True)):
+    for axis, (n, (a, z)) in enumerate(zip(x.shape, widths, strict=True)):
         if shape[axis] == n and a == 0:
             continue
         # A negative width cuts off: positions start inside.
@@ -614,7 +614,8 @@ def _pad_mirrored(x: Node, widths: tuple[tuple[int, int], ...], mode: str) -> No
         if mode == "edge":
             at = np.clip(at, 0, n - 1)
         elif mode == "wrap":
-            at = at % n
+            first, last = max(-a, 0), n - max(-z, 0)
+            at = first + (at - first) % (last - first)
         elif mode == "symmetric":
             at = at % (2 * n)
             at = np.where(at >= n, 2 * n - 1 - at, at)

@@ -50,7 +50,7 @@ def layout(node: Node, indices: tuple[Index, ...], stop: dict[Node, Any]) -> tup
             result = view_of(probe, node, indices)
         except NotLayout:
             break
-        if result is not probe or probe.node is None:
+        if result is not probe or probe.node is None or probe.node is node:  # a source stands for itself
             break
         node, indices = probe.node, probe.indices
     return node, indices
