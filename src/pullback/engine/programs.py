@@ -42,11 +42,7 @@ class Executable:
         if config.REFERENCE.value:
             self.reference = True
             return
-        try:
-            from pullback.engine.pipeline import compile_function
-        except ModuleNotFoundError:
-            self.reference = True
-            return
+        from pullback.engine.pipeline import compile_function
         from pullback.runtime.native import native
 
         try:
