@@ -346,10 +346,9 @@ def _fit_cotangent(what: str, x: Any, tensor: TensorBase) -> Any:
 def _custom_operation(program: Program, forward: Program, backward: Program, numbers: tuple[int, ...]) -> Operation:
     """`numbers`: consts of the three programs, results, arguments. Operands: all consts, then the arguments."""
     from pullback.ir.node import param
-    from pullback.ops import build
     from pullback.ops.control import Custom
 
-    n, f, b, results, arguments = numbers
+    n, f, b, results, _ = numbers
     spare = [param(p.tensor) for p in (*forward.params[:f], *backward.params[:b])]
     whole = Program([*program.params[:n], *spare, *program.params[n:]], program.results)
 
@@ -360,7 +359,6 @@ def _custom_operation(program: Program, forward: Program, backward: Program, num
         return [*(None for _ in range(n + f + b)), *found]
 
     op = Custom(whole, None, vjp_rule, "custom_vjp")
-    del build, arguments
     return Operation(lambda *nodes: project(apply(op, *nodes)), "exact", True, False, "custom_vjp")
 
 
