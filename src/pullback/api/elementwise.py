@@ -97,7 +97,9 @@ def _integer_power(x: Node, n: int) -> Node:
 
 
 #: x ** n for the exponents that programs have: the exponent is part of the structure
-_INTEGER_POWERS = {n: Operation(partial(_integer_power, n=n), "none", True, False, "pow") for n in range(-64, 65)}
+POWER_LIMIT = 64
+INTEGER_POWERS = {n: Operation(partial(_integer_power, n=n), "none", True, False, "pow")
+                  for n in range(-POWER_LIMIT, POWER_LIMIT + 1)}
 
 
 @operation(promote="broadcast")
@@ -180,15 +182,15 @@ def power(x: Array, y: Array) -> Array:
     Tensor([1., 4., 9.], dtype=float32)
     """
     kind = type(y)
-    if kind is int and -64 <= y <= 64:
-        return _INTEGER_POWERS[y](x)
+    if kind is int and -POWER_LIMIT <= y <= POWER_LIMIT:
+        return INTEGER_POWERS[y](x)
     if kind is float and isinstance(x, TensorBase) and x.info.type.dtype.is_inexact:
         if y == 0.5:
             return _sqrt(x)
         if y == -0.5:
             return _rsqrt(x)
-        if y.is_integer() and -64 <= y <= 64:
-            return _INTEGER_POWERS[int(y)](x)
+        if y.is_integer() and -POWER_LIMIT <= y <= POWER_LIMIT:
+            return INTEGER_POWERS[int(y)](x)
     return _power(x, y)
 
 
@@ -556,7 +558,7 @@ class _Where(Operation):
 
     __slots__ = ()
 
-    def build(self, operands: list[Operand], static: Any) -> tuple[tuple[Node, ...], str]:
+    def build(self, operands: list[Operand]) -> tuple[tuple[Node, ...], str]:
         condition, *values = operands
         dtype, weak = result_dtype(values)
         nodes = [truth(condition.node), *(build.convert(v.node, dtype) for v in values)]

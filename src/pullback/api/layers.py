@@ -109,10 +109,10 @@ class _Normalisation(Operation):
 
     __slots__ = ()
 
-    def build(self, operands: list[Operand], static: Any) -> tuple[tuple[Node, ...], str]:
+    def build(self, operands: list[Operand]) -> tuple[tuple[Node, ...], str]:
         dtype, _ = result_dtype(operands)
         dtype = dtype if dtype.is_inexact else dtypes.float32
-        result = self.define(*(build.convert(o.node, dtype) for o in operands), **dict(static))
+        result = self.define(*(build.convert(o.node, dtype) for o in operands))
         return (result,) if isinstance(result, Node) else tuple(result), ""
 
 

@@ -157,10 +157,10 @@ class _ClassLoss(Operation):
 
     __slots__ = ()
 
-    def build(self, operands: list[Operand], static: Any) -> tuple[tuple[Node, ...], str]:
+    def build(self, operands: list[Operand]) -> tuple[tuple[Node, ...], str]:
         x = floating(operands[0].node)
         rest = [o.node if o.node.dtype.is_integer else build.convert(o.node, x.dtype) for o in operands[1:]]
-        return (self.define(x, *rest, **dict(static)),), ""
+        return (self.define(x, *rest),), ""
 
 
 def _pick(scores: Node, target: Node, mode: str) -> Node:

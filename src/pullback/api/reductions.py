@@ -253,7 +253,7 @@ def mean(x: Array, axis: Any = None, keepdims: bool = False, *, dtype: Any = Non
     Tensor(3., dtype=float32)
     """
     if axis is None and dim is UNSET and keepdim is UNSET and dtype is None and not keepdims:
-        return _mean_all(x)
+        return _mean_all.on(x)
     return _reduce(_mean, "mean", x, axis, keepdims, dim, keepdim, dtype=_dtype(dtype))
 
 

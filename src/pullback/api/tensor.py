@@ -12,9 +12,11 @@ import numpy as np
 from pullback.api import arguments, comparison, complex_parts, elementwise, indexing, manipulation, reductions, views
 from pullback.api._lazy import build
 from pullback.api.linear_algebra import matmul_operation
+from pullback.engine.autograd import backward
+from pullback.engine.known import record1, record2
 from pullback.engine.operation import Operation, operation
 from pullback.engine.tensor import TensorBase, detach
-from pullback.engine.trace import local, visible_dtype
+from pullback.engine.trace import local, new, visible_dtype
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.util.errors import ArgumentError, GradientError, ShapeError, message
@@ -38,15 +40,20 @@ def _binary(op: Operation, name: str) -> tuple[Callable[[Any, Any], Any], Callab
     """`x op y` and `y op x`. Every eager step passes here, so the common case comes first."""
 
     def forward(self: Tensor, other: Any) -> Any:
-        kind = type(other)
-        if kind is Tensor or kind is float or kind is int or not _foreign(other):
-            return op(self, other)
-        return NotImplemented
+        value = record2(op, self, other)
+        if value is None:
+            return NotImplemented if _foreign(other) else op.slowly((self, other))
+        result = new(self.result_class)
+        result._value, result._meta, result._view = value, None, None
+        return result
 
     def backward(self: Tensor, other: Any) -> Any:
-        if _foreign(other):
-            return NotImplemented
-        return op(other, self)
+        value = record2(op, other, self)
+        if value is None:
+            return NotImplemented if _foreign(other) else op.slowly((other, self))
+        result = new(self.result_class)
+        result._value, result._meta, result._view = value, None, None
+        return result
 
     forward.__name__, backward.__name__ = f"__{name}__", f"__r{name}__"
     return forward, backward
@@ -73,7 +80,7 @@ def _comparison(op: Operation, name: str) -> Callable[[Any, Any], Any]:
 
 def _in_place(op: Operation) -> Callable[[Any, Any], Any]:
     def update(self: Tensor, other: Any) -> Any:
-        return self.in_place(op, other)
+        return self.update(op, other)
 
     return update
 
@@ -101,6 +108,7 @@ class Tensor(TensorBase):
             [13.,  4.]], dtype=float32)
     """
 
+    __slots__ = ()
     __array_ufunc__ = None
     __array_priority__ = 1000.0
 
@@ -129,13 +137,15 @@ class Tensor(TensorBase):
     __ilshift__, __irshift__ = _in_place(comparison._shift_left), _in_place(comparison._shift_right)
 
     def __pow__(self, other: Any, modulo: None = None) -> Any:
+        if type(other) is int and -elementwise.POWER_LIMIT <= other <= elementwise.POWER_LIMIT:
+            return elementwise.INTEGER_POWERS[other].on(self)
         return NotImplemented if _foreign(other) else elementwise.power(self, other)
 
     def __rpow__(self, other: Any, modulo: None = None) -> Any:
         return NotImplemented if _foreign(other) else elementwise._power(other, self)
 
     def __ipow__(self, other: Any) -> Any:
-        return self.in_place(elementwise._power, other)
+        return self.update(elementwise._power, other)
 
     def __neg__(self) -> Any:
         return elementwise._negative(self)
@@ -354,8 +364,6 @@ class Tensor(TensorBase):
         >>> x.grad
         Tensor([2., 4.], dtype=float32)
         """
-        from pullback.engine.autograd import backward
-
         if gradient is not None:
             gradient = arguments.as_tensor(gradient, "backward")
         if inputs is not None:
@@ -442,7 +450,7 @@ class Tensor(TensorBase):
 
     def item(self, *index: Any) -> Any:
         """The one element (or the one at an index) as a Python number."""
-        return super().item() if not index else self[index if len(index) > 1 else index[0]].item()
+        return self.only() if not index else self[index if len(index) > 1 else index[0]].only()
 
     def dim(self) -> int:
         """The number of dimensions."""
@@ -471,11 +479,11 @@ class Tensor(TensorBase):
     # -- in place ------------------------------------------------------------------------------------------------------
     def add_(self, other: Any, *, alpha: float = 1) -> Any:
         """Add alpha * other, in place."""
-        return self.in_place(elementwise._add, other if alpha == 1 else other * alpha)
+        return self.update(elementwise._add, other if alpha == 1 else other * alpha)
 
     def sub_(self, other: Any, *, alpha: float = 1) -> Any:
         """Subtract alpha * other, in place."""
-        return self.in_place(elementwise._subtract, other if alpha == 1 else other * alpha)
+        return self.update(elementwise._subtract, other if alpha == 1 else other * alpha)
 
     mul_ = _method_in_place(elementwise._multiply, "mul_")
     div_ = _method_in_place(elementwise._divide, "div_")
@@ -508,7 +516,11 @@ class Tensor(TensorBase):
 
     def zero_(self) -> Any:
         """Set every element to 0."""
-        return self.in_place(_zeros_like)
+        value = record1(_zeros_like, self)
+        if value is None or self._value is None:
+            return self.in_place(_zeros_like)
+        self.assign_value(value)
+        return self
 
     def copy_(self, source: Any, non_blocking: bool = False) -> Any:
         """Set the elements to those of another tensor, converted and broadcast."""
@@ -564,14 +576,17 @@ _LATE = {
 }
 
 
-def _late_method(self: Tensor, name: str) -> Any:
-    module = _LATE.get(name)
-    if module is None:
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-    functions = vars(import_module(f"pullback.api.{module}"))
-    function = _where if name == "where" else functions[name]
-    setattr(Tensor, name, function)
-    return getattr(self, name)
+def _late_method(module: str, name: str) -> Callable[..., Any]:
+    """A method whose file is loaded when it is first called."""
+
+    def load(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        functions = vars(import_module(f"pullback.api.{module}"))
+        setattr(Tensor, name, _where if name == "where" else functions[name])
+        return getattr(self, name)(*args, **kwargs)
+
+    load.__name__ = name
+    load.__doc__ = f"`pullback.{name}` of this tensor."
+    return load
 
 
 def _where(self: Tensor, condition: Any, other: Any) -> Any:
@@ -661,7 +676,8 @@ _METHODS: dict[Any, str] = {
 }
 TensorBase.default_class = TensorBase.default_class or Tensor
 Tensor.result_class = Tensor
-Tensor.__getattr__ = _late_method
+for _name, _module in _LATE.items():
+    setattr(Tensor, _name, _late_method(_module, _name))
 DType.construct = staticmethod(_construct)
 for _name, _dtype in (("float", dtypes.float32), ("double", dtypes.float64), ("half", dtypes.float16),
                       ("bfloat16", dtypes.bfloat16), ("int", dtypes.int32), ("long", dtypes.int64),

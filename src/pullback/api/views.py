@@ -7,7 +7,6 @@ puts new elements into it.
 from __future__ import annotations
 
 import sys
-import threading
 import weakref
 from typing import Any
 
@@ -15,7 +14,7 @@ from pullback.api._lazy import build
 from pullback.engine import execute
 from pullback.engine.operation import Operation, broadcast_to, operation
 from pullback.engine.tensor import TensorBase, View, detach
-from pullback.engine.trace import local
+from pullback.engine.trace import local, thread
 from pullback.ir.index import Index, const, loop_vars
 from pullback.ir.node import Node
 from pullback.util.errors import ArgumentError, ShapeError, message
@@ -30,18 +29,8 @@ def make_view(x: TensorBase, read: Operation, write: Operation | None, static: t
         x = detach(x)
     result = x.result_class(None)
     result._view = View(x, read, write, static)
-    _fresh.views.append(weakref.ref(result))
+    thread.context.views.append(weakref.ref(result))
     return result
-
-
-class _Fresh(threading.local):
-    """Views of this thread made since its last flush."""
-
-    def __init__(self) -> None:
-        self.views: list[weakref.ref[Any]] = []
-
-
-_fresh = _Fresh()
 
 
 def _baseline() -> int:
@@ -56,7 +45,8 @@ _ALONE = _baseline()
 
 def settle() -> None:
     """Views whose base nobody else can see become plain tensors, so that the base is not computed for their sake."""
-    views, _fresh.views = _fresh.views, []
+    here = thread.context
+    views, here.views = here.views, []
     for reference in views:
         tensor = reference()
         view = None if tensor is None else tensor._view

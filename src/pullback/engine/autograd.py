@@ -11,7 +11,8 @@ from typing import Any
 from pullback.engine.execute import FREED
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import AutogradMeta, TensorBase
-from pullback.engine.trace import Info, Trace, Value, local, record, thread
+from pullback.engine.known import record_sum
+from pullback.engine.trace import Info, Trace, Value, local, new, record, thread
 from pullback.ir.node import Function, Node, TensorType, apply, param, project, topological
 from pullback.util.errors import GradientError, message
 
@@ -77,7 +78,7 @@ class Plan:
         self.operation = call_operation(function, "backward")
         self.freed = frozenset(self.visited)
         #: the key of the recorded step where all inputs are slots of the current trace
-        self.key = (self.operation, (), None, *(slot for slot, _, _ in self.inputs))
+        self.key = (self.operation, *(slot for slot, _, _ in self.inputs), None)
 
 
 def _ones(type: TensorType) -> Node:
@@ -170,6 +171,8 @@ class Sweep:
         plan = trace.state.memo.get(key)
         if plan is None:
             plan = trace.state.memo[key] = Plan(trace, roots, given, extra, available)
+            if current and len(roots) == 1 and not given[0] and not extra:
+                trace.state.memo[roots[0]] = plan  # for `_known_backward`
         if plan.wrt:
             self.deliver_results(trace, plan, self.record_plan(trace, plan, [slots[r] for r in roots], current))
         if not self.retain_graph:
@@ -183,7 +186,9 @@ class Sweep:
             if current:
                 arguments.append(Value(trace, slot, info))
             elif position >= 0:
-                arguments.append(trace.leaves[position])
+                leaf = trace.leaves[position]
+                variable = info.requires_grad and leaf.info is not info
+                arguments.append(Value(trace, slot, info, leaf.buffer) if variable else leaf)
             else:
                 assert trace.buffers is not None
                 arguments.append(Value(trace, slot, info, trace.buffers[slot]))
@@ -208,23 +213,25 @@ class Sweep:
 
 def accumulate(sink: AutogradMeta, cotangent: Value) -> None:
     """Add a gradient to a leaf tensor's `.grad`."""
-    track = local.trace if local.trace.kind != "main" else None
+    here = thread.context
+    track = here.trace if here.trace.kind != "main" else None
     for hook in sink.hooks:
         changed = hook(TensorBase.default_class(cotangent))
         cotangent = cotangent if changed is None else changed._peek()
     if track is not None:
         track.note_mutation(id(sink), GradHolder(sink), sink.grad)
-    if sink.grad is None:
+    grad = sink.grad
+    if grad is None:
         sink.grad = TensorBase.default_class(cotangent)
         return
-    before = sink.grad._use()
-    if local.track is not None:
-        local.track[before] = GradHolder(sink)
+    before = grad._use()
+    if here.track is not None:
+        here.track[before] = GradHolder(sink)
     total = record(add_operation(), [before, cotangent])[0]
     if track is not None:
         sink.grad = TensorBase.default_class(total)
     else:
-        sink.grad._value = total
+        grad._value = total
 
 
 class GradHolder:
@@ -284,22 +291,38 @@ def _known_backward(value: Value | None) -> bool:
     """The common case, seen before: all history in the current trace, all gradients go to leaf tensors."""
     here = thread.context
     trace = here.trace
-    if value is None or value.trace is not trace or trace.freed or trace.kind != "main":
+    if value is None or value.trace is not trace or trace.freed:
         return False
-    plan = trace.state.memo.get(("backward", (value.slot,), (False,), (), None))
-    found = trace.state.next.get(plan.key) if plan is not None else None
-    sinks = trace.sinks
-    if found is None or sinks is None or not all(slot in sinks for slot in plan.wrt):
+    state = trace.state
+    plan = state.memo.get(value.slot)
+    found = state.next.get(plan.key) if plan is not None else None
+    if found is None or trace.kind != "main" or trace.sinks is None:
+        return False
+    try:
+        sinks = [trace.sinks[slot] for slot in plan.wrt]
+    except KeyError:
         return False
     trace.state = found
-    start = found.count - len(found.infos)
-    results = [Value(trace, start + k, info) for k, info in enumerate(found.infos)]
-    trace.values.extend(results)
     trace.freed = plan.freed
+    slot = found.count - len(sinks)
     before, here.grad_enabled = here.grad_enabled, False
     try:
-        for slot, cotangent in zip(plan.wrt, results, strict=True):
-            accumulate(sinks[slot], cotangent)
+        for sink, info in zip(sinks, found.infos, strict=True):
+            cotangent = new(Value)
+            cotangent.trace, cotangent.slot, cotangent.info, cotangent.buffer, cotangent.sink = trace, slot, info, None, None
+            trace.values.append(cotangent)
+            slot += 1
+            grad = sink.grad
+            if sink.hooks:
+                accumulate(sink, cotangent)
+            elif grad is None:
+                sink.grad = TensorBase.default_class(cotangent)
+            else:
+                total = None if grad._value is None else record_sum(add_operation(), grad._value, cotangent)
+                if total is None:
+                    accumulate(sink, cotangent)
+                else:
+                    grad._value = total
     finally:
         here.grad_enabled = before
     return True

@@ -10,7 +10,7 @@ from pullback.engine.autograd import call_operation
 from pullback.engine.functional import Traced, as_tensor, cast
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, detach
-from pullback.engine.trace import Info, Value, local, record, tracing
+from pullback.engine.trace import Info, Value, local, record, thread, tracing
 from pullback.ir import dtypes
 from pullback.ir.node import Function as Program
 from pullback.ir.node import Node, TensorType, apply, project
@@ -493,16 +493,19 @@ class Function:
 class grad_mode:
     """Context manager and decorator that switches recording for gradients on or off in this thread."""
 
+    __slots__ = ("before", "enabled")
+
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
         self.before: list[bool] = []
 
     def __enter__(self) -> None:
-        self.before.append(local.grad_enabled)
-        local.grad_enabled = self.enabled
+        here = thread.context
+        self.before.append(here.grad_enabled)
+        here.grad_enabled = self.enabled
 
-    def __exit__(self, *_: object) -> None:
-        local.grad_enabled = self.before.pop()
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        thread.context.grad_enabled = self.before.pop()
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)

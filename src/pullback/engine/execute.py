@@ -79,6 +79,8 @@ def launch(executable: Executable, arguments: list[Any]) -> list[Any]:
     """Run or queue a program on buffers and Python scalars; returns the buffers of its results."""
     if watch is not None:
         return watch(executable, arguments)
+    if executable.at_once and not _in_flight:
+        return executable.run(arguments)
     return start(executable, arguments)
 
 
@@ -280,12 +282,13 @@ def flush(trace: Trace) -> None:
     values = trace.values
     if not values:
         return
-    before_flush()
     here = thread.context
+    if here.views:
+        before_flush()
     if here.trace is trace:
-        here.trace = Trace("main")
+        here.trace = Trace()
     base = _BASE
-    wanted = [v for v in values if _refcount(v) > base and v.sink is None]
+    wanted = [v for v in values if _refcount(v) > base]
     with _launching:
         if wanted:
             _launch_wanted(trace, wanted)
@@ -296,27 +299,26 @@ def flush(trace: Trace) -> None:
 
 def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
     freed = trace.freed
-    live: list[int] = []
-    history: list[int] = []
-    for v in wanted:
-        live.append(v.slot)
-        if v.info.requires_grad and v.slot not in freed:
-            history.append(v.slot)
-    donated = () if history else _donatable(trace)
-    key = (tuple(live), tuple(history), donated)
+    live = tuple([v.slot for v in wanted])
+    history = tuple([v.slot for v in wanted if v.info.requires_grad and v.slot not in freed])
+    leaves = trace.leaves
+    donated = () if history else tuple([
+        k for k, leaf in enumerate(leaves)
+        if _refcount(leaf) <= _LEAF_BASE and type(leaf) is Value and _refcount(leaf.buffer) <= _BUFFER_BASE])
+    key = (live, history, donated)
     plan = trace.state.programs.get(key)
     if plan is None:
-        plan = trace.state.programs[key] = FlushPlan(trace, key[0], key[1], frozenset(donated))
-    arguments = [leaf.buffer if type(leaf) is Value else leaf for leaf in trace.leaves]
+        plan = trace.state.programs[key] = FlushPlan(trace, live, history, frozenset(donated))
+    arguments = [leaf.buffer if type(leaf) is Value else leaf for leaf in leaves]
     if plan.simple:
-        for v, buffer in zip(wanted, launch(plan.executable, arguments), strict=True):
+        for v, buffer in zip(wanted, launch(plan.executable, arguments)):  # noqa: B905 - one buffer for each
             v.buffer = buffer
-    else:
-        _deliver(trace, plan, wanted, arguments)
+            v.trace = FREED if v.info.requires_grad else None
+        trace.leaves, trace.leaf_slots, trace.nodes = [], {}, None
+        return
+    _deliver(trace, plan, wanted, arguments)
     if not history:
-        trace.leaves = []
-        trace.leaf_slots = {}
-        trace.nodes = None
+        trace.leaves, trace.leaf_slots, trace.nodes = [], {}, None
         for v in wanted:
             v.trace = FREED if v.info.requires_grad else None
 
@@ -340,18 +342,12 @@ def _scalar_buffer(trace: Trace, slot: int, scalar: Any) -> Buffer:
     return Buffer.from_numpy(np.asarray(scalar, trace.graph()[slot].dtype.numpy))
 
 
-def _donatable(trace: Trace) -> tuple[int, ...]:
-    """Leaves that nobody but the trace holds: their memory may be reused for results."""
-    return tuple([k for k, leaf in enumerate(trace.leaves)
-                  if _refcount(leaf) <= _LEAF_BASE and type(leaf) is Value and _refcount(leaf.buffer) <= _BUFFER_BASE])
-
-
 def _leaf_baseline() -> int:
     """What getrefcount says of a leaf that only its trace holds (the list of leaves and the table of slots)."""
     trace = Trace("main")
     trace.leaves.append(Value(None, 0, None))  # pyright: ignore[reportArgumentType]
     trace.leaf_slots[trace.leaves[0]] = 0
-    return [_refcount(leaf) for _, leaf in enumerate(trace.leaves)][0]  # noqa: RUF015 - as `_donatable` counts
+    return [_refcount(leaf) for _, leaf in enumerate(trace.leaves)][0]  # noqa: RUF015 - as `_launch_wanted` counts
 
 
 _LEAF_BASE = _leaf_baseline()

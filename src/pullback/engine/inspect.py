@@ -83,7 +83,7 @@ def debug(program: Program) -> None:
 def announce(executable: Any) -> None:
     """Print a line at every launch of a program: the `debug` stage "launch"."""
     program = executable.program
-    what = f"{len(program.kernels)} kernels -> {', '.join(repr(t) for _, t in executable.out)}"
+    what = f"{len(program.kernels)} kernels -> {', '.join(repr(t) for t in executable.function.out_types)}"
 
     def announced(call: Callable[..., Any], how: str) -> Callable[..., Any]:
         def run(*slots: Any) -> Any:

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from pullback.engine.known import record1, record2, record_known
 from pullback.engine.tensor import TensorBase, from_host
-from pullback.engine.trace import SCALARS, Operand, Value, local, record, thread, undo_leaves
+from pullback.engine.trace import SCALARS, Operand, Value, local, new, record
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Node
@@ -26,8 +27,9 @@ BOUND_LIMIT = 4096
 
 
 class Operation:
-    """A recordable operation. `promote`: "exact" (operands as they are), "none", "dtype" (one dtype), "broadcast" (one dtype, one shape) or "float"
-    (the same, integers become the default float). `leaf`: the result is a leaf that requires gradients."""
+    """A recordable operation. `promote`: "exact" (operands as they are), "none", "dtype" (one dtype), "broadcast" (one dtype,
+    one shape) or "float" (the same, integers become the default float). `leaf`: the result is a leaf that requires
+    gradients."""
 
     __slots__ = ("bound", "define", "differentiable", "leaf", "name", "promote")
 
@@ -39,92 +41,54 @@ class Operation:
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
 
-    def build(self, operands: list[Operand], static: Any) -> tuple[tuple[Node, ...], str]:
+    def build(self, operands: list[Operand]) -> tuple[tuple[Node, ...], str]:
         """The nodes of the results, and the weak kind they share ("" for none)."""
         nodes, weak = _PROMOTE[self.promote](self.name, operands)
-        result = self.define(*nodes, **dict(static))
+        result = self.define(*nodes)
         results: tuple[Node, ...] = (result,) if isinstance(result, Node) else tuple(result)
         if weak and results[0].dtype.kind == "b":
             weak = ""
         return results, weak
 
     def __call__(self, *args: Any, **static: Any) -> Any:
-        # This is `values` and `record` in one loop for the common case: concrete or recorded tensors and numbers.
         if static:
-            return self._call_with(args, static)
-        here = thread.context
-        trace = here.trace
-        grad_enabled = here.grad_enabled
-        if (trace.carried and grad_enabled) or trace.constants or here.track is not None:
-            return self._call(args, static)
-        key: list[Any] = [self, ()] if grad_enabled else [self, (), None]
-        leaves = trace.leaves
-        state = trace.state
-        mark = len(leaves)
-        cls: Any = None
-        for a in args:
-            kind = type(a)
-            if kind is float or kind is int:
-                key.append(kind)
-                leaves.append(a)
-                continue
-            try:
-                value = a._value
-                meta = a._meta
-                if cls is None:
-                    cls = a.result_class
-            except AttributeError:
-                value = meta = None
-            if meta is not None and grad_enabled and meta.requires_grad and value is not None:
-                value = meta.leaf if meta.source is value and meta.leaf is not None and meta.leaf.trace is trace else None
-            if value is None:  # a view, a new leaf, or no tensor at all
-                return self._restart(trace, mark, args, static)
-            if value.trace is trace:
-                key.append(value.slot)
-                continue
-            slot = trace.leaf_slots.get(value)
-            if slot is None:
-                if value.buffer is None:
-                    return self._restart(trace, mark, args, static)
-                trace.leaf_slots[value] = state.count + len(leaves) - mark
-                leaves.append(value)
-                key.append(value.info)
-            else:
-                key.append(slot)
-        found = state.next.get(tuple(key))
-        if found is None or found.single is None:
-            return self._restart(trace, mark, args, static)
-        trace.state = found
-        result = Value(trace, found.count - 1, found.single)
-        trace.values.append(result)
-        return (cls or TensorBase.default_class)(result)
+            self = self.bound.get(tuple(static.items())) or self.bind(tuple(static.items()))
+        if len(args) == 1 and type(args[0]) not in SCALARS:
+            return self.on(args[0])
+        value = record2(self, *args) if len(args) == 2 else record_known(self, args) if args else None
+        if value is None:
+            return self.slowly(args)
+        first = args[0]
+        kind = type(first)
+        cls = TensorBase.default_class if kind is float or kind is int else first.result_class
+        result = new(cls)
+        result._value, result._meta, result._view = value, None, None
+        return result
 
-    def _call_with(self, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
-        if type(self) is not Operation:
-            return self._call(args, static)
-        return (self.bound.get(tuple(static.items())) or self._bind(static))(*args)
+    def on(self, x: Any) -> Any:
+        """The call with one operand, a little faster."""
+        value = record1(self, x)
+        if value is None:
+            return self.slowly((x,))
+        result = new(x.result_class)
+        result._value, result._meta, result._view = value, None, None
+        return result
 
-    def _bind(self, static: dict[str, Any]) -> Operation:
-        """The operation with its static arguments fixed, made once: calls with them are as fast as without."""
+    def bind(self, static: tuple[Any, ...]) -> Operation:
+        """The operation with its static arguments fixed, made once."""
+        found = self.bound.get(static)
+        if found is not None:
+            return found
         if len(self.bound) > BOUND_LIMIT:
             self.bound.clear()
-        fixed = Operation(partial(self.define, **static), self.promote, self.differentiable, self.leaf, self.name)
-        return self.bound.setdefault(tuple(static.items()), fixed)
+        fixed = new(type(self))
+        Operation.__init__(fixed, partial(self.define, **dict(static)), self.promote, self.differentiable, self.leaf, self.name)
+        return self.bound.setdefault(static, fixed)
 
-    def _restart(self, trace: Any, mark: int, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
-        """Take back what the fast path added; record missing gradient leaves and try again, or go the general way."""
-        undo_leaves(trace, mark)
-        made = False
-        if trace.kind == "main" and thread.context.grad_enabled:
-            for a in args:
-                if isinstance(a, TensorBase) and a._meta is not None:
-                    before = a._meta.leaf
-                    made = a._use() is not before or made
-        return self(*args, **static) if made else self._call(args, static)
-
-    def _call(self, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
+    def slowly(self, args: tuple[Any, ...]) -> Any:
+        """Record what is new, or out of the ordinary: views, NumPy arrays, traced functions, several results."""
         values, cls = self.values(args)
-        results = record(self, values, tuple(static.items()) if static else ())
+        results = record(self, values)
         if len(results) == 1:
             return cls(results[0])
         return tuple([cls(r) for r in results])

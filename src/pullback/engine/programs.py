@@ -10,7 +10,7 @@ import numpy as np
 
 from pullback.ir.dtypes import numpy_dtype
 from pullback.ir.node import Function, evaluate
-from pullback.runtime.memory import Buffer
+from pullback.runtime.memory import Buffer, allocate
 from pullback.util import config
 from pullback.util.errors import CompileError, IndexError_, message
 
@@ -25,11 +25,12 @@ RELEASE_SECONDS = 100e-6
 class Executable:
     """A program with its calling convention. `immediates` are parameters that arrive as Python scalars."""
 
-    __slots__ = ("_call", "_idle", "_submit", "flag", "function", "immediates", "out", "program", "reference")
+    __slots__ = ("_call", "_idle", "_submit", "at_once", "flag", "function", "immediates", "out", "program", "reference")
 
     def __init__(self, function: Function, immediates: frozenset[int], donated: frozenset[int]) -> None:
         self.function, self.immediates = function, immediates
-        self.out = [(t.nbytes, t) for t in function.out_types]
+        self.out = [t.nbytes for t in function.out_types]
+        self.at_once = False  # short, nothing to check, no workspace, every result has memory of its own or a donated one
         self.program: Any = None
         self.reference = False
         self._call: Any = None
@@ -58,38 +59,50 @@ class Executable:
         self._call = runtime.make_builtin(self.program.address, release_gil=self.program.seconds > RELEASE_SECONDS,
                                           keep=self.program)
         self._submit = runtime.make_builtin(self.program.address, submit=True, keep=self.program)
+        self.at_once = self.flag is None and self.program.seconds <= INLINE_SECONDS
         if "launch" in config.DEBUG.value:
             from pullback.engine.inspect import announce
 
             announce(self)
 
-    def start(self, arguments: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
-        """Run (ticket 0) or queue the program; returns the buffers of its results and the workspace."""
-        if self.reference:
-            return self._run_reference(arguments), 0, None
+    def run(self, arguments: list[Any]) -> list[Any]:
+        """Run a program that is `at_once` while nothing is queued; returns the buffers of its results."""
         program = self.program
         alias = program.alias
-        outputs = ([Buffer(n) for n, _ in self.out] if not alias else
-                   [arguments[alias[k]] if k in alias else Buffer(n) for k, (n, _) in enumerate(self.out)])
+        outputs = ([allocate(n) for n in self.out] if not alias else
+                   [arguments[alias[k]] if k in alias else allocate(n) for k, n in enumerate(self.out)])
         slots = [a.address if type(a) is Buffer else a for a in arguments]
-        slots += [b.address for b in outputs]
-        if self.flag is not None:
-            return self._run_checked(slots, outputs, busy)
+        for buffer in outputs:
+            slots.append(buffer.address)
         if not program.workspace_bytes:
-            if busy or program.seconds > INLINE_SECONDS:
-                return outputs, self._submit(*slots), None
             self._call(*slots)
-            return outputs, 0, None
+            return outputs
         try:
             workspace = self._idle.pop()
         except IndexError:
             workspace = Buffer(program.workspace_bytes)
         slots.append(workspace.address)
-        if busy or program.seconds > INLINE_SECONDS:
-            return outputs, self._submit(*slots), workspace
         self._call(*slots)
         self._idle.append(workspace)
-        return outputs, 0, None
+        return outputs
+
+    def start(self, arguments: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
+        """Run (ticket 0) or queue the program; returns the buffers of its results and the workspace."""
+        if self.reference:
+            return self._run_reference(arguments), 0, None
+        if self.at_once and not busy:
+            return self.run(arguments), 0, None
+        program = self.program
+        alias = program.alias
+        outputs = [arguments[alias[k]] if k in alias else Buffer(n) for k, n in enumerate(self.out)]
+        slots = [a.address if type(a) is Buffer else a for a in arguments]
+        slots += [b.address for b in outputs]
+        if self.flag is not None:
+            return self._run_checked(slots, outputs, busy)
+        workspace = Buffer(program.workspace_bytes) if program.workspace_bytes else None
+        if workspace is not None:
+            slots.append(workspace.address)
+        return outputs, self._submit(*slots), workspace
 
     def _run_checked(self, slots: list[Any], outputs: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
         """Run a program that reports indices out of range; it is not queued, so that its report belongs to this run."""

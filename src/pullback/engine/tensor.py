@@ -13,6 +13,7 @@ import numpy as np
 
 from pullback.engine import trace as tracing_module
 from pullback.engine.execute import observe, upload
+from pullback.engine.known import record2
 from pullback.engine.trace import Info, Value, local, record, thread, visible_dtype
 from pullback.ir.dtypes import DType, dtype_of, float32, int32, numpy_dtype
 from pullback.util.errors import ArgumentError, GradientError, ImmutableError, message
@@ -39,6 +40,8 @@ class AutogradMeta:
             return leaf
         if here.track is not None:
             here.track[value] = owner
+        if value.buffer is not None and value not in trace.base.carried:
+            return self.fresh_leaf(value, trace.base)
         here.trace = trace.base
         try:
             leaf = record(leaf_operation(), [value])[0]
@@ -51,6 +54,12 @@ class AutogradMeta:
             base.sinks = {}
         base.sinks[leaf.slot] = self
         self.source, self.leaf = value, leaf
+        return leaf
+
+    def fresh_leaf(self, value: Value, trace: tracing_module.Trace) -> Value:
+        """A new leaf for a concrete value in a trace."""
+        leaf = self.leaf = trace.gradient_leaf(value, self)
+        self.source = value
         return leaf
 
 
@@ -99,14 +108,16 @@ class View:
 class TensorBase:
     """A handle on an immutable value. The array room adds operators and methods."""
 
+    __slots__ = ("__dict__", "__weakref__", "_meta", "_value", "_view")
     _value: Value | None
-    _meta: AutogradMeta | None = None
-    _view: View | None = None
+    _meta: AutogradMeta | None
+    _view: View | None
     default_class: ClassVar[Any] = None
     result_class: ClassVar[Any] = None
 
     def __init__(self, value: Value) -> None:
         self._value = value
+        self._meta = self._view = None
 
     # -- values --------------------------------------------------------------------------------------------------
     def _use(self) -> Value:
@@ -130,8 +141,9 @@ class TensorBase:
 
     def assign_value(self, new: Value) -> None:
         """Replace the value: every in-place operation ends here."""
+        here = thread.context
         meta = self._meta
-        if meta is not None and meta.requires_grad and local.grad_enabled:
+        if meta is not None and meta.requires_grad and here.grad_enabled:
             raise GradientError(message(
                 "in-place operation on a leaf tensor that requires gradients", [("tensor", repr(new.info.type))],
                 "wrap the update in pb.no_grad(), or work on a copy: x = x.clone()"))
@@ -140,12 +152,12 @@ class TensorBase:
             assert self._view is not None
             self._view.write(new)
             return
-        trace = local.trace
+        trace = here.trace
         if trace.kind != "main":
             trace.note_mutation(id(self), self, old)
         elif new.trace is trace and (old.trace is not trace or old in trace.carried
                                      or (meta is not None and meta.requires_grad)):
-            trace.carried = trace.carried | {new}
+            trace.carry(old, new)
         self._value = new
         if meta is not None:  # the old value's memory may be reused once nobody holds it
             meta.source = meta.leaf = None
@@ -157,6 +169,15 @@ class TensorBase:
         if result.info.type is not mine.type:
             result = record(fit_operation(), [result], (("type", mine.type), ("name", op.name)))[0]
         self.assign_value(result)
+        return self
+
+    def update(self, op: Any, other: Any) -> Any:
+        """`in_place` with one other operand."""
+        value = record2(op, self, other)
+        mine = self._value
+        if value is None or mine is None or value.info.type is not mine.info.type:
+            return self.in_place(op, other)
+        self.assign_value(value)
         return self
 
     # -- types ---------------------------------------------------------------------------------------------------
@@ -255,7 +276,7 @@ class TensorBase:
         array = buffer.numpy(numpy_dtype(value.info.type.dtype), value.info.type.shape)
         return array.astype(dtype)  # a copy: buffers are immutable, arrays are not
 
-    def item(self) -> Any:
+    def only(self) -> Any:
         """The one element as a Python number."""
         value = self._peek()
         if value.info.type.size != 1:

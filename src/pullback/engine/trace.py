@@ -28,11 +28,20 @@ from pullback.util.errors import ConcretizationError, TracerLeakError, message
 class Info:
     """What is known of a slot: type, whether it depends on something that requires gradients, weak scalar kind."""
 
-    __slots__ = ("requires_grad", "type", "weak")
+    __slots__ = ("_leaf", "requires_grad", "type", "weak")
     _table: ClassVar[dict[tuple[TensorType, bool, str], Info]] = {}
 
     def __init__(self, type: TensorType, requires_grad: bool, weak: str) -> None:
         self.type, self.requires_grad, self.weak = type, requires_grad, weak
+        self._leaf: Info | None = None
+
+    @property
+    def leaf(self) -> Info:
+        """The same for a leaf that requires gradients."""
+        found = self._leaf
+        if found is None:
+            found = self._leaf = Info.of(self.type, True, self.weak)
+        return found
 
     @staticmethod
     def of(type: TensorType, requires_grad: bool = False, weak: str = "") -> Info:
@@ -80,7 +89,7 @@ class State:
         self.leaves = leaves  # slots of the leaves this step brought in
         self.own = own
         self.infos = infos  # of the results: the last slots
-        self.step = step  # the operation and its static arguments
+        self.step = step  # the operation
         #: launch when this state is reached: too long, or a whole number of turns of a loop
         self.full = self.count >= TRACE_LIMIT
         #: the Info of the only result; None sends recording the general way (several results, or a full trace)
@@ -131,32 +140,41 @@ STATE_LIMIT = 200_000
 
 _NONE: frozenset[Any] = frozenset()
 _serials = itertools.count(1)
+new = object.__new__
 
 
 class Trace:
     """A program being recorded. `kind`: "main" (a thread's pending work), "eager" (inside pb.grad and its like, values may
     be asked for) or "staged" (inside jit, vmap, scan: values may not)."""
 
-    __slots__ = ("__weakref__", "buffers", "carried", "constants", "freed", "kind", "leaf_slots", "leaves", "lock", "mutated",
-                 "nodes", "outer", "param_sources", "params", "serial", "sinks", "state", "stepped", "values", "what")
-    def __init__(self, kind: str, outer: Trace | None = None, what: str = "") -> None:
+    kind: str = "main"
+    what: str = ""
+    outer: Trace | None = None
+    nodes: list[Node] | None = None
+    sinks: dict[int, Any] | None = None  # gradient side of the tensors whose leaves were recorded here, by slot
+    freed: frozenset[int] = _NONE
+    stepped: bool = False  # a gradient was recorded: the next gradient call begins a new step
+    buffers: dict[int, Any] | None = None
+    mutated: dict[int, Any] | None = None  # tensors changed in place while tracing, with their value before
+
+    def __init__(self, kind: str = "main", outer: Trace | None = None, what: str = "") -> None:
+        self.values: list[Value] = []
+        self.leaves: list[Any] = []  # Values and Python scalars, in the order of their slots
+        #: the slot of a leaf; its complement where the slot is a gradient's variable, and this a use without history
+        self.leaf_slots: dict[Value, int] = {}
+        self.carried: set[Value] | frozenset[Value] = _NONE  # in-place results that replaced values from before this trace
+        self.serial = next(_serials)
+        self.constants = False
+        if outer is None and kind == "main":  # every step of a loop passes here
+            self.state = _root
+            if what:
+                self.what = what
+            return
         self.kind, self.outer, self.what = kind, outer, what
         self.constants = kind == "staged" or (outer is not None and outer.constants)
         self.state = _constant_root if self.constants else _root
-        self.values: list[Value] = []
-        self.leaves: list[Any] = []  # Values and Python scalars, in the order of their slots
-        self.leaf_slots: dict[Value, int] = {}
-        self.nodes: list[Node] | None = None
-        self.carried: frozenset[Value] = _NONE  # in-place results that replaced values from before this trace
-        self.sinks: dict[int, Any] | None = None  # gradient side of the tensors whose leaves were recorded here
-        self.freed: frozenset[int] = _NONE
-        self.stepped = False  # a gradient was recorded: the next gradient call begins a new step
-        self.buffers: dict[int, Any] | None = None
-        self.mutated: dict[int, Any] | None = None  # tensors changed in place while tracing, with their value before
-        self.serial = next(_serials)
-        if outer is not None:
-            self.params: list[Value] = []
-            self.param_sources: list[Value | None] = []
+        self.params: list[Value] = []
+        self.param_sources: list[Value | None] = []
 
     @property
     def base(self) -> Trace:
@@ -183,7 +201,38 @@ class Trace:
             self.mutated = {}
         self.mutated.setdefault(key, (holder, before))
 
+    def carry(self, old: Value, value: Value) -> None:
+        """Remember that a value from before this trace was replaced in place."""
+        if self.carried is _NONE:
+            self.carried = {value}
+        else:
+            self.carried.discard(old)  # pyright: ignore[reportAttributeAccessIssue]
+            self.carried.add(value)  # pyright: ignore[reportAttributeAccessIssue]
+
     # -- leaves --------------------------------------------------------------------------------------------------
+    def gradient_leaf(self, value: Value, sink: Any) -> Value:
+        """The leaf that stands for a concrete value where gradients are taken with respect to it."""
+        state = self.state
+        info = value.info.leaf
+        found = state.next.get(info)
+        if found is None:
+            from pullback.ir.node import param  # keeps the hot module small at import
+
+            nodes = self._materialise_nodes()
+            found = self._extend(info, (state.count,), [param(info.type)], (info,), (state.count,))
+            nodes.extend(found.own)
+        self.state = found
+        slot = state.count
+        leaf = new(Value)
+        leaf.trace, leaf.slot, leaf.info, leaf.buffer, leaf.sink = self, slot, info, None, sink
+        self.leaves.append(value)
+        self.leaf_slots[value] = ~slot
+        if self.sinks is None:
+            self.sinks = {slot: sink}
+        else:
+            self.sinks[slot] = sink
+        return leaf
+
     def admit(self, value: Value) -> None:
         """Check that a value may become a leaf here."""
         if value.buffer is not None:
@@ -242,13 +291,15 @@ class Trace:
 class Context:
     """Per-thread state: the current trace, gradient mode, what jit is tracking."""
 
-    __slots__ = ("grad_enabled", "trace", "track")
+    __slots__ = ("grad_enabled", "trace", "track", "views")
 
     def __init__(self) -> None:
         self.trace = Trace("main")
         self.grad_enabled = True
         #: while a jitted function is traced: tensors read, by value, so that later calls read them again
         self.track: dict[Value, Any] | None = None
+        #: weak references to views made since the last flush
+        self.views: list[Any] = []
 
 
 class _ThreadLocal(threading.local):
@@ -305,14 +356,20 @@ _IMMEDIATE = {"f": dtypes.float64, "i": dtypes.int64, "b": dtypes.bool_, "c": dt
 
 
 def record(op: Any, args: list[Any] | tuple[Any, ...], static: Any = ()) -> tuple[Value, ...]:
-    """Record one step; `args` are Values and Python scalars, `static` is hashable. Returns the results."""
+    """Record one step; `args` are Values and Python scalars, `static` is hashable. Returns the results.
+
+    The key of a step is the operation and its operands: a slot, the complement of a gradient variable's slot that is used
+    without history, the Info of a new leaf, or the type of a number. A last None says that gradients are off.
+    """
+    if static:
+        op = op.bind(static)
     here = thread.context
     trace = here.trace
     grad_enabled = here.grad_enabled
     if trace.carried and grad_enabled and not trace.carried.isdisjoint([a for a in args if type(a) is Value]):
         boundary(trace)
         trace = here.trace
-    key: list[Any] = [op, static] if grad_enabled else [op, static, None]
+    key: list[Any] = [op]
     leaves = trace.leaves
     state = trace.state
     mark = len(leaves)
@@ -335,15 +392,12 @@ def record(op: Any, args: list[Any] | tuple[Any, ...], static: Any = ()) -> tupl
         else:
             key.append(type(a))
             leaves.append(a)
+    if not grad_enabled:
+        key.append(None)
     found = state.next.get(tuple(key))
     if found is None:
-        found = _try_step(trace, op, args, static, tuple(key), grad_enabled, mark)
+        found = _try_step(trace, op, args, tuple(key), grad_enabled, mark)
     trace.state = found
-    single = found.single
-    if single is not None:
-        value = Value(trace, found.count - 1, single)
-        trace.values.append(value)
-        return (value,)
     infos = found.infos
     start = found.count - len(infos)
     values = tuple([Value(trace, start + k, info) for k, info in enumerate(infos)])
@@ -353,10 +407,10 @@ def record(op: Any, args: list[Any] | tuple[Any, ...], static: Any = ()) -> tupl
     return values
 
 
-def _try_step(trace: Trace, op: Any, args: Any, static: Any, key: tuple[Any, ...], grad_enabled: bool, mark: int) -> State:
+def _try_step(trace: Trace, op: Any, args: Any, key: tuple[Any, ...], grad_enabled: bool, mark: int) -> State:
     """A new step; where its type rule refuses, the trace is left as it was."""
     try:
-        return _new_step(trace, op, args, static, key, grad_enabled)
+        return _new_step(trace, op, args, key, grad_enabled)
     except BaseException:
         undo_leaves(trace, mark)
         raise
@@ -387,53 +441,56 @@ def undo_leaves(trace: Trace, mark: int) -> None:
     del trace.leaves[mark:]
 
 
-def _new_step(trace: Trace, op: Any, args: Any, static: Any, key: tuple[Any, ...], grad_enabled: bool) -> State:
+def _new_step(trace: Trace, op: Any, args: Any, key: tuple[Any, ...], grad_enabled: bool) -> State:
     """A structure not seen before: run the operation's definition on nodes (type rules run here)."""
-    from pullback.ir.node import param
-    from pullback.ops.build import const_scalar
-
     if config.EXPLAIN.value and trace.state.next and trace.kind == "main":
-        explain.step(op.name, key, list(trace.state.next))
+        explain.step(op.name, key, [k for k in trace.state.next if type(k) is tuple])
     nodes = trace.graph()
-    own: list[Node] = []
-    leaves: list[int] = []
-    grads: list[int] = []
-    operands: list[Operand] = []
-    requires = False
-    entries = key[2 if grad_enabled else 3:]
-    for a, entry in zip(args, entries, strict=True):
-        if type(entry) is int:
-            node = nodes[entry] if entry < len(nodes) else own[entry - len(nodes)]
-            operands.append(Operand(node, a.info.weak))
-        elif type(entry) is Info:
-            node = param(entry.type)
-            leaves.append(len(nodes) + len(own))
-            if entry.requires_grad:
-                grads.append(leaves[-1])
-            own.append(node)
-            operands.append(Operand(node, entry.weak))
-        else:
-            kind = SCALARS[type(a)]
-            if type(entry) is tuple:
-                node = const_scalar(a, _IMMEDIATE[kind])
-            else:
-                node = param(TensorType.of((), _IMMEDIATE[kind]))
-                leaves.append(len(nodes) + len(own))
-                own.append(node)
-            operands.append(Operand(node, kind))
-        requires = requires or (type(a) is Value and a.info.requires_grad)
-    results, weak = op.build(operands, static)
-    requires = (requires and grad_enabled and op.differentiable) or op.leaf
+    entries = key[1:] if grad_enabled else key[1:-1]
+    history = grad_enabled and op.differentiable
+    operands, own, leaves, grads = _operands(nodes, args, entries, history)
+    results, weak = op.build(operands)
+    requires = history and any(type(a) is Value and a.info.requires_grad for a in args) or op.leaf
     infos = tuple(Info.of(r.tensor, requires and r.tensor.dtype.is_inexact, weak) for r in results)
     if op.leaf:
         grads.append(len(nodes) + len(own))
     state = trace._extend(  # pyright: ignore[reportPrivateUsage]
-        key, tuple(leaves), own + list(results), infos, tuple(grads), (op, static))
+        key, tuple(leaves), own + list(results), infos, tuple(grads), op)
     if trace.kind == "main" and state.count >= REPEAT_LIMIT and not state.full and turns_of_a_loop(state):
         state.full, state.single = True, None
     if trace.nodes is not None and len(trace.nodes) == trace.state.count:
         trace.nodes.extend(state.own)
     return state
+
+
+def _operands(nodes: list[Node], args: Any, entries: tuple[Any, ...],
+              history: bool) -> tuple[list[Operand], list[Node], list[int], list[int]]:
+    """The operands of a step by its key; the nodes of new leaves, their slots, and those of them that require gradients."""
+    from pullback.ir.node import param
+    from pullback.ops.build import const_scalar, stop_gradient
+
+    own: list[Node] = []
+    leaves: list[int] = []
+    grads: list[int] = []
+    operands: list[Operand] = []
+    for a, entry in zip(args, entries, strict=True):
+        weak = a.info.weak if type(a) is Value else SCALARS[type(a)]
+        if type(entry) is tuple:
+            operands.append(Operand(const_scalar(a, _IMMEDIATE[weak]), weak))
+            continue
+        if type(entry) is int:
+            slot = entry if entry >= 0 else ~entry
+            node = nodes[slot] if slot < len(nodes) else own[slot - len(nodes)]
+        else:
+            leaves.append(len(nodes) + len(own))
+            if type(entry) is Info and entry.requires_grad:
+                grads.append(leaves[-1])
+            node = param(entry.type if type(entry) is Info else TensorType.of((), _IMMEDIATE[weak]))
+            own.append(node)
+        if type(a) is Value and ((type(entry) is int and entry < 0) or (not history and a.info.requires_grad)):
+            node = stop_gradient(node)  # what follows has no history, whatever it is used for later
+        operands.append(Operand(node, weak))
+    return operands, own, leaves, grads
 
 
 def visible_dtype(info: Info) -> DType:

@@ -52,8 +52,8 @@ class Raw(Operation):
 
     __slots__ = ()
 
-    def build(self, operands: list[Operand], static: Any) -> tuple[tuple[Node, ...], str]:
-        result = self.define(*(o.node for o in operands), **dict(static))
+    def build(self, operands: list[Operand]) -> tuple[tuple[Node, ...], str]:
+        result = self.define(*(o.node for o in operands))
         return ((result,) if isinstance(result, Node) else tuple(result)), ""
 
 

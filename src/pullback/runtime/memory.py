@@ -179,6 +179,21 @@ class Buffer:
     _owner: np.ndarray[Any, Any]
 
 
+_new = object.__new__
+
+
+def allocate(nbytes: int) -> Buffer:
+    """`Buffer(nbytes)`, in half the time where the size is a usual one."""
+    try:
+        home = _KNOWN[nbytes]
+        address = home.pop()
+    except (KeyError, IndexError):
+        return Buffer(nbytes)
+    buffer = _new(Buffer)
+    buffer.address, buffer.nbytes, buffer._home = address, nbytes, home
+    return buffer
+
+
 class _View:
     """Holds the buffer on behalf of an array."""
 

@@ -1,0 +1,193 @@
+"""Recording a step of a structure seen before: the common case of every eager operation.
+
+`record1`, `record2` and `record_known` are `Operation.values` and `record` in one, for concrete or recorded tensors and
+numbers. They give None, and have changed nothing, where anything else is met: a view, a NumPy array, a new structure, a
+function being traced. What could be a loop over one or two operands is written out, because it is run at each operation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pullback.engine import trace as tracing
+from pullback.engine.trace import Trace, Value, new, thread
+
+
+def _present(a: Any, trace: Trace, enabled: bool) -> Value | None:
+    """The value of a tensor that has a gradient side; None where that is not simple."""
+    value, meta = a._value, a._meta
+    if value is None or not (enabled and meta.requires_grad):
+        return value
+    leaf = meta.leaf
+    if leaf is not None and leaf.trace is trace and meta.source is value:
+        return leaf
+    return meta.fresh_leaf(value, trace) if value.buffer is not None and trace.kind == "main" else None
+
+
+def _after_boundary(trace: Trace, operands: tuple[Any, ...]) -> Trace:
+    """The trace to record in: where an operand was updated in place, a step has ended, and is launched."""
+    carried = trace.carried
+    for a in operands:
+        if getattr(a, "_value", None) in carried:
+            tracing.boundary(trace)
+            return thread.context.trace
+    return trace
+
+
+def record1(op: Any, a: Any) -> Value | None:
+    """One step of one operand."""
+    here = thread.context
+    trace = here.trace
+    enabled = here.grad_enabled
+    if trace.constants:
+        return None
+    if enabled and trace.carried:
+        trace = _after_boundary(trace, (a,))
+    try:
+        value = a._value if a._meta is None else _present(a, trace, enabled)
+    except AttributeError:
+        return None
+    if value is None:
+        return None
+    fresh = False
+    if value.trace is trace:
+        entry = value.slot
+    else:
+        entry = trace.leaf_slots.get(value)
+        if entry is None:
+            if value.buffer is None:
+                return None
+            entry, fresh = value.info, True
+    state = trace.state
+    found = state.next.get((op, entry) if enabled else (op, entry, None))
+    if found is None or found.single is None:
+        return None
+    if fresh:
+        trace.leaf_slots[value] = state.count
+        trace.leaves.append(value)
+    trace.state = found
+    result = new(Value)
+    result.trace, result.slot, result.info, result.buffer, result.sink = trace, found.count - 1, found.single, None, None
+    trace.values.append(result)
+    return result
+
+
+def record2(op: Any, a: Any, b: Any) -> Value | None:
+    """One step of two operands."""
+    here = thread.context
+    trace = here.trace
+    enabled = here.grad_enabled
+    if trace.constants:
+        return None
+    if enabled and trace.carried:
+        trace = _after_boundary(trace, (a, b))
+    entry: Any = type(a)
+    other: Any = type(b)
+    try:
+        first = a if entry is float or entry is int else a._value if a._meta is None else _present(a, trace, enabled)
+        second = b if other is float or other is int else b._value if b._meta is None else _present(b, trace, enabled)
+    except AttributeError:
+        return None
+    if first is None or second is None:
+        return None
+    slots = trace.leaf_slots
+    state = trace.state
+    new_first = new_second = True  # whether it becomes a leaf
+    if first is not a:
+        entry = first.slot if first.trace is trace else slots.get(first)
+        new_first = entry is None
+        if new_first:
+            entry = first.info if first.buffer is not None else first
+    if second is not b:
+        other = second.slot if second.trace is trace else slots.get(second)
+        new_second = other is None
+        if new_second:
+            new_second = second is not first
+            other = state.count if second is first else second.info if second.buffer is not None else second
+    found = state.next.get((op, entry, other) if enabled else (op, entry, other, None))
+    if found is None or found.single is None:
+        return None
+    count = state.count
+    if new_first:
+        trace.leaves.append(first)
+        if first is not a:
+            slots[first] = count
+        count += 1
+    if new_second:
+        trace.leaves.append(second)
+        if second is not b:
+            slots[second] = count
+    trace.state = found
+    result = new(Value)
+    result.trace, result.slot, result.info, result.buffer, result.sink = trace, found.count - 1, found.single, None, None
+    trace.values.append(result)
+    return result
+
+
+def record_known(op: Any, args: tuple[Any, ...]) -> Value | None:
+    """One step of any number of operands."""
+    here = thread.context
+    trace = here.trace
+    enabled = here.grad_enabled
+    if trace.constants:
+        return None
+    if enabled and trace.carried:
+        trace = _after_boundary(trace, args)
+    try:
+        present = [a if type(a) is float or type(a) is int else a._value if a._meta is None else _present(a, trace, enabled)
+                   for a in args]
+    except AttributeError:
+        return None
+    state = trace.state
+    slots = trace.leaf_slots
+    key: list[Any] = [op]
+    fresh: dict[Any, int] = {}
+    leaves: list[Any] = []
+    for value in present:
+        if type(value) is not Value:
+            key.append(type(value))
+            leaves.append(value)
+            continue
+        entry: Any = value.slot if value.trace is trace else slots.get(value, fresh.get(value))
+        if entry is None:
+            if value.buffer is None:
+                return None
+            fresh[value] = state.count + len(leaves)
+            leaves.append(value)
+            entry = value.info
+        key.append(entry)
+    if not enabled:
+        key.append(None)
+    found = None if None in present else state.next.get(tuple(key))
+    if found is None or found.single is None:
+        return None
+    slots.update(fresh)
+    trace.leaves.extend(leaves)
+    trace.state = found
+    result = new(Value)
+    result.trace, result.slot, result.info, result.buffer, result.sink = trace, found.count - 1, found.single, None, None
+    trace.values.append(result)
+    return result
+
+
+def record_sum(op: Any, before: Value, cotangent: Value) -> Value | None:
+    """One step of two values, the second of the current trace, without gradients."""
+    trace = thread.context.trace
+    entry: Any = before.slot if before.trace is trace else trace.leaf_slots.get(before)
+    fresh = entry is None
+    if fresh:
+        if before.buffer is None:
+            return None
+        entry = before.info
+    state = trace.state
+    found = state.next.get((op, entry, cotangent.slot, None))
+    if found is None or found.single is None:
+        return None
+    if fresh:
+        trace.leaf_slots[before] = state.count
+        trace.leaves.append(before)
+    trace.state = found
+    result = new(Value)
+    result.trace, result.slot, result.info, result.buffer, result.sink = trace, found.count - 1, found.single, None, None
+    trace.values.append(result)
+    return result

@@ -1,0 +1,116 @@
+"""What has a history and what has not: gradients never flow through what was computed without them."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import pullback as pb
+
+
+def _gradient(function, values=(1.0, 2.0)):
+    """The gradient of a function's sum at a leaf, eagerly recorded; twice, so that the known path is taken too."""
+    found = []
+    for _ in range(3):
+        w = pb.tensor(list(values), requires_grad=True)
+        function(w).sum().backward()
+        found.append(w.grad.tolist())
+    assert found[0] == found[1] == found[2]
+    return found[0]
+
+
+def test_a_result_made_under_no_grad_is_a_constant():
+    def loss(w):
+        h = w * 2
+        with pb.no_grad():
+            z = h * 3
+        assert not z.requires_grad
+        return z * w
+
+    assert _gradient(loss) == [6.0, 12.0]
+
+
+def test_a_parameter_read_under_no_grad_is_a_constant():
+    def before(w):
+        with pb.no_grad():
+            z = w * 3
+        return z * w
+
+    def after(w):
+        y = w * w
+        with pb.no_grad():
+            z = w * 3
+        return z * y
+
+    assert _gradient(before) == [3.0, 6.0]
+    assert _gradient(after) == [6.0, 24.0]
+
+
+def test_what_was_gathered_without_history_can_be_differentiated_later():
+    def loss(w):
+        h = w * w
+        h.sum().item()  # launched: h is a value of an earlier program now
+        with pb.no_grad():
+            z = h + 1
+        return z * h
+
+    assert _gradient(loss) == [4.0, 20.0]
+
+
+def test_a_gradient_is_a_constant_unless_a_graph_of_it_was_made():
+    w = pb.tensor([1.0, 2.0], requires_grad=True)
+    (w ** 2).sum().backward()
+    gradient = w.grad
+    w.grad = None
+    (gradient * w).sum().backward()
+    assert w.grad.tolist() == [2.0, 4.0]
+
+
+def test_another_handle_on_the_same_values_has_no_history():
+    def loss(w):
+        other = copy.copy(w.detach())
+        return w * other + w
+
+    assert _gradient(loss) == [2.0, 3.0]
+
+
+def test_operands_that_are_the_same_leaf():
+    assert _gradient(lambda w: w * w) == [2.0, 4.0]
+    x = pb.tensor([3.0, 4.0])
+    for _ in range(2):
+        assert (x * x).tolist() == [9.0, 16.0]
+        assert (x - x).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("observe", [True, False])
+def test_steps_in_place_follow_numpy(observe):
+    x = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
+    y = np.ones(8, np.float32)
+    a = np.zeros(3, np.float32)
+    w = pb.zeros(3).requires_grad_(True)
+    held = w.detach().clone()
+    for step in range(12):
+        e = x @ a - y
+        loss = ((pb.tensor(x) @ w - pb.tensor(y)) ** 2).mean()
+        loss.backward()
+        with pb.no_grad():
+            w.sub_(0.1 * w.grad)
+            w.grad.zero_()
+        a = a - 0.1 * (x.T @ (2 * e / 8))
+        if observe:
+            np.testing.assert_allclose(loss.item(), np.square(e).mean(), rtol=1e-5)
+    np.testing.assert_allclose(w.numpy(), a, rtol=1e-5)
+    assert held.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_memory_that_somebody_else_reads_is_not_written_over():
+    w = pb.tensor([1.0, 2.0], requires_grad=True)
+    olds = []
+    for _ in range(5):
+        olds.append(copy.copy(w.detach()))
+        (w * w).sum().backward()
+        with pb.no_grad():
+            w -= 0.25 * w.grad
+            w.grad = None
+        pb.synchronize()
+    np.testing.assert_allclose([o.numpy() for o in olds], [[0.5 ** k, 2 * 0.5 ** k] for k in range(5)])
