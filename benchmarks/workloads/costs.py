@@ -107,10 +107,13 @@ def launch_cost(seconds: float) -> dict[str, float]:
 
     x = param(TensorType.of((1,), dtypes.float32))
     program = Executable(Function([x], [build.neg(x)]), frozenset(), frozenset())
+    in_place = Executable(Function([x], [build.neg(x)]), frozenset(), frozenset({0}))
     buffer = Buffer(4)
     arguments = [buffer]
-    launch = least(lambda: timed(lambda: execute.launch(program, arguments), 500), seconds)
-    found = {"launch of a small program": launch}
+    found = {"launch of a program with one new result": least(
+                 lambda: timed(lambda: execute.launch(program, arguments), 500), seconds),
+             "launch of a program in place": least(
+                 lambda: timed(lambda: execute.launch(in_place, arguments), 500), seconds)}
     call = getattr(program, "_call", None)
     if call is not None:
         address = buffer.address

@@ -89,7 +89,7 @@ def test_steps_in_place_follow_numpy(observe):
     a = np.zeros(3, np.float32)
     w = pb.zeros(3).requires_grad_(True)
     held = w.detach().clone()
-    for step in range(12):
+    for _ in range(12):
         e = x @ a - y
         loss = ((pb.tensor(x) @ w - pb.tensor(y)) ** 2).mean()
         loss.backward()

@@ -11,7 +11,7 @@ from pullback.api import elementwise
 from pullback.api._lazy import build
 from pullback.api.arguments import as_tensor, check_memory, described, dtype_or, integer, number, shape_of
 from pullback.engine.operation import operation
-from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.tensor import TensorBase, from_array, from_host
 from pullback.engine.trace import SCALARS
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType, dtype_of
@@ -42,6 +42,10 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: An
     Tensor([[1., 2.],
             [3., 4.]], dtype=float32)
     """
+    if type(data) is np.ndarray and dtype is None and device is None and not requires_grad:
+        found = from_array(data, TensorBase.default_class)
+        if found is not None:
+            return found
     _checked_device(device, "tensor")
     target = None if dtype is None else dtype_of(dtype)
     if isinstance(data, TensorBase):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from pullback.engine.execute import FREED
+from pullback.engine.known import record_sum
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import AutogradMeta, TensorBase
-from pullback.engine.known import record_sum
 from pullback.engine.trace import Info, Trace, Value, local, new, record, thread
 from pullback.ir.node import Function, Node, TensorType, apply, param, project, topological
 from pullback.util.errors import GradientError, message

@@ -10,7 +10,7 @@ from pullback.engine.autograd import call_operation
 from pullback.engine.functional import Traced, as_tensor, cast
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, detach
-from pullback.engine.trace import Info, Value, local, record, thread, tracing
+from pullback.engine.trace import Info, Value, record, thread, tracing
 from pullback.ir import dtypes
 from pullback.ir.node import Function as Program
 from pullback.ir.node import Node, TensorType, apply, project

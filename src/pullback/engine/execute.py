@@ -17,7 +17,7 @@ from typing import Any
 
 from pullback.engine import trace as tracing
 from pullback.engine.programs import Executable
-from pullback.engine.trace import Info, State, Trace, Value, local, refuse_concrete, thread
+from pullback.engine.trace import Info, State, Trace, Value, local, new, refuse_concrete, thread
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, TensorType
 from pullback.runtime.memory import Buffer, use_memory_error
@@ -25,6 +25,7 @@ from pullback.runtime.native import native
 from pullback.util.errors import InterruptedError_, OutOfMemoryError, PullbackError, message
 
 _refcount = sys.getrefcount
+_memmove = ctypes.memmove
 #: launches that may wait for the processor before recording waits for them: enough to keep it busy
 MAX_IN_FLIGHT = 4
 #: how long programs may go on after Ctrl-C before they are ended: a training step is finished, a long loop is not
@@ -69,19 +70,27 @@ def upload_as(array: Any, info: Info) -> Value:
     size = array.nbytes
     buffer = Buffer(size)
     if size <= SMALL_COPY:  # a second copy is cheaper than asking NumPy for its address (1.3 us)
-        ctypes.memmove(buffer.address, array.tobytes(), size)
+        _memmove(buffer.address, array.tobytes(), size)
     else:
-        ctypes.memmove(buffer.address, array.ctypes.data, size)
-    return Value(None, -1, info, buffer)
+        _memmove(buffer.address, array.ctypes.data, size)
+    value = new(Value)
+    value.trace, value.slot, value.info, value.buffer, value.sink = None, -1, info, buffer, None
+    return value
 
 
 def launch(executable: Executable, arguments: list[Any]) -> list[Any]:
     """Run or queue a program on buffers and Python scalars; returns the buffers of its results."""
     if watch is not None:
         return watch(executable, arguments)
-    if executable.at_once and not _in_flight:
-        return executable.run(arguments)
-    return start(executable, arguments)
+    try:
+        if executable.at_once and not _in_flight:
+            return executable.run(arguments)
+        return start(executable, arguments)
+    except TypeError:
+        for a in arguments:
+            if type(a) is Interrupted:
+                a.refuse()
+        raise
 
 
 def start(executable: Executable, arguments: list[Any]) -> list[Any]:
@@ -91,13 +100,7 @@ def start(executable: Executable, arguments: list[Any]) -> list[Any]:
             _retire(native().completed)
         elif executable.reference:
             wait_oldest(0)
-    try:
-        outputs, ticket, workspace = executable.start(arguments, bool(_in_flight))
-    except TypeError:
-        for a in arguments:
-            if type(a) is Interrupted:
-                int(a)
-        raise
+    outputs, ticket, workspace = executable.start(arguments, bool(_in_flight))
     if executable.flag is not None:
         found = executable.report()
         if found is not None:
@@ -129,17 +132,22 @@ class Interrupted(Buffer):
 
     __slots__ = ()
 
-    def _refuse(self) -> Any:
+    def refuse(self) -> Any:
         raise InterruptedError_(message("a value was being computed when Ctrl-C ended its program",
                                         help="compute it again"))
 
     def numpy(self, dtype: Any, shape: tuple[int, ...], offset: int = 0) -> Any:
-        return self._refuse()
+        return self.refuse()
 
-    def __int__(self) -> int:
-        return self._refuse()
+    @property
+    def address(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.refuse()
 
-    __index__ = __int__
+    def __del__(self) -> None:
+        self._home.append(_address_of(self))
+
+
+_address_of = Buffer.address.__get__  # type: ignore[attr-defined]  # the slot beneath the property
 
 
 def _interrupted() -> None:
@@ -311,7 +319,7 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
         plan = trace.state.programs[key] = FlushPlan(trace, live, history, frozenset(donated))
     arguments = [leaf.buffer if type(leaf) is Value else leaf for leaf in leaves]
     if plan.simple:
-        for v, buffer in zip(wanted, launch(plan.executable, arguments)):  # noqa: B905 - one buffer for each
+        for v, buffer in zip(wanted, launch(plan.executable, arguments)):
             v.buffer = buffer
             v.trace = FREED if v.info.requires_grad else None
         trace.leaves, trace.leaf_slots, trace.nodes = [], {}, None

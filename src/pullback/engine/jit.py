@@ -19,12 +19,25 @@ from pullback.engine.autograd import GradHolder, call_operation
 from pullback.engine.functional import _identity  # pyright: ignore[reportPrivateUsage]
 from pullback.engine.programs import Executable
 from pullback.engine.tensor import TensorBase, from_host
-from pullback.engine.trace import _IMMEDIATE, SCALARS, Info, Trace, Value, local, record, tracing  # pyright: ignore
+from pullback.engine.trace import (  # pyright: ignore[reportPrivateUsage]
+    _IMMEDIATE,
+    SCALARS,
+    Info,
+    Trace,
+    Value,
+    local,
+    new,
+    record,
+    thread,
+    tracing,
+)
 from pullback.ir.node import Function, TensorType
+from pullback.runtime.memory import allocate_all
 from pullback.util import config, tree
 from pullback.util.errors import ArgumentError, message
 
 _refcount = sys.getrefcount
+_NOTHING: frozenset[int] = frozenset()
 
 
 class Captured:
@@ -39,14 +52,16 @@ class Captured:
 class Entry:
     """One compiled signature."""
 
-    __slots__ = ("arrays", "captured", "classes", "clears", "executables", "function", "given", "grad_enabled",
-                 "immediates", "infos", "mutated", "operation", "output_positions", "requires_grad", "static_outputs",
-                 "structure", "wanted")
+    __slots__ = ("arrays", "captured", "classes", "clears", "direct", "executables", "flat", "function", "given", "grad_enabled",
+                 "immediates", "infos", "mutated", "operation", "output_positions", "requires_grad", "single",
+                 "static_outputs", "structure", "wanted")
 
     def __init__(self, owner: Jitted, leaves: list[Any], structure: Any, static: dict[int, Any]) -> None:
         self.arrays = [k for k, x in enumerate(leaves) if k not in static]
         self.grad_enabled = local.grad_enabled
         self.given: Any = None  # the structure of arguments that `match` expects
+        self.direct: Any = None  # the program, where `quick` may run it
+        self.flat = -1  # the number of arguments where each is an array or a number by itself
         self.wanted = [type(x) if type(x) in SCALARS else x._use().info if isinstance(x, TensorBase)
                        else _host_array(x) if type(x) is np.ndarray else None for x in leaves]
         self.executables: dict[frozenset[int], Executable] = {}
@@ -67,6 +82,7 @@ class Entry:
 
     def _collect(self, trace: Trace, output: Any, track: dict[Value, Any]) -> None:
         flat, self.structure = tree.flatten(output)
+        self.single = len(flat) == 1 and output is flat[0] and isinstance(output, TensorBase)
         self.output_positions = [k for k, x in enumerate(flat) if isinstance(x, TensorBase)]
         self.static_outputs = [None if isinstance(x, TensorBase) else x for x in flat]
         self.classes = [type(flat[k]).result_class for k in self.output_positions]
@@ -104,41 +120,86 @@ class Entry:
         """Run on actual arguments."""
         if self.requires_grad and local.grad_enabled:
             return self.finish(record(self.operation, self.operands(leaves, True)))
-        return self.run(self.operands(leaves, False))
+        arguments = self.operands(leaves, False)
+        if any(type(a) is Value and a.buffer is None for a in arguments):
+            execute.flush(local.trace)
+        return self.deliver(self.run([a.buffer if type(a) is Value else a for a in arguments]))
 
-    def match(self, leaves: list[Any]) -> list[Any] | None:
-        """The values of arguments that have this entry's types; None where they do not fit."""
-        if local.grad_enabled is not self.grad_enabled:
-            return None
+    def match(self, leaves: Sequence[Any]) -> list[Any] | None:
+        """Buffers and numbers for the program where the arguments have this entry's types; None where they do not fit."""
         found: list[Any] = []
+        pending = False
         for x, want in zip(leaves, self.wanted, strict=True):
-            if type(x) is want:
+            kind = type(x)
+            if kind is want:
                 found.append(x)
                 continue
-            if type(x) is np.ndarray:
+            if kind is np.ndarray:
                 if type(want) is not HostArray or x.shape != want.shape or x.dtype != want.dtype or not x.flags.c_contiguous:
                     return None
-                found.append(execute.upload_as(x, want.info))
+                found.append(execute.upload_as(x, want.info).buffer)
                 continue
             try:
                 value = x._value
                 if value.info is not want or x._meta is not None:
                     return None
+                buffer = value.buffer
             except AttributeError:
                 return None
-            found.append(value)
+            pending = pending or buffer is None
+            found.append(buffer)
+        if pending:
+            execute.flush(local.trace)
+            found = [x._value.buffer if b is None else b for x, b in zip(leaves, found, strict=True)]
         for captured in self.captured:
             owner = captured.owner
-            found.append(captured.value if owner is None else owner._peek())
+            value = captured.value if owner is None else owner._peek()
+            if value.buffer is None:
+                execute.flush(local.trace)
+            found.append(value.buffer)
         return found
 
-    def run(self, arguments: list[Any]) -> Any:
-        """Launch on values that fit."""
-        for a in arguments:
-            if type(a) is Value and a.buffer is None:
-                execute.flush(local.trace)
-                break
-        return self.finish(self.launch(arguments))
+    def quick(self, leaves: Sequence[Any]) -> Any:
+        """A call whose program runs at once on values that are there; NotImplemented where the general way is needed."""
+        if execute._in_flight or execute.watch is not None:  # pyright: ignore[reportPrivateUsage]
+            return NotImplemented
+        slots: list[Any] = []
+        held: list[Any] = []
+        for x, want in zip(leaves, self.wanted):
+            kind = type(x)
+            if kind is want:
+                slots.append(x)
+                continue
+            if kind is np.ndarray:
+                if type(want) is not HostArray or x.shape != want.shape or x.dtype != want.dtype or not x.flags.c_contiguous:
+                    return NotImplemented
+                held.append(execute.upload_as(x, want.info).buffer)
+                slots.append(held[-1].address)
+                continue
+            try:
+                value = x._value
+                if value.info is not want or x._meta is not None:
+                    return NotImplemented
+                slots.append(value.buffer.address)
+            except AttributeError:
+                return NotImplemented
+        for captured in self.captured:
+            owner = captured.owner
+            value = captured.value if owner is None else owner._peek()
+            if value.buffer is None:
+                return NotImplemented
+            slots.append(value.buffer.address)
+        return self.deliver(self.direct.call(slots, allocate_all(self.direct.homes)))
+
+    def run(self, arguments: list[Any]) -> list[Any]:
+        """Launch on buffers and numbers that fit; returns the buffers of the results."""
+        donated = self.donatable(arguments) if self.mutated else _NOTHING
+        executable = self.executables.get(donated)
+        if executable is None:
+            executable = self.executables[donated] = Executable(self.function, self.immediates, donated)
+            if executable.at_once and not self.mutated:
+                self.direct = executable
+        return execute.launch(executable, arguments)
 
     def operands(self, leaves: list[Any], differentiable: bool) -> list[Any]:
         """The values of the arguments and of what the function reads from outside."""
@@ -155,41 +216,47 @@ class Entry:
             found.append(captured.value if owner is None else owner._use() if differentiable else owner._peek())
         return found
 
-    def launch(self, arguments: list[Any]) -> list[Value]:
-        donated = self.donatable(arguments) if self.mutated else frozenset()
-        executable = self.executables.get(donated)
-        if executable is None:
-            executable = self.executables[donated] = Executable(self.function, self.immediates, donated)
-        buffers = [a.buffer if type(a) is Value else a for a in arguments]
-        outputs = execute.launch(executable, buffers)
-        return [Value(None, -1, info, b) for b, info in zip(outputs, self.infos, strict=True)]
-
     def donatable(self, arguments: list[Any]) -> frozenset[int]:
         """Captured tensors that are replaced by this call and held by nobody else."""
         replaced = {id(t) for t in self.mutated}
         first = len(self.arrays)
-        return frozenset(first + k for k, captured in enumerate(self.captured)
-                         if id(captured.owner) in replaced and _refcount(arguments[first + k].buffer) <= DONATION_COUNT)
+        return frozenset([first + k for k, captured in enumerate(self.captured)
+                          if id(captured.owner) in replaced and _refcount(arguments[first + k]) <= DONATION_COUNT])
+
+    def deliver(self, buffers: list[Any]) -> Any:
+        """The results of a launch as the function returns them."""
+        values: list[Any] = []
+        for info, buffer in zip(self.infos, buffers):
+            value = new(Value)
+            value.trace, value.slot, value.info, value.buffer, value.sink = None, -1, info, buffer, None
+            values.append(value)
+        if self.single and len(values) == 1 and not self.clears:
+            tensor = new(self.classes[0])
+            tensor._value, tensor._meta, tensor._view = value, None, None  # pyright: ignore[reportPossiblyUnboundVariable]
+            return tensor
+        return self.finish(values)
 
     def finish(self, values: Sequence[Value]) -> Any:
         """Give the results their structure, write the changed tensors back."""
+        if self.mutated or self.clears:
+            self._write_back(values[len(self.output_positions):])
         flat = list(self.static_outputs)
         for k, cls, value in zip(self.output_positions, self.classes, values, strict=False):
-            flat[k] = cls(value)
-        for tensor, value in zip(self.mutated, values[len(self.output_positions):], strict=True):
-            if isinstance(tensor, GradHolder):
-                tensor._value = TensorBase.default_class(value)
-            else:
-                tensor._value = value
+            tensor = flat[k] = new(cls)
+            tensor._value, tensor._meta, tensor._view = value, None, None
+        return flat[0] if self.single else tree.unflatten(self.structure, flat)
+
+    def _write_back(self, values: Sequence[Value]) -> None:
+        for tensor, value in zip(self.mutated, values, strict=True):
+            tensor._value = TensorBase.default_class(value) if isinstance(tensor, GradHolder) else value
         for holder in self.clears:
             holder._value = None
-        return tree.unflatten(self.structure, flat)
 
 
 def _donation_count() -> int:
     value = Value(None, 0, None, execute.Buffer(8))  # pyright: ignore[reportArgumentType]
-    arguments = [value]
-    return _refcount(arguments[0].buffer)
+    arguments = [value.buffer]
+    return _refcount(arguments[0])
 
 
 DONATION_COUNT = _donation_count()
@@ -247,20 +314,32 @@ class Jitted:
         return lambda *args, **kwargs: self(instance, *args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if local.trace.kind != "main":
+        here = thread.context
+        if here.trace.kind != "main":
             return self.function(*args, **kwargs)
         last = self.last
-        if last is not None:
-            leaves, structure = tree.flatten((args, kwargs))
-            arguments = last.match(leaves) if structure is last.given else None
-            if arguments is not None:
-                return last.run(arguments)
+        if last is not None and last.grad_enabled is here.grad_enabled:
+            leaves: Any = None
+            if last.flat == len(args) and not kwargs:
+                leaves = args
+            elif last.flat < 0:
+                found, structure = tree.flatten((args, kwargs))
+                leaves = found if structure is last.given else None
+            if leaves is not None:
+                result = last.quick(leaves) if last.direct is not None else NotImplemented
+                if result is not NotImplemented:
+                    return result
+                arguments = last.match(leaves)
+                if arguments is not None:
+                    return last.deliver(last.run(arguments))
         leaves, structure, static, key = self.signature(args, kwargs)
         entry = self.entries.get(key)
         if entry is None:
             entry = self.trace(leaves, structure, static, key)
         if not static and not entry.requires_grad:
             entry.given = structure
+            entry.flat = len(args) if not kwargs and all(x is a for x, a in zip(leaves, args, strict=False)) \
+                and len(leaves) == len(args) else -1
             self.last = entry
         return entry.call(leaves)
 

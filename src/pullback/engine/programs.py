@@ -10,7 +10,7 @@ import numpy as np
 
 from pullback.ir.dtypes import numpy_dtype
 from pullback.ir.node import Function, evaluate
-from pullback.runtime.memory import Buffer, allocate
+from pullback.runtime.memory import Buffer, allocate_all, homes_of
 from pullback.util import config
 from pullback.util.errors import CompileError, IndexError_, message
 
@@ -25,14 +25,18 @@ RELEASE_SECONDS = 100e-6
 class Executable:
     """A program with its calling convention. `immediates` are parameters that arrive as Python scalars."""
 
-    __slots__ = ("_call", "_idle", "_submit", "at_once", "flag", "function", "immediates", "out", "program", "reference")
+    __slots__ = ("_call", "_idle", "_submit", "at_once", "flag", "function", "homes", "immediates", "out", "program", "reference", "sources",
+                 "workspace_bytes")
 
     def __init__(self, function: Function, immediates: frozenset[int], donated: frozenset[int]) -> None:
         self.function, self.immediates = function, immediates
         self.out = [t.nbytes for t in function.out_types]
+        self.sources: list[int | None] = [None] * len(self.out)  # the argument whose memory a result takes
+        self.homes = homes_of(self.out)  # of the other results, backwards where there are sources
         self.at_once = False  # short, nothing to check, no workspace, every result has memory of its own or a donated one
         self.program: Any = None
         self.reference = False
+        self.workspace_bytes = 0
         self._call: Any = None
         self._submit: Any = None
         self.flag: Buffer | None = None  # where a program with indices to check reports
@@ -59,6 +63,10 @@ class Executable:
         self._call = runtime.make_builtin(self.program.address, release_gil=self.program.seconds > RELEASE_SECONDS,
                                           keep=self.program)
         self._submit = runtime.make_builtin(self.program.address, submit=True, keep=self.program)
+        self.workspace_bytes = self.program.workspace_bytes
+        if self.program.alias:
+            self.sources = [self.program.alias.get(k) for k in range(len(self.out))]
+            self.homes = homes_of([n for n, k in zip(self.out, self.sources, strict=True) if k is None][::-1])
         self.at_once = self.flag is None and self.program.seconds <= INLINE_SECONDS
         if "launch" in config.DEBUG.value:
             from pullback.engine.inspect import announce
@@ -67,20 +75,23 @@ class Executable:
 
     def run(self, arguments: list[Any]) -> list[Any]:
         """Run a program that is `at_once` while nothing is queued; returns the buffers of its results."""
-        program = self.program
-        alias = program.alias
-        outputs = ([allocate(n) for n in self.out] if not alias else
-                   [arguments[alias[k]] if k in alias else allocate(n) for k, n in enumerate(self.out)])
         slots = [a.address if type(a) is Buffer else a for a in arguments]
+        if not self.program.alias:
+            return self.call(slots, allocate_all(self.homes))
+        fresh = allocate_all(self.homes)
+        return self.call(slots, [fresh.pop() if k is None else arguments[k] for k in self.sources])
+
+    def call(self, slots: list[Any], outputs: list[Any]) -> list[Any]:
+        """`run` on addresses and numbers, into these buffers."""
         for buffer in outputs:
             slots.append(buffer.address)
-        if not program.workspace_bytes:
+        if not self.workspace_bytes:
             self._call(*slots)
             return outputs
         try:
             workspace = self._idle.pop()
         except IndexError:
-            workspace = Buffer(program.workspace_bytes)
+            workspace = Buffer(self.workspace_bytes)
         slots.append(workspace.address)
         self._call(*slots)
         self._idle.append(workspace)

@@ -450,7 +450,7 @@ def _new_step(trace: Trace, op: Any, args: Any, key: tuple[Any, ...], grad_enabl
     history = grad_enabled and op.differentiable
     operands, own, leaves, grads = _operands(nodes, args, entries, history)
     results, weak = op.build(operands)
-    requires = history and any(type(a) is Value and a.info.requires_grad for a in args) or op.leaf
+    requires = (history and any(type(a) is Value and a.info.requires_grad for a in args)) or op.leaf
     infos = tuple(Info.of(r.tensor, requires and r.tensor.dtype.is_inexact, weak) for r in results)
     if op.leaf:
         grads.append(len(nodes) + len(own))

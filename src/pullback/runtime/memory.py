@@ -17,6 +17,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
 
@@ -182,16 +184,23 @@ class Buffer:
 _new = object.__new__
 
 
-def allocate(nbytes: int) -> Buffer:
-    """`Buffer(nbytes)`, in half the time where the size is a usual one."""
-    try:
-        home = _KNOWN[nbytes]
-        address = home.pop()
-    except (KeyError, IndexError):
-        return Buffer(nbytes)
-    buffer = _new(Buffer)
-    buffer.address, buffer.nbytes, buffer._home = address, nbytes, home
-    return buffer
+def homes_of(sizes: Sequence[int]) -> list[tuple[int, SizeClass]]:
+    """Where buffers of these sizes come from: what `allocate_all` takes."""
+    return [(n, _KNOWN.get(n) or _class_of(n)) for n in sizes]
+
+
+def allocate_all(homes: list[tuple[int, SizeClass]]) -> list[Buffer]:
+    """`[Buffer(n) for n, _ in homes]`, in half the time: every launch passes here."""
+    found: list[Buffer] = []
+    for nbytes, home in homes:
+        try:
+            address = home.pop()
+        except IndexError:
+            address = home.take()
+        buffer = _new(Buffer)
+        buffer.address, buffer.nbytes, buffer._home = address, nbytes, home
+        found.append(buffer)
+    return found
 
 
 class _View:
