@@ -1,33 +1,238 @@
-"""Indices out of range that are known only when the program runs: an error at the next observation."""
+"""Indices out of range that are known only when the program runs: an error at the next observation that names the line."""
+
+import inspect
+import threading
 
 import numpy as np
 import pytest
 
 import pullback as pb
 from pullback import nn
+from pullback.engine import trace
+from pullback.util import config
 from pullback.util.errors import IndexError_
 
+TABLE = np.arange(1.0, 5.0, dtype=np.float32)
+PREFIX = r": an index is out of range   \(made at \S*test_index_errors\.py:"
 
-@pytest.mark.parametrize("call", [
-    lambda i: pb.take(pb.arange(4), i, axis=0).sum(),
-    lambda i: pb.arange(4)[i].sum(),
-    lambda i: nn.CrossEntropyLoss()(pb.ones((2, 4)), i),
-    lambda i: nn.Embedding(4, 2)(i).sum(),
+
+@pytest.fixture(autouse=True)
+def _structures_of_its_own():
+    """Of equal structures the first names its line: no test sees those of another."""
+    trace.reset_table()
+
+
+def refused(call, function, text, operator="gather"):
+    """Check that a call is refused and names the line of a function's source that holds a text."""
+    lines, first = inspect.getsourcelines(function)
+    number = first + next(k for k, line in enumerate(lines) if text in line)
+    with pytest.raises(IndexError_, match=rf"^{operator}{PREFIX}{number}\)\n"):
+        call()
+
+
+@pytest.mark.parametrize(("operator", "call"), [
+    ("gather", lambda i: pb.take(pb.arange(4), i, axis=0).sum()),
+    ("gather", lambda i: pb.arange(4)[i].sum()),
+    ("take_along", lambda i: nn.CrossEntropyLoss()(pb.ones((2, 4)), i)),
+    ("gather", lambda i: nn.Embedding(4, 2)(i).sum()),
+    ("take_along", lambda i: pb.take_along_axis(pb.arange(4), i, axis=0).sum()),
+    ("scatter", lambda i: pb.index_add(pb.zeros(4), 0, i, pb.ones(2)).sum()),
 ])
-def test_an_index_in_a_tensor(call):
-    good, bad = pb.tensor([0, 3]), pb.tensor([0, 4])
-    for _ in range(2):
-        call(good * 1).item()
-        with pytest.raises(IndexError_, match="out of range"):
-            call(bad * 1).item()
-    call(good * 1).item()
+@pytest.mark.parametrize("reference", [False, True])
+def test_an_index_in_a_tensor(operator, call, reference):
+    with config.override(reference=reference):
+        for _ in range(2):
+            call(pb.tensor([0, 3])).item()
+            refused(lambda: call(pb.tensor([0, 4])).item(), call, "lambda i", operator)
+            refused(lambda: call(pb.tensor([-5, 0])).item(), call, "lambda i", operator)
+        call(pb.tensor([-4, 3])).item()
 
 
 def test_under_jit_and_for_gradients():
+    def loss(t, i):
+        picked = pb.take(t, i, axis=0)
+        return (picked * picked).sum()
+
     table = pb.tensor(np.ones((4, 2), np.float32))
-    f = pb.jit(pb.value_and_grad(lambda t, i: pb.take(t, i, axis=0).sum()))
-    value, _ = f(table, pb.tensor([1, 2]))
-    assert value.item() == 4.0
+    for f in (pb.jit(pb.value_and_grad(loss)), pb.value_and_grad(pb.jit(loss)), pb.value_and_grad(loss)):
+        value, _ = f(table, pb.tensor([1, 2]))
+        assert value.item() == 4.0
+        refused(lambda f=f: f(table, pb.tensor([1, 9]))[0].item(), loss, "pb.take")
+        assert f(table, pb.tensor([1, 3]))[0].item() == 4.0
+
+
+def test_in_a_gradient_alone():
+    def loss(t, i):
+        return pb.take(t, i, axis=0).sum()
+
+    table = pb.tensor(TABLE)
+    np.testing.assert_array_equal(pb.grad(loss)(table, pb.tensor([1, 1])).numpy(), [0, 2, 0, 0])
+    refused(lambda: pb.grad(loss)(table, pb.tensor([1, 4])).numpy(), loss, "pb.take", "scatter")
+
+
+def test_backward_names_the_line_of_the_forward():
+    def loss(t, i):
+        return t[i].sum()
+
+    t = pb.tensor(TABLE)
+    t.requires_grad = True
+    loss(t, pb.tensor([1, 4])).backward()
+    refused(lambda: t.grad.numpy(), loss, "t[i]", "scatter")
+
+
+def test_batched():
+    def pick(i):
+        return pb.tensor(TABLE)[i]
+
+    np.testing.assert_array_equal(pb.vmap(pick)(pb.tensor([3, -4])).numpy(), [4, 1])
+    refused(lambda: pb.vmap(pick)(pb.tensor([3, 4])).numpy(), pick, "[i]")
+
+
+def test_a_part_of_the_same_places_is_reported_once():
+    """What reads and writes at the same places is one check: the derivative's update adds none."""
+    from pullback.ir.node import Function, TensorType, param
+    from pullback.ops import build as b
+    from pullback.passes.checks import with_checks
+
+    x, i = param(TensorType.of((4,), pb.float32)), param(TensorType.of((2,), pb.int32))
+    read = b.gather(x, i, 0, "error")
+    written = b.scatter(x, i, read, 0, "add", "error")
+    assert with_checks(Function([x, i], [read, written]))[1] == (read,)
+
+
+# -- inside loops and branches -----------------------------------------------------------------------------------------
+
+
+def summed(places):
+    return pb.scan(lambda total, i: (total + pb.tensor(TABLE)[i], total), 0.0, places)
+
+
+def chosen(flag, i):
+    x = pb.tensor(TABLE)
+    return pb.cond(flag,
+                   lambda i: x[i],
+                   lambda i: x[0] + i, i)
+
+
+def walked(step, limit=4):
+    x = pb.tensor(TABLE)
+    return pb.while_loop(lambda s: s[0] < limit,
+                         lambda s: (s[0] + 1, s[1] + x[s[0] * step]), (0, 0.0))[1]
+
+
+def searched(x):
+    return pb.while_loop(lambda i: x[i] >= 0,  # never false where reading outside gives 0
+                         lambda i: i + 1, 0)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, pb.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize("reference", [False, True])
+def test_in_loops_and_branches(wrap, reference):
+    four = pb.tensor(4)
+    with config.override(reference=reference):
+        scan = wrap(summed)
+        assert scan(pb.tensor([0, 3, -1]))[0].item() == 9.0
+        for k in (0, 1):  # the carry, and the history
+            refused(lambda k=k: scan(pb.tensor([0, 7, -1]))[k].numpy(), summed, "[i]")
+        choose = wrap(chosen)
+        assert choose(pb.tensor(False), four).item() == 5.0  # the branch that would refuse does not run
+        refused(lambda: choose(pb.tensor(True), four).item(), chosen, "x[i]")
+        assert walked(1).item() == 10.0
+        refused(lambda: walked(2).item(), walked, "x[s[0]")
+        assert wrap(searched)(pb.tensor([1.0, 0.0, -1.0])).item() == 2
+        refused(lambda: wrap(searched)(pb.tensor([1.0, 0.0])).item(), searched, "x[i] >= 0")
+
+
+def test_gradients_of_loops():
+    def loss(x, places):
+        return pb.scan(lambda c, i: (c * x[i], None), 1.0, places)[0]
+
+    found = pb.grad(loss)(pb.tensor(TABLE), pb.tensor([1, 2])).numpy()
+    np.testing.assert_array_equal(found, [0, 3, 2, 0])
+    with pytest.raises(IndexError_, match=r"made at \S*test_index_errors"):
+        pb.grad(loss)(pb.tensor(TABLE), pb.tensor([1, 6])).numpy()
+
+
+def test_loops_in_loops():
+    def outer(rows):
+        x = pb.tensor(TABLE)
+
+        def inner(total, i):
+            return total + pb.cond(i > 0, lambda i: x[i], lambda i: x[0], i), None
+
+        return pb.scan(lambda c, row: (pb.scan(inner, c, row)[0], None), 0.0, rows)[0]
+
+    assert outer(pb.tensor([[1, 2], [-9, 3]])).item() == 10.0
+    refused(lambda: outer(pb.tensor([[1, 2], [9, 3]])).item(), outer, "x[i]")
+
+
+def test_batched_branches_and_loops_refuse_only_what_runs():
+    """Batched, both branches run for all, and a loop runs for those that have ended: that is no error of theirs."""
+    x = pb.tensor(TABLE)
+    pick = pb.vmap(lambda i: pb.cond(i < 4, lambda i: x[i], lambda i: pb.zeros(()), i))
+    np.testing.assert_array_equal(pick(pb.tensor([1, 300])).numpy(), [2, 0])
     with pytest.raises(IndexError_, match="out of range"):
-        f(table, pb.tensor([1, 9]))[0].item()
-    assert f(table, pb.tensor([1, 3]))[0].item() == 4.0
+        pick(pb.tensor([1, -5])).numpy()
+
+    def total(n):
+        def turn(s):
+            i, found = s
+            return i + 1, pb.scan(lambda c, k: (c + x[k], None), found, (i * pb.ones(1, dtype=pb.int32)))[0]
+
+        return pb.while_loop(lambda s: s[0] < n, turn, (0, 0.0))[1]
+
+    np.testing.assert_array_equal(pb.vmap(total)(pb.tensor([4, 1, 0])).numpy(), [10, 1, 0])
+    with pytest.raises(IndexError_, match="out of range"):
+        pb.vmap(total)(pb.tensor([4, 5])).numpy()
+
+
+def test_no_turns_are_no_error():
+    assert pb.scan(lambda c, i: (c + pb.tensor(TABLE)[i], None), 0.0, pb.zeros(0, dtype=pb.int32))[0].item() == 0.0
+
+
+# -- narrow indices, threads -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_narrow_indices_count_from_the_end(reference):
+    with config.override(reference=reference):
+        x = pb.arange(200)
+        places = pb.tensor(np.array([-1, 5, -128], np.int8))
+        np.testing.assert_array_equal(pb.take(x, places, axis=0).numpy(), [199, 5, 72])
+        y = pb.zeros(200)
+        y[places] = 1.0
+        assert np.flatnonzero(y.numpy()).tolist() == [5, 72, 199]
+
+
+def test_reports_belong_to_their_run():
+    """Programs run from several threads at once: each bad run is reported, no good one is."""
+    f = pb.jit(lambda i: pb.tensor(TABLE)[i].sum())
+    f(pb.tensor([0])).item()
+    lock, caught = threading.Lock(), []
+
+    def work(place):
+        for _ in range(50):
+            with lock:  # observing raises whatever was reported last, in whatever thread
+                try:
+                    f(pb.tensor([place])).item()
+                    caught.append((place, False))
+                except IndexError_:
+                    caught.append((place, True))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in (0, 9)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert sorted(set(caught)) == [(0, False), (9, True)]
+    assert len(caught) == 100
+
+
+def test_long_programs_report_after_they_were_queued():
+    x = pb.ones((600, 600))
+    f = pb.jit(lambda x, i: ((x @ x @ x)[i] @ x).sum())
+    assert f(x, pb.tensor([1])).item() > 0
+    f(x, pb.tensor([600]))
+    with pytest.raises(IndexError_, match="out of range"):
+        f(x, pb.tensor([1])).item()
+    assert f(x, pb.tensor([1])).item() > 0

@@ -70,12 +70,13 @@ def test_index_checks() -> None:
     from pullback.engine.pipeline import compile_function
     from pullback.ir.dtypes import int32
     from pullback.ir.node import TensorType, param
+    from pullback.passes.checks import refused
 
     x, i = floats(5), param(TensorType.of((3,), int32))
     program = compile_function(Function([x, i], [b.gather(x, i, 0, "error")]), check_indices=True)
     assert program.error_slot == 3
     assert len(program.out_types) == 1
-    for places, expected in (([0, 4, -5], 0), ([0, 5, 1], 1), ([-6, 0, 0], 1)):
+    for places, expected in (([0, 4, -5], False), ([0, 5, 1], True), ([-6, 0, 0], True)):
         import ctypes
 
         arrays = [aligned(20).view(np.float32), aligned(12).view(np.int32), aligned(12), aligned(4).view(np.int32),
@@ -83,4 +84,5 @@ def test_index_checks() -> None:
         arrays[1][:] = places
         slots = (ctypes.c_uint64 * 5)(*(a.ctypes.data for a in arrays))
         ctypes.CFUNCTYPE(None, ctypes.c_void_p)(program.address)(slots)
-        assert arrays[3][0] == expected
+        assert bool(arrays[3][0]) is expected
+        assert not expected or refused(program.checked, arrays[3][0]) is program.checked[0]

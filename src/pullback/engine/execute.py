@@ -100,16 +100,22 @@ def start(executable: Executable, arguments: list[Any]) -> list[Any]:
             _retire(native().completed)
         elif executable.reference:
             wait_oldest(0)
-    outputs, ticket, workspace = executable.start(arguments, bool(_in_flight))
-    if executable.flag is not None:
-        found = executable.report()
-        if found is not None:
-            _errors.append(found)
+    outputs, ticket, held = executable.start(arguments, bool(_in_flight))
     if ticket:
-        _in_flight.append((ticket, (arguments, outputs, workspace, executable)))
+        _in_flight.append((ticket, (arguments, outputs, held, executable)))
         if len(_in_flight) > MAX_IN_FLIGHT:
             wait_oldest(MAX_IN_FLIGHT - 1)
+    elif executable.checked:
+        _note_report(executable, outputs, held)
     return outputs
+
+
+def _note_report(executable: Executable, outputs: list[Any], held: Any) -> None:
+    """Keep what a finished run of a program with checks refused for the next observation."""
+    if type(outputs[0]) is not Interrupted:
+        found = executable.report(held)
+        if found is not None:
+            _errors.append(found)
 
 
 def wait_oldest(keep: int) -> None:
@@ -172,11 +178,14 @@ def _interrupted() -> None:
 
 
 def _retire(ticket: int) -> None:
-    """Drop what launches up to a finished ticket held."""
+    """Drop what launches up to a finished ticket held, and note what they refused."""
     done: list[Any] = []  # freed outside the lock
     with _retiring:
         while _in_flight and _in_flight[0][0] <= ticket:
             done.append(_in_flight.popleft())
+    for _, (_, outputs, held, executable) in done:
+        if executable.checked:
+            _note_report(executable, outputs, held)
 
 
 def _after_fork() -> None:

@@ -92,7 +92,7 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
     """A program for this machine; CompileError where there is no native code for something in it.
 
     With `check_indices`, and where there are indices to check, the program has one more output, an int32 at
-    `error_slot`: 0, or the number (from 1) of the operator in `checked` that met an index out of range.
+    `error_slot`: what `passes.checks.refused` finds the operator in `checked` by that met an index out of range.
     """
     clock = Clock()
     if config.STOP_AFTER.value:

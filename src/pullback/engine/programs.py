@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pullback.ir.dtypes import numpy_dtype
-from pullback.ir.node import Function, evaluate
+from pullback.ir.node import Function, Node, evaluate
 from pullback.runtime.memory import Buffer, allocate_all, homes_of
 from pullback.util import config
-from pullback.util.errors import CompileError, IndexError_, message
+from pullback.util.errors import CompileError, PullbackError
 
 _lock = threading.RLock()
 #: programs expected to take longer than this are queued instead of run at once: a hand-over to a sleeping thread costs
@@ -25,8 +25,8 @@ RELEASE_SECONDS = 100e-6
 class Executable:
     """A program with its calling convention. `immediates` are parameters that arrive as Python scalars."""
 
-    __slots__ = ("_call", "_idle", "_submit", "at_once", "flag", "function", "homes", "immediates", "out", "program", "reference", "sources",
-                 "workspace_bytes")
+    __slots__ = ("_call", "_idle", "_submit", "at_once", "checked", "function", "homes", "immediates", "out", "program",
+                 "reference", "sources", "workspace_bytes")
 
     def __init__(self, function: Function, immediates: frozenset[int], donated: frozenset[int]) -> None:
         self.function, self.immediates = function, immediates
@@ -39,13 +39,13 @@ class Executable:
         self.workspace_bytes = 0
         self._call: Any = None
         self._submit: Any = None
-        self.flag: Buffer | None = None  # where a program with indices to check reports
+        self.checked: tuple[Node, ...] = ()  # operators that may refuse the values of their inputs
         self._idle: list[Buffer] = []  # the workspace of the last run at once
         self._compile(donated)
 
     def _compile(self, donated: frozenset[int]) -> None:
         if config.REFERENCE.value:
-            self.reference = True
+            self._interpret()
             return
         from pullback.engine.pipeline import compile_function
         from pullback.runtime.native import native
@@ -55,11 +55,10 @@ class Executable:
                 self.program = compile_function(self.function, donated=donated, immediates=self.immediates,
                                                 check_indices=True)
         except CompileError:
-            self.reference = True
+            self._interpret()
             return
         runtime = native()
-        if self.program.checked:
-            self.flag = Buffer(8)
+        self.checked = self.program.checked
         self._call = runtime.make_builtin(self.program.address, release_gil=self.program.seconds > RELEASE_SECONDS,
                                           keep=self.program)
         self._submit = runtime.make_builtin(self.program.address, submit=True, keep=self.program)
@@ -67,11 +66,18 @@ class Executable:
         if self.program.alias:
             self.sources = [self.program.alias.get(k) for k in range(len(self.out))]
             self.homes = homes_of([n for n, k in zip(self.out, self.sources, strict=True) if k is None][::-1])
-        self.at_once = self.flag is None and self.program.seconds <= INLINE_SECONDS
+        self.at_once = not self.checked and self.program.seconds <= INLINE_SECONDS
         if "launch" in config.DEBUG.value:
             from pullback.engine.inspect import announce
 
             announce(self)
+
+    def _interpret(self) -> None:
+        """Run by the reference rules."""
+        from pullback.passes.checks import with_checks
+
+        self.reference = True
+        self.function, self.checked = with_checks(self.function)
 
     def run(self, arguments: list[Any]) -> list[Any]:
         """Run a program that is `at_once` while nothing is queued; returns the buffers of its results."""
@@ -98,9 +104,9 @@ class Executable:
         return outputs
 
     def start(self, arguments: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
-        """Run (ticket 0) or queue the program; returns the buffers of its results and the workspace."""
+        """Run (ticket 0) or queue the program; returns the buffers of its results and what else it needs until it ends."""
         if self.reference:
-            return self._run_reference(arguments), 0, None
+            return self._run_reference(arguments)
         if self.at_once and not busy:
             return self.run(arguments), 0, None
         program = self.program
@@ -108,7 +114,7 @@ class Executable:
         outputs = [arguments[alias[k]] if k in alias else Buffer(n) for k, n in enumerate(self.out)]
         slots = [a.address if type(a) is Buffer else a for a in arguments]
         slots += [b.address for b in outputs]
-        if self.flag is not None:
+        if self.checked:
             return self._run_checked(slots, outputs, busy)
         workspace = Buffer(program.workspace_bytes) if program.workspace_bytes else None
         if workspace is not None:
@@ -116,35 +122,40 @@ class Executable:
         return outputs, self._submit(*slots), workspace
 
     def _run_checked(self, slots: list[Any], outputs: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
-        """Run a program that reports indices out of range; it is not queued, so that its report belongs to this run."""
-        from pullback.runtime.native import native
-
-        if busy:
-            native().drain()
-        assert self.flag is not None
-        slots.append(self.flag.address)
-        workspace = Buffer(self.program.workspace_bytes) if self.program.workspace_bytes else None
+        """Run or queue a program with a number for what it refuses: one of its own for each run."""
+        number, workspace = _number(0), Buffer(self.program.workspace_bytes) if self.program.workspace_bytes else None
+        slots.append(number.address)
         if workspace is not None:
             slots.append(workspace.address)
-        self._call(*slots)
-        return outputs, 0, None
+        ticket = 0
+        if busy or self.program.seconds > INLINE_SECONDS:
+            ticket = self._submit(*slots)
+        else:
+            self._call(*slots)
+        return outputs, ticket, (number, workspace)
 
-    def report(self) -> IndexError_ | None:
-        """What the last run of a checked program found."""
-        if self.flag is None:
-            return None
-        number = ctypes.c_int32.from_address(self.flag.address).value
+    def report(self, held: Any) -> PullbackError | None:
+        """What a run of a checked program refused, from what `start` returned with its results."""
+        number = ctypes.c_int32.from_address(held[0].address).value
         if not number:
             return None
-        node = self.program.checked[number - 1]
-        shown = [("array", repr(node.inputs[0].type)), ("indices", repr(node.inputs[1].type))]
-        return IndexError_(message(f"{node.op.name}: an index is out of range", shown,
-                                   "look for a label, token or position that is negative or too large"))
+        from pullback.passes.checks import refused
 
-    def _run_reference(self, arguments: list[Any]) -> list[Any]:
+        node = refused(self.checked, number)
+        return node.op.refusal(*(x.tensor for x in node.inputs))
+
+    def _run_reference(self, arguments: list[Any]) -> tuple[list[Any], int, Any]:
         arrays = [a.numpy(numpy_dtype(t.dtype), t.shape) if type(a) is Buffer else np.asarray(a, numpy_dtype(t.dtype))
                   for a, t in zip(arguments, self.function.in_types, strict=True)]
         with np.errstate(all="ignore"):
             results = evaluate(self.function, *arrays)
+        held = (_number(int(results[-1])),) if self.checked else None
         return [Buffer.from_numpy(np.ascontiguousarray(r, numpy_dtype(t.dtype)))
-                for r, t in zip(results, self.function.out_types, strict=True)]
+                for r, t in zip(results, self.function.out_types, strict=False)][:len(self.out)], 0, held
+
+
+def _number(value: int) -> Buffer:
+    """Memory for one int32."""
+    buffer = Buffer(8)
+    ctypes.c_int32.from_address(buffer.address).value = value
+    return buffer

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Protocol, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
 from pullback.ir.dtypes import DType, dtype_of, numpy_dtype
-from pullback.util.errors import VerifyError, message
+from pullback.util.errors import PullbackError, VerifyError, message
 
 
 class TensorType:
@@ -78,6 +78,10 @@ Type = TensorType | TupleType
 P = TypeVar("P", bound="Op")
 
 
+#: a body with one more result, an int32 number from 0 up: 0, or what of its nodes refused its inputs; None: nothing can
+Watch = Callable[["Function"], "Function | None"]
+
+
 class Transforms(Protocol):
     """What rules of primitives with bodies need from the room above (see `transforms/`)."""
 
@@ -128,6 +132,22 @@ class Op:
     def batch(self, transforms: Transforms, size: int, inputs: tuple[Node, ...], batched: tuple[bool, ...]) -> Any:
         """The same primitive where batched inputs have a leading dimension of `size`; the results all have it."""
         raise NotImplementedError
+
+    def refuses(self, *inputs: Node) -> Node | None:
+        """Whether the values of these inputs are an error (one bool, computed with the program); None: never."""
+        return None
+
+    def refusal(self, *types: TensorType) -> PullbackError:
+        """The error to raise where `refuses` is true."""
+        raise NotImplementedError
+
+    def only_where(self, condition: Node, *inputs: Node) -> Node | None:
+        """The node on inputs that `refuses` is false of unless the condition (one bool) holds; None: it refuses none."""
+        return None
+
+    def reporting(self, watch: Watch, *inputs: Node) -> tuple[tuple[Node, ...], Node] | None:
+        """The results, and the largest number that any run of the bodies reported; None: they have nothing to report."""
+        return None
 
     def params(self) -> dict[str, Any]:
         """Parameters for printing, in order."""

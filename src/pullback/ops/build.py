@@ -12,7 +12,7 @@ from pullback.ir.dtypes import DType, dtype_of, numpy_dtype
 from pullback.ir.index import Index, loop_vars, ravel, unravel
 from pullback.ir.node import Node, apply, project
 from pullback.ops.contract import Contract
-from pullback.ops.indexing import Gather, PutAlong, Scatter, TakeAlong
+from pullback.ops.indexing import Gather, PutAlong, Scatter, TakeAlong, located
 from pullback.ops.map import Bitcast, Convert, Copy, Map, StopGradient
 from pullback.ops.order import Sort
 from pullback.ops.reduce import ArgReduce, Cumulative, Reduce
@@ -344,19 +344,19 @@ def contract(x: Node, y: Node, batch: int, contracted: int, dtype: DType | None 
 
 
 def gather(x: Node, indices: Node, axis: int, mode: str = "clip") -> Node:
-    return apply(Gather(axis, mode), x, indices)
+    return apply(Gather(axis, located(mode)), x, indices)
 
 
 def scatter(base: Node, indices: Node, updates: Node, axis: int, monoid: str = "add", mode: str = "clip") -> Node:
-    return apply(Scatter(axis, monoid, mode), base, indices, updates)
+    return apply(Scatter(axis, monoid, located(mode)), base, indices, updates)
 
 
 def take_along(x: Node, indices: Node, axis: int, mode: str = "clip") -> Node:
-    return apply(TakeAlong(axis, mode), x, indices)
+    return apply(TakeAlong(axis, located(mode)), x, indices)
 
 
 def put_along(base: Node, indices: Node, updates: Node, axis: int, monoid: str = "add", mode: str = "clip") -> Node:
-    return apply(PutAlong(axis, monoid, mode), base, indices, updates)
+    return apply(PutAlong(axis, monoid, located(mode)), base, indices, updates)
 
 
 def sort(xs: Sequence[Node], axis: int, descending: bool = False, keys: int = 1) -> tuple[Node, ...]:

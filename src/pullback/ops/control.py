@@ -15,7 +15,7 @@ from pullback.ops.loops import Cond as Cond
 from pullback.ops.loops import Scan as Scan
 from pullback.ops.loops import While as While
 from pullback.ops.loops import absorb as absorb
-from pullback.ops.loops import check_body
+from pullback.ops.loops import check_body, guarded
 from pullback.ops.map import Sample
 from pullback.ops.partial import pick
 from pullback.util.errors import GradientError, message
@@ -67,6 +67,10 @@ class _Body(Op):
         everywhere = (True,) * len(self.function.results)
         function, _ = transforms.batch(self.function, batched, size, everywhere)
         return b.apply(self.again(function), *inputs)
+
+    def only_where(self, condition: Node, *inputs: Node) -> Node | None:
+        function = guarded(self.function)
+        return function and b.apply(self.again(function), condition, *inputs)
 
 
 def _sample_function(shape: tuple[int, ...] = (3,)) -> Function:
@@ -215,6 +219,9 @@ class Custom(_Body):
     def transpose(self, transforms: Transforms, cotangent: Any, inputs: tuple[Node, ...],
                   linear: tuple[bool, ...]) -> Sequence[Node | None]:
         return Call(self.function, self.label).transpose(transforms, cotangent, inputs, linear)
+
+    def only_where(self, condition: Node, *inputs: Node) -> Node | None:
+        return None  # the user's rules take these inputs and no others
 
     def batch(self, transforms: Transforms, size: int, inputs: tuple[Node, ...], batched: tuple[bool, ...]) -> Any:
         results = self.function.results

@@ -8,15 +8,82 @@ from typing import Any, ClassVar
 import numpy as np
 
 import pullback.ops.build as b
-from pullback.ir.dtypes import bool_, int32
+from pullback.ir.dtypes import DType, bool_, int32, int64
 from pullback.ir.index import Index
 from pullback.ir.node import Node, Op, TensorType, Transforms, primitive
 from pullback.ops.map import Sample, described
 from pullback.ops.monoid import accumulate, monoid_row
 from pullback.ops.view import Value, ViewContext
-from pullback.util.errors import ArgumentError, AxisError, DTypeError, ShapeError, message
+from pullback.util.errors import ArgumentError, AxisError, DTypeError, IndexError_, ShapeError, message
+from pullback.util.lines import user_line
 
 MODES = ("clip", "fill", "wrap", "error")
+
+
+class Located(str):
+    """The mode "error" of an operator, with the user's line it was recorded at.
+
+    It equals "error", so it takes no part in what is the same program: of equal nodes the first names its line. Rules
+    hand their mode on, so derivatives and batched forms of an operator know its line too.
+    """
+
+    __slots__ = ("line",)
+    line: str
+
+
+def located(mode: str) -> str:
+    """The mode, with the present line if it needs one."""
+    if mode != "error" or isinstance(mode, Located):
+        return mode
+    found = Located(mode)
+    found.line = user_line()
+    return found
+
+
+class _Indexed(Op):
+    """What operators at places that depend on data have in common: the second input names places along `axis`."""
+
+    axis: int
+    mode: str
+
+    def refuses(self, *inputs: Node) -> Node | None:
+        """Whether any index lies outside of -n .. n-1."""
+        indices, size = inputs[1], inputs[0].shape[self.axis]
+        if self.mode != "error" or not indices.tensor.size:
+            return None
+        low, high = _limits(indices.dtype)
+        outside = [b.binary(row, indices, b.scalar_like(indices, bound))
+                   for row, bound, possible in (("ge", size, size <= high), ("lt", -size, low < -size)) if possible]
+        if not outside:
+            return None
+        bad = outside[0] if len(outside) == 1 else b.binary("logical_or", *outside)
+        return b.reduce("or", bad, tuple(range(indices.tensor.rank)))
+
+    def refusal(self, *types: TensorType) -> IndexError_:
+        line = self.mode.line if isinstance(self.mode, Located) else ""
+        made = f"   (made at {line})" if line else ""
+        return IndexError_(message(f"{self.name}: an index is out of range{made}",
+                                   [("array", repr(types[0])), ("indices", repr(types[1]))],
+                                   "look for a label, token or position that is negative or too large"))
+
+    def only_where(self, condition: Node, *inputs: Node) -> Node | None:
+        """Elsewhere every index is 0."""
+        if self.mode != "error":
+            return None
+        indices = inputs[1]
+        meant = b.broadcast(condition, indices.shape, ())
+        return b.apply(self, inputs[0], b.select(meant, indices, b.zeros_like(indices)), *inputs[2:])
+
+
+def _limits(dtype: DType) -> tuple[int, int]:
+    """The smallest and the largest integer of a dtype."""
+    half = 1 << (dtype.bits - 1)
+    return (-half, half - 1) if dtype.kind == "i" else (0, 2 * half - 1)
+
+
+def wide_enough(dtype: DType, size: int) -> DType:
+    """The dtype to count from the end in: one that holds the size."""
+    return dtype if size <= _limits(dtype)[1] else int32 if size < 2**31 else int64
 
 
 def place(indices: Any, size: int, mode: str) -> tuple[Any, Any]:
@@ -54,6 +121,9 @@ def _load(ctx: ViewContext, node: Node, axis: int, mode: str, at: tuple[Index, .
     if size == 0:
         return nothing
     place_ = ctx.value(indices, at)
+    if dtype.kind == "i" and mode in ("wrap", "error") and wide_enough(dtype, size) is not dtype:
+        dtype = wide_enough(dtype, size)
+        place_ = ctx.convert(place_, dtype)
 
     def row(name: str, *values: Value) -> Value:
         return ctx.scalar(name, (), values, bool_ if name in ("lt", "ge", "le", "logical_and") else dtype)
@@ -61,7 +131,7 @@ def _load(ctx: ViewContext, node: Node, axis: int, mode: str, at: tuple[Index, .
     if mode in ("wrap", "error") and dtype.kind == "i":
         negative = row("lt", place_, ctx.const(0, dtype))
         place_ = row("select", negative, row("add", place_, ctx.const(size, dtype)), place_)
-    last = min(size - 1, (1 << (dtype.bits - (dtype.kind == "i"))) - 1)
+    last = min(size - 1, _limits(dtype)[1])
     inside = row("logical_and", row("ge", place_, ctx.const(0, dtype)), row("le", place_, ctx.const(last, dtype)))
     safe = row("clamp", place_, ctx.const(0, dtype), ctx.const(last, dtype))
     if mode in ("clip", "wrap"):
@@ -70,7 +140,7 @@ def _load(ctx: ViewContext, node: Node, axis: int, mode: str, at: tuple[Index, .
 
 
 @primitive
-class Gather(Op):
+class Gather(_Indexed):
     """out[pre, i..., post] = x[pre, indices[i...], post]"""
 
     name: ClassVar[str] = "gather"
@@ -138,7 +208,7 @@ def _spread(indices: Node, shape: tuple[int, ...], axis: int) -> Node:
 
 
 @primitive
-class TakeAlong(Op):
+class TakeAlong(_Indexed):
     """out[pre, i, post] = x[pre, indices[pre, i, post], post]"""
 
     name: ClassVar[str] = "take_along"
@@ -193,14 +263,12 @@ def _same_but(x: TensorType, y: TensorType, axis: int, name: str, types: Sequenc
                                  "broadcast the indices"))
 
 
-class _Put(Op):
+class _Put(_Indexed):
     """What writing at places has in common: `take` reads at the places, `put` writes there."""
 
     lowering: ClassVar[str] = "scatter"
     shared_places: ClassVar[bool] = False  # one list of places for all lines, not one place per element
-    axis: int
     monoid: str
-    mode: str
 
     def take(self, x: Node, indices: Node) -> Node:
         """The elements at the places."""

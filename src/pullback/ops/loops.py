@@ -16,10 +16,12 @@ from pullback.ir.node import (
     TensorType,
     Transforms,
     TupleType,
+    Watch,
     evaluate,
     param,
     primitive,
     project,
+    reapply,
     substitute,
     topological,
 )
@@ -84,6 +86,21 @@ def _covers(large: Node, small: Node) -> bool:
 
 def _bodies(op: Op) -> tuple[Function, ...]:
     return op.branches if isinstance(op, Cond) else (op.body,) if isinstance(op, Scan) else ()
+
+
+def guarded(function: Function) -> Function | None:
+    """(condition, x...) -> the results; nothing refuses its inputs unless the condition holds. None: nothing ever does."""
+    condition = param(TensorType.of((), bool_))
+    done: dict[Node, Node] = {p: p for p in function.params}
+    any_ = False
+    for node in function.nodes():
+        if node in done:
+            continue
+        inputs = tuple(done[x] for x in node.inputs)
+        careful = node.op.only_where(condition, *inputs)
+        any_ = any_ or careful is not None
+        done[node] = careful or reapply(node, inputs)
+    return Function([condition, *function.params], [done[r] for r in function.results]) if any_ else None
 
 
 @primitive
@@ -170,12 +187,35 @@ class Cond(Op):
             return b.apply(Cond(tuple(bodies)), *inputs)
         last = b.scalar_like(inputs[0], len(bodies) - 1)
         index = b.ternary("clamp", inputs[0], b.zeros_like(inputs[0]), last)
-        found = bodies[0](*inputs[1:])
-        for k, body in enumerate(bodies[1:], 1):
+        found: tuple[Node, ...] = ()
+        for k, (branch, body) in enumerate(zip(self.branches, bodies, strict=True)):
             here = b.binary("eq", index, b.scalar_like(index, k))
-            found = tuple(b.select(b.broadcast(here, y.shape, (0,)), y, x)
-                          for x, y in zip(found, body(*inputs[1:]), strict=True))
+            careful = guarded(branch)
+            if careful is None:
+                values = body(*inputs[1:])
+            else:
+                body, _ = transforms.batch(careful, (True, *batched[1:]), size, everywhere)
+                values = body(here, *inputs[1:])
+            found = values if not found else tuple(b.select(b.broadcast(here, y.shape, (0,)), y, x)
+                                                   for x, y in zip(found, values, strict=True))
         return found
+
+    def only_where(self, condition: Node, *inputs: Node) -> Node | None:
+        bodies = [guarded(f) for f in self.branches]
+        if all(f is None for f in bodies):
+            return None
+        branches = tuple(f or Function([param(condition.tensor), *g.params], g.results)
+                         for f, g in zip(bodies, self.branches, strict=True))
+        return b.apply(Cond(branches), inputs[0], condition, *inputs[1:])
+
+    def reporting(self, watch: Watch, *inputs: Node) -> tuple[tuple[Node, ...], Node] | None:
+        bodies = [watch(f) for f in self.branches]
+        if all(f is None for f in bodies):
+            return None
+        branches = tuple(f or Function(g.params, [*g.results, b.const_scalar(0, int32)])
+                         for f, g in zip(bodies, self.branches, strict=True))
+        *results, number = project(b.apply(Cond(branches), *inputs))
+        return tuple(results), number
 
     @staticmethod
     def samples() -> Iterator[Sample]:
@@ -291,7 +331,8 @@ class While(Op):
             if grown == state:
                 break
             state = grown
-        body, _ = transforms.batch(self.body, (*consts, *state), size, tuple(state))
+        source = _careful(self.cond, self.body) if varies else self.body
+        body, _ = transforms.batch(source, (*consts, *state), size, tuple(state))
         if varies:
             cond, body = _masked(cond, body, n)
         start = [b.lead(x, size) if k and not had else x
@@ -299,11 +340,48 @@ class While(Op):
         outs = project(b.apply(While(cond, body, n), *inputs[:n], *start))
         return tuple(x if k else b.lead(x, size) for x, k in zip(outs, state, strict=True))
 
+    def only_where(self, condition: Node, *inputs: Node) -> Node | None:
+        cond, body = guarded(self.cond), guarded(self.body)
+        if cond is None and body is None:
+            return None
+        cond, body = (g or Function([param(condition.tensor), *f.params], f.results)
+                      for g, f in ((cond, self.cond), (body, self.body)))
+        return b.apply(While(cond, body, self.consts + 1), condition, *inputs)
+
+    def reporting(self, watch: Watch, *inputs: Node) -> tuple[tuple[Node, ...], Node] | None:
+        """The loop also ends at the first report: a condition that reads 0 out of range might hold for ever."""
+        cond, body = watch(self.cond), watch(self.body)
+        if cond is None and body is None:
+            return None
+        zero = b.const_scalar(0, int32)
+        reports = self.body.params, (*self.body.results, zero)
+        test, step = cond or Function(self.cond.params, (*self.cond.results, zero)), body or Function(*reports)
+        types = [*(p.tensor for p in self.cond.params), zero.tensor]
+        params = [param(t) for t in types]
+        again, found = test(*params[:-1])
+        quiet = b.binary("eq", b.maximum(params[-1], found), zero)
+        cond = Function(params, [b.binary("logical_and", again, quiet)])
+        params = [param(t) for t in types]
+        *state, number = step(*params[:-1])
+        body = Function(params, [*state, b.maximum(params[-1], number)])
+        *results, number = project(b.apply(While(cond, body, self.consts), *inputs, zero))
+        _, last = test(*inputs[:self.consts], *results)
+        return tuple(results), b.maximum(number, last)
+
     @staticmethod
     def samples() -> Iterator[Sample]:
         x = np.linspace(0.5, 1, 3)
         yield While(*_sample_while(), 1), [x, np.asarray(3, np.int32), x]
         yield While(*_sample_while(), 1), [x, np.asarray(0, np.int32), x]
+
+
+def _careful(cond: Function, body: Function) -> Function:
+    """The body, which refuses nothing unless the condition holds: where it does not, its results are not used."""
+    found = guarded(body)
+    if found is None:
+        return body
+    params = [param(p.tensor) for p in body.params]
+    return Function(params, found(*cond(*params), *params))
 
 
 def _masked(cond: Function, body: Function, consts: int) -> tuple[Function, Function]:
@@ -484,6 +562,24 @@ class Scan(Op):
         ys = [b.move_axis(y, 1, 0) if k else b.lead(y, size)
               for y, k in zip(outs[self.carries:], out[self.carries:], strict=True)]
         return (*state, *ys)
+
+    def only_where(self, condition: Node, *inputs: Node) -> Node | None:
+        body = guarded(self.body)
+        return body and b.apply(self.replace(body=body, consts=self.consts + 1), condition, *inputs)
+
+    def reporting(self, watch: Watch, *inputs: Node) -> tuple[tuple[Node, ...], Node] | None:
+        """One more carried number."""
+        body, c = watch(self.body), self.carries
+        if body is None:
+            return None
+        zero = b.const_scalar(0, int32)
+        before = param(zero.tensor)
+        (consts, carry, xs), (cs, ks, seqs) = self._cut(body.params), self._cut(inputs)
+        *results, number = body.results
+        after = b.maximum(before, number)
+        body = Function([*consts, *carry, before, *xs], [*results[:c], after, *results[c:]])
+        outs = project(b.apply(self.replace(body=body, carries=c + 1), *cs, *ks, zero, *seqs))
+        return (*outs[:c], *outs[c + 1:]), outs[c]
 
     @staticmethod
     def samples() -> Iterator[Sample]:

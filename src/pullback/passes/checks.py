@@ -1,44 +1,67 @@
-"""Checks: one more result that says whether an index was out of range.
+"""Checks: one more result that says which operator, if any, met inputs that it refuses.
 
-    gather[mode=error] x i      adds      max over all elements of (number of this operator if i < -n or i >= n else 0)
+    gather[mode=error] x i      adds      max over all such operators of (its number if any i < -n or i >= n else 0)
 
-Needs: nothing. Leaves the other results as they were. Bodies of loops are not looked into.
+Needs: nothing. Leaves the other results as they were, and no calls. Bodies of loops and branches report too: a scan
+carries the number, a while loop ends at the first report.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import pullback.ops.build as b
 from pullback.ir.dtypes import int32
-from pullback.ir.node import Function, Node
+from pullback.ir.node import Function, Node, Proj, reapply
 from pullback.passes.inline import inline
+
+#: the number of the first operator; those after it count down, so that the largest number is the first to refuse
+FIRST = 1 << 30
 
 
 def with_checks(function: Function) -> tuple[Function, tuple[Node, ...]]:
-    """The function with an int32 flag as its last result, and the operators it numbers (none: unchanged)."""
-    found = tuple(n for n in inline(function).nodes()
-                  if getattr(n.op, "mode", "") == "error" and n.inputs[1].tensor.size)
-    if not found:
-        return function, ()
-    function = inline(function)
-    flag = b.const_scalar(0, int32)
-    for k, node in enumerate(found):
-        flag = b.maximum(flag, b.select(out_of_range(node), b.const_scalar(k + 1, int32), b.const_scalar(0, int32)))
-    return Function(function.params, [*function.results, flag]), found
+    """The function with an int32 number as its last result, and the operators numbered (none: unchanged)."""
+    checks = Checks()
+    watched = checks.watch(function)
+    return (function, ()) if watched is None else (watched, tuple(checks.found))
 
 
-def out_of_range(node: Node) -> Node:
-    """Whether any index lies outside of -n .. n-1."""
-    op: Any = node.op
-    indices, size = node.inputs[1], node.inputs[0].shape[int(op.axis)]
-    outside: list[Node] = []
-    last = (1 << (indices.dtype.bits - (indices.dtype.kind == "i"))) - 1
-    if size <= last:
-        outside.append(b.binary("ge", indices, b.scalar_like(indices, size)))
-    if indices.dtype.kind == "i" and -size > -last - 1:
-        outside.append(b.binary("lt", indices, b.scalar_like(indices, -size)))
-    bad = outside[0] if outside else b.binary("ne", indices, indices)
-    for other in outside[1:]:
-        bad = b.binary("logical_or", bad, other)
-    return b.reduce("or", bad, tuple(range(indices.tensor.rank)))
+def refused(found: tuple[Node, ...], number: int) -> Node:
+    """The operator that a number other than 0 names."""
+    return found[FIRST - number]
+
+
+class Checks:
+    """The operators found so far, in the order of their numbers."""
+
+    def __init__(self) -> None:
+        self.found: list[Node] = []
+
+    def watch(self, function: Function) -> Function | None:
+        """The function with a number as its last result; None where nothing refuses its inputs."""
+        function = inline(function)
+        done: dict[Node, Node] = {p: p for p in function.params}
+        results: dict[Node, tuple[Node, ...]] = {}
+        numbers: dict[Node, Node] = {}  # by condition: what reads and writes at the same places is checked once
+        for node in function.nodes():
+            if node in done:
+                continue
+            if isinstance(node.op, Proj) and node.inputs[0] in results:
+                done[node] = results[node.inputs[0]][node.op.index]
+                continue
+            inputs = tuple(done[x] for x in node.inputs)
+            inner = node.op.reporting(self.watch, *inputs)
+            if inner is not None:
+                results[node], number = inner
+                numbers[number] = number
+                continue
+            new = done[node] = reapply(node, inputs)
+            bad = node.op.refuses(*new.inputs)
+            if bad is not None and bad not in numbers:
+                self.found.append(new)
+                number = b.const_scalar(FIRST - len(self.found) + 1, int32)
+                numbers[bad] = b.select(bad, number, b.zeros_like(number))
+        if not numbers:
+            return None
+        first, *others = numbers.values()
+        for number in others:
+            first = b.maximum(first, number)
+        return Function(function.params, [*(done[r] for r in function.results), first])

@@ -11,6 +11,7 @@ from pullback.kernel.nodes import (
     Accumulate,
     Accumulator,
     Bind,
+    Cast,
     Expr,
     For,
     IndexValue,
@@ -23,6 +24,7 @@ from pullback.kernel.nodes import (
     Total,
     Update,
 )
+from pullback.ops.indexing import wide_enough
 from pullback.ops.monoid import identity
 from pullback.schedule.loops import lanes_for, variable
 from pullback.schedule.roots import Root
@@ -100,6 +102,9 @@ def fill_loops(root: Root) -> tuple[Stmt, ...]:
 def place(at: Expr, size: int, mode: str) -> tuple[Expr, Expr | None]:
     """Where an update goes and whether it does, by the operator's mode."""
     dtype = at.dtype
+    if mode in ("wrap", "error") and dtype.kind == "i" and wide_enough(dtype, size) is not dtype:
+        dtype = wide_enough(dtype, size)
+        at = Cast(at, dtype)
 
     def row(name: str, *values: Expr) -> Expr:
         return Scalar(name, (), values, bool_ if name in ("lt", "ge", "le", "logical_and") else dtype)
