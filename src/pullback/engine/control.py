@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from pullback.engine.autograd import call_operation
-from pullback.engine.functional import Traced, as_tensor, cast
+from pullback.engine.functional import Traced, as_tensor, cast, value_of
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, detach
 from pullback.engine.trace import Info, Value, record, thread, tracing
@@ -16,6 +16,7 @@ from pullback.ir.node import Function as Program
 from pullback.ir.node import Node, TensorType, apply, project
 from pullback.util import tree
 from pullback.util.errors import ArgumentError, GradientError, ShapeError, message
+from pullback.util.kinds import as_tuple, is_pair
 
 
 def _leaves(what: str, structure_of: Any) -> tuple[list[TensorBase], Any]:
@@ -66,20 +67,21 @@ def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = 
     """
     carry, carry_structure = _leaves("scan", init)
     inputs, xs_structure = _leaves("scan", xs)
-    sizes = {x.shape[0] if x.ndim else None for x in inputs} | ({length} if length is not None else set())
-    if len(sizes) != 1 or None in sizes:
+    sizes = {x.shape[0] if x.ndim else None for x in inputs}
+    if length is not None:
+        sizes.add(length)
+    count = next(iter(sizes), None)
+    if len(sizes) != 1 or count is None:
         raise ShapeError(message("scan: all inputs must have one leading size",
                                  [("xs", ", ".join(repr(x.info.type) for x in inputs) or "none"), ("length", str(length))],
                                  "pass arrays with equal first dimensions, or length= where there are none"))
-    count = next(iter(sizes))
-    assert count is not None
     types = [t.info.type for t in carry]
     slices = [x.info.type.with_shape(x.shape[1:]) for x in inputs]
 
     def body(*new: Any) -> Any:
         state = tree.unflatten(carry_structure, list(new[:len(carry)]))
         result = f(state, tree.unflatten(xs_structure, list(new[len(carry):])))
-        if not isinstance(result, tuple) or len(result) != 2:
+        if not is_pair(result):
             raise ArgumentError(message("scan: the body must return a pair (carry, y)",
                                         [("returned", type(result).__name__)], "return carry, None where there is no y"))
         return result
@@ -100,7 +102,7 @@ def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = 
 
     operation = traced.memo(("scan", count, n, reverse), make)
     closed = traced.leaves[len(tensors):]
-    results = record(operation, [*closed, *(t._use() for t in tensors)])
+    results = record(operation, [*closed, *(value_of(t) for t in tensors)])
     outputs = [cls(v) for cls, v in zip(traced.classes, results, strict=True)]
     y_structure = tree.flatten(new_y)[1]
     return tree.unflatten(carry_structure, outputs[:n]), tree.unflatten(y_structure, outputs[n:])
@@ -139,7 +141,7 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
         return Operation(lambda *nodes: project(apply(op, *nodes)), "exact", True, False, "while_loop")
 
     operation = body.memo(("while", condition.state, condition.slots), make)
-    results = record(operation, [*consts, *(t._use() for t in state)])
+    results = record(operation, [*consts, *(value_of(t) for t in state)])
     return tree.unflatten(state_structure, [cls(v) for cls, v in zip(body.classes, results, strict=True)])
 
 
@@ -187,10 +189,14 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, _
         from pullback.ops.control import Cond
 
         programs = tuple(_pad_branch(parts, k) for k in range(len(parts)))
-        return Operation(lambda i, *nodes: project(apply(Cond(programs), _to_index(i), *nodes)), "exact", True, False, _what)
+
+        def define(index: Node, *nodes: Node) -> tuple[Node, ...]:
+            return project(apply(Cond(programs), _to_index(index), *nodes))
+
+        return Operation(define, "exact", True, False, _what)
 
     operation = first.memo(("cond", *((t.state, t.slots) for t in traces)), make)
-    results = record(operation, [chooser._use(), *consts, *(t._use() for t in tensors)])
+    results = record(operation, [value_of(chooser), *consts, *(value_of(t) for t in tensors)])
     return tree.unflatten(first.structure, [cls(v) for cls, v in zip(first.classes, results, strict=True)])
 
 
@@ -230,7 +236,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
             return Operation(lambda *nodes: remat(program)(*nodes), "exact", True, False, "checkpoint")
 
         operation = traced.memo("checkpoint", make)
-        results = record(operation, traced.bind([t._use() for t in tensors]))
+        results = record(operation, traced.bind([value_of(t) for t in tensors]))
         return tree.unflatten(traced.structure, [cls(v) for cls, v in zip(traced.classes, results, strict=True)])
 
     return checkpointed
@@ -288,7 +294,7 @@ def _call_custom(what: str, function: Callable[..., Any], fwd: Callable[..., Any
     primal = Traced(what, "eager", function, tensors, infos, rebuild)
     forward = Traced(what, "eager", fwd, tensors, infos, rebuild)
     pair = tree.unflatten(forward.structure, forward.outputs)
-    if not isinstance(pair, tuple) or len(pair) != 2:
+    if not is_pair(pair):
         raise ArgumentError(message(f"{what}: fwd must return a pair (result, residuals)"))
     count = len(tree.leaves(pair[0]))
     residual_structure = tree.flatten(pair[1])[1]
@@ -304,7 +310,7 @@ def _call_custom(what: str, function: Callable[..., Any], fwd: Callable[..., Any
 
     key = ("custom", forward.state, forward.slots, back.state, back.slots)
     operation = primal.memo(key, make)
-    results = record(operation, [*consts, *extra, *(t._use() for t in tensors)])
+    results = record(operation, [*consts, *extra, *(value_of(t) for t in tensors)])
     return tree.unflatten(primal.structure, [cls(v) for cls, v in zip(primal.classes, results, strict=True)])
 
 
@@ -315,8 +321,8 @@ def _trace_bwd(what: str, bwd: Callable[..., Any], forward: Traced, count: int, 
     stand_ins = [TensorBase.default_class(v) for v in values]
 
     def run(*new: Any) -> Any:
-        found = bwd(tree.unflatten(residual_structure, list(new[:split])), tree.unflatten(out_structure, list(new[split:])))
-        found = found if isinstance(found, tuple) else (found,)
+        found = as_tuple(bwd(tree.unflatten(residual_structure, list(new[:split])),
+                             tree.unflatten(out_structure, list(new[split:]))))
         flat: list[Any] = []
         for x in found:
             flat.extend([None] if x is None else tree.leaves(x))
@@ -399,7 +405,7 @@ class custom_jvp:
             return _custom_jvp_operation(program, rule_program, len(consts), len(rule_consts))
 
         operation = primal.memo(("custom_jvp", pushed.state, pushed.slots), make)
-        results = record(operation, [*consts, *rule_consts, *(t._use() for t in tensors)])
+        results = record(operation, [*consts, *rule_consts, *(value_of(t) for t in tensors)])
         return tree.unflatten(primal.structure, [cls(v) for cls, v in zip(primal.classes, results, strict=True)])
 
 
@@ -477,10 +483,10 @@ class Function:
             return run(*new), ctx.saved_tensors
 
         def bwd(residuals: Any, cotangent: Any) -> Any:
-            saved, ctx._saved = ctx._saved, residuals
-            found = cls.backward(ctx, *(cotangent if isinstance(cotangent, tuple) else (cotangent,)))
-            ctx._saved = saved
-            found = found if isinstance(found, tuple) else (found,)
+            saved = ctx.saved_tensors
+            ctx.save_for_backward(*residuals)
+            found = as_tuple(cls.backward(ctx, *as_tuple(cotangent)))
+            ctx.save_for_backward(*saved)
             if len(found) != len(args):
                 raise GradientError(message(f"{cls.__name__}.backward: must return one gradient per argument of forward",
                                             [("arguments", str(len(args))), ("returned", str(len(found)))],

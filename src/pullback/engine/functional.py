@@ -12,13 +12,15 @@ from functools import wraps
 from typing import Any
 
 from pullback.engine.autograd import call_operation
-from pullback.engine.operation import Operation
+from pullback.engine.operation import Operation, operation
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import SCALARS, Info, Value, local, record, tracing
 from pullback.ir import dtypes
+from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, Node, TensorType
 from pullback.util import tree
 from pullback.util.errors import ArgumentError, AxisError, DTypeError, GradientError, ShapeError, message
+from pullback.util.kinds import is_dict, is_pair, is_sequence
 
 
 def as_tensor(x: Any, what: str) -> TensorBase:
@@ -31,6 +33,11 @@ def as_tensor(x: Any, what: str) -> TensorBase:
                                 "arguments that are transformed are pytrees of arrays; bind others with a lambda"))
 
 
+def value_of(tensor: TensorBase) -> Value:
+    """The value to record with: a leaf where gradients are wanted."""
+    return tensor._use()  # pyright: ignore[reportPrivateUsage]
+
+
 def is_array(x: Any) -> bool:
     return isinstance(x, TensorBase) or type(x) in SCALARS or hasattr(x, "__array__")
 
@@ -41,26 +48,25 @@ class Traced:
     def __init__(self, what: str, kind: str, function: Callable[..., Any], leaves: Sequence[TensorBase], infos: Sequence[Info],
                  rebuild: Callable[[list[Any]], tuple[tuple[Any, ...], dict[str, Any]]],
                  has_aux: bool = False) -> None:
-        sources = [x._use() for x in leaves] if kind == "eager" else [None] * len(leaves)  # outside: views record their reading
+        sources = [value_of(x) for x in leaves] if kind == "eager" else [None] * len(leaves)  # outside: views record their reading
         with tracing(kind, what) as trace:
             params = [trace.param(info, source) for info, source in zip(infos, sources, strict=True)]
             tensors = [type(x).result_class(p) for x, p in zip(leaves, params, strict=True)]
             arguments, keywords = rebuild(tensors)
-            output = function(*arguments, **keywords)
+            output: Any = function(*arguments, **keywords)
+            aux: Any = None
             if has_aux:
-                if not isinstance(output, tuple) or len(output) != 2:
+                if not is_pair(output):
                     raise ArgumentError(message(f"{what}: with has_aux=True the function must return a pair (value, aux)",
                                                 [("returned", f"{type(output).__name__}")], "return value, aux"))
                 output, aux = output
-            else:
-                aux = None
             self.outputs, self.structure = tree.flatten(output)
             self.aux, self.aux_structure = tree.flatten(aux)
             self.classes = [type(o).result_class if isinstance(o, TensorBase) else TensorBase.default_class
                             for o in self.outputs]
-            self.results = [as_tensor(o, what)._use() for o in self.outputs]
+            self.results = [value_of(as_tensor(o, what)) for o in self.outputs]
             self.aux_positions = [k for k, a in enumerate(self.aux) if isinstance(a, TensorBase)]
-            self.aux_results = [self.aux[k]._use() for k in self.aux_positions]
+            self.aux_results = [value_of(self.aux[k]) for k in self.aux_positions]
             everything = self.results + self.aux_results
             for k, value in enumerate(everything):
                 if value.trace is not trace:
@@ -92,12 +98,9 @@ class Traced:
     def restore_aux(self, values: Sequence[Value]) -> Any:
         leaves = list(self.aux)
         for k, value in zip(self.aux_positions, values, strict=True):
-            leaves[k] = type(leaves[k]).result_class(value)
+            tensor: TensorBase = leaves[k]
+            leaves[k] = tensor.result_class(value)
         return tree.unflatten(self.aux_structure, leaves)
-
-    @property
-    def leaf_count(self) -> int:
-        return len(self.leaves)
 
     def param_positions(self) -> list[int]:
         """Where the arguments stand among the leaves."""
@@ -105,19 +108,54 @@ class Traced:
         return [order[id(p)] for p in self.params]
 
 
-_made: dict[str, Operation] = {}
+# -- operations of this room; `build` is loaded when the first is defined ---------------------------------------------
+
+
+@operation(name="identity")
+def _copy(x: Node) -> Node:
+    from pullback.ops import build
+
+    return build.copy(x)
+
+
+@operation(name="cast")
+def _cast(x: Node, dtype: DType) -> Node:
+    from pullback.ops import build
+
+    return build.convert(x, dtype)
+
+
+@operation(name="permute")
+def _permute(x: Node, order: tuple[int, ...]) -> Node:
+    from pullback.ops import build
+
+    return build.transpose(x, order)
+
+
+@operation(name="reshape")
+def _reshaped(x: Node, shape: tuple[int, ...]) -> Node:
+    from pullback.ops import build
+
+    return build.reshape(x, shape)
+
+
+@operation(name="zeros", differentiable=False)
+def _zeros_of(shape: tuple[int, ...], dtype: DType) -> Node:
+    from pullback.ops import build
+
+    return build.zeros(shape, dtype)
+
+
+@operation(name="eye", differentiable=False)
+def _eye(n: int, shape: tuple[int, ...], dtype: DType) -> Node:
+    from pullback.ops import build
+
+    rows, columns = (build.iota((n, n), axis, dtypes.int32) for axis in (0, 1))
+    return build.reshape(build.convert(build.binary("eq", rows, columns), dtype), (n, *shape))
 
 
 def _identity() -> Operation:
-    if "identity" not in _made:
-        from pullback.ops import build
-
-        _made["identity"] = Operation(lambda x: build.copy(x), "none", True, False, "identity")
-    return _made["identity"]
-
-
-def _kind() -> str:
-    return "eager"
+    return _copy
 
 
 # -- grad ------------------------------------------------------------------------------------------------------------
@@ -153,10 +191,10 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
             return tuple(replaced), kwargs
 
         infos = [Info.of(t.info.type, True) for t in tensors]
-        traced = Traced("grad", _kind(), function, tensors, infos, rebuild, has_aux)
+        traced = Traced("grad", "eager", function, tensors, infos, rebuild, has_aux)
         _check_scalar(traced)
         operation = traced.memo(("grad", len(tensors)), lambda f: _gradient_operation(f, traced))
-        results = record(operation, traced.bind([t._use() for t in tensors]))
+        results = record(operation, traced.bind([value_of(t) for t in tensors]))
         local.trace.stepped = local.trace.kind == "main"
         count = len(traced.slots)
         value = traced.classes[0](results[0])
@@ -249,7 +287,7 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     >>> pb.jvp(pb.sin, (0.0,), (1.0,))
     (Tensor(0., dtype=float32), Tensor(1., dtype=float32))
     """
-    traced, tensors, structure = _trace_all("jvp", _kind(), function, primals)
+    traced, tensors, structure = _trace_all("jvp", "eager", function, primals)
     directions, direction_structure = tree.flatten(tuple(tangents))
     if direction_structure != structure:
         raise ArgumentError(message("jvp: tangents must have the structure of primals",
@@ -261,7 +299,7 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
                                      [("primal", repr(t.info.type)), ("tangent", repr(d.info.type))]))
     active = [k for k, t in enumerate(tensors) if t.info.type.dtype.is_inexact]
     operation = traced.memo("jvp", lambda f: _jvp_operation(f, traced, active))
-    actual = traced.bind([t._use() for t in tensors])
+    actual = traced.bind([value_of(t) for t in tensors])
     seeds = [cast(direction_tensors[k], tensors[k].info.type) for k in active]
     results = record(operation, [*actual, *seeds])
     n = len(traced.results)
@@ -272,14 +310,10 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
 
 def cast(tensor: TensorBase, type: TensorType) -> Value:
     """A tensor's value with another dtype."""
-    value = tensor._use()
+    value = value_of(tensor)
     if value.info.type.dtype is type.dtype:
         return value
-    if "cast" not in _made:
-        from pullback.ops import build
-
-        _made["cast"] = Operation(lambda x, dtype: build.convert(x, dtype), "none", True, False, "cast")
-    return record(_made["cast"], [value], (("dtype", type.dtype),))[0]
+    return record(_cast, [value], (("dtype", type.dtype),))[0]
 
 
 def _jvp_operation(function: Function, traced: Traced, active: list[int]) -> Operation:
@@ -304,9 +338,9 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     >>> pull(1.0)
     (Tensor(1., dtype=float32),)
     """
-    traced, tensors, structure = _trace_all("vjp", _kind(), function, primals, None, has_aux)
+    traced, tensors, structure = _trace_all("vjp", "eager", function, primals, None, has_aux)
     forward = traced.memo("call", lambda f: call_operation(f, "vjp_forward"))
-    actual = traced.bind([t._use() for t in tensors])
+    actual = traced.bind([value_of(t) for t in tensors])
     results = record(forward, actual)
     n = len(traced.results)
     values = [cls(v) for cls, v in zip(traced.classes, results[:n], strict=True)]
@@ -357,7 +391,7 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
 
     @wraps(function)
     def vmapped(*args: Any) -> Any:
-        axes = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
+        axes: Sequence[Any] = in_axes if is_sequence(in_axes) else (in_axes,) * len(args)
         if len(axes) != len(args):
             raise ArgumentError(message("vmap: in_axes must have one entry per argument",
                                         [("in_axes", repr(in_axes)), ("call", f"{len(args)} positional arguments")]))
@@ -371,7 +405,7 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
                         lambda new: (tuple(tree.unflatten(structure, new)), {}))
         batched = tuple(a is not None for a in spread)
         operation = traced.memo(("vmap", batched, size), lambda f: _vmap_operation(f, traced, batched, size))
-        results = record(operation, traced.bind([t._use() for t in moved]))
+        results = record(operation, traced.bind([value_of(t) for t in moved]))
         targets = _spread_axes(out_axes, tree.unflatten(traced.structure, traced.outputs)) \
             if isinstance(out_axes, (tuple, list)) else [out_axes] * len(results)
         outputs = [_place_axis(cls(v), a) for cls, v, a in zip(traced.classes, results, targets, strict=True)]
@@ -385,7 +419,7 @@ def _spread_axes(axes: Any, args: Any) -> list[int | None]:
     found: list[int | None] = []
     if axes is None or isinstance(axes, int):
         return [axes] * len(tree.leaves(args))
-    if isinstance(axes, dict):
+    if is_dict(axes):
         for key in sorted(axes):
             found.extend(_spread_axes(axes[key], args[key]))
         return found
@@ -419,11 +453,7 @@ def move_axis(tensor: TensorBase, source: int, target: int) -> TensorBase:
         return tensor
     order = [k for k in range(tensor.ndim) if k != source]
     order.insert(target, source)
-    if "permute" not in _made:
-        from pullback.ops import build
-
-        _made["permute"] = Operation(lambda x, order: build.transpose(x, order), "none", True, False, "permute")
-    return type(tensor).result_class(record(_made["permute"], [tensor._use()], (("order", tuple(order)),))[0])
+    return type(tensor).result_class(record(_permute, [value_of(tensor)], (("order", tuple(order)),))[0])
 
 
 def _place_axis(tensor: TensorBase, axis: int | None) -> TensorBase:
@@ -491,32 +521,16 @@ def _jacobian(function: Callable[..., Any], argnums: int | Sequence[int], forwar
 
 def _basis(tensor: TensorBase, k: int, tensors: Sequence[TensorBase]) -> Any:
     n = tensor.info.type.size
-    if "eye" not in _made:
-        from pullback.ops import build
-
-        def eye(n: int, shape: tuple[int, ...], dtype: dtypes.DType) -> Node:
-            rows, columns = (build.iota((n, n), axis, dtypes.int32) for axis in (0, 1))
-            return build.reshape(build.convert(build.binary("eq", rows, columns), dtype), (n, *shape))
-
-        _made["eye"] = Operation(eye, "none", False, False, "eye")
     t = tensor.info.type
-    return TensorBase.default_class(record(_made["eye"], [], (("n", n), ("shape", t.shape), ("dtype", t.dtype)))[0])
+    return TensorBase.default_class(record(_eye, [], (("n", n), ("shape", t.shape), ("dtype", t.dtype)))[0])
 
 
 def _zeros(t: TensorType) -> TensorBase:
-    if "zeros" not in _made:
-        from pullback.ops import build
-
-        _made["zeros"] = Operation(lambda shape, dtype: build.zeros(shape, dtype), "none", False, False, "zeros")
-    return TensorBase.default_class(record(_made["zeros"], [], (("shape", t.shape), ("dtype", t.dtype)))[0])
+    return TensorBase.default_class(record(_zeros_of, [], (("shape", t.shape), ("dtype", t.dtype)))[0])
 
 
 def _reshape(tensor: TensorBase, shape: tuple[int, ...]) -> TensorBase:
-    if "reshape" not in _made:
-        from pullback.ops import build
-
-        _made["reshape"] = Operation(lambda x, shape: build.reshape(x, shape), "none", True, False, "reshape")
-    return type(tensor).result_class(record(_made["reshape"], [tensor._use()], (("shape", shape),))[0])
+    return type(tensor).result_class(record(_reshaped, [value_of(tensor)], (("shape", shape),))[0])
 
 
 def _forward_columns(flat: Callable[..., Any], tensors: list[TensorBase]) -> tuple[Any, list[list[TensorBase]]]:
@@ -547,8 +561,3 @@ def _reverse_rows(flat: Callable[..., Any], tensors: list[TensorBase]) -> tuple[
         rows = vmap(back)(_basis(o, k, leaves))
         table.append([_reshape(r, o.shape + t.shape) for r, t in zip(rows, tensors, strict=True)])
     return structure, table
-
-
-def no_trace() -> bool:
-    """Whether nothing is being traced in this thread."""
-    return local.trace.kind == "main"

@@ -32,6 +32,7 @@ from pullback.runtime.native import native
 from pullback.util import config
 from pullback.util.disk_cache import default_cache, sha256
 from pullback.util.errors import CompileError, message
+from pullback.util.kinds import is_tuple
 
 ENTRY = "prog"
 #: expected seconds of a program that may take any time
@@ -247,16 +248,17 @@ def function_text(function: Function) -> str:
             raise CompileError(message("compile: a parameter is not bound", [("type", repr(node.type))]))
         inputs = ",".join([str(number[x]) for x in node.inputs])
         params = node.op.params()
-        parts = [function_text(v) if isinstance(v, Function) else
-                 ";".join(map(_part, v)) if isinstance(v, tuple) else _part(v)
-                 for v in params.values()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        rows.append(f"{node.op.name}({'|'.join(parts)}){inputs}")
+        rows.append(f"{node.op.name}({'|'.join(map(_part, params.values()))}){inputs}")
     rows.append(",".join([str(number[r]) for r in function.results]))
     return "{" + "\n".join(rows) + "}"
 
 
 def _part(value: Any) -> str:
-    return function_text(value) if isinstance(value, Function) else str(value)
+    if isinstance(value, Function):
+        return function_text(value)
+    if is_tuple(value):
+        return f"({';'.join(map(_part, value))})"
+    return str(value)
 
 
 @cache

@@ -7,7 +7,6 @@ Without a profile a launch pays one look at a variable.
 
 from __future__ import annotations
 
-import copy
 import ctypes
 import json
 import os
@@ -177,12 +176,7 @@ def _timed(executable: Executable, number: int) -> _Timed:
         loaded = timed_program(program, ctypes.addressof(table))
     except CompileError:
         return _Timed(number, executable, executable, [], None)
-    twin = copy.copy(executable)
-    twin._idle = []
-    address = loaded.address("prog")
-    twin._call = native().make_builtin(address, release_gil=True, keep=loaded)
-    twin._submit = native().make_builtin(address, submit=True, keep=loaded)
-    return _Timed(number, executable, twin, table, loaded)
+    return _Timed(number, executable, executable.twin(loaded), table, loaded)
 
 
 # -- what the machine can do ------------------------------------------------------------------------------------------

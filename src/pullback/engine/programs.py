@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,6 @@ class Executable:
             self._interpret()
             return
         from pullback.engine.pipeline import compile_function
-        from pullback.runtime.native import native
 
         try:
             with _lock:
@@ -57,11 +57,8 @@ class Executable:
         except CompileError:
             self._interpret()
             return
-        runtime = native()
         self.checked = self.program.checked
-        self._call = runtime.make_builtin(self.program.address, release_gil=self.program.seconds > RELEASE_SECONDS,
-                                          keep=self.program)
-        self._submit = runtime.make_builtin(self.program.address, submit=True, keep=self.program)
+        self._use_code(self.program.address, self.program.seconds > RELEASE_SECONDS, self.program)
         self.workspace_bytes = self.program.workspace_bytes
         if self.program.alias:
             self.sources = [self.program.alias.get(k) for k in range(len(self.out))]
@@ -71,6 +68,20 @@ class Executable:
             from pullback.engine.inspect import announce
 
             announce(self)
+
+    def _use_code(self, address: int, release_gil: bool, owner: Any) -> None:
+        """Run the machine code at an address; `owner` keeps it in memory."""
+        from pullback.runtime.native import native
+
+        self._call = native().make_builtin(address, release_gil=release_gil, keep=owner)
+        self._submit = native().make_builtin(address, submit=True, keep=owner)
+
+    def twin(self, loaded: Any) -> Executable:
+        """The same program with other code that was loaded for it."""
+        other = copy(self)
+        other._idle = []
+        other._use_code(loaded.address("prog"), True, loaded)
+        return other
 
     def _interpret(self) -> None:
         """Run by the reference rules."""

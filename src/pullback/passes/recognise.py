@@ -13,7 +13,7 @@ from typing import Any
 import pullback.ops.build as b
 from pullback.ir.index import Index, Var, loop_vars
 from pullback.ir.node import Function, Node, TensorType, reapply
-from pullback.passes.layout import layout
+from pullback.passes.layout import layout, lowering
 
 MIN_WORK = 4096
 
@@ -34,7 +34,7 @@ def recognise(function: Function) -> Function:
 def contraction(node: Node) -> Node | None:
     """The contraction that a reduction is; None where it is none, or a small one."""
     op: Any = node.op
-    if getattr(op, "monoid", "") != "add" or getattr(type(op), "lowering", "") != "reduce" or not op.axes:
+    if getattr(op, "monoid", "") != "add" or lowering(node) != "reduce" or not op.axes:
         return None
     product = node.inputs[0]
     if getattr(product.op, "row", "") != "mul" or product.dtype.kind != "f" or product.tensor.size < MIN_WORK:

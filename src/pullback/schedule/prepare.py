@@ -171,15 +171,13 @@ def reduction(node: Node, cost: dict[Node, int]) -> Node:
     work = total * (1 + cost.get(source, 0))
     if work < costs.CHUNK_WORK:
         return node
-    shape: tuple[int, ...] = source.shape
-    everything = len(op.axes) == len(shape)
-    if everything and len(shape) > 1 and shape[0] < 64:
-        source, op = b.reshape(source, (total,)), op.replace(axes=(0,))
-        shape = source.shape
-    if op.axes[0] != 0 or shape[0] < 16:
+    rows, everything = source.shape[0], len(op.axes) == source.tensor.rank
+    if everything and source.tensor.rank > 1 and rows < 64:
+        source, op, rows = b.reshape(source, (total,)), op.replace(axes=(0,)), total
+    if op.axes[0] != 0 or rows < 16:
         return node
     kept = node_size(node)
-    parts_ = costs.chunks_of(shape[0])
+    parts_ = costs.chunks_of(rows)
     cheap = kept >= 256 and cost.get(node.inputs[0], 0) < costs.EXPENSIVE
     if not everything and (cheap or kept * parts_ * 4 > total):
         return node

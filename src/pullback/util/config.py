@@ -196,5 +196,5 @@ def describe() -> list[tuple[str, str, str, str]]:
     return [(f.name, f.env, _shown(f.value), f.doc) for f in _flags.values()]
 
 
-def _shown(value: Any) -> str:
-    return ",".join(sorted(value)) if type(value) is frozenset else str(value)
+def _shown(value: str | int | frozenset[str]) -> str:
+    return ",".join(sorted(value)) if isinstance(value, frozenset) else str(value)

@@ -130,7 +130,7 @@ def _classify(kind: Any) -> Handler | None:
     """The handler of a type not met before; None for leaves."""
     with _lock:
         found = _handlers.get(kind)
-        if found is None and issubclass(kind, tuple) and isinstance(kind.__dict__.get("_fields"), tuple):
+        if found is None and tuple in kind.__mro__ and isinstance(kind.__dict__.get("_fields"), tuple):
             found = _handlers[kind] = _named_tuple_handler(kind)
         elif found is None:
             _leaf_types.add(kind)

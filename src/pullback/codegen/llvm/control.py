@@ -52,7 +52,7 @@ class Control:
             workspace = self.areas.take(nbytes)
             self.fn.store(workspace, self.fn.gep(args, i64(count - 1), "ptr"), 8)
             self.bodies.append((name, args, workspace))
-        self.inputs = [self.address(b) for b in self.payload.inputs]
+        self.inputs: list[V] = [self.address(b) for b in self.payload.inputs]
         types = self.result_types()
         self.results = [self.areas.take(t.nbytes) if b is None else self.address(b)
                         for b, t in zip(self.payload.results, types, strict=True)]
@@ -114,7 +114,7 @@ def emit_control(module: Module, kernel: Kernel, table: Slots, emit_body: EmitBo
 def emit_scan(control: Control) -> None:
     """for each turn: the body on constants, carried values and slices."""
     fn, op = control.fn, control.payload.op
-    consts, carries, length = op.consts, op.carries, op.length
+    consts, carries, length = int(op.consts), int(op.carries), int(op.length)
     types = control.result_types()
     if length == 0:
         for k in range(carries):
