@@ -110,7 +110,7 @@ def __dir__() -> list[str]:
     return sorted({*own, *_HOME, *_PACKAGES, "bool"})
 
 
-__all__ = [
+__all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - the names stand in one table
     "DType", "Tensor", "__version__", "bfloat16", "bool_", "complex64", "complex128", "e", "float16", "float32", "float64", "inf",
     "int8", "int16", "int32", "int64", "nan", "newaxis", "pi", "uint8", "uint16", "uint32", "uint64",
     *(n for names in _NAMES.values() for n in names.split()),

@@ -138,9 +138,11 @@ def _affine(y: Node, weight: Node | None, bias: Node | None, dims: tuple[int, ..
     return build.add(y, build.broadcast(bias, y.shape, dims)) if bias is not None else y
 
 
-def _optional(parts: tuple[Node, ...], flags: tuple[bool, ...]) -> list[Node | None]:
+def _optional(parts: tuple[Node, ...], flags: tuple[bool, ...]) -> tuple[Node | None, Node | None]:
+    """Weight and bias, of which the flags say whether they are there."""
     rest = iter(parts)
-    return [next(rest) if flag else None for flag in flags]
+    weight, bias = (next(rest) if flag else None for flag in (*flags, False)[:2])
+    return weight, bias
 
 
 @_normalisation
@@ -156,7 +158,7 @@ def _rms_norm(x: Node, *parts: Node, count: int, eps: float | None, flags: tuple
     small = float(np.finfo(np.float32 if x.dtype.name == "bfloat16" else x.dtype.numpy).eps) if eps is None else eps
     squares = mean_of(build.square(wide), axes)
     scale = build.unary("rsqrt", build.add(squares, build.scalar_like(squares, small)))
-    return _affine(build.convert(build.mul(wide, spread(scale, wide, axes)), x.dtype), *_optional(parts, flags), None, axes)
+    return _affine(build.convert(build.mul(wide, spread(scale, wide, axes)), x.dtype), *_optional(parts, flags), axes)
 
 
 def _trailing(x: Any, normalized_shape: Any, parts: dict[str, Any], name: str) -> tuple[list[Any], int, tuple[bool, ...]]:

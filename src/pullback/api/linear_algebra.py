@@ -57,14 +57,15 @@ def _batch(x: Node, y: Node, name: str) -> tuple[int, ...]:
 
 
 def _mismatch(x: Node, y: Node, name: str) -> None:
-    at = 0 if len(y.shape) == 1 else len(y.shape) - 2
+    left, right = x.tensor.rank, y.tensor.rank
+    at = 0 if right == 1 else right - 2
     help_text = "the last dimension of x must equal the last but one of y"
-    if len(y.shape) >= 2 and x.shape[-1] == y.shape[-1]:
-        help_text = "did you mean y.T?" if len(y.shape) == 2 else "did you mean y.mT?"
-    elif len(x.shape) >= 2 and x.shape[-2] == y.shape[at]:
-        help_text = "did you mean x.T?" if len(x.shape) == 2 else "did you mean x.mT?"
+    if right >= 2 and x.shape[-1] == y.shape[-1]:
+        help_text = "did you mean y.T?" if right == 2 else "did you mean y.mT?"
+    elif left >= 2 and x.shape[-2] == y.shape[at]:
+        help_text = "did you mean x.T?" if left == 2 else "did you mean x.mT?"
     raise ShapeError(message(f"{name}: contracted dimensions must have equal sizes", [
-        ("x", f"{x.type!r}   dimension {len(x.shape) - 1} is {x.shape[-1]}"),
+        ("x", f"{x.type!r}   dimension {left - 1} is {x.shape[-1]}"),
         ("y", f"{y.type!r}   dimension {at} is {y.shape[at]}")], help_text))
 
 

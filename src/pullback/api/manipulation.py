@@ -283,7 +283,8 @@ def _stack(*xs: Node, axis: int) -> Node:
 
 def _arrays(arrays: Any, name: str) -> list[Any]:
     if isinstance(arrays, TensorBase):
-        return list(arrays)
+        rows: Any = arrays
+        return list(rows)
     if not isinstance(arrays, (tuple, list)):
         raise ArgumentError(message(f"{name}: needs a list of arrays", [("arrays", type(arrays).__name__)],
                                     f"pb.{name}([x, y])"))
@@ -646,7 +647,7 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any =
     if widths.dtype.kind not in "iu" or widths.ndim != 2:
         raise ArgumentError(message("pad: pad_width must be a number, a pair, or a pair per dimension",
                                     [("x", described(x)), ("pad_width", repr(pad_width))], "for example ((1, 1), (2, 0))"))
-    return pad_pairs(x, tuple((int(a), int(b)) for a, b in widths), mode, constant_values)
+    return pad_pairs(x, tuple((int(a), int(b)) for a, b in zip(widths[:, 0], widths[:, 1], strict=True)), mode, constant_values)
 
 
 def pad_pairs(x: Any, pairs: tuple[tuple[int, int], ...], mode: str, value: Any) -> Any:

@@ -450,7 +450,10 @@ class Tensor(TensorBase):
 
     def item(self, *index: Any) -> Any:
         """The one element (or the one at an index) as a Python number."""
-        return self.only() if not index else self[index if len(index) > 1 else index[0]].only()
+        if not index:
+            return self.only()
+        at, *more = index
+        return self[index if more else at].only()
 
     def dim(self) -> int:
         """The number of dimensions."""

@@ -49,7 +49,9 @@ def settle() -> None:
     views, here.views = here.views, []
     for reference in views:
         tensor = reference()
-        view = None if tensor is None else tensor._view
+        if tensor is None:
+            continue
+        view = tensor._view
         if view is None or view.cached is None:
             continue
         base = view.base
