@@ -81,8 +81,8 @@ def record2(op: Any, a: Any, b: Any) -> Value | None:
         return None
     if enabled and trace.carried:
         trace = _after_boundary(trace, (a, b))
-    entry: Any = type(a)
-    other: Any = type(b)
+    entry: Any = type(a)  # pyright: ignore[reportUnknownVariableType]
+    other: Any = type(b)  # pyright: ignore[reportUnknownVariableType]
     try:
         first = a if entry is float or entry is int else a._value if a._meta is None else _present(a, trace, enabled)
         second = b if other is float or other is int else b._value if b._meta is None else _present(b, trace, enabled)

@@ -288,6 +288,10 @@ class TensorBase:
             return reader.from_address(buffer.address).value
         return self.numpy().item()
 
+    def item(self, *index: Any) -> Any:
+        """The one element as a Python number; subclasses take an index."""
+        return self.only()
+
     def __reduce__(self) -> Any:
         return (_unpickle, (type(self), self.numpy(), str(self.dtype),
                             self._meta is not None and self._meta.requires_grad))

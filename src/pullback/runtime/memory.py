@@ -198,7 +198,7 @@ def allocate_all(homes: list[tuple[int, SizeClass]]) -> list[Buffer]:
         except IndexError:
             address = home.take()
         buffer = _new(Buffer)
-        buffer.address, buffer.nbytes, buffer._home = address, nbytes, home
+        buffer.address, buffer.nbytes, buffer._home = address, nbytes, home  # pyright: ignore[reportPrivateUsage]
         found.append(buffer)
     return found
 
