@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.programs import check, floats, layer_norm, linear, mlp_step, randoms, run, softmax
 
+import pullback as pb
 import pullback.ops.build as b
 from pullback.ir.dtypes import float32
 from pullback.ir.node import Function, TensorType, param
@@ -74,6 +75,25 @@ def test_mlp_step() -> None:
     assert sum(k.kind == "matmul" for k in program.kernels) == 8
     assert len(program.kernels) <= 13
     assert set(program.alias) <= set(range(1, 7))
+
+
+def test_a_net_of_one_input_and_one_output_is_two_kernels() -> None:
+    """Forward and backward pass row by row, with the sums over rows in parts; the parts and the update."""
+    def step(w1: pb.Tensor, b1: pb.Tensor, w2: pb.Tensor, b2: pb.Tensor, x: pb.Tensor, y: pb.Tensor) -> object:
+        def loss(params: tuple[pb.Tensor, ...]) -> pb.Tensor:
+            w1, b1, w2, b2 = params
+            return ((pb.tanh(x @ w1 + b1) @ w2 + b2 - y) ** 2).mean()
+
+        params = (w1, b1, w2, b2)
+        value, grads = pb.value_and_grad(loss)(params)
+        return [p - 0.1 * g for p, g in zip(params, grads, strict=True)], value
+
+    shapes = [(1, 128), (128,), (128, 1), (1,), (1000, 1), (1000, 1)]
+    arrays = [pb.tensor(np.random.default_rng(k).standard_normal(s).astype(np.float32)) for k, s in enumerate(shapes)]
+    entry = pb.jit(step).entry_for(tuple(arrays), {})
+    program = check(entry.function, *[a.numpy() for a in arrays])
+    assert len(program.kernels) == 2
+    assert program.workspace_bytes < 200_000  # the hidden layer (512 kB) is not stored
 
 
 def test_many_updates_run_in_one_phase() -> None:

@@ -54,7 +54,8 @@ def prepare(function: Function) -> Function:
         kind = lowering(new)
         if kind == "contract":
             new = contraction(new)
-        elif kind == "reduce":
+        if lowering(new) == "reduce":
+            cost.setdefault(new.inputs[0], product_cost(new.inputs[0], cost))
             new = reduction(new, cost)
         elif kind == "scatter":
             new = gathered(new)
@@ -112,6 +113,13 @@ def contraction(node: Node) -> Node:
     if op.dtype is not x.dtype:
         return b.convert(b.contract(x, y, op.batch_dims, op.contracted), op.dtype)
     return node
+
+
+def product_cost(node: Node, cost: dict[Node, int]) -> int:
+    """The cost of one element of what a reduction sums up, through views made just now."""
+    if node in cost or lowering(node) != "view":
+        return cost.get(node, 0)
+    return own_cost(node) + sum(product_cost(x, cost) for x in node.inputs)
 
 
 def parts(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
