@@ -40,38 +40,38 @@ _PACKAGES = ("data", "io", "nn", "optim", "random", "train", "tree", "viz")
 
 #: where every other public name stands; loaded at the first use, so that importing stays fast
 _NAMES: dict[str, str] = {
-    "api.creation": """arange array asarray diag empty empty_like eye from_dlpack from_numpy full full_like identity linspace
-        logspace meshgrid ones ones_like tensor tril triu zeros zeros_like""",
-    "api.elementwise": """abs absolute acos acosh add addcdiv addcmul angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh
-        asin asinh astype atan atan2 atanh bitcast cbrt ceil clamp clamp_max clamp_min clip clone conj copysign cos cosh deg2rad
-        digamma divide erf erfc erfinv exp exp2 expm1 floor floor_divide fmax fmin fmod frac heaviside hypot imag lerp lgamma
-        log log10 log1p log2 logaddexp logit maximum minimum multiply nan_to_num negative nextafter positive pow power rad2deg
-        real reciprocal remainder round rsqrt sigmoid sign signbit sin sinh sqrt square subtract tan tanh trunc where xlogy isnan
-        isinf isfinite""",
+    "api.creation": """arange array asarray diag empty empty_like eye from_dlpack from_numpy full full_like identity
+        linspace logspace meshgrid ones ones_like tensor tril triu zeros zeros_like""",
+    "api.elementwise": """abs absolute acos acosh add addcdiv addcmul angle arccos arccosh arcsin arcsinh arctan arctan2
+        arctanh asin asinh astype atan atan2 atanh bitcast cbrt ceil clamp clamp_max clamp_min clip clone conj copysign
+        cos cosh deg2rad digamma divide erf erfc erfinv exp exp2 expm1 floor floor_divide fmax fmin fmod frac heaviside
+        hypot imag lerp lgamma log log10 log1p log2 logaddexp logit maximum minimum multiply nan_to_num negative
+        nextafter positive pow power rad2deg real reciprocal remainder round rsqrt sigmoid sign signbit sin sinh sqrt
+        square subtract tan tanh trunc where xlogy isnan isinf isfinite""",
     "api.comparison": """allclose array_equal bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
-        bitwise_right_shift bitwise_xor equal greater greater_equal isclose less less_equal logical_and logical_not logical_or
-        logical_xor not_equal""",
-    "api.reductions": """all amax amin any argmax argmin count_nonzero cummax cummin cumprod cumsum cumulative_prod cumulative_sum
-        logcumsumexp logsumexp max mean min nanmean nansum prod ptp std std_mean sum var var_mean""",
+        bitwise_right_shift bitwise_xor equal greater greater_equal isclose less less_equal logical_and logical_not
+        logical_or logical_xor not_equal""",
+    "api.reductions": """all amax amin any argmax argmin count_nonzero cummax cummin cumprod cumsum cumulative_prod
+        cumulative_sum logcumsumexp logsumexp max mean min nanmean nansum prod ptp std std_mean sum var var_mean""",
     "api.manipulation": """adjoint array_split atleast_1d atleast_2d broadcast_arrays broadcast_shapes broadcast_tensors
         broadcast_to cat chunk concat concatenate diag_embed diagonal expand_dims flatten flip fliplr flipud hstack
-        matrix_transpose moveaxis movedim narrow pad permute permute_dims ravel repeat repeat_interleave reshape roll rot90
-        select split squeeze stack swapaxes tile transpose unbind unflatten unfold unsqueeze unstack vstack""",
-    "api.linear_algebra": """addmm addmv addr baddbmm bmm cross dot einsum inner kron matmul mm mv norm outer tensordot trace
-        vdot vecdot""",
-    "api.selecting": """argwhere bincount bucketize gather index_add index_copy index_fill index_put index_select isin masked_fill
-        masked_select nonzero one_hot put_along_axis scatter scatter_add scatter_reduce searchsorted take take_along_axis
-        take_along_dim""",
+        matrix_transpose moveaxis movedim narrow pad permute permute_dims ravel repeat repeat_interleave reshape roll
+        rot90 select split squeeze stack swapaxes tile transpose unbind unflatten unfold unsqueeze unstack vstack""",
+    "api.linear_algebra": """addmm addmv addr baddbmm bmm cross dot einsum inner kron matmul mm mv norm outer tensordot
+        trace vdot vecdot""",
+    "api.selecting": """argwhere bincount bucketize gather index_add index_copy index_fill index_put index_select isin
+        masked_fill masked_select nonzero one_hot put_along_axis scatter scatter_add scatter_reduce searchsorted take
+        take_along_axis take_along_dim""",
     "api.sorting": """argsort histc kthvalue median quantile sort sort_with_indices topk unique unique_all unique_counts
         unique_inverse unique_values""",
     "api.activations": "log_softmax relu softmax",
     "api.images": "cdist",
-    "api.data_types": """array_namespace_info can_cast finfo iinfo is_complex is_floating_point is_tensor isdtype promote_types
-        result_type""",
+    "api.data_types": """array_namespace_info can_cast finfo iinfo is_complex is_floating_point is_tensor isdtype
+        promote_types result_type""",
     "api.rand": "bernoulli multinomial normal rand rand_like randint randn randn_like randperm",
     "api.random": "Generator get_rng_state initial_seed manual_seed seed set_rng_state",
-    "api.transforms": """Function checkpoint cond custom_jvp custom_vjp enable_grad grad hessian jacfwd jacrev jit jvp no_grad scan
-        stop_gradient switch value_and_grad vjp vmap while_loop""",
+    "api.transforms": """Function checkpoint cond custom_jvp custom_vjp enable_grad grad hessian jacfwd jacrev jit jvp
+        no_grad scan stop_gradient switch value_and_grad vjp vmap while_loop""",
     "engine.execute": "synchronize",
     "engine.inspect": "show",
     "engine.profiler": "profile",
@@ -111,7 +111,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - the names stand in one table
-    "DType", "Tensor", "__version__", "bfloat16", "bool_", "complex64", "complex128", "e", "float16", "float32", "float64", "inf",
-    "int8", "int16", "int32", "int64", "nan", "newaxis", "pi", "uint8", "uint16", "uint32", "uint64",
+    "DType", "Tensor", "__version__", "bfloat16", "bool_", "complex64", "complex128", "e", "float16", "float32",
+    "float64", "inf", "int8", "int16", "int32", "int64", "nan", "newaxis", "pi", "uint8", "uint16", "uint32", "uint64",
     *(n for names in _NAMES.values() for n in names.split()),
 ]

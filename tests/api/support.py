@@ -34,7 +34,8 @@ def same(found: Any, expected: Any, rtol: float | None = None, dtype: bool = Fal
     if want.dtype.kind in "biu" and got.dtype.kind in "biu":
         np.testing.assert_array_equal(got, want)
         return
-    tolerance = rtol if rtol is not None else {"float32": 2e-6, "complex64": 2e-6, "float16": 2e-3}.get(str(got.dtype), 1e-12)
+    tolerance = rtol if rtol is not None else {"float32": 2e-6, "complex64": 2e-6, "float16": 2e-3}.get(str(got.dtype),
+                                                                                                        1e-12)
     np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
 
 

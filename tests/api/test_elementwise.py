@@ -13,24 +13,28 @@ import pullback as pb
 from pullback.ir import dtypes
 
 UNARY = {
-    "exp": (np.exp, -2, 2), "exp2": (np.exp2, -2, 2), "expm1": (np.expm1, -2, 2), "log": (np.log, 0.1, 5), "log2": (np.log2, 0.1, 5),
-    "log10": (np.log10, 0.1, 5), "log1p": (np.log1p, -0.5, 5), "sin": (np.sin, -4, 4), "cos": (np.cos, -4, 4), "tan": (np.tan, -1, 1),
-    "asin": (np.arcsin, -0.9, 0.9), "acos": (np.arccos, -0.9, 0.9), "atan": (np.arctan, -4, 4), "sinh": (np.sinh, -2, 2),
-    "cosh": (np.cosh, -2, 2), "tanh": (np.tanh, -3, 3), "asinh": (np.arcsinh, -3, 3), "acosh": (np.arccosh, 1.1, 5),
-    "atanh": (np.arctanh, -0.9, 0.9), "sqrt": (np.sqrt, 0, 5), "cbrt": (np.cbrt, -5, 5), "square": (np.square, -3, 3),
-    "abs": (np.abs, -3, 3), "sign": (np.sign, -3, 3), "floor": (np.floor, -3, 3), "ceil": (np.ceil, -3, 3), "trunc": (np.trunc, -3, 3),
-    "round": (np.round, -3, 3), "negative": (np.negative, -3, 3), "reciprocal": (np.reciprocal, 0.2, 3), "isnan": (np.isnan, -1, 1),
-    "isinf": (np.isinf, -1, 1), "isfinite": (np.isfinite, -1, 1), "signbit": (np.signbit, -1, 1), "deg2rad": (np.deg2rad, -9, 9),
-    "rad2deg": (np.rad2deg, -9, 9), "logical_not": (np.logical_not, -1, 1), "nan_to_num": (np.nan_to_num, -1, 1),
+    "exp": (np.exp, -2, 2), "exp2": (np.exp2, -2, 2), "expm1": (np.expm1, -2, 2), "log": (np.log, 0.1, 5),
+    "log2": (np.log2, 0.1, 5), "log10": (np.log10, 0.1, 5), "log1p": (np.log1p, -0.5, 5), "sin": (np.sin, -4, 4),
+    "cos": (np.cos, -4, 4), "tan": (np.tan, -1, 1), "asin": (np.arcsin, -0.9, 0.9), "acos": (np.arccos, -0.9, 0.9),
+    "atan": (np.arctan, -4, 4), "sinh": (np.sinh, -2, 2), "cosh": (np.cosh, -2, 2), "tanh": (np.tanh, -3, 3),
+    "asinh": (np.arcsinh, -3, 3), "acosh": (np.arccosh, 1.1, 5), "atanh": (np.arctanh, -0.9, 0.9),
+    "sqrt": (np.sqrt, 0, 5), "cbrt": (np.cbrt, -5, 5), "square": (np.square, -3, 3), "abs": (np.abs, -3, 3),
+    "sign": (np.sign, -3, 3), "floor": (np.floor, -3, 3), "ceil": (np.ceil, -3, 3), "trunc": (np.trunc, -3, 3),
+    "round": (np.round, -3, 3), "negative": (np.negative, -3, 3), "reciprocal": (np.reciprocal, 0.2, 3),
+    "isnan": (np.isnan, -1, 1), "isinf": (np.isinf, -1, 1), "isfinite": (np.isfinite, -1, 1),
+    "signbit": (np.signbit, -1, 1), "deg2rad": (np.deg2rad, -9, 9), "rad2deg": (np.rad2deg, -9, 9),
+    "logical_not": (np.logical_not, -1, 1), "nan_to_num": (np.nan_to_num, -1, 1),
 }
 BINARY = {
-    "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "maximum": np.maximum, "minimum": np.minimum,
-    "atan2": np.arctan2, "hypot": np.hypot, "copysign": np.copysign, "logaddexp": np.logaddexp, "remainder": np.remainder,
-    "fmod": np.fmod, "floor_divide": np.floor_divide, "equal": np.equal, "not_equal": np.not_equal, "less": np.less,
-    "less_equal": np.less_equal, "greater": np.greater, "greater_equal": np.greater_equal, "logical_and": np.logical_and,
-    "logical_or": np.logical_or, "logical_xor": np.logical_xor, "fmax": np.fmax, "fmin": np.fmin, "nextafter": np.nextafter,
+    "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "maximum": np.maximum,
+    "minimum": np.minimum, "atan2": np.arctan2, "hypot": np.hypot, "copysign": np.copysign, "logaddexp": np.logaddexp,
+    "remainder": np.remainder, "fmod": np.fmod, "floor_divide": np.floor_divide, "equal": np.equal,
+    "not_equal": np.not_equal, "less": np.less, "less_equal": np.less_equal, "greater": np.greater,
+    "greater_equal": np.greater_equal, "logical_and": np.logical_and, "logical_or": np.logical_or,
+    "logical_xor": np.logical_xor, "fmax": np.fmax, "fmin": np.fmin, "nextafter": np.nextafter,
 }
-BROADCASTS = [((), ()), ((3,), ()), ((2, 3), (3,)), ((2, 1), (1, 3)), ((0, 3), (3,)), ((1,), (4,)), ((2, 3), (2, 3)), ((4, 1, 2), (3, 1))]
+BROADCASTS = [((), ()), ((3,), ()), ((2, 3), (3,)), ((2, 1), (1, 3)), ((0, 3), (3,)), ((1,), (4,)), ((2, 3), (2, 3)),
+              ((4, 1, 2), (3, 1))]
 
 
 @pytest.mark.parametrize("name", UNARY)
@@ -48,7 +52,8 @@ def test_binary(name: str) -> None:
         for left, right in BROADCASTS:
             x, y = sample(left, dtype, seed=1), sample(right, dtype, seed=2)
             y = np.where(np.abs(y) < 0.2, 0.7, y).astype(dtype)
-            same(getattr(pb, name)(pb.tensor(x), pb.tensor(y)), BINARY[name](x, y), 1e-5 if dtype == "float32" else 1e-11)
+            same(getattr(pb, name)(pb.tensor(x), pb.tensor(y)), BINARY[name](x, y),
+                 1e-5 if dtype == "float32" else 1e-11)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
@@ -56,8 +61,8 @@ def test_integers(dtype: str) -> None:
     x, y = sample((3, 4), dtype, seed=1), sample((4,), dtype, seed=2)
     y = np.where(y == 0, 3, y).astype(dtype)
     a, b = pb.tensor(x), pb.tensor(y)
-    for name in ("add", "subtract", "multiply", "floor_divide", "remainder", "fmod", "maximum", "minimum", "bitwise_and", "bitwise_or",
-                 "bitwise_xor"):
+    for name in ("add", "subtract", "multiply", "floor_divide", "remainder", "fmod", "maximum", "minimum",
+                 "bitwise_and", "bitwise_or", "bitwise_xor"):
         same(getattr(pb, name)(a, b), getattr(np, name)(x, y), dtype=True)
     same(a / b, (x / y).astype(np.float32), 1e-6)
     same(~a, ~x, dtype=True)
@@ -70,8 +75,8 @@ def test_integers(dtype: str) -> None:
 def test_booleans() -> None:
     x, y = np.asarray([True, True, False, False]), np.asarray([True, False, True, False])
     a, b = pb.tensor(x), pb.tensor(y)
-    for found, expected in ((a & b, x & y), (a | b, x | y), (a ^ b, x ^ y), (~a, ~x), (a + b, x + y), (a * b, x * y), (a < b, x < y),
-                            (a >= b, x >= y), (a == b, x == y)):
+    for found, expected in ((a & b, x & y), (a | b, x | y), (a ^ b, x ^ y), (~a, ~x), (a + b, x + y), (a * b, x * y),
+                            (a < b, x < y), (a >= b, x >= y), (a == b, x == y)):
         same(found, expected, dtype=True)
     assert (a + 1).dtype == "int32"
     assert (a * 1.5).dtype == "float32"
@@ -82,9 +87,10 @@ def test_complex() -> None:
     for dtype in ("complex64", "complex128"):
         x, y = sample((2, 3), dtype, seed=1), sample((3,), dtype, seed=2)
         a, b = pb.tensor(x), pb.tensor(y)
-        for found, expected in ((a + b, x + y), (a * b, x * y), (a / b, x / y), (abs(a), abs(x)), (a.real, x.real), (a.imag, x.imag),
-                                (a.conj(), x.conj()), (pb.exp(a), np.exp(x)), (pb.angle(a), np.angle(x)), (a == a, x == x),
-                                (a ** 2, x ** 2), (a @ b, x @ y)):
+        for found, expected in ((a + b, x + y), (a * b, x * y), (a / b, x / y), (abs(a), abs(x)), (a.real, x.real),
+                                (a.imag, x.imag),
+                                (a.conj(), x.conj()), (pb.exp(a), np.exp(x)), (pb.angle(a), np.angle(x)),
+                                (a == a, x == x), (a ** 2, x ** 2), (a @ b, x @ y)):
             same(found, expected, 1e-5)
 
 

@@ -11,16 +11,19 @@ from tests.api.support import same, sample
 import pullback as pb
 
 BASIC: list[Any] = [
-    0, -1, slice(None), slice(1, 3), slice(None, None, -1), slice(3, 0, -2), slice(2, 2), Ellipsis, None, (0, 1), (slice(None), 2),
-    (Ellipsis, 0), (slice(None, None, 2), slice(1, None, 2)), (None, 1, None), (1, Ellipsis, None), (slice(-3, -1), -2), (0, 1, 2), (),
-    (slice(None), slice(None), slice(None, None, -2)), (slice(10, 20),), (np.int64(1), slice(0, 100)), (slice(None), None, 1),
+    0, -1, slice(None), slice(1, 3), slice(None, None, -1), slice(3, 0, -2), slice(2, 2), Ellipsis, None, (0, 1),
+    (slice(None), 2), (Ellipsis, 0), (slice(None, None, 2), slice(1, None, 2)), (None, 1, None), (1, Ellipsis, None),
+    (slice(-3, -1), -2), (0, 1, 2), (), (slice(None), slice(None), slice(None, None, -2)), (slice(10, 20),),
+    (np.int64(1), slice(0, 100)), (slice(None), None, 1),
 ]
 ADVANCED: list[Any] = [
-    [0, 2], [-1, 0, 0], [], ([0, 1], [1, 2]), (slice(None), [0, 2]), ([0, 1], slice(None), [3, 0]), (slice(None), [1, 0], [0, 3]),
-    np.asarray([[0, 1], [2, 3]]), (np.asarray([[0], [1]]), np.asarray([0, 2])), (0, [1, 2]), ([1, 2], 0), (0, slice(None), [1, 2]),
-    (slice(None), 1, [0, 1]), (None, [0, 1]), ([0, 1], None, [0, 1]), (Ellipsis, [0, 3, 3]), (slice(1, 3), [2, 0], slice(None, None, 2)),
-    (np.asarray([True, False, True, False]),), (slice(None), np.asarray([True, False, True])), (np.asarray([0, 1]), slice(1, None)),
-    (slice(None), np.asarray([], np.int64)), (np.asarray(2),), (slice(None, None, -1), [0, 1], [1, 1]),
+    [0, 2], [-1, 0, 0], [], ([0, 1], [1, 2]), (slice(None), [0, 2]), ([0, 1], slice(None), [3, 0]),
+    (slice(None), [1, 0], [0, 3]), np.asarray([[0, 1], [2, 3]]), (np.asarray([[0], [1]]), np.asarray([0, 2])),
+    (0, [1, 2]), ([1, 2], 0), (0, slice(None), [1, 2]), (slice(None), 1, [0, 1]), (None, [0, 1]),
+    ([0, 1], None, [0, 1]), (Ellipsis, [0, 3, 3]), (slice(1, 3), [2, 0], slice(None, None, 2)),
+    (np.asarray([True, False, True, False]),), (slice(None), np.asarray([True, False, True])),
+    (np.asarray([0, 1]), slice(1, None)), (slice(None), np.asarray([], np.int64)), (np.asarray(2),),
+    (slice(None, None, -1), [0, 1], [1, 1]),
 ]
 SHAPE = (4, 3, 5)
 
@@ -97,7 +100,8 @@ def _random_index(rng: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
             items.append(int(rng.integers(-n, n)))
         elif kind in (1, 2):
             step = int(rng.choice([-2, -1, 1, 2, 3]))
-            items.append(slice(*(None if rng.random() < 0.3 else int(rng.integers(-n - 1, n + 2)) for _ in range(2)), step))
+            items.append(slice(*(None if rng.random() < 0.3 else int(rng.integers(-n - 1, n + 2)) for _ in range(2)),
+                               step))
         elif kind == 3:
             items.append(rng.integers(-n, n, common))
         elif kind == 4:
@@ -271,7 +275,8 @@ def test_functions() -> None:
     same(pb.take(y, [9, -9], axis=0, mode="clip"), x[[3, 0]])
     i = np.argsort(x, 0)
     same(pb.take_along_axis(y, i, axis=0), np.take_along_axis(x, i, 0))
-    same(y.gather(0, pb.tensor(i)) if hasattr(y, "gather") else pb.gather(y, 0, pb.tensor(i)), np.take_along_axis(x, i, 0))
+    same(y.gather(0, pb.tensor(i)) if hasattr(y, "gather") else pb.gather(y, 0, pb.tensor(i)),
+         np.take_along_axis(x, i, 0))
     same(pb.index_select(y, 1, [0, 2]), x[:, [0, 2]])
     same(pb.scatter(y, 1, pb.tensor([[0], [1], [2], [0]]), 9.0)[1, 1], 9)
     same(pb.scatter_add(pb.zeros(3), 0, pb.tensor([0, 0, 2]), pb.ones(3)), [2, 0, 1])

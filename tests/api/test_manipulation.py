@@ -18,7 +18,8 @@ def both(*shape: int) -> tuple[Any, Any]:
 
 
 def test_reshape() -> None:
-    for shape, target in (((2, 3), (3, 2)), ((2, 3), (-1,)), ((2, 3), (6,)), ((), (1, 1)), ((1,), ()), ((2, 3, 4), (4, -1, 2)),
+    for shape, target in (((2, 3), (3, 2)), ((2, 3), (-1,)), ((2, 3), (6,)), ((), (1, 1)), ((1,), ()),
+                          ((2, 3, 4), (4, -1, 2)),
                           ((0, 3), (3, 0)), ((0, 3), (0, 5)), ((0, 3), (0,)), ((4, 1), (1, 4))):
         x, a = both(*shape)
         same(a.reshape(target), x.reshape(target))

@@ -15,12 +15,15 @@ import pullback.nn.functional as F
 
 ACTIVATIONS: dict[str, Any] = {
     "relu": lambda x: np.maximum(x, 0), "relu6": lambda x: np.clip(x, 0, 6), "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "silu": lambda x: x / (1 + np.exp(-x)), "softplus": lambda x: np.log1p(np.exp(x)), "softsign": lambda x: x / (1 + np.abs(x)),
+    "silu": lambda x: x / (1 + np.exp(-x)), "softplus": lambda x: np.log1p(np.exp(x)),
+    "softsign": lambda x: x / (1 + np.abs(x)),
     "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x), "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
-    "gelu": lambda x: 0.5 * x * (1 + np.vectorize(erf, "d")(x / np.sqrt(2))), "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    "gelu": lambda x: 0.5 * x * (1 + np.vectorize(erf, "d")(x / np.sqrt(2))),
+    "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
     "hardtanh": lambda x: np.clip(x, -1, 1), "hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6, "logsigmoid": lambda x: -np.log1p(np.exp(-x)),
-    "tanhshrink": lambda x: x - np.tanh(x), "tanh": np.tanh, "softshrink": lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0),
+    "tanhshrink": lambda x: x - np.tanh(x), "tanh": np.tanh,
+    "softshrink": lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0),
     "hardshrink": lambda x: np.where(np.abs(x) > 0.5, x, 0), "celu": lambda x: np.where(x > 0, x, np.expm1(x)),
     "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)),
 }
@@ -44,7 +47,8 @@ def test_activation_gradients(name: str) -> None:
 
 def test_extreme_arguments_stay_finite() -> None:
     x = np.asarray([-1e4, -100.0, 0.0, 100.0, 1e4])
-    for name in ("sigmoid", "softplus", "elu", "selu", "logsigmoid", "silu", "gelu", "mish", "tanh", "softmax", "log_softmax"):
+    for name in ("sigmoid", "softplus", "elu", "selu", "logsigmoid", "silu", "gelu", "mish", "tanh", "softmax",
+                 "log_softmax"):
         a = pb.tensor(x, requires_grad=True)
         y = getattr(F, name)(a)
         assert np.isfinite(np.asarray(y)).all(), name
@@ -102,7 +106,8 @@ def test_transposed_convolution_is_the_gradient(options: tuple[int, int, int, in
 
 
 def test_convolution_gradients() -> None:
-    x, w = pb.tensor(sample((1, 2, 5, 4), seed=1), requires_grad=True), pb.tensor(sample((3, 2, 3, 2), seed=2), requires_grad=True)
+    x, w = pb.tensor(sample((1, 2, 5, 4), seed=1), requires_grad=True), pb.tensor(sample((3, 2, 3, 2), seed=2),
+                                                                                  requires_grad=True)
     y = F.conv2d(x, w, stride=2, padding=1)
     ct = sample(y.shape, seed=3)
     y.backward(pb.tensor(ct))
@@ -113,7 +118,8 @@ def test_convolution_gradients() -> None:
             moved = [base.copy(), base.copy()]
             moved[0].flat[k] += step
             moved[1].flat[k] -= step
-            both = [(np.asarray(F.conv2d(*(pb.tensor(m) if v is leaf else v.detach() for v in (x, w)), stride=2, padding=1)) * ct).sum()
+            both = [(np.asarray(F.conv2d(*(pb.tensor(m) if v is leaf else v.detach() for v in (x, w)), stride=2,
+                                         padding=1)) * ct).sum()
                     for m in moved]
             assert np.asarray(leaf.grad).flat[k] == pytest.approx((both[0] - both[1]) / (2 * step), rel=1e-6, abs=1e-8)
 
@@ -128,7 +134,8 @@ def test_pooling() -> None:
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2, 2), (2, 3))[:, :, ::2, ::2]
     same(F.avg_pool2d(a, 2, padding=1), windows.mean((-1, -2)))
-    ones = np.lib.stride_tricks.sliding_window_view(np.pad(np.ones_like(x), ((0, 0), (0, 0), (1, 1), (1, 1))), (2, 2), (2, 3))[:, :, ::2, ::2]
+    ones = np.lib.stride_tricks.sliding_window_view(np.pad(np.ones_like(x), ((0, 0), (0, 0), (1, 1), (1, 1))), (2, 2),
+                                                    (2, 3))[:, :, ::2, ::2]
     same(F.avg_pool2d(a, 2, padding=1, count_include_pad=False), windows.sum((-1, -2)) / ones.sum((-1, -2)))
     y, places = F.max_pool2d(a, 2, return_indices=True)
     flat = x.reshape(2, 3, -1)

@@ -82,8 +82,8 @@ def test_numpy() -> None:
 def test_conversions() -> None:
     x = pb.tensor([1.7, -1.7])
     assert x.int().tolist() == [1, -1]
-    for name, dtype in (("double", "float64"), ("half", "float16"), ("long", "int64"), ("bool", "bool"), ("float", "float32"),
-                        ("bfloat16", "bfloat16"), ("byte", "uint8")):
+    for name, dtype in (("double", "float64"), ("half", "float16"), ("long", "int64"), ("bool", "bool"),
+                        ("float", "float32"), ("bfloat16", "bfloat16"), ("byte", "uint8")):
         assert getattr(x, name)().dtype == dtype
     assert x.to(pb.float64).dtype == "float64"
     assert x.to("cpu") is x
@@ -200,7 +200,8 @@ def test_all_public_names() -> None:
 
 
 def test_methods_have_documentation() -> None:
-    missing = [n for n in dir(pb.Tensor) if not n.startswith("_") and callable(getattr(pb.Tensor, n)) and not getattr(pb.Tensor, n).__doc__]
+    missing = [n for n in dir(pb.Tensor) if not n.startswith("_") and callable(getattr(pb.Tensor, n))
+               and not getattr(pb.Tensor, n).__doc__]
     assert not missing
 
 

@@ -1,4 +1,4 @@
-"""Wrong calls: (name, call, class of the error, what its message says). Each must raise one of our errors with a cure."""
+"""Wrong calls: (name, call, class of the error, what its message says). Each must raise our error, with a cure."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ case("meshgrid_matrix", lambda: pb.meshgrid(x(2, 2)), e.ShapeError, "one dimensi
 case("meshgrid_indexing", lambda: pb.meshgrid(x(2), indexing="zz"), e.ValueError_, "indexing")
 
 # -- elementwise -------------------------------------------------------------------------------------------------------
-for _name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "equal", "less", "logical_and", "atan2"):
+for _name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "equal", "less", "logical_and",
+              "atan2"):
     _pair = getattr(pb, _name)
     case(f"{_name}_shapes", lambda f=_pair: f(x(2, 3), x(4)), e.ShapeError, "broadcast")
     case(f"{_name}_string", lambda f=_pair: f(x(2), "a"), e.ArgumentError, "not an array")
@@ -128,9 +129,9 @@ case("in_place_leaf_item", lambda: LEAF.__setitem__(0, 1.0), e.GradientError, "n
 case("fill_vector", lambda: x(2).fill_(x(3)), e.ShapeError, "one number")
 case("copy_shape", lambda: x(2).copy_(x(3)), e.ShapeError, "fit")
 
-# -- reductions ----------------------------------------------------------------------------------------------------------
-for _name in ("sum", "mean", "max", "min", "prod", "any", "all", "var", "std", "argmax", "argmin", "logsumexp", "cumsum", "cumprod",
-              "count_nonzero", "sort", "argsort", "flip", "median"):
+# -- reductions --------------------------------------------------------------------------------------------------------
+for _name in ("sum", "mean", "max", "min", "prod", "any", "all", "var", "std", "argmax", "argmin", "logsumexp",
+              "cumsum", "cumprod", "count_nonzero", "sort", "argsort", "flip", "median"):
     _reduce = getattr(pb, _name)
     case(f"{_name}_axis", lambda f=_reduce: f(x(2, 3), 2), e.AxisError, "out of range")
     case(f"{_name}_axis_low", lambda f=_reduce: f(x(2, 3), -3), e.AxisError, "out of range")
@@ -154,7 +155,7 @@ case("kthvalue_zero", lambda: pb.kthvalue(x(3), 0), e.ValueError_, "k must be")
 case("cumulative_sum_axis", lambda: pb.cumulative_sum(x(2, 2)), e.ArgumentError, "axis is needed")
 case("sort_complex", lambda: pb.sort(pb.tensor([1j])), e.DTypeError, "order")
 
-# -- shapes --------------------------------------------------------------------------------------------------------------
+# -- shapes ------------------------------------------------------------------------------------------------------------
 case("reshape_size", lambda: x(2, 3).reshape(4), e.ShapeError, "6 elements do not fit")
 case("reshape_two_free", lambda: x(2, 3).reshape(-1, -1), e.ShapeError, "only one")
 case("reshape_free", lambda: x(2, 3).reshape(4, -1), e.ShapeError, "do not fit")
@@ -212,7 +213,7 @@ case("diagonal_same", lambda: pb.diagonal(x(2, 2), 0, 1, 1), e.AxisError, "diffe
 case("diagonal_vector", lambda: pb.diagonal(x(2)), e.AxisError, "out of range")
 case("rot90_axes", lambda: pb.rot90(x(2, 2), 1, (0, 0)), e.AxisError, "twice")
 
-# -- indexing ------------------------------------------------------------------------------------------------------------
+# -- indexing ----------------------------------------------------------------------------------------------------------
 case("index_high", lambda: x(3)[3], e.IndexError_, "out of range")
 case("index_low", lambda: x(3)[-4], e.IndexError_, "out of range")
 case("index_empty", lambda: pb.zeros(0)[0], e.IndexError_, "no elements")
@@ -258,7 +259,7 @@ case("searchsorted_side", lambda: pb.searchsorted(x(2), x(2), side="up"), e.Valu
 case("bincount_negative", lambda: pb.bincount(pb.tensor([-1])), e.ValueError_, "negative")
 case("bincount_float", lambda: pb.bincount(x(2)), e.ShapeError, "integers")
 
-# -- linear algebra --------------------------------------------------------------------------------------------------------
+# -- linear algebra ----------------------------------------------------------------------------------------------------
 case("matmul_sizes", lambda: x(3, 4) @ x(5, 6), e.ShapeError, "contracted dimensions")
 case("matmul_hint", lambda: x(3, 4) @ x(5, 4), e.ShapeError, "did you mean y.T")
 case("matmul_number", lambda: x(3) @ 2, e.ShapeError, "at least one dimension")
@@ -285,7 +286,7 @@ case("cross_size", lambda: pb.cross(x(4), x(4)), e.ShapeError, "size 3")
 case("norm_order", lambda: pb.norm(x(3), "x"), e.ArgumentError, "number")
 case("addmm_input", lambda: pb.addmm(x(5), x(2, 3), x(3, 4)), e.ShapeError, "broadcast")
 
-# -- gradients, conversion, names -------------------------------------------------------------------------------------------
+# -- gradients, conversion, names --------------------------------------------------------------------------------------
 case("backward_vector", lambda: (LEAF * 2).backward(), e.GradientError, "one number")
 case("backward_constant", lambda: x(1).sum().backward(), e.GradientError, "requires gradients")
 case("backward_gradient_shape", lambda: (LEAF * 2).backward(x(3)), e.GradientError, "shape")
@@ -315,8 +316,9 @@ case("jit_if", lambda: pb.jit(lambda v: v if v.sum() > 0 else -v)(x(2)), e.Concr
 case("jit_mask", lambda: pb.jit(lambda v: v[v > 0])(x(2)), e.ConcretizationError, "traced")
 case("jit_float", lambda: pb.jit(lambda v: float(v.sum()))(x(2)), e.ConcretizationError, "traced")
 
-# -- layers ---------------------------------------------------------------------------------------------------------------
-for _name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div"):
+# -- layers ------------------------------------------------------------------------------------------------------------
+for _name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
+              "binary_cross_entropy_with_logits", "kl_div"):
     _loss = getattr(F, _name)
     case(f"{_name}_shapes", lambda f=_loss: f(x(4, 1), x(4)), e.ShapeError, "did you mean target.reshape")
     case(f"{_name}_sizes", lambda f=_loss: f(x(4), x(3)), e.ShapeError, "equal shapes")
@@ -324,8 +326,10 @@ for _name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cro
 case("cross_entropy_shape", lambda: F.cross_entropy(x(2, 3), pb.tensor([0, 1, 2])), e.ShapeError, "target must have")
 case("cross_entropy_column", lambda: F.cross_entropy(x(2, 3), pb.tensor([[0], [1]])), e.ShapeError, "squeeze")
 case("cross_entropy_dtype", lambda: F.cross_entropy(x(2, 3), x(2)), e.DTypeError, "integer classes")
-case("cross_entropy_weight", lambda: F.cross_entropy(x(2, 3), pb.tensor([0, 1]), weight=x(2)), e.ShapeError, "weight per class")
-case("cross_entropy_smoothing", lambda: F.cross_entropy(x(2, 3), pb.tensor([0, 1]), label_smoothing=2), e.ValueError_, "from 0 to 1")
+case("cross_entropy_weight", lambda: F.cross_entropy(x(2, 3), pb.tensor([0, 1]),
+                                                     weight=x(2)), e.ShapeError, "weight per class")
+case("cross_entropy_smoothing", lambda: F.cross_entropy(x(2, 3), pb.tensor([0, 1]),
+                                                        label_smoothing=2), e.ValueError_, "from 0 to 1")
 case("cross_entropy_number", lambda: F.cross_entropy(pb.tensor(1.0), pb.tensor(0)), e.ShapeError, "classes")
 case("linear_sizes", lambda: F.linear(x(2, 3), x(4, 5)), e.ShapeError, "contracted")
 case("linear_transposed", lambda: F.linear(x(2, 3), x(3, 4)), e.ShapeError, "weight.T")
@@ -358,9 +362,11 @@ case("glu_odd", lambda: F.glu(x(3)), e.ShapeError, "even")
 case("prelu_weight", lambda: F.prelu(x(2, 3), x(4)), e.ShapeError, "one per channel")
 case("softmax_dim", lambda: F.softmax(x(2, 3), dim=2), e.AxisError, "out of range")
 case("softmax_number", lambda: F.softmax(pb.tensor(1.0)), e.ShapeError, "one dimension")
-case("attention_shapes", lambda: F.scaled_dot_product_attention(x(2, 3), x(4, 5), x(4, 5)), e.ShapeError, "shapes do not fit")
+case("attention_shapes", lambda: F.scaled_dot_product_attention(x(2, 3), x(4, 5),
+                                                                x(4, 5)), e.ShapeError, "shapes do not fit")
 case("gelu_mode", lambda: F.gelu(x(2), "fast"), e.ValueError_, "approximate")
-case("interpolate_both", lambda: F.interpolate(x(1, 1, 4), size=2, scale_factor=2), e.ArgumentError, "size or scale_factor")
+case("interpolate_both", lambda: F.interpolate(x(1, 1, 4), size=2,
+                                               scale_factor=2), e.ArgumentError, "size or scale_factor")
 case("interpolate_mode", lambda: F.interpolate(x(1, 1, 4), size=2, mode="x"), e.ValueError_, "mode")
 case("interpolate_rank", lambda: F.interpolate(x(1, 1, 4), size=2, mode="bilinear"), e.ShapeError, "does not fit")
 case("pixel_shuffle", lambda: F.pixel_shuffle(x(1, 3, 2, 2), 2), e.ShapeError, "divide the channels")

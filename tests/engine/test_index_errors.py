@@ -1,4 +1,4 @@
-"""Indices out of range that are known only when the program runs: an error at the next observation that names the line."""
+"""Indices out of range that are known only when the program runs: an error at the next observation, with the line."""
 
 import inspect
 import threading

@@ -25,7 +25,7 @@ LIMIT = 12_000  # elements of one value
 Step = Callable[[random.Random, list[Any]], Any]
 
 
-# -- steps: each makes a new value of those there are; what it chooses depends on shapes only ---------------------------
+# -- steps: each makes a new value of those there are; what it chooses depends on shapes only --------------------------
 def any_of(r: random.Random, pool: list[Any]) -> Any:
     """A value, the later ones more often."""
     return pool[max(r.randrange(len(pool)), r.randrange(len(pool)))]
@@ -73,7 +73,8 @@ def unary(r: random.Random, pool: list[Any]) -> Any:
     return r.choice(UNARY)(x)
 
 
-UNARY = (pb.tanh, pb.sigmoid, pb.sin, pb.cos, pb.relu, pb.abs, pb.erf, pb.atan, pb.square, lambda x: -x, lambda x: x * 0.5 + 1,
+UNARY = (pb.tanh, pb.sigmoid, pb.sin, pb.cos, pb.relu, pb.abs, pb.erf, pb.atan, pb.square,
+         lambda x: -x, lambda x: x * 0.5 + 1,
          lambda x: pb.exp(-pb.abs(x)), lambda x: pb.log1p(pb.abs(x)), lambda x: pb.sqrt(pb.abs(x) + 1), lambda x: x / 3,
          lambda x: pb.clip(x, -0.7, 0.9), lambda x: 1 / (1 + x * x), lambda x: pb.expm1(pb.minimum(x, 1.0)),
          lambda x: pb.tanh(x) ** 3, lambda x: pb.rsqrt(x * x + 0.5))
@@ -141,14 +142,16 @@ def reshape(r: random.Random, pool: list[Any]) -> Any:
     x = any_of(r, pool)
     size = math.prod(x.shape)
     first = next((n for n in r.sample((2, 3, 4, 5, 7, 8, 11, 13), 8) if size % n == 0), 1)
-    return r.choice((lambda: x.reshape(first, -1), lambda: x.reshape(size // first, first), lambda: x.reshape(size)))() if size else x
+    return r.choice((lambda: x.reshape(first, -1), lambda: x.reshape(size // first,
+                                                                     first), lambda: x.reshape(size)))() if size else x
 
 
 def slice_(r: random.Random, pool: list[Any]) -> Any:
     x = with_rank(r, pool)
     index: list[Any] = []
     for n in x.shape:
-        index.append(r.choice((slice(None), slice(None), slice(n // 3, None), slice(None, n - n // 4), slice(None, None, 2),
+        index.append(r.choice((slice(None), slice(None), slice(n // 3, None), slice(None, n - n // 4),
+                               slice(None, None, 2),
                                slice(None, None, -1), slice(n, None, -3), r.randrange(n) if n else slice(None))))
     return x[tuple(index)]
 
@@ -219,15 +222,17 @@ def order(r: random.Random, pool: list[Any]) -> Any:
     return pb.sort(x, axis, descending=r.random() < 0.5)
 
 
-REAL: tuple[Step, ...] = (unary, unary, unary, binary, binary, binary, binary, reduce, reduce, reduce, softmax, normal, matmul,
-                          matmul, einsum, transpose, transpose, reshape, slice_, slice_, pad, concat, stack, gather, scatter,
-                          where, cumulative, shift, order)
+REAL: tuple[Step, ...] = (unary, unary, unary, binary, binary, binary, binary, reduce, reduce, reduce, softmax, normal,
+                          matmul,
+                          matmul, einsum, transpose, transpose, reshape, slice_, slice_, pad, concat, stack, gather,
+                          scatter, where, cumulative, shift, order)
 
 
 def whole_binary(r: random.Random, pool: list[Any]) -> Any:
     x, y = meet(r, any_of(r, pool), any_of(r, pool))
     return r.choice((lambda: x + y, lambda: x - y, lambda: x * y, lambda: x & y, lambda: x | y, lambda: x ^ y,
-                     lambda: pb.maximum(x, y), lambda: x // (y | 1), lambda: x % (y | 1), lambda: pb.where(x > y, x, y + 1),
+                     lambda: pb.maximum(x, y), lambda: x // (y | 1), lambda: x % (y | 1), lambda: pb.where(x > y, x,
+                                                                                                           y + 1),
                      lambda: pb.astype(x == y, x.dtype), lambda: pb.astype((x < y) ^ (x > 2), x.dtype)))()
 
 
@@ -240,14 +245,15 @@ def whole_unary(r: random.Random, pool: list[Any]) -> Any:
 def whole_reduce(r: random.Random, pool: list[Any]) -> Any:
     x, axis = not_empty(r, pool)
     same = x.dtype
-    return r.choice((lambda: pb.sum(x, axis), lambda: pb.max(x, axis), lambda: pb.min(x, axis), lambda: pb.prod(x & 3, axis),
+    return r.choice((lambda: pb.sum(x, axis), lambda: pb.max(x, axis), lambda: pb.min(x, axis), lambda: pb.prod(x & 3,
+                                                                                                                axis),
                      lambda: pb.argmax(x, axis), lambda: pb.argmin(x, axis), lambda: pb.any(x > 1, axis),
                      lambda: pb.all(x > -9, axis), lambda: pb.count_nonzero(x, axis), lambda: pb.cumsum(x, axis),
                      lambda: pb.sort(x, axis), lambda: pb.argsort(x, axis)))().astype(same)
 
 
-WHOLE: tuple[Step, ...] = (whole_unary, whole_unary, whole_binary, whole_binary, whole_binary, whole_reduce, whole_reduce,
-                           transpose, reshape, slice_, concat, stack, gather, scatter, shift)
+WHOLE: tuple[Step, ...] = (whole_unary, whole_unary, whole_binary, whole_binary, whole_binary, whole_reduce,
+                           whole_reduce, transpose, reshape, slice_, concat, stack, gather, scatter, shift)
 
 
 # -- programs ----------------------------------------------------------------------------------------------------------
@@ -255,7 +261,8 @@ def inputs_of(seed: int) -> tuple[list[Any], bool]:
     """Two or three arrays; whether they are real numbers."""
     r, rng = random.Random(seed), np.random.default_rng(seed)
     real = seed % 5 != 4
-    dtype = r.choice((np.float32, np.float32, np.float64)) if real else r.choice((np.int32, np.int64, np.int8, np.uint8))
+    dtype = r.choice((np.float32, np.float32, np.float64)) if real else r.choice((np.int32, np.int64, np.int8,
+                                                                                  np.uint8))
     arrays: list[Any] = []
     for _ in range(r.choice((2, 3))):
         shape: tuple[int, ...] = ()

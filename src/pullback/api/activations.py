@@ -95,7 +95,8 @@ def prelu(x: Array, weight: Array) -> Array:
     """x where it is positive, weight * x elsewhere; one weight, or one per channel (dimension 1)."""
     x, weight = as_tensor(x, "prelu"), as_tensor(weight, "prelu")
     if weight.info.type.size != 1 and (weight.ndim != 1 or x.ndim < 2 or weight.shape[0] != x.shape[1]):
-        raise ShapeError(message("prelu: needs one weight, or one per channel", [("x", described(x)), ("weight", described(weight))],
+        raise ShapeError(message("prelu: needs one weight, or one per channel",
+                                 [("x", described(x)), ("weight", described(weight))],
                                  f"weight of shape ({x.shape[1] if x.ndim > 1 else 1},)"))
     return _prelu(x, weight)
 
@@ -170,7 +171,8 @@ def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
 
 
 _mish = Operation(lambda x: build.mul(x, build.unary("tanh", softplus_node(x))), "float", True, False, "mish")
-_softsign = Operation(lambda x: build.div(x, build.add(build.ones_like(x), build.unary("abs", x))), "float", True, False, "softsign")
+_softsign = Operation(lambda x: build.div(x, build.add(build.ones_like(x), build.unary("abs", x))),
+                      "float", True, False, "softsign")
 _log_sigmoid = Operation(lambda x: build.neg(softplus_node(build.neg(x))), "float", True, False, "logsigmoid")
 _tanhshrink = Operation(lambda x: build.sub(x, build.unary("tanh", x)), "float", True, False, "tanhshrink")
 
@@ -257,11 +259,12 @@ def glu(x: Array, dim: int = -1) -> Array:
     x = as_tensor(x, "glu")
     axis = axis_of(dim, x.ndim, "glu", x)
     if x.shape[axis] % 2:
-        raise ShapeError(message(f"glu: the size along dimension {axis} must be even", [("x", described(x))], "it is cut in halves"))
+        raise ShapeError(message(f"glu: the size along dimension {axis} must be even", [("x", described(x))],
+                                 "it is cut in halves"))
     return _glu(x, axis=axis)
 
 
-# -- softmax -----------------------------------------------------------------------------------------------------------------
+# -- softmax -----------------------------------------------------------------------------------------------------------
 
 
 def softmax_node(x: Node, axis: int) -> Node:

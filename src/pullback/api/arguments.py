@@ -57,7 +57,8 @@ def integer(value: Any, name: str, what: str) -> int:
         return index(value)
     except TypeError:
         raise ArgumentError(message(f"{name}: {what} must be an integer",
-                                    [(what, f"{type(value).__name__} {value!r:.60}")], f"pass an int as {what}")) from None
+                                    [(what, f"{type(value).__name__} {value!r:.60}")],
+                                    f"pass an int as {what}")) from None
 
 
 def number(value: Any, name: str, what: str) -> float:
@@ -97,7 +98,8 @@ def ordered_axes(axes: Any, rank: int, name: str, x: Any = None) -> tuple[int, .
     items = axes if isinstance(axes, (tuple, list)) else (axes,)
     found = tuple(axis_of(a, rank, name, x) for a in items)
     if len(set(found)) != len(found):
-        raise AxisError(message(f"{name}: an axis is given twice", [("axes", str(tuple(items)))], "name each axis once"))
+        raise AxisError(message(f"{name}: an axis is given twice", [("axes", str(tuple(items)))],
+                                "name each axis once"))
     return found
 
 

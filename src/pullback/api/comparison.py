@@ -137,7 +137,8 @@ def _isclose(x: Node, y: Node, rtol: Node, atol: Node, equal_nan: bool) -> Node:
         limit = build.add(build.unary("abs", atol), build.mul(build.unary("abs", rtol), build.unary("abs", y)))
         near = build.binary("le", build.unary("abs", build.sub(x, y)), limit)
     else:
-        near = build.binary("le", build.unary("abs", build.sub(x, y)), build.add(atol, build.mul(rtol, build.unary("abs", y))))
+        near = build.binary("le", build.unary("abs", build.sub(x, y)),
+                            build.add(atol, build.mul(rtol, build.unary("abs", y))))
     near = build.binary("logical_and", near, build.unary("isfinite", y))
     near = build.binary("logical_or", near, build.binary("eq", x, y))
     if equal_nan:

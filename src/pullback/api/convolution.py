@@ -26,14 +26,17 @@ def sizes_of(value: Any, rank: int, name: str, what: str, least: int = 1) -> Siz
     if len(items) == 1:
         items *= rank
     if len(items) != rank:
-        raise ValueError_(message(f"{name}: {what} needs {rank} numbers", [(what, str(value))], "give one number, or one per dimension"))
+        raise ValueError_(message(f"{name}: {what} needs {rank} numbers", [(what, str(value))],
+                                  "give one number, or one per dimension"))
     found = tuple(integer(n, name, what) for n in items)
     if min(found, default=least) < least:
-        raise ValueError_(message(f"{name}: {what} must be at least {least}", [(what, str(value))], f"use {least} or more"))
+        raise ValueError_(message(f"{name}: {what} must be at least {least}", [(what, str(value))],
+                                  f"use {least} or more"))
     return found
 
 
-def window_nodes(x: Node, lead: int, kernel: Sizes, out: Sizes, stride: Sizes, low: Sizes, dilation: Sizes, fill: Any) -> Node:
+def window_nodes(x: Node, lead: int, kernel: Sizes, out: Sizes, stride: Sizes, low: Sizes, dilation: Sizes,
+                 fill: Any) -> Node:
     """[lead..., *spatial] -> [lead..., *out, *kernel]: element o of window k is x[o * stride + k * dilation - low]."""
     shape = (*x.shape[:lead], *out, *kernel)
     over = loop_vars(shape)
@@ -49,15 +52,16 @@ def _out_size(size: int, kernel: int, stride: int, total: int, dilation: int) ->
     return (size + total - dilation * (kernel - 1) - 1) // stride + 1
 
 
-# -- convolution ---------------------------------------------------------------------------------------------------------
+# -- convolution -------------------------------------------------------------------------------------------------------
 
 
 @operation(promote="dtype")
-def _convolve(x: Node, weight: Node, *bias: Node, stride: Sizes, low: Sizes, high: Sizes, dilation: Sizes, groups: int) -> Node:
+def _convolve(x: Node, weight: Node, *bias: Node, stride: Sizes, low: Sizes, high: Sizes, dilation: Sizes,
+              groups: int) -> Node:
     rank = len(stride)
     kernel = weight.shape[2:]
-    out = tuple(_out_size(*v) for v in zip(x.shape[2:], kernel, stride, (a + b for a, b in zip(low, high, strict=True)), dilation,
-                                           strict=True))
+    out = tuple(_out_size(*v) for v in zip(x.shape[2:], kernel, stride, (a + b for a, b in zip(low, high, strict=True)),
+                                           dilation, strict=True))
     batch, channels = x.shape[:2]
     filters = weight.shape[0]
     spatial = tuple(range(2, 2 + rank))
@@ -89,7 +93,8 @@ def _padding(padding: Any, kernel: Sizes, stride: Sizes, dilation: Sizes, name: 
         if padding == "valid":
             return (0,) * len(kernel), (0,) * len(kernel)
         if padding != "same" or any(s != 1 for s in stride):
-            raise ValueError_(message(f"{name}: padding {padding!r} is not known here", [("padding", repr(padding)), ("stride", str(stride))],
+            raise ValueError_(message(f"{name}: padding {padding!r} is not known here",
+                                      [("padding", repr(padding)), ("stride", str(stride))],
                                       "'valid', 'same' (with stride 1), or numbers"))
         totals = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
         return tuple(t // 2 for t in totals), tuple(t - t // 2 for t in totals)
@@ -97,26 +102,30 @@ def _padding(padding: Any, kernel: Sizes, stride: Sizes, dilation: Sizes, name: 
     return found, found
 
 
-def _conv(name: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
+def _conv(name: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
+          groups: Any) -> Any:
     x, weight = as_tensor(x, name), as_tensor(weight, name)
     single = x.ndim == rank + 1
     if single:
         x = x[None]
     if x.ndim != rank + 2 or weight.ndim != rank + 2:
-        raise ShapeError(message(f"{name}: input and weight need {rank + 2} dimensions", [("input", described(x)), ("weight", described(weight))],
+        raise ShapeError(message(f"{name}: input and weight need {rank + 2} dimensions",
+                                 [("input", described(x)), ("weight", described(weight))],
                                  "input is (batch, channels, *sizes), weight (filters, channels / groups, *sizes)"))
     step, spread = sizes_of(stride, rank, name, "stride"), sizes_of(dilation, rank, name, "dilation")
     count = integer(groups, name, "groups")
     if count < 1 or x.shape[1] != weight.shape[1] * count or weight.shape[0] % count:
-        raise ShapeError(message(f"{name}: channels do not fit", [("input", f"{described(x)}   {x.shape[1]} channels"),
-                                                                  ("weight", f"{described(weight)}   {weight.shape[1]} channels x {count} groups")],
-                                 "weight.shape[1] * groups must be the input's channels; groups must divide the filters"))
+        raise ShapeError(message(f"{name}: channels do not fit", [
+            ("input", f"{described(x)}   {x.shape[1]} channels"),
+            ("weight", f"{described(weight)}   {weight.shape[1]} channels x {count} groups")],
+            "weight.shape[1] * groups must be the input's channels; groups must divide the filters"))
     kernel = weight.shape[2:]
     low, high = _padding(padding, kernel, step, spread, name)
     for k, (n, size, d, a, b) in enumerate(zip(x.shape[2:], kernel, spread, low, high, strict=True)):
         if n + a + b < d * (size - 1) + 1:
             raise ShapeError(message(f"{name}: the kernel is larger than the padded input in dimension {k + 2}",
-                                     [("input", described(x)), ("weight", described(weight))], "pad more, or use a smaller kernel"))
+                                     [("input", described(x)), ("weight", described(weight))],
+                                     "pad more, or use a smaller kernel"))
     operands = (x, weight) if bias is None else (x, weight, _bias(bias, weight.shape[0], name))
     y = _convolve(*operands, stride=step, low=low, high=high, dilation=spread, groups=count)
     return y[0] if single else y
@@ -125,7 +134,8 @@ def _conv(name: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, pad
 def _bias(bias: Any, filters: int, name: str) -> Any:
     bias = as_tensor(bias, name)
     if bias.shape != (filters,):
-        raise ShapeError(message(f"{name}: needs one bias per filter", [("bias", described(bias)), ("filters", str(filters))],
+        raise ShapeError(message(f"{name}: needs one bias per filter",
+                                 [("bias", described(bias)), ("filters", str(filters))],
                                  f"a bias of shape ({filters},)"))
     return bias
 
@@ -183,49 +193,55 @@ def _convolve_transposed(x: Node, weight: Node, *bias: Node, stride: Sizes, low:
     return with_bias(build.reshape(y, (batch, groups * weight.shape[1], *out)), bias)
 
 
-def _conv_transpose(name: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, extra: Any, groups: Any,
-                    dilation: Any) -> Any:
+def _conv_transpose(name: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, extra: Any,
+                    groups: Any, dilation: Any) -> Any:
     x, weight = as_tensor(x, name), as_tensor(weight, name)
     single = x.ndim == rank + 1
     if single:
         x = x[None]
     if x.ndim != rank + 2 or weight.ndim != rank + 2:
-        raise ShapeError(message(f"{name}: input and weight need {rank + 2} dimensions", [("input", described(x)), ("weight", described(weight))],
+        raise ShapeError(message(f"{name}: input and weight need {rank + 2} dimensions",
+                                 [("input", described(x)), ("weight", described(weight))],
                                  "input is (batch, channels, *sizes), weight (channels, filters / groups, *sizes)"))
     step, spread = sizes_of(stride, rank, name, "stride"), sizes_of(dilation, rank, name, "dilation")
     low, more = sizes_of(padding, rank, name, "padding", 0), sizes_of(extra, rank, name, "output_padding", 0)
     count = integer(groups, name, "groups")
     if count < 1 or x.shape[1] != weight.shape[0] or x.shape[1] % count:
-        raise ShapeError(message(f"{name}: channels do not fit", [("input", described(x)), ("weight", described(weight))],
+        raise ShapeError(message(f"{name}: channels do not fit",
+                                 [("input", described(x)), ("weight", described(weight))],
                                  "weight.shape[0] must be the input's channels, which groups must divide"))
     out = tuple((n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, s, p, d, k, e in
                 zip(x.shape[2:], step, low, spread, weight.shape[2:], more, strict=True))
     if min(out) < 1:
-        raise ShapeError(message(f"{name}: the result would be empty", [("input", described(x)), ("result", str(out))], "use less padding"))
+        raise ShapeError(message(f"{name}: the result would be empty", [("input", described(x)), ("result", str(out))],
+                                 "use less padding"))
     operands = (x, weight) if bias is None else (x, weight, _bias(bias, weight.shape[1] * count, name))
     y = _convolve_transposed(*operands, stride=step, low=low, out=out, dilation=spread, groups=count)
     return y[0] if single else y
 
 
-def conv_transpose1d(input: Array, weight: Array, bias: Array = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-                     groups: int = 1, dilation: Any = 1) -> Array:
+def conv_transpose1d(input: Array, weight: Array, bias: Array = None, stride: Any = 1, padding: Any = 0,
+                     output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Array:
     """The transpose of `conv1d` with respect to its input."""
-    return _conv_transpose("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv_transpose("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups,
+                           dilation)
 
 
-def conv_transpose2d(input: Array, weight: Array, bias: Array = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-                     groups: int = 1, dilation: Any = 1) -> Array:
+def conv_transpose2d(input: Array, weight: Array, bias: Array = None, stride: Any = 1, padding: Any = 0,
+                     output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Array:
     """The transpose of `conv2d` with respect to its input."""
-    return _conv_transpose("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv_transpose("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups,
+                           dilation)
 
 
-def conv_transpose3d(input: Array, weight: Array, bias: Array = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-                     groups: int = 1, dilation: Any = 1) -> Array:
+def conv_transpose3d(input: Array, weight: Array, bias: Array = None, stride: Any = 1, padding: Any = 0,
+                     output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Array:
     """The transpose of `conv3d` with respect to its input."""
-    return _conv_transpose("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv_transpose("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups,
+                           dilation)
 
 
-# -- pooling -------------------------------------------------------------------------------------------------------------------
+# -- pooling -----------------------------------------------------------------------------------------------------------
 
 
 def lowest(dtype: dtypes.DType) -> Any:
@@ -257,7 +273,8 @@ def _max_pool_places(x: Node, kernel: Sizes, stride: Sizes, low: Sizes, out: Siz
         left = build.binary("remainder", left, below)
         o = build.iota(best.shape, lead + d, dtypes.int32)
         at = build.add(build.mul(o, build.full(best.shape, stride[d], dtypes.int32)),
-                       build.add(build.mul(k, build.full(best.shape, dilation[d], dtypes.int32)), build.full(best.shape, -low[d], dtypes.int32)))
+                       build.add(build.mul(k, build.full(best.shape, dilation[d], dtypes.int32)),
+                                 build.full(best.shape, -low[d], dtypes.int32)))
         total = build.add(build.mul(total, build.full(best.shape, x.shape[lead + d], dtypes.int32)), at)
     return total
 
@@ -265,19 +282,24 @@ def _max_pool_places(x: Node, kernel: Sizes, stride: Sizes, low: Sizes, out: Siz
 class Pooling:
     """The checked numbers of a pooling."""
 
-    def __init__(self, name: str, rank: int, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> None:
+    def __init__(self, name: str, rank: int, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any,
+                 ceil_mode: bool) -> None:
         if x.ndim not in (rank + 1, rank + 2):
-            raise ShapeError(message(f"{name}: input needs {rank + 2} dimensions", [("input", described(x))], "(batch, channels, *sizes)"))
+            raise ShapeError(message(f"{name}: input needs {rank + 2} dimensions", [("input", described(x))],
+                                     "(batch, channels, *sizes)"))
         self.kernel = sizes_of(kernel, rank, name, "kernel_size")
-        self.stride = self.kernel if stride is None or stride == () or stride == [] else sizes_of(stride, rank, name, "stride")
-        self.low, self.dilation = sizes_of(padding, rank, name, "padding", 0), sizes_of(dilation, rank, name, "dilation")
+        as_kernel = stride is None or stride == () or stride == []
+        self.stride = self.kernel if as_kernel else sizes_of(stride, rank, name, "stride")
+        self.low = sizes_of(padding, rank, name, "padding", 0)
+        self.dilation = sizes_of(dilation, rank, name, "dilation")
         self.spatial = x.shape[-rank:]
         if any(2 * p > k for p, k in zip(self.low, self.kernel, strict=True)):
-            raise ValueError_(message(f"{name}: padding may be at most half the kernel", [("padding", str(padding)), ("kernel_size", str(kernel))],
-                                      "use less padding"))
+            raise ValueError_(message(f"{name}: padding may be at most half the kernel",
+                                      [("padding", str(padding)), ("kernel_size", str(kernel))], "use less padding"))
         self.out = tuple(self._size(d, ceil_mode) for d in range(rank))
         if min(self.out) < 1:
-            raise ShapeError(message(f"{name}: the kernel is larger than the padded input", [("input", described(x)), ("kernel_size", str(kernel))],
+            raise ShapeError(message(f"{name}: the kernel is larger than the padded input",
+                                     [("input", described(x)), ("kernel_size", str(kernel))],
                                      "use a smaller kernel, or padding"))
 
     def _size(self, d: int, ceil_mode: bool) -> int:
@@ -299,26 +321,27 @@ def _max_pool_nd(name: str, rank: int, x: Any, kernel: Any, stride: Any, padding
     return (y, _max_pool_places(x, **static)) if return_indices else y
 
 
-def max_pool1d(input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-               return_indices: bool = False) -> Array:
+def max_pool1d(input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+               ceil_mode: bool = False, return_indices: bool = False) -> Array:
     """The maximum of each window of (batch, channels, n)."""
     return _max_pool_nd("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def max_pool2d(input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-               return_indices: bool = False) -> Array:
+def max_pool2d(input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+               ceil_mode: bool = False, return_indices: bool = False) -> Array:
     """The maximum of each window of (batch, channels, h, w)."""
     return _max_pool_nd("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def max_pool3d(input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-               return_indices: bool = False) -> Array:
+def max_pool3d(input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+               ceil_mode: bool = False, return_indices: bool = False) -> Array:
     """The maximum of each window of (batch, channels, d, h, w)."""
     return _max_pool_nd("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @operation()
-def _avg_pool(x: Node, kernel: Sizes, stride: Sizes, low: Sizes, out: Sizes, include: bool, divisor: int | None) -> Node:
+def _avg_pool(x: Node, kernel: Sizes, stride: Sizes, low: Sizes, out: Sizes, include: bool,
+              divisor: int | None) -> Node:
     x = floating(x)
     rank = len(kernel)
     lead = len(x.shape) - rank
@@ -350,7 +373,8 @@ def _avg_pool_nd(name: str, rank: int, x: Any, kernel: Any, stride: Any, padding
     x = as_tensor(x, name)
     p = Pooling(name, rank, x, kernel, stride, padding, 1, ceil_mode)
     if divisor == 0:
-        raise ValueError_(message(f"{name}: the divisor cannot be 0", [("divisor_override", "0")], "use None or another number"))
+        raise ValueError_(message(f"{name}: the divisor cannot be 0", [("divisor_override", "0")],
+                                  "use None or another number"))
     return _avg_pool(x, kernel=p.kernel, stride=p.stride, low=p.low, out=p.out, include=bool(include), divisor=divisor)
 
 
@@ -363,16 +387,18 @@ def avg_pool1d(input: Array, kernel_size: Any, stride: Any = None, padding: Any 
 def avg_pool2d(input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Array:
     """The mean of each window of (batch, channels, h, w)."""
-    return _avg_pool_nd("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return _avg_pool_nd("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                        divisor_override)
 
 
 def avg_pool3d(input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Array:
     """The mean of each window of (batch, channels, d, h, w)."""
-    return _avg_pool_nd("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return _avg_pool_nd("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                        divisor_override)
 
 
-# -- adaptive pooling ------------------------------------------------------------------------------------------------------
+# -- adaptive pooling --------------------------------------------------------------------------------------------------
 
 
 def _bounds(size: int, out: int) -> tuple[Any, Any]:
@@ -396,13 +422,15 @@ def _adaptive_avg(x: Node, out: Sizes) -> Node:
         at = np.arange(size)
         weights = ((at >= start[:, None]) & (at < stop[:, None])) / (stop - start)[:, None]
         table = build.convert(build.const_array(weights), x.dtype)
-        x = build.move_axis(build.contract(build.move_axis(x, axis, len(x.shape) - 1), table, 0, 1), len(x.shape) - 1, axis)
+        x = build.move_axis(build.contract(build.move_axis(x, axis, len(x.shape) - 1), table, 0, 1), len(x.shape) - 1,
+                            axis)
     return x
 
 
 def _adaptive_sizes(x: Any, output_size: Any, rank: int, name: str) -> Sizes:
     if x.ndim not in (rank + 1, rank + 2):
-        raise ShapeError(message(f"{name}: input needs {rank + 2} dimensions", [("input", described(x))], "(batch, channels, *sizes)"))
+        raise ShapeError(message(f"{name}: input needs {rank + 2} dimensions", [("input", described(x))],
+                                 "(batch, channels, *sizes)"))
     items = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * rank
     if len(items) == rank:
         items = tuple(n if item is None else item for n, item in zip(x.shape[-rank:], items, strict=True))
@@ -428,7 +456,8 @@ def adaptive_avg_pool3d(input: Array, output_size: Any) -> Array:
 
 
 def adaptive_windows(x: Node, out: Sizes) -> tuple[Node, list[Any]]:
-    """[lead..., *spatial] -> [lead..., prod(out), window] with the lowest value where a window is shorter; its positions."""
+    """[lead..., *spatial] -> [lead..., prod(out), window] with the lowest value where a window is shorter;
+    its positions."""
     lead = len(x.shape) - len(out)
     spatial = x.shape[lead:]
     tables: list[Any] = []
@@ -489,5 +518,6 @@ def adaptive_max_pool3d(input: Array, output_size: Any, return_indices: bool = F
 
 
 __all__ = ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
-           "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "conv1d", "conv2d", "conv3d",
-           "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool2d", "max_pool3d"]
+           "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "conv1d", "conv2d",
+           "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool2d",
+           "max_pool3d"]

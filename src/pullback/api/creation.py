@@ -34,7 +34,8 @@ def _finished(x: Any, requires_grad: bool) -> Any:
     return x
 
 
-def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, copy: bool | None = True) -> Array:
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None,
+           copy: bool | None = True) -> Array:
     """A tensor from numbers, nested lists, NumPy arrays or tensors (copied). Python floats become float32, ints int32.
 
     >>> import pullback as pb
@@ -136,7 +137,8 @@ def _full(value: Node, shape: tuple[int, ...], dtype: DType) -> Node:
     return broadcast_to(build.convert(value, dtype), shape)
 
 
-def _constant_array(name: str, args: tuple[Any, ...], value: Any, dtype: Any, requires_grad: bool, device: Any) -> Array:
+def _constant_array(name: str, args: tuple[Any, ...], value: Any, dtype: Any, requires_grad: bool,
+                    device: Any) -> Array:
     _checked_device(device, name)
     if not args:
         raise ArgumentError(message(f"{name}: no shape is given", [("shape", "()")], f"for example pb.{name}(2, 3)"))
@@ -203,7 +205,8 @@ def ones_like(x: Array, /, *, dtype: Any = None, requires_grad: bool = False, de
 empty_like = zeros_like
 
 
-def full_like(x: Array, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Array:
+def full_like(x: Array, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False,
+              device: Any = None) -> Array:
     """One number in every element of an array of the shape and dtype of x."""
     shape, target = _like("full_like", x, dtype, device)
     return full(shape, fill_value, dtype=target, requires_grad=requires_grad)
@@ -286,21 +289,24 @@ def linspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dty
         raise ValueError_(message("linspace: num cannot be negative", [("num", str(count))], "use 0 or more"))
     for value in (start, stop):
         if isinstance(value, TensorBase) and value.shape:
-            raise ShapeError(message("linspace: limits must be numbers", [("limit", described(value))], "index them first"))
+            raise ShapeError(message("linspace: limits must be numbers", [("limit", described(value))],
+                                     "index them first"))
     limits = [v if type(v) in SCALARS else as_tensor(v, "linspace") for v in (start, stop)]
-    is_complex = any(type(v) is complex or (isinstance(v, TensorBase) and v.info.type.dtype.kind == "c") for v in limits)
+    is_complex = any(type(v) is complex or (isinstance(v, TensorBase) and v.info.type.dtype.kind == "c")
+                     for v in limits)
     target = dtype_or(dtype, dtypes.complex64 if is_complex else dtypes.float32)
     check_memory((count,), target, "linspace")
     return _finished(_linspace(*limits, count=count, endpoint=bool(endpoint), dtype=target), requires_grad)
 
 
-def logspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, base: float = 10.0, dtype: Any = None) -> Array:
+def logspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, base: float = 10.0,
+             dtype: Any = None) -> Array:
     """`num` numbers from base ** start to base ** stop, evenly spaced in the exponent."""
     exponents = linspace(start, stop, num, endpoint=endpoint, dtype=dtypes.float64)
     return elementwise.astype(elementwise.power(float(base), exponents), dtype_or(dtype, dtypes.float32), copy=False)
 
 
-# -- matrices ------------------------------------------------------------------------------------------------------------
+# -- matrices ----------------------------------------------------------------------------------------------------------
 
 
 @operation(promote="exact", differentiable=False)
@@ -375,7 +381,8 @@ def diag(x: Array, k: int = 0, diagonal: int | None = None) -> Array:
     if x.ndim == 1:
         return _diag_matrix(x, offset=offset)
     if x.ndim != 2:
-        raise ShapeError(message("diag: needs one or two dimensions", [("x", described(x))], "use pb.diagonal for more"))
+        raise ShapeError(message("diag: needs one or two dimensions", [("x", described(x))],
+                                 "use pb.diagonal for more"))
     from pullback.api.manipulation import diagonal as take
 
     return take(x, offset)

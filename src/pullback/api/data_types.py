@@ -33,7 +33,8 @@ class finfo:
             self.dtype = dtypes.float32 if self.dtype.bits == 64 else dtypes.float64
 
     def __repr__(self) -> str:
-        return f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, dtype={self.dtype})"
+        return (f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
+                f"dtype={self.dtype})")
 
 
 class iinfo:
@@ -93,7 +94,8 @@ _KINDS = {"bool": "b", "signed integer": "i", "unsigned integer": "u", "integral
 
 
 def isdtype(dtype: Any, kind: Any) -> bool:
-    """Whether a dtype is another, or of a kind ("bool", "integral", "real floating", "numeric", ...), or one of several."""
+    """Whether a dtype is another, or of a kind ("bool", "integral", "real floating", "numeric", ...), or one of
+    several."""
     if isinstance(kind, tuple):
         return any(isdtype(dtype, k) for k in kind)
     if isinstance(kind, str) and kind in _KINDS:
@@ -129,7 +131,8 @@ class _Info:
         return ["cpu"]
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
-        return {"real floating": dtypes.float32, "complex floating": dtypes.complex64, "integral": dtypes.int32, "indexing": dtypes.int32}
+        return {"real floating": dtypes.float32, "complex floating": dtypes.complex64, "integral": dtypes.int32,
+                "indexing": dtypes.int32}
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
         found = {n: d for n, d in DTYPES.items() if n not in ("float16", "bfloat16")}

@@ -671,7 +671,8 @@ def _nan_to_num(x: Node, nan: float, posinf: float | None, neginf: float | None)
     top = float(info.max) if posinf is None else posinf
     low = float(info.min) if neginf is None else neginf
     if x.dtype.name == "bfloat16":
-        top, low = (3.3895313892515355e38 if posinf is None else top), (-3.3895313892515355e38 if neginf is None else low)
+        top, low = (3.3895313892515355e38 if posinf is None else top), (-3.3895313892515355e38 if neginf is None
+                                                                        else low)
     x = build.select(build.unary("isnan", x), build.scalar_like(x, nan), x)
     infinite = build.unary("isinf", x)
     positive_side = build.binary("gt", x, build.zeros_like(x))
@@ -736,7 +737,7 @@ def heaviside(x: Array, values: Array) -> Array:
     return _heaviside(x, values)
 
 
-# -- dtypes, copies ------------------------------------------------------------------------------------------------------
+# -- dtypes, copies ----------------------------------------------------------------------------------------------------
 
 
 @operation(promote="exact")

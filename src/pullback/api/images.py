@@ -25,18 +25,19 @@ def pad(input: Array, pad: Any, mode: str = "constant", value: float | None = No
     x = as_tensor(input, "pad")
     items = tuple(integer(n, "pad", "pad") for n in (pad if isinstance(pad, (tuple, list)) else (pad,)))
     if len(items) % 2 or len(items) > 2 * x.ndim:
-        raise ArgumentError(message("pad: needs a pair for each of the last dimensions", [("input", described(x)), ("pad", str(items))],
+        raise ArgumentError(message("pad: needs a pair for each of the last dimensions",
+                                    [("input", described(x)), ("pad", str(items))],
                                     f"at most {2 * x.ndim} numbers, an even number of them"))
     pairs = [(0, 0)] * x.ndim
     for k in range(len(items) // 2):
         pairs[-1 - k] = (items[2 * k], items[2 * k + 1])
     if mode == "reflect" and any(max(p) >= n for p, n in zip(pairs, x.shape, strict=True) if any(p)):
-        raise ShapeError(message("pad: a reflection must be narrower than the dimension", [("input", described(x)), ("pad", str(items))],
-                                 "use mode='circular' or 'replicate'"))
+        raise ShapeError(message("pad: a reflection must be narrower than the dimension",
+                                 [("input", described(x)), ("pad", str(items))], "use mode='circular' or 'replicate'"))
     return pad_pairs(x, tuple(pairs), mode, 0 if value is None else value)
 
 
-# -- interpolation -------------------------------------------------------------------------------------------------------------
+# -- interpolation -----------------------------------------------------------------------------------------------------
 
 
 def _weights(size: int, out: int, mode: str, align: bool, scale: float | None) -> Any:
@@ -101,33 +102,38 @@ def _interpolate(x: Node, out: tuple[int, ...], mode: str, align: bool, scales: 
 _MODES = {"nearest": 0, "nearest-exact": 0, "linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2, "area": 0}
 
 
-def interpolate(input: Array, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None,
+def interpolate(input: Array, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+                align_corners: bool | None = None,
                 recompute_scale_factor: bool | None = None, antialias: bool = False) -> Array:
-    """(batch, channels, ...) with other sizes. Modes: nearest, nearest-exact, linear, bilinear, trilinear, bicubic, area."""
+    """(batch, channels, ...) with other sizes. Modes: nearest, nearest-exact, linear, bilinear, trilinear, bicubic,
+    area."""
     x = as_tensor(input, "interpolate")
     rank = x.ndim - 2
     one_of(mode, tuple(_MODES), "interpolate", "mode")
     if rank < 1 or _MODES[mode] not in (0, rank):
-        raise ShapeError(message(f"interpolate: mode {mode!r} does not fit the input", [("input", described(x))], "(batch, channels, ...)"))
+        raise ShapeError(message(f"interpolate: mode {mode!r} does not fit the input", [("input", described(x))],
+                                 "(batch, channels, ...)"))
     if (size is None) == (scale_factor is None):
-        raise ArgumentError(message("interpolate: give size or scale_factor", [("size", str(size)), ("scale_factor", str(scale_factor))],
-                                    "exactly one of them"))
+        raise ArgumentError(message("interpolate: give size or scale_factor",
+                                    [("size", str(size)), ("scale_factor", str(scale_factor))], "exactly one of them"))
     scales: tuple[float | None, ...] = (None,) * rank
     if size is not None:
         out = sizes_of(size, rank, "interpolate", "size")
     else:
         factors = tuple(scale_factor) if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * rank
         if len(factors) != rank:
-            raise ValueError_(message(f"interpolate: scale_factor needs {rank} numbers", [("scale_factor", str(scale_factor))], "one per dimension"))
+            raise ValueError_(message(f"interpolate: scale_factor needs {rank} numbers",
+                                      [("scale_factor", str(scale_factor))], "one per dimension"))
         out = tuple(int(np.floor(n * f)) for n, f in zip(x.shape[2:], factors, strict=True))
         scales = (None,) * rank if recompute_scale_factor or mode == "area" else tuple(float(f) for f in factors)
     if min(out) < 1 or 0 in x.shape[2:]:
-        raise ShapeError(message("interpolate: sizes must be at least 1", [("input", described(x)), ("size", str(out))], "use larger ones"))
+        raise ShapeError(message("interpolate: sizes must be at least 1", [("input", described(x)), ("size", str(out))],
+                                 "use larger ones"))
     kind = {"bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
     return _interpolate(x, out=out, mode=kind, align=bool(align_corners), scales=scales)
 
 
-# -- rearrangements --------------------------------------------------------------------------------------------------------------
+# -- rearrangements ----------------------------------------------------------------------------------------------------
 
 
 @operation()
@@ -152,8 +158,8 @@ def pixel_shuffle(input: Array, upscale_factor: int) -> Array:
     """(..., c * r * r, h, w) as (..., c, h * r, w * r)."""
     x, r = as_tensor(input, "pixel_shuffle"), integer(upscale_factor, "pixel_shuffle", "upscale_factor")
     if x.ndim < 3 or r < 1 or x.shape[-3] % (r * r):
-        raise ShapeError(message("pixel_shuffle: the factor's square must divide the channels", [("input", described(x)), ("factor", str(r))],
-                                 "(..., c * r * r, h, w)"))
+        raise ShapeError(message("pixel_shuffle: the factor's square must divide the channels",
+                                 [("input", described(x)), ("factor", str(r))], "(..., c * r * r, h, w)"))
     return _shuffle(x, r=r)
 
 
@@ -161,13 +167,14 @@ def pixel_unshuffle(input: Array, downscale_factor: int) -> Array:
     """(..., c, h * r, w * r) as (..., c * r * r, h, w)."""
     x, r = as_tensor(input, "pixel_unshuffle"), integer(downscale_factor, "pixel_unshuffle", "downscale_factor")
     if x.ndim < 3 or r < 1 or x.shape[-1] % r or x.shape[-2] % r:
-        raise ShapeError(message("pixel_unshuffle: sizes must be divisible by the factor", [("input", described(x)), ("factor", str(r))],
-                                 "(..., c, h * r, w * r)"))
+        raise ShapeError(message("pixel_unshuffle: sizes must be divisible by the factor",
+                                 [("input", described(x)), ("factor", str(r))], "(..., c, h * r, w * r)"))
     return _unshuffle(x, r=r)
 
 
 def _window_counts(size: tuple[int, ...], kernel: Any, dilation: Any, padding: Any, stride: Any) -> tuple[int, ...]:
-    return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, d, p, s in zip(size, kernel, dilation, padding, stride, strict=True))
+    return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1
+                 for n, k, d, p, s in zip(size, kernel, dilation, padding, stride, strict=True))
 
 
 @operation()
@@ -196,32 +203,38 @@ def unfold(input: Array, kernel_size: Any, dilation: Any = 1, padding: Any = 0, 
     single = x.ndim == 3
     x = x[None] if single else x
     if x.ndim != 4:
-        raise ShapeError(message("unfold: input needs four dimensions", [("input", described(x))], "(batch, channels, h, w)"))
+        raise ShapeError(message("unfold: input needs four dimensions", [("input", described(x))],
+                                 "(batch, channels, h, w)"))
     numbers = [sizes_of(v, 2, "unfold", w, least) for v, w, least in
-               ((kernel_size, "kernel_size", 1), (dilation, "dilation", 1), (padding, "padding", 0), (stride, "stride", 1))]
+               ((kernel_size, "kernel_size", 1), (dilation, "dilation", 1), (padding, "padding", 0),
+                (stride, "stride", 1))]
     if min(_window_counts(x.shape[2:], *numbers)) < 1:
-        raise ShapeError(message("unfold: the kernel is larger than the padded input", [("input", described(x))], "use a smaller kernel"))
+        raise ShapeError(message("unfold: the kernel is larger than the padded input", [("input", described(x))],
+                                 "use a smaller kernel"))
     y = _unfold(x, kernel=numbers[0], dilation=numbers[1], padding=numbers[2], stride=numbers[3])
     return y[0] if single else y
 
 
-def fold(input: Array, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Array:
+def fold(input: Array, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
+         stride: Any = 1) -> Array:
     """The transpose of `unfold`: columns added up where windows overlap."""
     x = as_tensor(input, "fold")
     single = x.ndim == 2
     x = x[None] if single else x
     numbers = [sizes_of(v, 2, "fold", w, least) for v, w, least in
-               ((kernel_size, "kernel_size", 1), (dilation, "dilation", 1), (padding, "padding", 0), (stride, "stride", 1))]
+               ((kernel_size, "kernel_size", 1), (dilation, "dilation", 1), (padding, "padding", 0),
+                (stride, "stride", 1))]
     size = sizes_of(output_size, 2, "fold", "output_size")
     counts = _window_counts(size, *numbers)
     if x.ndim != 3 or x.shape[1] % (numbers[0][0] * numbers[0][1]) or x.shape[2] != counts[0] * counts[1]:
         raise ShapeError(message("fold: input must be (batch, channels * kernel elements, windows)",
-                                 [("input", described(x)), ("windows", str(counts))], f"there are {counts[0] * counts[1]} windows"))
+                                 [("input", described(x)), ("windows", str(counts))],
+                                 f"there are {counts[0] * counts[1]} windows"))
     y = _fold(x, size=size, kernel=numbers[0], dilation=numbers[1], padding=numbers[2], stride=numbers[3])
     return y[0] if single else y
 
 
-# -- sampling --------------------------------------------------------------------------------------------------------------------
+# -- sampling ----------------------------------------------------------------------------------------------------------
 
 
 def _unnormalise(g: Node, size: int, align: bool) -> Node:
@@ -254,14 +267,17 @@ def _placed(x: Node, size: int, padding: str, align: bool) -> Node:
 
 
 def _read(x: Node, at: list[Node]) -> Node:
-    """x[n, :, at...] with 0 outside; `at` are float positions (n, *out) of whole numbers. Result (n, *out, channels)."""
+    """x[n, :, at...] with 0 outside; `at` are float positions (n, *out) of whole numbers. Result
+    (n, *out, channels)."""
     sizes = x.shape[2:]
     inside: Node | None = None
     flat: Node | None = None
     for p, size in zip(at, sizes, strict=True):
-        ok = build.binary("logical_and", build.binary("ge", p, build.zeros_like(p)), build.binary("le", p, build.scalar_like(p, size - 1)))
+        ok = build.binary("logical_and", build.binary("ge", p, build.zeros_like(p)),
+                          build.binary("le", p, build.scalar_like(p, size - 1)))
         inside = ok if inside is None else build.binary("logical_and", inside, ok)
-        k = build.convert(build.minimum(build.maximum(p, build.zeros_like(p)), build.scalar_like(p, size - 1)), dtypes.int32)
+        k = build.convert(build.minimum(build.maximum(p, build.zeros_like(p)), build.scalar_like(p, size - 1)),
+                          dtypes.int32)
         flat = k if flat is None else build.add(build.mul(flat, build.scalar_like(flat, size)), k)
     assert inside is not None and flat is not None
     n, c = x.shape[:2]
@@ -339,19 +355,22 @@ def _cubic_nodes(t: Node) -> list[Node]:
             polynomial(build.add(back, one), *outer)]
 
 
-def grid_sample(input: Array, grid: Array, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None) -> Array:
-    """The input at positions in [-1, 1]: (batch, channels, h, w) at grid (batch, oh, ow, 2), whose last dimension is (x, y)."""
+def grid_sample(input: Array, grid: Array, mode: str = "bilinear", padding_mode: str = "zeros",
+                align_corners: bool | None = None) -> Array:
+    """The input at positions in [-1, 1]: (batch, channels, h, w) at grid (batch, oh, ow, 2), whose last
+    dimension is (x, y)."""
     x, g = as_tensor(input, "grid_sample"), as_tensor(grid, "grid_sample")
     one_of(mode, ("bilinear", "nearest", "bicubic"), "grid_sample", "mode")
     one_of(padding_mode, ("zeros", "border", "reflection"), "grid_sample", "padding_mode")
     rank = x.ndim - 2
-    if rank not in (2, 3) or g.ndim != rank + 2 or g.shape[-1] != rank or g.shape[0] != x.shape[0] or (mode == "bicubic" and rank != 2):
+    fits = g.ndim == rank + 2 and g.shape[-1] == rank and g.shape[0] == x.shape[0]
+    if rank not in (2, 3) or not fits or (mode == "bicubic" and rank != 2):
         raise ShapeError(message("grid_sample: shapes do not fit", [("input", described(x)), ("grid", described(g))],
                                  "input (batch, channels, h, w), grid (batch, oh, ow, 2)"))
     return _grid_sample(x, g, mode=mode, padding=padding_mode, align=bool(align_corners))
 
 
-# -- distances --------------------------------------------------------------------------------------------------------------------
+# -- distances ---------------------------------------------------------------------------------------------------------
 
 
 @operation(promote="dtype")
@@ -372,7 +391,7 @@ def cdist(x1: Array, x2: Array, p: float = 2.0, compute_mode: str | None = None)
 
     a, b = as_tensor(x1, "cdist"), as_tensor(x2, "cdist")
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:
-        raise ShapeError(message("cdist: needs two arrays of rows of one length", [("x1", described(a)), ("x2", described(b))],
-                                 "(..., m, d) and (..., n, d)"))
+        raise ShapeError(message("cdist: needs two arrays of rows of one length",
+                                 [("x1", described(a)), ("x2", described(b))], "(..., m, d) and (..., n, d)"))
     lead = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     return _cdist(broadcast_to(a, (*lead, *a.shape[-2:])), broadcast_to(b, (*lead, *b.shape[-2:])), p=float(p))

@@ -26,7 +26,8 @@ class Selection:
 
     __slots__ = ("arrays", "axes", "checked", "entries", "front")
 
-    def __init__(self, entries: Entries, axes: tuple[int, ...], arrays: tuple[Any, ...], front: bool, checked: bool) -> None:
+    def __init__(self, entries: Entries, axes: tuple[int, ...], arrays: tuple[Any, ...], front: bool,
+                 checked: bool) -> None:
         self.entries, self.axes, self.arrays, self.front, self.checked = entries, axes, arrays, front, checked
 
 
@@ -216,7 +217,7 @@ class _Parser:
         self.out += 1
 
 
-# -- reading -------------------------------------------------------------------------------------------------------------
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 
 def getitem(x: TensorBase, index: Any) -> Any:
@@ -234,7 +235,8 @@ def _index_tensors(found: Selection) -> list[Any]:
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
-        raise IndexError_(message("index: index arrays do not broadcast together", [("shapes", ", ".join(map(str, shapes)))],
+        raise IndexError_(message("index: index arrays do not broadcast together",
+                                  [("shapes", ", ".join(map(str, shapes)))],
                                   "give index arrays of equal shapes, or use one at a time")) from None
     return arrays
 
@@ -283,7 +285,8 @@ def gather_nodes(x: Node, indices: list[Node], axes: tuple[int, ...], front: boo
         return build.gather(x, indices[0], axes[0], mode)
     at = linear_index(x, indices, axes, mode)
     rest = tuple(n for k, n in enumerate(x.shape) if k not in axes)
-    flat = build.reshape(build.transpose(x, _arranged(x.tensor.rank, axes)), (build.count([x.shape[k] for k in axes]), *rest))
+    flat = build.reshape(build.transpose(x, _arranged(x.tensor.rank, axes)),
+                         (build.count([x.shape[k] for k in axes]), *rest))
     taken = build.gather(flat, at, 0, mode)
     if front:
         return taken
@@ -291,7 +294,7 @@ def gather_nodes(x: Node, indices: list[Node], axes: tuple[int, ...], front: boo
     return build.transpose(taken, (*range(count, count + lead), *range(count), *range(count + lead, count + len(rest))))
 
 
-# -- assigning -----------------------------------------------------------------------------------------------------------
+# -- assigning ---------------------------------------------------------------------------------------------------------
 
 
 def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set") -> None:
@@ -299,7 +302,8 @@ def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set") -> None:
     if isinstance(value, TensorBase) and value._view is not None and _is_same_region(x, index, value):
         return
     shape = x.info.type.shape
-    if monoid == "set" and _is_mask(index) and not isinstance(index, (bool, np.bool_)) and _assign_where(x, index, value):
+    if monoid == "set" and _is_mask(index) and not isinstance(index, (bool, np.bool_)) and _assign_where(x, index,
+                                                                                                         value):
         return
     found = parse(index, shape)
     if type(value) not in SCALARS:

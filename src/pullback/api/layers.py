@@ -23,7 +23,7 @@ from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
 Array = Any
 
 
-# -- linear ----------------------------------------------------------------------------------------------------------------
+# -- linear ------------------------------------------------------------------------------------------------------------
 
 
 @operation(promote="dtype")
@@ -47,12 +47,14 @@ def linear(input: Array, weight: Array, bias: Array = None) -> Array:
     """
     weight = as_tensor(weight, "linear")
     if weight.ndim not in (1, 2):
-        raise ShapeError(message("linear: weight needs two dimensions", [("weight", described(weight))], "(outputs, inputs)"))
+        raise ShapeError(message("linear: weight needs two dimensions", [("weight", described(weight))],
+                                 "(outputs, inputs)"))
     if bias is None:
         return _linear(input, weight)
     b = as_tensor(bias, "linear")
     if b.ndim > 1 or (b.ndim == 1 and b.shape[0] not in (1, weight.shape[0])):
-        raise ShapeError(message("linear: needs one bias per output", [("weight", described(weight)), ("bias", described(b))],
+        raise ShapeError(message("linear: needs one bias per output",
+                                 [("weight", described(weight)), ("bias", described(b))],
                                  f"a bias of shape ({weight.shape[0]},)"))
     return _linear(input, weight, b)
 
@@ -69,7 +71,8 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array = None) ->
     """input1 @ weight[k] @ input2 for each output k, plus bias; weight is (outputs, inputs1, inputs2)."""
     x, z, w = as_tensor(input1, "bilinear"), as_tensor(input2, "bilinear"), as_tensor(weight, "bilinear")
     if w.ndim != 3 or not x.ndim or x.shape[:-1] != z.shape[:-1] or (x.shape[-1], z.shape[-1]) != w.shape[1:]:
-        raise ShapeError(message("bilinear: shapes do not fit", [("input1", described(x)), ("input2", described(z)), ("weight", described(w))],
+        raise ShapeError(message("bilinear: shapes do not fit",
+                                 [("input1", described(x)), ("input2", described(z)), ("weight", described(w))],
                                  "weight is (outputs, last of input1, last of input2); leading dimensions are equal"))
     return _bilinear(x, z, w) if bias is None else _bilinear(x, z, w, bias)
 
@@ -77,31 +80,35 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array = None) ->
 @operation()
 def _embedding(indices: Node, weight: Node, mode: str, padding: int | None) -> Node:
     if padding is not None:
-        row = build.binary("eq", build.iota(weight.shape, 0, dtypes.int32), build.full(weight.shape, padding, dtypes.int32))
+        row = build.binary("eq", build.iota(weight.shape, 0, dtypes.int32),
+                           build.full(weight.shape, padding, dtypes.int32))
         weight = build.select(row, build.stop_gradient(weight), weight)
     return build.gather(weight, indices, 0, mode)
 
 
-def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
-              scale_grad_by_freq: bool = False, sparse: bool = False) -> Array:
+def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_norm: float | None = None,
+              norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Array:
     """The rows of weight at indices; the row `padding_idx` gets no gradient."""
     weight = as_tensor(weight, "embedding")
     if weight.ndim != 2:
-        raise ShapeError(message("embedding: weight needs two dimensions", [("weight", described(weight))], "(entries, features)"))
+        raise ShapeError(message("embedding: weight needs two dimensions", [("weight", described(weight))],
+                                 "(entries, features)"))
     if max_norm is not None or scale_grad_by_freq:
-        raise ArgumentError(message("embedding: max_norm and scale_grad_by_freq are not there", help="normalise the weight yourself"))
+        raise ArgumentError(message("embedding: max_norm and scale_grad_by_freq are not there",
+                                    help="normalise the weight yourself"))
     indices, mode = checked_indices(input, weight.shape[0], "embedding")
     row = None
     if padding_idx is not None:
         row = integer(padding_idx, "embedding", "padding_idx")
         if not -weight.shape[0] <= row < weight.shape[0]:
-            raise ValueError_(message("embedding: padding_idx is not a row", [("weight", described(weight)), ("padding_idx", str(row))],
+            raise ValueError_(message("embedding: padding_idx is not a row",
+                                      [("weight", described(weight)), ("padding_idx", str(row))],
                                       f"use a number below {weight.shape[0]}"))
         row %= weight.shape[0]
     return _embedding(indices, weight, mode=mode, padding=row)
 
 
-# -- normalisation -----------------------------------------------------------------------------------------------------------
+# -- normalisation -----------------------------------------------------------------------------------------------------
 
 
 class _Normalisation(Operation):
@@ -161,23 +168,27 @@ def _rms_norm(x: Node, *parts: Node, count: int, eps: float | None, flags: tuple
     return _affine(build.convert(build.mul(wide, spread(scale, wide, axes)), x.dtype), *_optional(parts, flags), axes)
 
 
-def _trailing(x: Any, normalized_shape: Any, parts: dict[str, Any], name: str) -> tuple[list[Any], int, tuple[bool, ...]]:
+def _trailing(x: Any, normalized_shape: Any, parts: dict[str, Any], name: str) -> tuple[list[Any], int,
+                                                                                        tuple[bool, ...]]:
     x = as_tensor(x, name)
     shape = shape_of((normalized_shape,), name)
     if not shape or x.shape[-len(shape):] != shape:
         raise ShapeError(message(f"{name}: the last dimensions must be normalized_shape",
-                                 [("input", described(x)), ("normalized_shape", str(shape))], f"they are {x.shape[-len(shape):]}"))
+                                 [("input", described(x)), ("normalized_shape", str(shape))],
+                                 f"they are {x.shape[-len(shape):]}"))
     operands = [x]
     for what, part in parts.items():
         if part is not None:
             part = as_tensor(part, name)
             if part.shape != shape:
-                raise ShapeError(message(f"{name}: {what} must have the shape {shape}", [(what, described(part))], "as normalized_shape"))
+                raise ShapeError(message(f"{name}: {what} must have the shape {shape}", [(what, described(part))],
+                                         "as normalized_shape"))
             operands.append(part)
     return operands, len(shape), tuple(p is not None for p in parts.values())
 
 
-def layer_norm(input: Array, normalized_shape: Any, weight: Array = None, bias: Array = None, eps: float = 1e-5) -> Array:
+def layer_norm(input: Array, normalized_shape: Any, weight: Array = None, bias: Array = None,
+               eps: float = 1e-5) -> Array:
     """Mean 0 and variance 1 over the last dimensions, then scaled and shifted (Ba et al. 2016)."""
     operands, count, flags = _trailing(input, normalized_shape, {"weight": weight, "bias": bias}, "layer_norm")
     return _layer_norm(*operands, count=count, eps=float(eps), flags=flags)
@@ -192,14 +203,16 @@ def rms_norm(input: Array, normalized_shape: Any, weight: Array = None, eps: flo
 def _per_channel(x: Any, parts: dict[str, Any], name: str) -> tuple[list[Any], tuple[bool, ...]]:
     x = as_tensor(x, name)
     if x.ndim < 2:
-        raise ShapeError(message(f"{name}: input needs at least two dimensions", [("input", described(x))], "(batch, channels, ...)"))
+        raise ShapeError(message(f"{name}: input needs at least two dimensions", [("input", described(x))],
+                                 "(batch, channels, ...)"))
     operands = [x]
     for what, part in parts.items():
         if part is None:
             continue
         part = as_tensor(part, name)
         if part.shape != (x.shape[1],):
-            raise ShapeError(message(f"{name}: {what} needs one number per channel", [("input", described(x)), (what, described(part))],
+            raise ShapeError(message(f"{name}: {what} needs one number per channel",
+                                     [("input", described(x)), (what, described(part))],
                                      f"the shape must be ({x.shape[1]},)"))
         operands.append(part)
     return operands, tuple(p is not None for p in parts.values())
@@ -217,7 +230,8 @@ def group_norm(input: Array, num_groups: int, weight: Array = None, bias: Array 
     operands, flags = _per_channel(input, {"weight": weight, "bias": bias}, "group_norm")
     groups = integer(num_groups, "group_norm", "num_groups")
     if groups < 1 or operands[0].shape[1] % groups:
-        raise ShapeError(message("group_norm: num_groups must divide the channels", [("input", described(operands[0])), ("num_groups", str(groups))],
+        raise ShapeError(message("group_norm: num_groups must divide the channels",
+                                 [("input", described(operands[0])), ("num_groups", str(groups))],
                                  f"use a divisor of {operands[0].shape[1]}"))
     return _group_norm(*operands, groups=groups, eps=float(eps), flags=flags)
 
@@ -246,8 +260,8 @@ def _running(old: Node, new: Node, momentum: Node, factor: float) -> Node:
     return build.add(old, build.mul(share, build.sub(new, old)))
 
 
-def batch_norm(input: Array, running_mean: Array = None, running_var: Array = None, weight: Array = None, bias: Array = None,
-               training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Array:
+def batch_norm(input: Array, running_mean: Array = None, running_var: Array = None, weight: Array = None,
+               bias: Array = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Array:
     """Mean 0 and variance 1 per channel (dimension 1), then scaled and shifted (Ioffe and Szegedy 2015).
 
     In training the batch's own mean and variance are used and the running ones, where given, are updated in place.
@@ -262,8 +276,8 @@ def batch_norm(input: Array, running_mean: Array = None, running_var: Array = No
         return _batch_norm(x, means[1], means[2], *operands[1:], eps=float(eps), flags=flags)
     count = x.info.type.size // max(x.shape[1], 1)
     if count <= 1 and x.info.type.size:
-        raise ValueError_(message("batch_norm: training needs more than one value per channel", [("input", described(x))],
-                                  "use a larger batch, or training=False"))
+        raise ValueError_(message("batch_norm: training needs more than one value per channel",
+                                  [("input", described(x))], "use a larger batch, or training=False"))
     y, mean, variance = _batch_norm_training(*operands, eps=float(eps), flags=flags)
     before, local.grad_enabled = local.grad_enabled, False
     try:
@@ -281,15 +295,15 @@ def _instance_norm(x: Node, *parts: Node, eps: float, flags: tuple[bool, ...]) -
     return _affine(_standardised(x, tuple(range(2, len(x.shape))), eps), *_optional(parts, flags), (1,))
 
 
-def instance_norm(input: Array, running_mean: Array = None, running_var: Array = None, weight: Array = None, bias: Array = None,
-                  use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> Array:
+def instance_norm(input: Array, running_mean: Array = None, running_var: Array = None, weight: Array = None,
+                  bias: Array = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> Array:
     """Mean 0 and variance 1 per channel of each example, then scaled and shifted (Ulyanov et al. 2016)."""
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     operands, flags = _per_channel(input, {"weight": weight, "bias": bias}, "instance_norm")
     if operands[0].ndim < 3:
-        raise ShapeError(message("instance_norm: input needs at least three dimensions", [("input", described(operands[0]))],
-                                 "(batch, channels, ...)"))
+        raise ShapeError(message("instance_norm: input needs at least three dimensions",
+                                 [("input", described(operands[0]))], "(batch, channels, ...)"))
     return _instance_norm(*operands, eps=float(eps), flags=flags)
 
 
@@ -309,7 +323,7 @@ def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: floa
     return _response_norm(x, size=integer(size, "local_response_norm", "size"), alpha=alpha, beta=beta, k=k)
 
 
-# -- dropout -------------------------------------------------------------------------------------------------------------------
+# -- dropout -----------------------------------------------------------------------------------------------------------
 
 
 @operation()
@@ -328,7 +342,8 @@ def _drop(x: Node, noise: Node, p: Node) -> Node:
 def _dropout(x: Any, p: Any, training: bool, name: str, lead: int | None) -> Any:
     rate = number(p, name, "p")
     if not 0 <= rate <= 1:
-        raise ValueError_(message(f"{name}: p must be from 0 to 1", [("p", str(p))], "p is the probability to drop an element"))
+        raise ValueError_(message(f"{name}: p must be from 0 to 1", [("p", str(p))],
+                                  "p is the probability to drop an element"))
     if not training or rate == 0:
         return x
     from pullback.api import random
@@ -368,7 +383,8 @@ def alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace:
     """Dropout that keeps mean and variance of self-normalising networks."""
     rate = number(p, "alpha_dropout", "p")
     if not 0 <= rate <= 1:
-        raise ValueError_(message("alpha_dropout: p must be from 0 to 1", [("p", str(p))], "p is the probability to drop an element"))
+        raise ValueError_(message("alpha_dropout: p must be from 0 to 1", [("p", str(p))],
+                                  "p is the probability to drop an element"))
     if not training or rate == 0:
         return input
     from pullback.api import random
@@ -380,7 +396,7 @@ def alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace:
     return _alpha_drop(x, keep, a, -a * low * rate)
 
 
-# -- attention -------------------------------------------------------------------------------------------------------------------
+# -- attention ---------------------------------------------------------------------------------------------------------
 
 
 @operation()
@@ -419,8 +435,10 @@ def attention_weights(q: Node, k: Node, mask: Node | None, causal: bool, scale: 
     return build.div(powers, spread(total, scores, (last,)))
 
 
-def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_mask: Array = None, dropout_p: float = 0.0,
-                                 is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Array:
+def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_mask: Array = None,
+                                 dropout_p: float = 0.0,
+                                 is_causal: bool = False, scale: float | None = None,
+                                 enable_gqa: bool = False) -> Array:
     """softmax(query @ key.mT * scale + mask) @ value (Vaswani et al. 2017); scale is 1 / sqrt(features) by default.
 
     `attn_mask` is added, or, if bool, says which keys may be used. `enable_gqa` repeats heads of key and value.
@@ -428,7 +446,8 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
     name = "attention"
     q, k, v = (as_tensor(t, name) for t in (query, key, value))
     if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
-        raise ShapeError(message("attention: shapes do not fit", [("query", described(q)), ("key", described(k)), ("value", described(v))],
+        raise ShapeError(message("attention: shapes do not fit",
+                                 [("query", described(q)), ("key", described(k)), ("value", described(v))],
                                  "query (..., m, d), key (..., n, d), value (..., n, e)"))
     if enable_gqa and q.ndim > 2 and q.shape[-3] != k.shape[-3]:
         from pullback.api.manipulation import repeat_interleave

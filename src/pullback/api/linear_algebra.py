@@ -21,11 +21,12 @@ Array = Any
 def product(x: Node, y: Node, name: str = "matmul") -> Node:
     """The matrix product of nodes of one dtype, batches broadcast."""
     if x.dtype.kind == "b":
-        return build.convert(product(build.convert(x, dtypes.int32), build.convert(y, dtypes.int32), name), dtypes.bool_)
+        return build.convert(product(build.convert(x, dtypes.int32), build.convert(y, dtypes.int32), name),
+                             dtypes.bool_)
     p, q = len(x.shape), len(y.shape)
     if p == 0 or q == 0:
-        raise ShapeError(message(f"{name}: operands need at least one dimension", [("x", repr(x.type)), ("y", repr(y.type))],
-                                 "multiply by a number with *"))
+        raise ShapeError(message(f"{name}: operands need at least one dimension",
+                                 [("x", repr(x.type)), ("y", repr(y.type))], "multiply by a number with *"))
     inner = y.shape[0] if q == 1 else y.shape[-2]
     if x.shape[-1] != inner:
         _mismatch(x, y, name)
@@ -41,7 +42,8 @@ def product(x: Node, y: Node, name: str = "matmul") -> Node:
         return build.transpose(found, (*range(q - 2), q - 1, q - 2))
     batch = _batch(x, y, name)
     k = len(batch)
-    return build.contract(broadcast_to(x, (*batch, *x.shape[-2:])), broadcast_to(turned, (*batch, *turned.shape[-2:])), k, 1)
+    return build.contract(broadcast_to(x, (*batch, *x.shape[-2:])), broadcast_to(turned, (*batch, *turned.shape[-2:])),
+                          k, 1)
 
 
 def _batch(x: Node, y: Node, name: str) -> tuple[int, ...]:
@@ -142,8 +144,8 @@ def _inner(x: Node, y: Node) -> Node:
     if not x.shape or not y.shape:
         return build.mul(*(broadcast_to(v, max(x.shape, y.shape, key=len)) for v in (x, y)))
     if x.shape[-1] != y.shape[-1]:
-        raise ShapeError(message("inner: last dimensions must have equal sizes", [("x", repr(x.type)), ("y", repr(y.type))],
-                                 "reshape one of them"))
+        raise ShapeError(message("inner: last dimensions must have equal sizes",
+                                 [("x", repr(x.type)), ("y", repr(y.type))], "reshape one of them"))
     return build.contract(x, y, 0, 1)
 
 
@@ -198,7 +200,8 @@ def tensordot(x: Array, y: Array, axes: Any = 2, *, dims: Any = UNSET) -> Array:
     axes = axes if dims is UNSET else dims
     if isinstance(axes, int):
         if not 0 <= axes <= min(x.ndim, y.ndim):
-            raise ShapeError(message(f"tensordot: cannot contract {axes} dimensions", [("x", described(x)), ("y", described(y))],
+            raise ShapeError(message(f"tensordot: cannot contract {axes} dimensions",
+                                     [("x", described(x)), ("y", described(y))],
                                      f"axes must be from 0 to {min(x.ndim, y.ndim)}"))
         left, right = tuple(range(x.ndim - axes, x.ndim)), tuple(range(axes))
     else:
@@ -213,7 +216,7 @@ def tensordot(x: Array, y: Array, axes: Any = 2, *, dims: Any = UNSET) -> Array:
     return _tensordot(x, y, left=left, right=right)
 
 
-# -- einsum --------------------------------------------------------------------------------------------------------------
+# -- einsum ------------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(1024)
@@ -248,7 +251,8 @@ def _labels(equation: str, ranks: tuple[int, ...]) -> tuple[tuple[str, ...], str
 
 
 def _refuse(equation: str, why: str) -> None:
-    raise ValueError_(message(f"einsum: {why}", [("equation", repr(equation))], "for example 'ij,jk->ik' or 'bij,bjk->bik'"))
+    raise ValueError_(message(f"einsum: {why}", [("equation", repr(equation))],
+                              "for example 'ij,jk->ik' or 'bij,bjk->bik'"))
 
 
 def _sizes(nodes: Sequence[Node], labels: Sequence[str], equation: str) -> dict[str, int]:
@@ -259,7 +263,8 @@ def _sizes(nodes: Sequence[Node], labels: Sequence[str], equation: str) -> dict[
             if known != n:
                 if known != 1 and n != 1:
                     raise ShapeError(message(f"einsum: label {label!r} has sizes {known} and {n}",
-                                             [("equation", repr(equation)), *((f"x{k}", repr(v.type)) for k, v in enumerate(nodes))],
+                                             [("equation", repr(equation)),
+                                              *((f"x{k}", repr(v.type)) for k, v in enumerate(nodes))],
                                              "a label stands for one size everywhere"))
                 sizes[label] = max(known, n)
     return sizes
@@ -323,8 +328,8 @@ def einsum(equation: str, *arrays: Array) -> Array:
             [3., 3.]], dtype=float32)
     """
     if not isinstance(equation, str):
-        raise ArgumentError(message("einsum: the first argument must be an equation", [("given", type(equation).__name__)],
-                                    "for example pb.einsum('ij,jk->ik', x, y)"))
+        raise ArgumentError(message("einsum: the first argument must be an equation",
+                                    [("given", type(equation).__name__)], "for example pb.einsum('ij,jk->ik', x, y)"))
     if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)):
         arrays = tuple(arrays[0])
     if not arrays:
@@ -332,7 +337,7 @@ def einsum(equation: str, *arrays: Array) -> Array:
     return _einsum(*arrays, equation=equation)
 
 
-# -- sums of products with a summand -------------------------------------------------------------------------------------
+# -- sums of products with a summand -----------------------------------------------------------------------------------
 
 
 @operation(promote="dtype")
@@ -381,14 +386,15 @@ def _fits(c: Any, shape: tuple[int, ...], name: str) -> None:
                                  "sizes must be equal or 1"))
 
 
-# -- norms, traces -----------------------------------------------------------------------------------------------------------
+# -- norms, traces -----------------------------------------------------------------------------------------------------
 
 
 @operation()
 def _trace(x: Node, offset: int) -> Node:
     from pullback.api.views import _read_diagonal
 
-    return total(summable(_read_diagonal.define(x, offset, len(x.shape) - 2, len(x.shape) - 1), None), (-1 % (len(x.shape) - 1),))
+    return total(summable(_read_diagonal.define(x, offset, len(x.shape) - 2, len(x.shape) - 1), None),
+                 (-1 % (len(x.shape) - 1),))
 
 
 def trace(x: Array, /, *, offset: int = 0) -> Array:
@@ -424,15 +430,17 @@ def norm_nodes(x: Node, p: float, axes: tuple[int, ...] | None) -> Node:
     return build.binary("pow", powers, build.scalar_like(powers, 1 / p))
 
 
-def vector_norm(x: Array, ord: float = 2, axis: Any = None, keepdims: bool = False, *, dim: Any = UNSET, keepdim: Any = UNSET,
-                dtype: Any = None) -> Array:
+def vector_norm(x: Array, ord: float = 2, axis: Any = None, keepdims: bool = False, *, dim: Any = UNSET,
+                keepdim: Any = UNSET, dtype: Any = None) -> Array:
     """(sum |x|^ord)^(1/ord) over axes (all by default); `ord` may be 0, inf and -inf."""
     x = as_tensor(x, "norm")
     axis = axis if dim is UNSET else dim
     from pullback.ir.dtypes import dtype_of
 
-    return _vector_norm(x, p=float(number(ord, "norm", "ord")), axes=None if axis is None else axes_of(axis, x.ndim, "norm", x),
-                        keepdims=bool(keepdims if keepdim is UNSET else keepdim), dtype=None if dtype is None else dtype_of(dtype))
+    return _vector_norm(x, p=float(number(ord, "norm", "ord")),
+                        axes=None if axis is None else axes_of(axis, x.ndim, "norm", x),
+                        keepdims=bool(keepdims if keepdim is UNSET else keepdim),
+                        dtype=None if dtype is None else dtype_of(dtype))
 
 
 def norm(x: Array, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, axis: Any = UNSET, keepdims: Any = UNSET,

@@ -33,7 +33,8 @@ def _same_shapes(input: Any, target: Any, name: str) -> tuple[Any, Any]:
         cure = "reshape one of them: broadcasting here is almost always a mistake"
         if x.info.type.size == y.info.type.size:
             cure = "did you mean target.reshape(input.shape)? Broadcasting would compare every pair"
-        raise ShapeError(message(f"{name}: input and target must have equal shapes", [("input", described(x)), ("target", described(y))], cure))
+        raise ShapeError(message(f"{name}: input and target must have equal shapes",
+                                 [("input", described(x)), ("target", described(y))], cure))
     return x, y
 
 
@@ -49,7 +50,7 @@ def _times(x: Node, value: float) -> Node:
     return build.mul(x, _like(x, value))
 
 
-# -- regression ------------------------------------------------------------------------------------------------------------
+# -- regression --------------------------------------------------------------------------------------------------------
 
 
 @operation(promote="float")
@@ -115,7 +116,8 @@ def _poisson(x: Node, y: Node, log_input: bool, full: bool, eps: float, reductio
         build.sub(x, build.mul(y, build.log(build.add(x, _like(x, eps)))))
     if full:
         safe = build.select(build.binary("gt", y, _like(y, 1)), y, build.ones_like(y))
-        stirling = build.add(build.sub(build.mul(safe, build.log(safe)), safe), _times(build.log(_times(safe, 2 * math.pi)), 0.5))
+        stirling = build.add(build.sub(build.mul(safe, build.log(safe)), safe),
+                             _times(build.log(_times(safe, 2 * math.pi)), 0.5))
         losses = build.add(losses, build.select(build.binary("gt", y, _like(y, 1)), stirling, build.zeros_like(y)))
     return reduced(losses, reduction)
 
@@ -124,7 +126,8 @@ def poisson_nll_loss(input: Array, target: Array, log_input: bool = True, full: 
                      reduction: str = "mean") -> Array:
     """The negative log-likelihood of counts under a Poisson distribution, up to a constant unless `full`."""
     x, y = _same_shapes(input, target, "poisson_nll_loss")
-    return _poisson(x, y, log_input=bool(log_input), full=bool(full), eps=eps, reduction=_check_reduction(reduction, "poisson_nll_loss"))
+    return _poisson(x, y, log_input=bool(log_input), full=bool(full), eps=eps,
+                    reduction=_check_reduction(reduction, "poisson_nll_loss"))
 
 
 @operation(promote="float")
@@ -137,19 +140,21 @@ def _gaussian(x: Node, y: Node, variance: Node, full: bool, eps: float, reductio
     return reduced(losses, reduction)
 
 
-def gaussian_nll_loss(input: Array, target: Array, var: Array, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Array:
+def gaussian_nll_loss(input: Array, target: Array, var: Array, full: bool = False, eps: float = 1e-6,
+                      reduction: str = "mean") -> Array:
     """The negative log-likelihood under normal distributions with variances `var`, up to a constant unless `full`."""
     x, y = _same_shapes(input, target, "gaussian_nll_loss")
     v = as_tensor(var, "gaussian_nll_loss")
     if v.ndim == x.ndim - 1 and v.shape == x.shape[:-1]:
         v = v[..., None]
     if v.ndim > x.ndim or any(n not in (1, m) for n, m in zip(v.shape[::-1], x.shape[::-1], strict=False)):
-        raise ShapeError(message("gaussian_nll_loss: var does not fit the input", [("input", described(x)), ("var", described(v))],
+        raise ShapeError(message("gaussian_nll_loss: var does not fit the input",
+                                 [("input", described(x)), ("var", described(v))],
                                  "one variance per element, or per row"))
     return _gaussian(x, y, v, full=bool(full), eps=eps, reduction=_check_reduction(reduction, "gaussian_nll_loss"))
 
 
-# -- classification ----------------------------------------------------------------------------------------------------------
+# -- classification ----------------------------------------------------------------------------------------------------
 
 
 class _ClassLoss(Operation):
@@ -188,10 +193,11 @@ def _define_nll(x: Node, target: Node, *weight: Node, ignore: int, reduction: st
     return build.reshape(losses, ()) if single else losses
 
 
-def _define_cross_entropy(x: Node, target: Node, *weight: Node, ignore: int, reduction: str, smoothing: float, mode: str,
-                          single: bool) -> Node:
+def _define_cross_entropy(x: Node, target: Node, *weight: Node, ignore: int, reduction: str, smoothing: float,
+                          mode: str, single: bool) -> Node:
     scores, at = (build.expand_dims(v, (0,)) for v in (x, target)) if single else (x, target)
-    found = _cross_entropy_nodes(log_softmax_node(scores, 1), at, weight[0] if weight else None, ignore, reduction, smoothing, mode)
+    found = _cross_entropy_nodes(log_softmax_node(scores, 1), at, weight[0] if weight else None, ignore, reduction,
+                                 smoothing, mode)
     return build.reshape(found, ()) if single else found
 
 
@@ -235,7 +241,8 @@ _cross_entropy = _ClassLoss(_define_cross_entropy, "class", True, False, "cross_
 def _classes(input: Any, target: Any, weight: Any, name: str, soft: bool) -> tuple[list[Any], bool]:
     x = as_tensor(input, name)
     if not x.ndim:
-        raise ShapeError(message(f"{name}: input needs a dimension of classes", [("input", described(x))], "(batch, classes, ...)"))
+        raise ShapeError(message(f"{name}: input needs a dimension of classes", [("input", described(x))],
+                                 "(batch, classes, ...)"))
     single = x.ndim == 1
     classes = x.shape[0 if single else 1]
     y = as_tensor(target, name)
@@ -244,26 +251,32 @@ def _classes(input: Any, target: Any, weight: Any, name: str, soft: bool) -> tup
     else:
         wanted = () if single else (x.shape[0], *x.shape[2:])
         if not y.info.type.dtype.is_integer:
-            raise DTypeError(message(f"{name}: target must be integer classes" + (" or probabilities of the input's shape" if soft else ""),
-                                     [("input", described(x)), ("target", described(y))], "convert classes with target.long()"))
+            raise DTypeError(message(f"{name}: target must be integer classes"
+                                     + (" or probabilities of the input's shape" if soft else ""),
+                                     [("input", described(x)), ("target", described(y))],
+                                     "convert classes with target.long()"))
         if y.shape != wanted:
-            raise ShapeError(message(f"{name}: target must have the shape {wanted}", [("input", described(x)), ("target", described(y))],
+            raise ShapeError(message(f"{name}: target must have the shape {wanted}",
+                                     [("input", described(x)), ("target", described(y))],
                                      "input is (batch, classes, ...), target (batch, ...)" +
                                      (": did you mean target.squeeze()?" if 1 in y.shape else "")))
         operands = [x, y]
     if weight is not None:
         w = as_tensor(weight, name)
         if w.shape != (classes,):
-            raise ShapeError(message(f"{name}: needs one weight per class", [("input", described(x)), ("weight", described(w))],
+            raise ShapeError(message(f"{name}: needs one weight per class",
+                                     [("input", described(x)), ("weight", described(w))],
                                      f"weight of shape ({classes},)"))
         operands.append(w)
     return operands, single
 
 
-def nll_loss(input: Array, target: Array, weight: Array = None, ignore_index: int = -100, reduction: str = "mean") -> Array:
+def nll_loss(input: Array, target: Array, weight: Array = None, ignore_index: int = -100,
+             reduction: str = "mean") -> Array:
     """Minus the log-probability of the target classes; input (batch, classes, ...) holds log-probabilities."""
     operands, single = _classes(input, target, weight, "nll_loss", False)
-    return _nll(*operands, ignore=ignore_index, reduction=_check_reduction(reduction, "nll_loss"), mode="error", single=single)
+    return _nll(*operands, ignore=ignore_index, reduction=_check_reduction(reduction, "nll_loss"), mode="error",
+                single=single)
 
 
 def cross_entropy(input: Array, target: Array, weight: Array = None, ignore_index: int = -100, reduction: str = "mean",
@@ -279,7 +292,8 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, ignore_inde
     operands, single = _classes(input, target, weight, "cross_entropy", True)
     smoothing = number(label_smoothing, "cross_entropy", "label_smoothing")
     if not 0 <= smoothing <= 1:
-        raise ValueError_(message("cross_entropy: label_smoothing must be from 0 to 1", [("label_smoothing", str(smoothing))], "use 0.1"))
+        raise ValueError_(message("cross_entropy: label_smoothing must be from 0 to 1",
+                                  [("label_smoothing", str(smoothing))], "use 0.1"))
     return _cross_entropy(*operands, ignore=ignore_index, reduction=_check_reduction(reduction, "cross_entropy"),
                           smoothing=float(smoothing), mode="error", single=single)
 
@@ -302,8 +316,8 @@ def binary_cross_entropy(input: Array, target: Array, weight: Array = None, redu
 def _broadcasting(weight: Any, x: Any, name: str, what: str) -> Any:
     w = as_tensor(weight, name)
     if w.ndim > x.ndim or any(n not in (1, m) for n, m in zip(w.shape[::-1], x.shape[::-1], strict=False)):
-        raise ShapeError(message(f"{name}: {what} does not broadcast to the input", [("input", described(x)), (what, described(w))],
-                                 "sizes must be equal or 1"))
+        raise ShapeError(message(f"{name}: {what} does not broadcast to the input",
+                                 [("input", described(x)), (what, described(w))], "sizes must be equal or 1"))
     return w
 
 
@@ -323,7 +337,8 @@ def binary_cross_entropy_with_logits(input: Array, target: Array, weight: Array 
     """`binary_cross_entropy` of sigmoid(input), without overflow."""
     name = "binary_cross_entropy_with_logits"
     x, y = _same_shapes(input, target, name)
-    extra = [_broadcasting(w, x, name, what) for w, what in ((weight, "weight"), (pos_weight, "pos_weight")) if w is not None]
+    extra = [_broadcasting(w, x, name, what) for w, what in ((weight, "weight"), (pos_weight, "pos_weight"))
+             if w is not None]
     return _bce_logits(x, y, *extra, weighted=weight is not None, positive=pos_weight is not None,
                        reduction=_check_reduction(reduction, name))
 
@@ -349,7 +364,7 @@ def kl_div(input: Array, target: Array, reduction: str = "mean", log_target: boo
     return _kl(x, y, log_target=bool(log_target), reduction=reduction)
 
 
-# -- margins, distances --------------------------------------------------------------------------------------------------------
+# -- margins, distances ------------------------------------------------------------------------------------------------
 
 
 def _positive_part(x: Node) -> Node:
@@ -376,7 +391,8 @@ def _margin_ranking(x: Node, z: Node, y: Node, margin: float, reduction: str) ->
     return reduced(_positive_part(build.add(build.neg(build.mul(y, build.sub(x, z))), _like(x, margin))), reduction)
 
 
-def margin_ranking_loss(input1: Array, input2: Array, target: Array, margin: float = 0.0, reduction: str = "mean") -> Array:
+def margin_ranking_loss(input1: Array, input2: Array, target: Array, margin: float = 0.0,
+                        reduction: str = "mean") -> Array:
     """max(0, -target * (input1 - input2) + margin)."""
     x, z = _same_shapes(input1, input2, "margin_ranking_loss")
     return _margin_ranking(x, z, target, margin=margin, reduction=_check_reduction(reduction, "margin_ranking_loss"))
@@ -422,7 +438,8 @@ def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> 
     return _cosine(a, b, axis=axis_of(dim, rank, "cosine_similarity", a), eps=float(eps))
 
 
-def cosine_embedding_loss(input1: Array, input2: Array, target: Array, margin: float = 0.0, reduction: str = "mean") -> Array:
+def cosine_embedding_loss(input1: Array, input2: Array, target: Array, margin: float = 0.0,
+                          reduction: str = "mean") -> Array:
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
     x, z = _same_shapes(input1, input2, "cosine_embedding_loss")
     _check_reduction(reduction, "cosine_embedding_loss")
@@ -445,7 +462,8 @@ def _cosine_losses(cosine: Node, y: Node, margin: float, reduction: str) -> Node
 
 
 @operation(promote="float")
-def _triplet(anchor: Node, positive: Node, negative: Node, margin: float, p: float, eps: float, swap: bool, reduction: str) -> Node:
+def _triplet(anchor: Node, positive: Node, negative: Node, margin: float, p: float, eps: float, swap: bool,
+             reduction: str) -> Node:
     def distance(a: Node, b: Node) -> Node:
         return norm_nodes(build.add(build.sub(a, b), _like(a, eps)), p, (len(a.shape) - 1,))
 
@@ -455,8 +473,8 @@ def _triplet(anchor: Node, positive: Node, negative: Node, margin: float, p: flo
     return reduced(_positive_part(build.add(build.sub(near, far), _like(near, margin))), reduction)
 
 
-def triplet_margin_loss(anchor: Array, positive: Array, negative: Array, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
-                        swap: bool = False, reduction: str = "mean") -> Array:
+def triplet_margin_loss(anchor: Array, positive: Array, negative: Array, margin: float = 1.0, p: float = 2,
+                        eps: float = 1e-6, swap: bool = False, reduction: str = "mean") -> Array:
     """max(0, |anchor - positive| - |anchor - negative| + margin)."""
     return _triplet(anchor, positive, negative, margin=margin, p=float(p), eps=eps, swap=bool(swap),
                     reduction=_check_reduction(reduction, "triplet_margin_loss"))
@@ -478,7 +496,8 @@ def _define_multi_margin(x: Node, target: Node, *weight: Node, p: int, margin: f
 _multi_margin = _ClassLoss(_define_multi_margin, "class", True, False, "multi_margin_loss")
 
 
-def multi_margin_loss(input: Array, target: Array, p: int = 1, margin: float = 1.0, weight: Array = None, reduction: str = "mean") -> Array:
+def multi_margin_loss(input: Array, target: Array, p: int = 1, margin: float = 1.0, weight: Array = None,
+                      reduction: str = "mean") -> Array:
     """The mean over other classes of max(0, margin - input[target] + input) ** p."""
     operands, single = _classes(input, target, weight, "multi_margin_loss", False)
     if single:
@@ -489,6 +508,6 @@ def multi_margin_loss(input: Array, target: Array, p: int = 1, margin: float = 1
 
 
 __all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cosine_similarity",
-           "cross_entropy", "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss",
-           "mse_loss", "multi_margin_loss", "nll_loss", "pairwise_distance", "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss",
-           "triplet_margin_loss"]
+           "cross_entropy", "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss",
+           "margin_ranking_loss", "mse_loss", "multi_margin_loss", "nll_loss", "pairwise_distance", "poisson_nll_loss",
+           "smooth_l1_loss", "soft_margin_loss", "triplet_margin_loss"]

@@ -34,7 +34,7 @@ from pullback.util.errors import ArgumentError, AxisError, IndexError_, ShapeErr
 Array = Any
 
 
-# -- the same elements ---------------------------------------------------------------------------------------------------
+# -- the same elements -------------------------------------------------------------------------------------------------
 
 
 def reshape(x: Array, *shape: Any, copy: bool | None = None) -> Array:
@@ -47,7 +47,8 @@ def reshape(x: Array, *shape: Any, copy: bool | None = None) -> Array:
     """
     x = as_tensor(x, "reshape")
     if not shape:
-        raise ArgumentError(message("reshape: no shape is given", [("x", described(x))], "x.reshape(2, -1), for example"))
+        raise ArgumentError(message("reshape: no shape is given", [("x", described(x))],
+                                    "x.reshape(2, -1), for example"))
     type_ = x.info.type
     target = shape_of(shape, "reshape", free=True)
     found = resolve_free(target, type_.size, "reshape", x)
@@ -90,8 +91,9 @@ def flatten(x: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
         return reshape(x, (1,))
     first, last = (axis_of(a, len(shape), "flatten", x) for a in (start_dim, end_dim))
     if last < first:
-        raise AxisError(message("flatten: start_dim comes after end_dim", [("x", described(x)), ("start_dim", str(start_dim)),
-                                                                           ("end_dim", str(end_dim))], "exchange them"))
+        raise AxisError(message("flatten: start_dim comes after end_dim",
+                                [("x", described(x)), ("start_dim", str(start_dim)),
+                                 ("end_dim", str(end_dim))], "exchange them"))
     return reshape(x, (*shape[:first], int(np.prod(shape[first:last + 1])), *shape[last + 1:]))
 
 
@@ -99,8 +101,8 @@ def unflatten(x: Array, dim: int, sizes: Sequence[int]) -> Array:
     """One dimension made several."""
     x = as_tensor(x, "unflatten")
     axis = axis_of(dim, x.ndim, "unflatten", x)
-    parts = resolve_free(shape_of((sizes,) if not isinstance(sizes, int) else sizes, "unflatten", free=True), x.shape[axis],
-                         "unflatten", x)
+    parts = resolve_free(shape_of((sizes,) if not isinstance(sizes, int) else sizes, "unflatten", free=True),
+                         x.shape[axis], "unflatten", x)
     return reshape(x, (*x.shape[:axis], *parts, *x.shape[axis + 1:]))
 
 
@@ -162,7 +164,8 @@ def t(x: Array) -> Array:
     """The transpose of a matrix; vectors and numbers as they are."""
     x = as_tensor(x, "t")
     if x.ndim > 2:
-        raise ShapeError(message("t: needs at most two dimensions", [("x", described(x))], "use x.mT or x.permute(...)"))
+        raise ShapeError(message("t: needs at most two dimensions", [("x", described(x))],
+                                 "use x.mT or x.permute(...)"))
     return views.transpose_view(x, tuple(range(x.ndim - 1, -1, -1)))
 
 
@@ -172,7 +175,8 @@ def moveaxis(x: Array, source: Any, destination: Any) -> Array:
     sources, targets = (ordered_axes(a, x.ndim, "moveaxis", x) for a in (source, destination))
     if len(sources) != len(targets):
         raise AxisError(message("moveaxis: source and destination must name equally many axes",
-                                [("source", str(source)), ("destination", str(destination))], "give one place per axis"))
+                                [("source", str(source)), ("destination", str(destination))],
+                                "give one place per axis"))
     order = [k for k in range(x.ndim) if k not in sources]
     for target, origin in sorted(zip(targets, sources, strict=True)):
         order.insert(target, origin)
@@ -226,7 +230,8 @@ def atleast_2d(x: Array) -> Array:
     return x if x.ndim > 1 else reshape(x, (1, x.info.type.size))
 
 
-def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1: Any = UNSET, dim2: Any = UNSET) -> Array:
+def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1: Any = UNSET,
+             dim2: Any = UNSET) -> Array:
     """The diagonal of two dimensions, as the last dimension of the result. A view."""
     x = as_tensor(x, "diagonal")
     first = axis_of(axis1 if dim1 is UNSET else dim1, x.ndim, "diagonal", x)
@@ -268,7 +273,7 @@ def narrow(x: Array, dim: int, start: int, length: int) -> Array:
     return x[(slice(None),) * axis + (slice(first, first + count),)]
 
 
-# -- joining and splitting -------------------------------------------------------------------------------------------------
+# -- joining and splitting ---------------------------------------------------------------------------------------------
 
 
 @operation(promote="dtype")
@@ -307,7 +312,8 @@ def concat(arrays: Sequence[Array], axis: int | None = 0, *, dim: Any = UNSET) -
     first = xs[0]
     k = axis_of(axis, first.ndim, "concat", first)
     for n, x in enumerate(xs[1:], 1):
-        same = x.ndim == first.ndim and all(p == q or j == k for j, (p, q) in enumerate(zip(first.shape, x.shape, strict=True)))
+        same = x.ndim == first.ndim and all(p == q or j == k
+                                            for j, (p, q) in enumerate(zip(first.shape, x.shape, strict=True)))
         if not same:
             raise ShapeError(message(f"concat: shapes must be equal but for dimension {k}",
                                      [("array 0", described(first)), (f"array {n}", described(x))],
@@ -354,12 +360,13 @@ def split(x: Array, indices_or_sections: Any, axis: int = 0, *, dim: Any = UNSET
     if isinstance(indices_or_sections, (tuple, list)):
         sizes = [integer(n, "split", "size") for n in indices_or_sections]
         if sum(sizes) != size or min(sizes, default=0) < 0:
-            raise ShapeError(message(f"split: the sizes must add up to {size}", [("x", described(x)), ("sizes", str(sizes))],
-                                     f"they add up to {sum(sizes)}"))
+            raise ShapeError(message(f"split: the sizes must add up to {size}",
+                                     [("x", described(x)), ("sizes", str(sizes))], f"they add up to {sum(sizes)}"))
     else:
         n = integer(indices_or_sections, "split", "size")
         if n < 1:
-            raise ValueError_(message("split: the size of a piece must be at least 1", [("size", str(n))], "use 1 or more"))
+            raise ValueError_(message("split: the size of a piece must be at least 1", [("size", str(n))],
+                                      "use 1 or more"))
         sizes = [min(n, size - start) for start in range(0, size, n)] or [0]
     return _pieces(x, sizes, k)
 
@@ -409,7 +416,7 @@ def unbind(x: Array, dim: int = 0) -> tuple[Array, ...]:
     return unstack(x, axis=dim)
 
 
-# -- repeating and moving -------------------------------------------------------------------------------------------------
+# -- repeating and moving ----------------------------------------------------------------------------------------------
 
 
 def broadcast_to(x: Array, *shape: Any) -> Array:
@@ -509,7 +516,8 @@ def _roll(x: Node, shifts: tuple[int, ...], axes: tuple[int, ...]) -> Node:
 
 
 def roll(x: Array, shift: Any, axis: Any = None, *, shifts: Any = UNSET, dims: Any = UNSET) -> Array:
-    """Elements moved along axes, what falls out at one end coming in at the other; without an axis, in row-major order."""
+    """Elements moved along axes, what falls out at one end coming in at the other; without an axis, in row-major
+    order."""
     x = as_tensor(x, "roll")
     by = synonym(shift, shifts, "roll", "shift and shifts") if shift is None else shift
     axis = axis if dims is UNSET else dims
@@ -572,7 +580,8 @@ def repeat_interleave(x: Array, repeats: Any, dim: int | None = None, *, output_
             raise ValueError_(message("repeat: repeats cannot be negative", [("repeats", str(count))], "use 0 or more"))
         return _repeat_each(x, count=count, axis=axis)
     counts = np.asarray(repeats.numpy() if isinstance(repeats, TensorBase) else repeats)
-    if counts.dtype.kind not in "iu" or counts.ndim > 1 or (counts.size not in (1, x.shape[axis])) or (counts < 0).any():
+    if counts.dtype.kind not in "iu" or counts.ndim > 1 or (counts.size not in (1,
+                                                                                x.shape[axis])) or (counts < 0).any():
         raise ArgumentError(message("repeat: repeats must be one number, or one per index and not negative",
                                     [("x", described(x)), ("repeats", f"{repeats!r:.60}")],
                                     f"give {x.shape[axis]} integers of 0 or more"))
@@ -582,8 +591,10 @@ def repeat_interleave(x: Array, repeats: Any, dim: int | None = None, *, output_
 
 
 def repeat(x: Array, *repeats: Any, axis: Any = UNSET) -> Array:
-    """NumPy's `repeat(x, n, axis=k)`: each element n times. `x.repeat(2, 3)` with several numbers: PyTorch's, a tile."""
-    if axis is UNSET and (len(repeats) > 1 or (repeats and isinstance(repeats[0], (tuple, list)) and _is_tiling(x, repeats[0]))):
+    """NumPy's `repeat(x, n, axis=k)`: each element n times. `x.repeat(2, 3)` with several numbers: PyTorch's, a
+    tile."""
+    if axis is UNSET and (len(repeats) > 1
+                          or (repeats and isinstance(repeats[0], (tuple, list)) and _is_tiling(x, repeats[0]))):
         return tile(x, *repeats)
     if len(repeats) == 2 and axis is UNSET:
         return repeat_interleave(x, repeats[0], repeats[1])
@@ -599,7 +610,8 @@ def _is_tiling(x: Any, counts: Any) -> bool:
 
 @operation()
 def _pad(x: Node, widths: tuple[tuple[int, int], ...], value: Any) -> Node:
-    trimmed = build.slice_(x, [max(-a, 0) for a, _ in widths], [n - max(-b, 0) for n, (_, b) in zip(x.shape, widths, strict=True)])
+    trimmed = build.slice_(x, [max(-a, 0) for a, _ in widths],
+                           [n - max(-b, 0) for n, (_, b) in zip(x.shape, widths, strict=True)])
     low, high = [max(a, 0) for a, _ in widths], [max(b, 0) for _, b in widths]
     return build.pad(trimmed, low, high, bool(value) if x.dtype.kind == "b" else value)
 
@@ -646,8 +658,10 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any =
         widths = np.zeros(0)
     if widths.dtype.kind not in "iu" or widths.ndim != 2:
         raise ArgumentError(message("pad: pad_width must be a number, a pair, or a pair per dimension",
-                                    [("x", described(x)), ("pad_width", repr(pad_width))], "for example ((1, 1), (2, 0))"))
-    return pad_pairs(x, tuple((int(a), int(b)) for a, b in zip(widths[:, 0], widths[:, 1], strict=True)), mode, constant_values)
+                                    [("x", described(x)), ("pad_width", repr(pad_width))],
+                                    "for example ((1, 1), (2, 0))"))
+    return pad_pairs(x, tuple((int(a), int(b)) for a, b in zip(widths[:, 0], widths[:, 1], strict=True)), mode,
+                     constant_values)
 
 
 def pad_pairs(x: Any, pairs: tuple[tuple[int, int], ...], mode: str, value: Any) -> Any:
@@ -655,13 +669,15 @@ def pad_pairs(x: Any, pairs: tuple[tuple[int, int], ...], mode: str, value: Any)
     kind = _PAD_MODES[one_of(mode, tuple(_PAD_MODES), "pad", "mode")]
     shape = tuple(n + a + b for n, (a, b) in zip(x.shape, pairs, strict=True))
     if min(shape, default=0) < 0:
-        raise ShapeError(message("pad: a width cuts off more than there is", [("x", described(x)), ("widths", str(pairs))],
+        raise ShapeError(message("pad: a width cuts off more than there is",
+                                 [("x", described(x)), ("widths", str(pairs))],
                                  "negative widths cut off; what remains cannot be negative"))
     if kind == "constant":
         return _pad(x, widths=pairs, value=value.item() if isinstance(value, (TensorBase, np.generic)) else value)
     for n, (a, b) in zip(x.shape, pairs, strict=True):
         if (a or b) and (n == 0 or (kind == "reflect" and n == 1 and max(a, b) > 0)):
-            raise ShapeError(message(f"pad: mode {mode!r} needs more elements", [("x", described(x))], "use mode='constant'"))
+            raise ShapeError(message(f"pad: mode {mode!r} needs more elements", [("x", described(x))],
+                                     "use mode='constant'"))
     return _pad_mirrored(x, widths=pairs, mode=kind)
 
 
@@ -680,7 +696,8 @@ def unfold(x: Array, dimension: int, size: int, step: int) -> Array:
     axis = axis_of(dimension, x.ndim, "unfold", x)
     n, by = integer(size, "unfold", "size"), integer(step, "unfold", "step")
     if not 0 <= n <= x.shape[axis] or by < 1:
-        raise ValueError_(message("unfold: the window does not fit", [("x", described(x)), ("size, step", f"{n}, {by}")],
+        raise ValueError_(message("unfold: the window does not fit",
+                                  [("x", described(x)), ("size, step", f"{n}, {by}")],
                                   f"size must be at most {x.shape[axis]}, step at least 1"))
     return _unfold(x, axis=axis, size=n, step=by)
 

@@ -190,13 +190,14 @@ def _count_nonzero(x: Node, axes: Axes, keepdims: bool) -> Node:
 
 def _over_all(op: Operation, **static: Any) -> Operation:
     """The operation over all axes, without static arguments to look up: the common call."""
-    return Operation(partial(op.define, axes=None, keepdims=False, **static), op.promote, op.differentiable, False, op.name)
+    return Operation(partial(op.define, axes=None, keepdims=False, **static), op.promote, op.differentiable, False,
+                     op.name)
 
 
 _sum_all, _prod_all, _mean_all = (_over_all(op, dtype=None) for op in (_sum, _prod, _mean))
 _max_all, _min_all = _over_all(_max), _over_all(_min)
 
-# -- the functions -------------------------------------------------------------------------------------------------------
+# -- the functions -----------------------------------------------------------------------------------------------------
 
 
 def _axes(x: Any, axis: Any, dim: Any, name: str) -> Axes:
@@ -339,7 +340,8 @@ def logsumexp(x: Array, axis: Any = None, keepdims: bool = False, *, dim: Any = 
     return _reduce(_logsumexp, "logsumexp", x, axis, keepdims, dim, keepdim)
 
 
-def count_nonzero(x: Array, axis: Any = None, keepdims: bool = False, *, dim: Any = UNSET, keepdim: Any = UNSET) -> Array:
+def count_nonzero(x: Array, axis: Any = None, keepdims: bool = False, *, dim: Any = UNSET,
+                  keepdim: Any = UNSET) -> Array:
     """How many elements over axes are not 0."""
     return _reduce(_count_nonzero, "count_nonzero", x, axis, keepdims, dim, keepdim)
 
@@ -405,7 +407,8 @@ def _scan(name: str, monoid: str, x: Any, axis: Any, dim: Any, dtype: Any, rever
 
             x = ravel(x)
         axis = 0
-    return _cumulative(x, monoid=monoid, axis=axis_of(axis, x.ndim, name, x), dtype=_dtype(dtype), reverse=bool(reverse))
+    return _cumulative(x, monoid=monoid, axis=axis_of(axis, x.ndim, name, x), dtype=_dtype(dtype),
+                       reverse=bool(reverse))
 
 
 def cumsum(x: Array, axis: int | None = None, *, dtype: Any = None, reverse: bool = False, dim: Any = UNSET) -> Array:
@@ -470,7 +473,8 @@ def cumulative_prod(x: Array, /, *, axis: int | None = None, dtype: Any = None, 
     return _with_initial(cumprod, x, axis, dtype, include_initial, 1, "cumulative_prod")
 
 
-def _with_initial(scan: Callable[..., Any], x: Any, axis: int | None, dtype: Any, initial: bool, value: int, name: str) -> Any:
+def _with_initial(scan: Callable[..., Any], x: Any, axis: int | None, dtype: Any, initial: bool, value: int,
+                  name: str) -> Any:
     x = as_tensor(x, name)
     if axis is None and x.ndim != 1:
         raise ArgumentError(message(f"{name}: axis is needed for more than one dimension", [("x", described(x))],
@@ -482,7 +486,8 @@ def _with_initial(scan: Callable[..., Any], x: Any, axis: int | None, dtype: Any
     from pullback.api.creation import full
     from pullback.api.manipulation import concat
 
-    return concat([full(tuple(1 if k == along else n for k, n in enumerate(y.shape)), value, dtype=y.dtype), y], axis=along)
+    return concat([full(tuple(1 if k == along else n for k, n in enumerate(y.shape)), value, dtype=y.dtype), y],
+                  axis=along)
 
 
 def var_mean(x: Array, axis: Any = None, keepdims: bool = False, *, correction: float = 0, dim: Any = UNSET,

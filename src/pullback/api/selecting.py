@@ -30,13 +30,16 @@ def checked_indices(indices: Any, size: int, name: str) -> tuple[Any, str]:
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.int32)
     if array.dtype.kind not in "iu":
-        raise DTypeError(message(f"{name}: indices must be integers", [("indices", f"{indices!r:.60}")], "pass integers"))
+        raise DTypeError(message(f"{name}: indices must be integers", [("indices", f"{indices!r:.60}")],
+                                 "pass integers"))
     if array.size:
         low, high = int(array.min()), int(array.max())
         if low < -size or high >= size:
             bad = low if low < -size else high
-            raise IndexError_(message(f"{name}: index {bad} is out of range for size {size}", [("indices", f"{indices!r:.60}")],
-                                      f"use indices from {-size} to {size - 1}" if size else "the axis has no elements"))
+            raise IndexError_(message(f"{name}: index {bad} is out of range for size {size}",
+                                      [("indices", f"{indices!r:.60}")],
+                                      f"use indices from {-size} to {size - 1}" if size
+                                      else "the axis has no elements"))
         array = np.where(array < 0, array + size, array)
     return from_host(array.astype(np.int32 if size < 2**31 else np.int64)), "clip"
 
@@ -66,7 +69,8 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None, mode: str | No
     k = axis_of(axis, x.ndim, "take", x)
     if mode is not None and mode != "raise":
         one_of(mode, ("clip", "wrap", "fill"), "take", "mode")
-        return _take(x, indices if isinstance(indices, TensorBase) else from_host(np.asarray(indices)), axis=k, mode=mode)
+        return _take(x, indices if isinstance(indices, TensorBase) else from_host(np.asarray(indices)), axis=k,
+                     mode=mode)
     at, how = checked_indices(indices, x.shape[k], "take")
     return _take(x, at, axis=k, mode=how)
 
@@ -77,7 +81,8 @@ def index_select(x: Array, dim: int, index: Array) -> Array:
     k = axis_of(dim, x.ndim, "index_select", x)
     at, how = checked_indices(index, x.shape[k], "index_select")
     if at.ndim > 1:
-        raise ShapeError(message("index_select: index must have one dimension", [("index", described(at))], "index.ravel()"))
+        raise ShapeError(message("index_select: index must have one dimension", [("index", described(at))],
+                                 "index.ravel()"))
     from pullback.api.manipulation import atleast_1d
 
     return _take(x, atleast_1d(at), axis=k, mode=how)
@@ -86,7 +91,8 @@ def index_select(x: Array, dim: int, index: Array) -> Array:
 def _along(x: Any, indices: Any, axis: int, name: str) -> tuple[Any, str]:
     at, how = checked_indices(indices, x.shape[axis], name)
     if at.ndim != x.ndim:
-        raise ShapeError(message(f"{name}: indices must have the rank of the array", [("x", described(x)), ("indices", described(at))],
+        raise ShapeError(message(f"{name}: indices must have the rank of the array",
+                                 [("x", described(x)), ("indices", described(at))],
                                  "use take for index arrays of other ranks"))
     return at, how
 
@@ -173,7 +179,8 @@ def scatter(x: Array, dim: int, index: Array, src: Any, *, reduce: str | None = 
     if isinstance(source, TensorBase) and source.ndim and (source.ndim != at.ndim or any(
             s < m for s, m in zip(source.shape, at.shape, strict=True))):
         raise ShapeError(message("scatter: src must be at least as large as index", [("src", described(source)),
-                                                                                    ("index", described(at))], "use a number"))
+                                                                                    ("index", described(at))],
+                                                                                    "use a number"))
     return _scatter_along(x, at, source, axis=k, mode=how, monoid=_MONOIDS[reduce])
 
 
@@ -233,15 +240,17 @@ def put_along_axis(x: Array, indices: Array, values: Any, axis: int) -> Array:
     return scatter(x, axis, indices, values)
 
 
-# -- masks ---------------------------------------------------------------------------------------------------------------
+# -- masks -------------------------------------------------------------------------------------------------------------
 
 
 @operation(promote="exact")
 def _masked_fill(x: Node, mask: Node, value: Node) -> Node:
     if mask.dtype.kind != "b":
-        raise DTypeError(message("masked_fill: the mask must be of dtype bool", [("mask", repr(mask.type))], "compare it: mask != 0"))
+        raise DTypeError(message("masked_fill: the mask must be of dtype bool", [("mask", repr(mask.type))],
+                                 "compare it: mask != 0"))
     shape = broadcast_shapes("masked_fill", [x, mask])
-    return build.select(broadcast_to(mask, shape), broadcast_to(build.convert(value, x.dtype), shape), broadcast_to(x, shape))
+    return build.select(broadcast_to(mask, shape), broadcast_to(build.convert(value, x.dtype), shape),
+                        broadcast_to(x, shape))
 
 
 def masked_fill(x: Array, mask: Array, value: Any) -> Array:
@@ -253,7 +262,8 @@ def masked_fill(x: Array, mask: Array, value: Any) -> Array:
     """
     x = as_tensor(x, "masked_fill")
     if getattr(value, "ndim", 0):
-        raise ShapeError(message("masked_fill: the value must be one number", [("value", described(value))], "use pb.where"))
+        raise ShapeError(message("masked_fill: the value must be one number", [("value", described(value))],
+                                 "use pb.where"))
     return _masked_fill(x, mask, value)
 
 
@@ -263,7 +273,8 @@ def masked_select(x: Array, mask: Array) -> Array:
 
     a, b = broadcast_arrays(x, mask)
     if b.info.type.dtype.kind != "b":
-        raise DTypeError(message("masked_select: the mask must be of dtype bool", [("mask", described(b))], "compare it: mask != 0"))
+        raise DTypeError(message("masked_select: the mask must be of dtype bool", [("mask", described(b))],
+                                 "compare it: mask != 0"))
     return getitem(a, b)
 
 
@@ -302,16 +313,17 @@ def one_hot(x: Array, num_classes: int = -1, *, axis: int = -1, dtype: Any = Non
     if count == -1:
         values = x.numpy()
         if not values.size:
-            raise ValueError_(message("one_hot: the number of classes of no elements is not known", [("x", described(x))],
-                                      "pass num_classes"))
+            raise ValueError_(message("one_hot: the number of classes of no elements is not known",
+                                      [("x", described(x))], "pass num_classes"))
         count = int(values.max()) + 1
     if count < 1:
-        raise ValueError_(message("one_hot: there must be at least one class", [("num_classes", str(count))], "use 1 or more"))
+        raise ValueError_(message("one_hot: there must be at least one class", [("num_classes", str(count))],
+                                  "use 1 or more"))
     return _one_hot(x, count=count, axis=axis_of(axis, x.ndim + 1, "one_hot", x),
                     dtype=dtypes.int32 if dtype is None else dtypes.dtype_of(dtype))
 
 
-# -- sorted arrays ---------------------------------------------------------------------------------------------------------
+# -- sorted arrays -----------------------------------------------------------------------------------------------------
 
 
 @operation(promote="dtype", differentiable=False)
@@ -331,13 +343,15 @@ def _searchsorted(sorted_: Node, values: Node, right: bool) -> Node:
     return build.reduce("add", build.convert(before, dtypes.int32), (len(shape) - 1,))
 
 
-def searchsorted(sorted_sequence: Array, values: Array, /, *, side: str = "left", right: bool = False, sorter: Any = None) -> Array:
+def searchsorted(sorted_sequence: Array, values: Array, /, *, side: str = "left", right: bool = False,
+                 sorter: Any = None) -> Array:
     """Where values would be inserted to keep a sorted array sorted."""
     a, v = as_tensor(sorted_sequence, "searchsorted"), as_tensor(values, "searchsorted")
     one_of(side, ("left", "right"), "searchsorted", "side")
     if not a.ndim or (a.ndim > 1 and a.shape[:-1] != v.shape[:-1]):
         raise ShapeError(message("searchsorted: the sorted array must be one line, or one line for each line of values",
-                                 [("sorted", described(a)), ("values", described(v))], "leading dimensions must be equal"))
+                                 [("sorted", described(a)), ("values", described(v))],
+                                 "leading dimensions must be equal"))
     if sorter is not None:
         a = take_along_axis(a, sorter, axis=-1)
     return _searchsorted(a, v, right=right or side == "right")
@@ -358,7 +372,8 @@ def isin(x: Array, test: Array, *, invert: bool = False) -> Array:
 def _isin(x: Node, test: Node) -> Node:
     shape = (*x.shape, test.tensor.size)
     flat = build.reshape(test, (test.tensor.size,))
-    pairs = build.binary("eq", build.broadcast(x, shape, tuple(range(len(x.shape)))), build.broadcast(flat, shape, (len(x.shape),)))
+    pairs = build.binary("eq", build.broadcast(x, shape, tuple(range(len(x.shape)))),
+                         build.broadcast(flat, shape, (len(x.shape),)))
     return build.reduce("or", pairs, (len(x.shape),))
 
 
@@ -381,6 +396,7 @@ def bincount(x: Array, weights: Array = None, minlength: int = 0) -> Array:
     if values.size and values.min() < 0:
         raise ValueError_(message("bincount: numbers cannot be negative", [("least", str(values.min()))], "shift them"))
     count = max(int(values.max()) + 1 if values.size else 0, minlength)
-    return _bincount(x, count=count) if weights is None else _bincount_weighted(x, as_tensor(weights, "bincount"), count=count)
+    return _bincount(x, count=count) if weights is None else _bincount_weighted(x, as_tensor(weights, "bincount"),
+                                                                                count=count)
 
 

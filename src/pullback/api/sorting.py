@@ -74,19 +74,21 @@ def _topk(x: Node, k: int, axis: int, largest: bool) -> tuple[Node, ...]:
     return tuple(build.slice_axis(v, axis, 0, k) for v in (values, order))
 
 
-def topk(x: Array, k: int, axis: int = -1, largest: bool = True, sorted: bool = True, *, dim: Any = UNSET) -> tuple[Array, Array]:
+def topk(x: Array, k: int, axis: int = -1, largest: bool = True, sorted: bool = True, *,
+         dim: Any = UNSET) -> tuple[Array, Array]:
     """The k greatest (or least) elements along an axis, in order, and their positions."""
     x = as_tensor(x, "topk")
     along = _axis(x, axis, dim, "topk")
     count = integer(k, "topk", "k")
     if not 0 <= count <= x.shape[along]:
-        raise ValueError_(message(f"topk: k must be from 0 to {x.shape[along]}", [("x", described(x)), ("k", str(count))],
+        raise ValueError_(message(f"topk: k must be from 0 to {x.shape[along]}",
+                                  [("x", described(x)), ("k", str(count))],
                                   "there are not more elements along the axis"))
     values, order = _topk(x, k=count, axis=along, largest=bool(largest))
     return values, order
 
 
-# -- quantiles ---------------------------------------------------------------------------------------------------------------
+# -- quantiles ---------------------------------------------------------------------------------------------------------
 
 
 @operation()
@@ -120,8 +122,8 @@ def _quantile(x: Node, q: Node, axis: int, keepdims: bool, method: str) -> Node:
 _METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
 
 
-def quantile(x: Array, q: Any, axis: int | None = None, keepdims: bool = False, *, method: str = "linear", dim: Any = UNSET,
-             keepdim: Any = UNSET) -> Array:
+def quantile(x: Array, q: Any, axis: int | None = None, keepdims: bool = False, *, method: str = "linear",
+             dim: Any = UNSET, keepdim: Any = UNSET) -> Array:
     """Quantiles along an axis (of all elements without one); q is a number or an array of numbers in [0, 1].
 
     >>> import pullback as pb
@@ -132,7 +134,8 @@ def quantile(x: Array, q: Any, axis: int | None = None, keepdims: bool = False, 
     one_of(method, _METHODS, "quantile", "method")
     wanted = np.asarray(q.numpy() if hasattr(q, "numpy") else q, np.float64)
     if wanted.ndim > 1 or not ((wanted >= 0) & (wanted <= 1)).all():
-        raise ValueError_(message("quantile: q must be numbers from 0 to 1", [("q", f"{q!r:.60}")], "use 0.5 for the median"))
+        raise ValueError_(message("quantile: q must be numbers from 0 to 1", [("q", f"{q!r:.60}")],
+                                  "use 0.5 for the median"))
     axis = synonym(axis, dim, "quantile", "axis and dim")
     keep = keepdims if keepdim is UNSET else keepdim
     return _whole_or_axis(x, axis, bool(keep), "quantile", lambda v, k, kd: _quantile(
@@ -157,7 +160,8 @@ def _not_empty(x: Any, axis: int, name: str) -> None:
         raise ShapeError(message(f"{name}: there is none of no elements", [("x", described(x))], "check x.size first"))
 
 
-def median(x: Array, axis: int | None = None, keepdims: bool = False, *, dim: Any = UNSET, keepdim: Any = UNSET) -> Array:
+def median(x: Array, axis: int | None = None, keepdims: bool = False, *, dim: Any = UNSET,
+           keepdim: Any = UNSET) -> Array:
     """The middle element along an axis, the mean of two where their number is even."""
     return quantile(x, 0.5, axis, keepdims, dim=dim, keepdim=keepdim)
 
@@ -165,7 +169,8 @@ def median(x: Array, axis: int | None = None, keepdims: bool = False, *, dim: An
 @operation()
 def _kth(x: Node, k: int, axis: int, keepdims: bool) -> tuple[Node, ...]:
     values, order = _sort_both.define(x, axis, False)
-    return tuple(kept(build.reshape(build.slice_axis(v, axis, k, k + 1), tuple(n for j, n in enumerate(x.shape) if j != axis)),
+    return tuple(kept(build.reshape(build.slice_axis(v, axis, k, k + 1),
+                                    tuple(n for j, n in enumerate(x.shape) if j != axis)),
                       x, (axis,), keepdims) for v in (values, order))
 
 
@@ -175,13 +180,13 @@ def kthvalue(x: Array, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Ar
     axis = axis_of(dim, x.ndim, "kthvalue", x)
     n = integer(k, "kthvalue", "k")
     if not 1 <= n <= x.shape[axis]:
-        raise ValueError_(message(f"kthvalue: k must be from 1 to {x.shape[axis]}", [("x", described(x)), ("k", str(n))],
-                                  "k is counted from 1"))
+        raise ValueError_(message(f"kthvalue: k must be from 1 to {x.shape[axis]}",
+                                  [("x", described(x)), ("k", str(n))], "k is counted from 1"))
     values, order = _kth(x, k=n - 1, axis=axis, keepdims=bool(keepdim))
     return values, order
 
 
-# -- unique elements: the shape of the result depends on the values, which are observed ---------------------------------------
+# -- unique elements: the shape of the result depends on the values, which are observed --------------------------------
 
 
 def _unique(x: Any, **options: Any) -> Any:
@@ -222,7 +227,8 @@ def unique_inverse(x: Array, /) -> tuple[Array, Array]:
 def unique_all(x: Array, /) -> tuple[Array, Array, Array, Array]:
     """The distinct elements, where each comes first, the position of each element among them, counts (Array API)."""
     shape = as_tensor(x, "unique").shape
-    values, first, inverse, counts = _unique(x, return_index=True, return_inverse=True, return_counts=True, equal_nan=False)
+    values, first, inverse, counts = _unique(x, return_index=True, return_inverse=True, return_counts=True,
+                                             equal_nan=False)
     rest = [from_host(v.astype(np.int32)) for v in (first, inverse.reshape(shape), counts)]
     return from_host(values), rest[0], rest[1], rest[2]
 

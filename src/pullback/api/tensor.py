@@ -231,7 +231,8 @@ class Tensor(TensorBase):
             return str(self)
         if self.info.type.size == 1 and not self.info.type.shape:
             return format(self.item(), spec)
-        raise ArgumentError(message("format: a format is for one number", [("x", arguments.described(self)), ("format", spec)],
+        raise ArgumentError(message("format: a format is for one number",
+                                    [("x", arguments.described(self)), ("format", spec)],
                                     "format x.item(), or the elements of x.tolist()"))
 
     def __contains__(self, value: Any) -> bool:
@@ -571,10 +572,11 @@ def _zeros_like(x: Any) -> Any:
 
 #: methods from files that are loaded when one of them is first used
 _LATE = {
-    **dict.fromkeys("mm bmm mv matmul dot outer inner trace norm kron addmm addmv addr baddbmm vdot".split(), "linear_algebra"),
+    **dict.fromkeys("mm bmm mv matmul dot outer inner trace norm kron addmm addmv addr baddbmm vdot".split(),
+                    "linear_algebra"),
     **dict.fromkeys("sort argsort topk median quantile unique".split(), "sorting"),
-    **dict.fromkeys("""gather scatter scatter_add scatter_reduce index_select index_add index_copy index_fill index_put masked_fill
-        masked_select take take_along_dim nonzero argwhere where bincount""".split(), "selecting"),
+    **dict.fromkeys("""gather scatter scatter_add scatter_reduce index_select index_add index_copy index_fill index_put
+        masked_fill masked_select take take_along_dim nonzero argwhere where bincount""".split(), "selecting"),
     **dict.fromkeys("relu softmax log_softmax".split(), "activations"),
 }
 
@@ -628,7 +630,8 @@ def _repr(x: Tensor) -> str:
     dtype = visible_dtype(x.info)
     array = x.numpy()
     prefix = f"{name}("
-    body = np.array2string(array.astype(np.float32) if dtype is dtypes.bfloat16 else array, separator=", ", prefix=prefix)
+    body = np.array2string(array.astype(np.float32) if dtype is dtypes.bfloat16 else array, separator=", ",
+                           prefix=prefix)
     if array.size == 0:
         body = "[]" if array.ndim == 1 else f"[], shape={array.shape}"
     text = f", dtype={dtype.name}"
@@ -661,21 +664,21 @@ def _construct(value: Any, dtype: DType) -> Any:
 
 
 _METHODS: dict[Any, str] = {
-    elementwise: """abs absolute add divide=divide div=divide true_divide=divide multiply mul=multiply subtract sub=subtract
-        floor_divide remainder fmod pow=power power neg=negative negative positive sign square sqrt rsqrt reciprocal maximum
-        minimum fmax fmin exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh
-        atanh arcsin arccos arctan erf erfc erfinv lgamma digamma sigmoid logaddexp hypot copysign nextafter floor ceil trunc
-        round isnan isinf isfinite signbit frac clip clamp clamp_min clamp_max lerp addcmul addcdiv nan_to_num xlogy
-        logit deg2rad rad2deg heaviside conj angle conjugate=conj""",
-    comparison: """eq=equal ne=not_equal lt=less le=less_equal gt=greater ge=greater_equal equal not_equal less less_equal
-        greater greater_equal logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
-        bitwise_not isclose allclose""",
+    elementwise: """abs absolute add divide=divide div=divide true_divide=divide multiply mul=multiply subtract
+        sub=subtract floor_divide remainder fmod pow=power power neg=negative negative positive sign square sqrt rsqrt
+        reciprocal maximum minimum fmax fmin exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh
+        cosh tanh asinh acosh atanh arcsin arccos arctan erf erfc erfinv lgamma digamma sigmoid logaddexp hypot copysign
+        nextafter floor ceil trunc round isnan isinf isfinite signbit frac clip clamp clamp_min clamp_max lerp addcmul
+        addcdiv nan_to_num xlogy logit deg2rad rad2deg heaviside conj angle conjugate=conj""",
+    comparison: """eq=equal ne=not_equal lt=less le=less_equal gt=greater ge=greater_equal equal not_equal less
+        less_equal greater greater_equal logical_and logical_or logical_xor logical_not bitwise_and bitwise_or
+        bitwise_xor bitwise_not isclose allclose""",
     reductions: """sum mean prod max min amax amin any all argmax argmin var std logsumexp count_nonzero cumsum cumprod
         cummax cummin logcumsumexp nansum nanmean ptp""",
     manipulation: """reshape view reshape_as view_as flatten unflatten ravel permute transpose swapaxes=swapaxes
-        swapdims=swapaxes movedim=moveaxis moveaxis squeeze unsqueeze expand expand_as broadcast_to repeat tile flip roll
-        split chunk unbind tril triu diagonal unfold narrow select t diag_embed repeat_interleave adjoint
-        rot90 fliplr flipud""",
+        swapdims=swapaxes movedim=moveaxis moveaxis squeeze unsqueeze expand expand_as broadcast_to repeat tile flip
+        roll split chunk unbind tril triu diagonal unfold narrow select t diag_embed repeat_interleave adjoint rot90
+        fliplr flipud""",
 }
 TensorBase.default_class = TensorBase.default_class or Tensor
 Tensor.result_class = Tensor

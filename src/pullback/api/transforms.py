@@ -18,5 +18,6 @@ from pullback.engine.control import (
 from pullback.engine.functional import grad, hessian, jacfwd, jacrev, jvp, value_and_grad, vjp, vmap
 from pullback.engine.jit import jit
 
-__all__ = ["Function", "checkpoint", "cond", "custom_jvp", "custom_vjp", "enable_grad", "grad", "hessian", "jacfwd", "jacrev",
-           "jit", "jvp", "no_grad", "scan", "stop_gradient", "switch", "value_and_grad", "vjp", "vmap", "while_loop"]
+__all__ = ["Function", "checkpoint", "cond", "custom_jvp", "custom_vjp", "enable_grad", "grad", "hessian", "jacfwd",
+           "jacrev", "jit", "jvp", "no_grad", "scan", "stop_gradient", "switch", "value_and_grad", "vjp", "vmap",
+           "while_loop"]

@@ -145,7 +145,7 @@ def index_view(x: TensorBase, entries: Entries) -> Any:
     return make_view(x, _read_index, _write_index, (("entries", entries),))
 
 
-# -- layout --------------------------------------------------------------------------------------------------------------
+# -- layout ------------------------------------------------------------------------------------------------------------
 
 
 @operation(promote="exact")

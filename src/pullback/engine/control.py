@@ -56,7 +56,22 @@ def _same_state(what: str, expected: Sequence[TensorType], traced: Traced, struc
                                      "give the initial state the shape and dtype that the body returns"))
 
 
-def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None, reverse: bool = False) -> tuple[Any, Any]:
+def _common_length(inputs: Sequence[TensorBase], length: int | None) -> int:
+    """The leading size that all inputs of a scan have."""
+    sizes = {x.shape[0] if x.ndim else None for x in inputs}
+    if length is not None:
+        sizes.add(length)
+    count = next(iter(sizes), None)
+    if len(sizes) != 1 or count is None:
+        raise ShapeError(message("scan: all inputs must have one leading size",
+                                 [("xs", ", ".join(repr(x.info.type) for x in inputs) or "none"),
+                                  ("length", str(length))],
+                                 "pass arrays with equal first dimensions, or length= where there are none"))
+    return count
+
+
+def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None,
+         reverse: bool = False) -> tuple[Any, Any]:
     """Fold with history: `carry, ys = scan(f, init, xs)` where `f(carry, x) -> (carry, y)` runs along the leading axis.
 
     One compiled loop, whatever the length. Differentiable.
@@ -67,14 +82,7 @@ def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = 
     """
     carry, carry_structure = _leaves("scan", init)
     inputs, xs_structure = _leaves("scan", xs)
-    sizes = {x.shape[0] if x.ndim else None for x in inputs}
-    if length is not None:
-        sizes.add(length)
-    count = next(iter(sizes), None)
-    if len(sizes) != 1 or count is None:
-        raise ShapeError(message("scan: all inputs must have one leading size",
-                                 [("xs", ", ".join(repr(x.info.type) for x in inputs) or "none"), ("length", str(length))],
-                                 "pass arrays with equal first dimensions, or length= where there are none"))
+    count = _common_length(inputs, length)
     types = [t.info.type for t in carry]
     slices = [x.info.type.with_shape(x.shape[1:]) for x in inputs]
 
@@ -83,7 +91,8 @@ def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = 
         result = f(state, tree.unflatten(xs_structure, list(new[len(carry):])))
         if not is_pair(result):
             raise ArgumentError(message("scan: the body must return a pair (carry, y)",
-                                        [("returned", type(result).__name__)], "return carry, None where there is no y"))
+                                        [("returned", type(result).__name__)],
+                                        "return carry, None where there is no y"))
         return result
 
     tensors = [*carry, *inputs]
@@ -314,8 +323,8 @@ def _call_custom(what: str, function: Callable[..., Any], fwd: Callable[..., Any
     return tree.unflatten(primal.structure, [cls(v) for cls, v in zip(primal.classes, results, strict=True)])
 
 
-def _trace_bwd(what: str, bwd: Callable[..., Any], forward: Traced, count: int, residual_structure: Any, out_structure: Any,
-               tensors: list[TensorBase]) -> Traced:
+def _trace_bwd(what: str, bwd: Callable[..., Any], forward: Traced, count: int, residual_structure: Any,
+               out_structure: Any, tensors: list[TensorBase]) -> Traced:
     values = [*forward.results[count:], *forward.results[:count]]
     split = len(forward.results) - count
     stand_ins = [TensorBase.default_class(v) for v in values]
@@ -488,7 +497,7 @@ class Function:
             found = as_tuple(cls.backward(ctx, *as_tuple(cotangent)))
             ctx.save_for_backward(*saved)
             if len(found) != len(args):
-                raise GradientError(message(f"{cls.__name__}.backward: must return one gradient per argument of forward",
+                raise GradientError(message(f"{cls.__name__}.backward: must return a gradient per argument of forward",
                                             [("arguments", str(len(args))), ("returned", str(len(found)))],
                                             "return None for arguments without a gradient"))
             return tuple(found[k] for k in positions)

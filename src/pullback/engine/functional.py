@@ -1,8 +1,8 @@
 """Function transforms as users call them: grad, value_and_grad, jvp, vjp, vmap, scan, cond, while_loop, custom rules.
 
-Each runs the user's function once on fresh leaves of an inner trace, takes the recorded program as a Function, transforms
-that, and records the result in the enclosing trace as one step. So transforms nest in any order, and a repeated call is
-found in the tables.
+Each runs the user's function once on fresh leaves of an inner trace, takes the recorded program as a Function,
+transforms that, and records the result in the enclosing trace as one step. So transforms nest in any order, and a
+repeated call is found in the tables.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ def is_array(x: Any) -> bool:
 class Traced:
     """A user's function recorded on fresh leaves: results, their structure, and how to bind the leaves outside."""
 
-    def __init__(self, what: str, kind: str, function: Callable[..., Any], leaves: Sequence[TensorBase], infos: Sequence[Info],
-                 rebuild: Callable[[list[Any]], tuple[tuple[Any, ...], dict[str, Any]]],
+    def __init__(self, what: str, kind: str, function: Callable[..., Any], leaves: Sequence[TensorBase],
+                 infos: Sequence[Info], rebuild: Callable[[list[Any]], tuple[tuple[Any, ...], dict[str, Any]]],
                  has_aux: bool = False) -> None:
-        sources = [value_of(x) for x in leaves] if kind == "eager" else [None] * len(leaves)  # outside: views record their reading
+        # outside: views record their reading
+        sources = [value_of(x) for x in leaves] if kind == "eager" else [None] * len(leaves)
         with tracing(kind, what) as trace:
             params = [trace.param(info, source) for info, source in zip(infos, sources, strict=True)]
             tensors = [type(x).result_class(p) for x, p in zip(leaves, params, strict=True)]
@@ -57,7 +58,7 @@ class Traced:
             aux: Any = None
             if has_aux:
                 if not is_pair(output):
-                    raise ArgumentError(message(f"{what}: with has_aux=True the function must return a pair (value, aux)",
+                    raise ArgumentError(message(f"{what}: with has_aux=True the function must return (value, aux)",
                                                 [("returned", f"{type(output).__name__}")], "return value, aux"))
                 output, aux = output
             self.outputs, self.structure = tree.flatten(output)
@@ -161,7 +162,8 @@ def _identity() -> Operation:
 # -- grad ------------------------------------------------------------------------------------------------------------
 
 
-def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0,
+                   has_aux: bool = False) -> Callable[..., Any]:
     """A function that returns `(value, gradients)` of a function of arrays with one number as its result.
 
     `argnums` says which positional arguments (pytrees of floating arrays) to differentiate; the gradients have their
@@ -276,7 +278,8 @@ def _trace_all(what: str, kind: str, function: Callable[..., Any], primals: Sequ
     leaves, structure = tree.flatten(tuple(primals))
     tensors = [as_tensor(x, what) for x in leaves]
     infos = infos or [Info.of(t.info.type, t.info.type.dtype.is_inexact) for t in tensors]
-    return (Traced(what, kind, function, tensors, infos, lambda new: (tuple(tree.unflatten(structure, new)), {}), has_aux),
+    return (Traced(what, kind, function, tensors, infos,
+                   lambda new: (tuple(tree.unflatten(structure, new)), {}), has_aux),
             tensors, structure)
 
 
@@ -374,7 +377,8 @@ def _vjp_operation(function: Function, traced: Traced, n: int) -> Operation:
     seeds = [param(r.tensor) for r in results]
     inexact = [k for k, r in enumerate(results) if r.dtype.is_inexact]
     found = pullback_nodes([results[k] for k in inexact], [seeds[k] for k in inexact], wrt)
-    filled = [g if g is not None else build.zeros(w.tensor.shape, w.tensor.dtype) for g, w in zip(found, wrt, strict=True)]
+    filled = [g if g is not None else build.zeros(w.tensor.shape, w.tensor.dtype)
+              for g, w in zip(found, wrt, strict=True)]
     return call_operation(Function([*function.params, *seeds], filled), "vjp")
 
 
@@ -556,7 +560,8 @@ def _reverse_rows(flat: Callable[..., Any], tensors: list[TensorBase]) -> tuple[
     table: list[list[TensorBase]] = []
     for k, o in enumerate(leaves):
         def back(ct: Any, k: int = k) -> Any:
-            return pull(tree.unflatten(structure, [ct if j == k else _zeros(x.info.type) for j, x in enumerate(leaves)]))
+            seeds = [ct if j == k else _zeros(x.info.type) for j, x in enumerate(leaves)]
+            return pull(tree.unflatten(structure, seeds))
 
         rows = vmap(back)(_basis(o, k, leaves))
         table.append([_reshape(r, o.shape + t.shape) for r, t in zip(rows, tensors, strict=True)])

@@ -115,7 +115,7 @@ class Executable:
         return outputs
 
     def start(self, arguments: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
-        """Run (ticket 0) or queue the program; returns the buffers of its results and what else it needs until it ends."""
+        """Run (ticket 0) or queue the program; returns its results' buffers and what else it needs until it ends."""
         if self.reference:
             return self._run_reference(arguments)
         if self.at_once and not busy:

@@ -73,7 +73,8 @@ _ROWS = [
     ("float32", "f", 32, "f32"), ("float64", "f", 64, "f64"), ("complex64", "c", 64, "c64"),
     ("complex128", "c", 128, "c128"),
 ]
-DTYPES: dict[str, DType] = {name: DType(name, kind, bits, short, k) for k, (name, kind, bits, short) in enumerate(_ROWS)}
+DTYPES: dict[str, DType] = {name: DType(name, kind, bits, short, k)
+                            for k, (name, kind, bits, short) in enumerate(_ROWS)}
 bool_, int8, int16, int32, int64 = (DTYPES[n] for n in ("bool", "int8", "int16", "int32", "int64"))
 uint8, uint16, uint32, uint64 = (DTYPES[n] for n in ("uint8", "uint16", "uint32", "uint64"))
 float16, bfloat16, float32, float64 = (DTYPES[n] for n in ("float16", "bfloat16", "float32", "float64"))

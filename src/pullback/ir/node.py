@@ -90,7 +90,7 @@ class Transforms(Protocol):
         ...
 
     def transpose(self, function: Function, linear: tuple[bool, ...]) -> Function:
-        """f(a..., linear...) -> g(non-linear inputs..., cotangents of all results) = cotangents of the linear inputs."""
+        """f(a..., linear...) -> g(other inputs..., cotangents of all results) = cotangents of the linear inputs."""
         ...
 
     def batch(self, function: Function, batched: tuple[bool, ...], size: int,
@@ -142,11 +142,11 @@ class Op:
         raise NotImplementedError
 
     def only_where(self, condition: Node, *inputs: Node) -> Node | None:
-        """The node on inputs that `refuses` is false of unless the condition (one bool) holds; None: it refuses none."""
+        """The node on inputs it does not refuse unless the condition (one bool) holds; None: it refuses none."""
         return None
 
     def reporting(self, watch: Watch, *inputs: Node) -> tuple[tuple[Node, ...], Node] | None:
-        """The results, and the largest number that any run of the bodies reported; None: they have nothing to report."""
+        """The results, and the largest number that any run of the bodies reported; None: they report nothing."""
         return None
 
     def params(self) -> dict[str, Any]:
@@ -230,7 +230,8 @@ class Param(Op):
     """An input of a Function. Each is its own: never merged."""
 
     name = "param"
-    absent: ClassVar[dict[str, str]] = dict.fromkeys(("jvp", "transpose", "batch"), "an input has no rule: transforms bind it")
+    absent: ClassVar[dict[str, str]] = dict.fromkeys(("jvp", "transpose", "batch"),
+                                                     "an input has no rule: transforms bind it")
 
     def __init__(self, type: TensorType) -> None:
         self.type = type
@@ -262,7 +263,8 @@ class Proj(Op):
     """One result of a primitive with several."""
 
     name = "proj"
-    absent: ClassVar[dict[str, str]] = dict.fromkeys(("jvp", "transpose", "batch"), "bookkeeping: transforms handle it with its producer")
+    absent: ClassVar[dict[str, str]] = dict.fromkeys(("jvp", "transpose", "batch"),
+                                                     "bookkeeping: transforms handle it with its producer")
 
     def __init__(self, index: int) -> None:
         self.index = index

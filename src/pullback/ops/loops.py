@@ -89,7 +89,7 @@ def _bodies(op: Op) -> tuple[Function, ...]:
 
 
 def guarded(function: Function) -> Function | None:
-    """(condition, x...) -> the results; nothing refuses its inputs unless the condition holds. None: nothing ever does."""
+    """(condition, x...) -> the results; nothing refuses its inputs unless the condition holds (None: or ever)."""
     condition = param(TensorType.of((), bool_))
     done: dict[Node, Node] = {p: p for p in function.params}
     any_ = False

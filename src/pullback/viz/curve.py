@@ -44,8 +44,9 @@ def _png(series: Series, right: Series, title: str, xlabel: str) -> bytes:
     """The picture, drawn without a display and without touching pyplot's state."""
     from io import BytesIO
 
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # lazy: an optional package, slow to load
-    from matplotlib.figure import Figure
+    # an optional package, slow to load
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # pyright: ignore[reportMissingImports]
+    from matplotlib.figure import Figure  # pyright: ignore[reportMissingImports]
 
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)

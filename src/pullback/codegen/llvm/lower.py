@@ -516,7 +516,8 @@ class Emitter:
         fn, d = self.fn, const(part.divisor, inner.type)
         if part.inner.low >= 0 and lanes(inner.type) > 1 and part.inner.high < 1 << 31 and part.divisor < 1 << 31:
             half = with_element(inner.type, "i32")  # there is no vector division, nor a wide product of 64 bits
-            value = fn.binary("udiv" if part.quotient else "urem", fn.cast("trunc", inner, half), const(part.divisor, half))
+            value = fn.binary("udiv" if part.quotient else "urem", fn.cast("trunc", inner, half),
+                              const(part.divisor, half))
             return fn.cast("zext", value, inner.type)
         if part.inner.low >= 0:
             return fn.binary("udiv" if part.quotient else "urem", inner, d)
@@ -765,7 +766,8 @@ def picked(fn: Fn, value: V, places: Sequence[int]) -> V:
     """Some lanes of a vector, in an order."""
     type_ = vector(element(value.type), len(places))
     picks = ", ".join(f"i32 {k}" for k in places)
-    return fn.op(f"shufflevector {value.type} {value.ref}, {value.type} zeroinitializer, <{len(places)} x i32> <{picks}>", type_)
+    mask = f"<{len(places)} x i32> <{picks}>"
+    return fn.op(f"shufflevector {value.type} {value.ref}, {value.type} zeroinitializer, {mask}", type_)
 
 
 def whole(fn: Fn, value: V) -> V:
