@@ -32,7 +32,7 @@ LINES = [
 ]
 LEVEL = {room: k for k, line in enumerate(LINES) for room in line}
 #: the public face: modules at the top that re-export
-FACE = {"__init__", "tree", "random", "linalg", "fft"}
+FACE = {"__init__", "config", "tree", "random", "linalg", "fft"}
 #: packages that `import pullback` must not load
 HEAVY = {"llvmlite", "rich", "matplotlib", "safetensors", "ml_dtypes"}
 THIRD_PARTY = {*HEAVY, "numpy", "pullback"}
@@ -136,6 +136,13 @@ def test_rooms_above_name_no_operator(room: str) -> None:
     wrong = [f"{path}:{getattr(node, 'lineno', 0)} {_named(node)}: {ast.unparse(node)}"
              for path, tree in sources().items()
              if room_of(path) == room for node in ast.walk(tree) if _named(node)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_flags_are_read_in_one_place() -> None:
+    wrong = [f"{path}:{node.lineno} {node.value}" for path, tree in sources().items() if path != "util/config.py"
+             for node in ast.walk(tree)
+             if isinstance(node, ast.Constant) and str(node.value).startswith("PULLBACK_")]
     assert not wrong, "\n".join(wrong)
 
 

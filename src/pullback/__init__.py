@@ -36,7 +36,7 @@ __array_api_version__ = "2024.12"
 newaxis = None
 
 #: public packages, loaded at the first use
-_PACKAGES = ("data", "io", "nn", "optim", "random", "train", "tree", "viz")
+_PACKAGES = ("config", "data", "io", "nn", "optim", "random", "train", "tree", "viz")
 
 #: where every other public name stands; loaded at the first use, so that importing stays fast
 _NAMES: dict[str, str] = {

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pullback.util import disk_cache
-from pullback.util.disk_cache import HEADER, DiskCache, default_directory, size_limit
+from pullback.util import config, disk_cache
+from pullback.util.disk_cache import HEADER, DiskCache, default_cache, default_directory
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
 
@@ -136,12 +136,29 @@ def test_entry_bigger_than_the_limit_is_not_kept(tmp_path: Path) -> None:
     assert not DiskCache(tmp_path / "off", limit=0).usable
 
 
-def test_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PULLBACK_CACHE_DIR", str(tmp_path))
-    assert default_directory() == str(tmp_path)
-    for text, expected in (("", 512 << 20), ("4096", 4096), ("2M", 2 << 20), ("1gb", 1 << 30), ("x", 512 << 20)):
-        monkeypatch.setenv("PULLBACK_CACHE_SIZE", text)
-        assert size_limit() == expected
+def test_flags(tmp_path: Path) -> None:
+    before = default_cache()
+    with config.override(cache_dir=tmp_path / "one"):
+        first = default_cache()
+        assert first.directory == default_directory() == str(tmp_path / "one")
+        first.put("a", b"kept")
+        for text, expected in (("4096", 4096), ("2M", 2 << 20), ("1gb", 1 << 30)):
+            with config.override(cache_size=text):
+                assert default_cache().limit == expected
+                assert default_cache().get("a") == b"kept"
+        with config.override(cache_size=0):
+            assert not default_cache().usable
+        with config.override(cache_dir=tmp_path / "two"):
+            assert default_cache().get("a") is None
+    assert default_cache().directory == before.directory
+
+
+def test_a_program_is_kept_where_the_flag_says(tmp_path: Path) -> None:
+    import pullback as pb
+
+    with pb.config.override(cache_dir=tmp_path / "cache"):
+        assert pb.jit(lambda x: pb.sin(x) * 3.25 - 0.125)(pb.ones(7)).shape == (7,)
+    assert list((tmp_path / "cache").glob("*.bin"))
 
 
 WRITER = """

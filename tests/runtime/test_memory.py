@@ -11,6 +11,7 @@ import pytest
 
 from pullback.runtime import memory
 from pullback.runtime.memory import Buffer
+from pullback.util import config
 
 
 @pytest.mark.parametrize("nbytes", [0, 1, 63, 64, 65, 400, 4096, 4097, 16 << 10, 100_000, 1 << 20, (5 << 20) + 3])
@@ -39,12 +40,14 @@ def test_live_bytes_return_to_where_they_were() -> None:
     assert memory.live_bytes() == before
 
 
-def test_idle_big_blocks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_big_blocks_are_bounded() -> None:
     memory.trim()
-    monkeypatch.setattr(memory._state, "limit", 16 << 20)
-    held = [Buffer(4 << 20) for _ in range(8)]
-    held.clear()
-    assert memory.idle_bytes(big_only=True) <= 16 << 20
+    with config.override(memory_cache="16M"):
+        held = [Buffer(4 << 20) for _ in range(8)]
+        held.clear()
+        assert 4 << 20 <= memory.idle_bytes(big_only=True) <= 16 << 20
+        with config.override(memory_cache=0):  # what lies idle already goes back too
+            assert memory.idle_bytes(big_only=True) == 0
 
 
 def test_numpy_views() -> None:

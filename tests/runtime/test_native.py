@@ -21,6 +21,7 @@ from pullback.codegen.llvm.support import support_ir
 from pullback.runtime.cpu import available_cores, cpu_info
 from pullback.runtime.loader import LoadedObject, load_object
 from pullback.runtime.native import Native, default_num_threads, native, this_platform
+from pullback.util import config
 
 IR = """
 declare void @pb_parallel(ptr, ptr, i64)
@@ -386,10 +387,22 @@ def test_hosts_without_futex_or_threads(system: str) -> None:
     assert runtime.running_workers == 0
 
 
-def test_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text, expected in (("3", 3), ("0", available_cores()), ("x", available_cores()), ("99999", 1024)):
-        monkeypatch.setenv("PULLBACK_NUM_THREADS", text)
-        assert default_num_threads() == expected
+def test_number_of_threads() -> None:
+    runtime = native()
+    for given, expected in ((3, 3), ("5", 5), (0, available_cores()), (99999, 1024)):
+        with config.override(threads=given):
+            assert default_num_threads() == runtime.num_threads == expected
+    assert runtime.num_threads == default_num_threads()
+
+
+def test_spin() -> None:
+    runtime = native()
+    turns = ctypes.c_int64.from_address(runtime.loaded.address("pb_spin"))
+    with config.override(spin_us=1000):
+        many = turns.value
+        with config.override(spin_us=10):
+            assert 1 <= turns.value < many / 50
+    assert turns.value < many
 
 
 def test_cpu_info() -> None:

@@ -72,6 +72,34 @@ def test_environment() -> None:
     assert wrong.returncode == 1 and "PULLBACK_VERIFY: not a truth value" in wrong.stderr
 
 
+def test_all_flags_from_the_environment() -> None:
+    code = """
+import pullback as pb
+from pullback.runtime import memory
+from pullback.runtime.native import native
+from pullback.util.disk_cache import default_cache
+print(native().num_threads, default_cache().directory, default_cache().limit, pb.config.get("memory_cache"))
+pb.config.set("threads", 3)
+pb.config.set("cache_size", "1M")
+print(native().num_threads, default_cache().limit)
+"""
+    done = _python(code, PULLBACK_NUM_THREADS="2", PULLBACK_CACHE_SIZE="64M", PULLBACK_MEMORY_CACHE="1K")
+    where = config.get("cache_dir") or os.environ.get("PULLBACK_CACHE_DIR", "")
+    first, second = done.stdout.splitlines()
+    assert first.split()[0] == "2" and first.split()[2:] == [str(64 << 20), "1024"], done
+    assert not where or first.split()[1] == where
+    assert second.split() == ["3", str(1 << 20)]
+
+
+def test_watchers_hear_of_changes_only() -> None:
+    heard: list[int] = []
+    config.find("cache_size").watch(lambda: heard.append(config.get("cache_size")))
+    with config.override(cache_size=5):
+        config.set("cache_size", 5)
+        config.set("cache_size", 6)
+    assert heard == [5, 6, config.get("cache_size")]
+
+
 def test_describe_covers_every_flag() -> None:
     rows = config.describe()
     assert {"debug", "threads", "explain"} <= {row[0] for row in rows}

@@ -10,7 +10,7 @@ import pullback
 from pullback.runtime.cpu import available_cores, cpu_info
 from pullback.runtime.native import default_num_threads
 from pullback.util import config
-from pullback.util.disk_cache import DiskCache
+from pullback.util.disk_cache import default_cache
 
 _NOTABLE = (
     "avx2",
@@ -43,7 +43,7 @@ def _bytes(count: int) -> str:
 
 
 def _cache() -> list[tuple[str, str]]:
-    cache = DiskCache(config.CACHE_DIR.value or None)
+    cache = default_cache()
     sizes: list[int] = []
     if cache.usable:
         with os.scandir(cache.directory) as entries:

@@ -2,7 +2,7 @@
 
 A size class is the list of its free addresses; taking and returning are one `pop` and one `append`, which CPython does
 atomically, so no lock is taken on the fast path. Sizes go up in quarters of a power of two. Small blocks are carved
-from slabs and kept; big ones go back to the system when more than `PULLBACK_MEMORY_CACHE` bytes of them lie idle.
+from slabs and kept; big ones go back to the system when more than flag `memory_cache` says lie idle.
 Every block has at least 64 bytes of slack behind what was asked for: kernels may read, not write, a vector past the
 end.
 """
@@ -15,6 +15,8 @@ import sys
 import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from pullback.util import config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +65,8 @@ class BigClass(SizeClass):
 
     def append(self, address: int, /) -> None:
         super().append(address)
-        if idle_bytes(big_only=True) > _state.limit:
-            _release_idle(_state.limit // 2)
+        if idle_bytes(big_only=True) > config.MEMORY_CACHE.value:
+            _release_idle(config.MEMORY_CACHE.value // 2)
 
 
 class _Discard(SizeClass):
@@ -83,13 +85,7 @@ class _State:
         self.lock = threading.RLock()  # a finaliser may run inside the lock's own thread
         self.classes: dict[int, SizeClass] = {}
         self.obtained = 0  # bytes got from the system and not given back
-        self.limit = _cache_limit()
         self.error: type[MemoryError] = MemoryError
-
-
-def _cache_limit() -> int:
-    text = os.environ.get("PULLBACK_MEMORY_CACHE", "")
-    return int(text) if text.isascii() and text.isdigit() else 1 << 30
 
 
 _state = _State()
@@ -253,6 +249,9 @@ def _release_idle(keep: int) -> None:
                 _libc()[1](address)
                 _state.obtained -= group.size
                 idle -= group.size
+
+
+config.MEMORY_CACHE.watch(lambda: _release_idle(config.MEMORY_CACHE.value))
 
 
 def _size(group: SizeClass) -> int:

@@ -19,12 +19,12 @@ from pullback.codegen.llvm.compile import cached_compile, generic_target
 from pullback.codegen.llvm.support import MAX_THREADS, Platform, support_ir
 from pullback.runtime.cpu import available_cores
 from pullback.runtime.loader import LoadedObject, load_object
+from pullback.util import config
 from pullback.util.host import host_architecture
 
 Builtin = Callable[..., Any]
 
 METH_FASTCALL: Final = 0x0080
-WORKER_SPIN: Final = 200.0  # microseconds a worker looks for work before it sleeps
 JOIN_SPIN: Final = 100.0  # microseconds a caller looks for the others' end before it sleeps
 _lock = threading.Lock()
 _native: Native | None = None
@@ -75,6 +75,8 @@ class Native:
         self._pause_seconds = self._calibrate()
         self._threads.value = default_num_threads()
         self._set_spin()
+        config.THREADS.watch(lambda: self.set_num_threads(default_num_threads()))
+        config.SPIN.watch(self._set_spin)
         atexit.register(self.shutdown)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self.drain, after_in_child=self._in_child)
@@ -159,8 +161,7 @@ class Native:
 
     def _set_spin(self) -> None:
         """Spin briefly where there are more threads than cores: a spinning thread keeps another from running."""
-        wanted = os.environ.get("PULLBACK_SPIN_US", "")
-        worker = float(wanted) if wanted.replace(".", "", 1).isdigit() else WORKER_SPIN
+        worker = float(config.SPIN.value)
         scale = 1.0 if self._threads.value <= available_cores() else 0.01
         self.set_spin(worker * scale, min(worker, JOIN_SPIN) * scale)
 
@@ -190,10 +191,8 @@ class Native:
 
 
 def default_num_threads() -> int:
-    """`PULLBACK_NUM_THREADS` where it is a positive number, else the cores that we may use."""
-    text = os.environ.get("PULLBACK_NUM_THREADS", "").strip()
-    wanted = int(text) if text.isascii() and text.isdigit() else 0
-    return min(wanted or available_cores(), MAX_THREADS)
+    """What flag `threads` says, or else the cores that we may use."""
+    return min(config.THREADS.value or available_cores(), MAX_THREADS)
 
 
 def this_platform() -> Platform:

@@ -1,13 +1,14 @@
 """Flags: each declared once, with its type, default, environment variable, and whether it changes generated code.
 
-    from pullback.util import config
+    from pullback.util import config           # users say pb.config
     config.VERIFY.value                        # typed, a plain attribute: cheap enough for hot paths
     config.get("threads"); config.set("threads", 2)
     with config.override(debug="graph,timing"):
         ...
 
 A flag is read from its environment variable (`PULLBACK_VERIFY`) when this module is imported; `set` and `override`
-change it for the whole process.
+change it for the whole process. What was made from a flag follows its changes (`watch`); the flags that change
+generated code apply to what is compiled from then on.
 """
 
 from __future__ import annotations
@@ -32,12 +33,26 @@ _TRUE, _FALSE = frozenset(("1", "true", "yes", "on")), frozenset(("0", "false", 
 class Flag(Generic[T]):
     """One setting. `value` is what it is now; `parse` makes a value of a text or a Python object, or raises."""
 
-    __slots__ = ("default", "doc", "env", "in_key", "name", "parse", "value")
+    __slots__ = ("_watchers", "default", "doc", "env", "in_key", "name", "parse", "value")
 
     def __init__(self, name: str, default: T, parse: Callable[[str, object], T], doc: str, in_key: bool,
                  env: str) -> None:
         self.name, self.default, self.parse, self.doc, self.in_key, self.env = name, default, parse, doc, in_key, env
         self.value = default
+        self._watchers: list[Callable[[], object]] = []
+
+    def change(self, value: T) -> None:
+        """Give the flag a value that `parse` made, and tell those who watch it."""
+        with _lock:
+            if value == self.value:
+                return
+            self.value = value
+            for watcher in self._watchers:
+                watcher()
+
+    def watch(self, watcher: Callable[[], object]) -> None:
+        """Call a function after each change: for what was made from the flag and must follow it."""
+        self._watchers.append(watcher)
 
     def __repr__(self) -> str:
         return f"<flag {self.name} = {self.value!r}>"
@@ -125,6 +140,7 @@ DEBUG = _declare("debug", frozenset[str](), _stages, "stages to print as program
 VERIFY = _declare("verify", False, _boolean, "check every program after every step of the pipeline")
 THREADS = _declare("threads", 0, _count, "threads of the pool; 0 is one for each core",
                    env="PULLBACK_NUM_THREADS")
+SPIN = _declare("spin_us", 200, _count, "microseconds a worker looks for work before it sleeps")
 CACHE_DIR = _declare("cache_dir", "", _text, "where compiled code is kept; empty is the platform's habit")
 CACHE_SIZE = _declare("cache_size", 512 << 20, _size, "bytes that compiled code may take on disk; 0 is no cache")
 MEMORY_CACHE = _declare("memory_cache", 1 << 30, _size, "bytes of idle tensor memory kept for reuse")
@@ -161,15 +177,13 @@ def get(name: str) -> Any:
 def set(name: str, value: object) -> None:
     """Change a flag for the whole process."""
     flag = find(name)
-    parsed = flag.parse(name, value)
-    with _lock:
-        flag.value = parsed
+    flag.change(flag.parse(name, value))
 
 
 def reset(name: str) -> None:
     """Give a flag its default."""
     flag = find(name)
-    flag.value = flag.default
+    flag.change(flag.default)
 
 
 @contextmanager
@@ -177,13 +191,13 @@ def override(**values: object) -> Generator[None, None, None]:
     """Change flags inside a `with` block."""
     parsed = [(find(name), find(name).parse(name, value)) for name, value in values.items()]
     before = [(flag, flag.value) for flag, _ in parsed]
-    for flag, value in parsed:
-        flag.value = value
     try:
+        for flag, value in parsed:
+            flag.change(value)
         yield
     finally:
         for flag, value in reversed(before):
-            flag.value = value
+            flag.change(value)
 
 
 def cache_key() -> tuple[tuple[str, Any], ...]:

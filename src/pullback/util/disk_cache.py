@@ -16,9 +16,10 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from pullback.util import config
+
 MAGIC = b"PBCACHE1"
 HEADER = struct.Struct("<8s32s32sQ")  # magic, sha256(key), sha256(payload), payload length
-DEFAULT_LIMIT = 512 << 20
 TOUCH_AFTER = 3600.0  # seconds: an entry's time of last use is kept this coarsely
 STALE_AFTER = 3600.0  # seconds: a temporary file this old was left by a process that died
 CHECK_EVERY = 64  # puts between two looks at the size
@@ -28,10 +29,9 @@ _default: DiskCache | None = None
 
 
 def default_directory() -> str:
-    """The directory that the environment and the platform's habits name."""
-    chosen = os.environ.get("PULLBACK_CACHE_DIR")
-    if chosen:
-        return chosen
+    """The directory that the flag or the platform's habits name."""
+    if config.CACHE_DIR.value:
+        return config.CACHE_DIR.value
     home = os.path.expanduser("~")
     if sys.platform == "win32":
         return os.path.join(os.environ.get("LOCALAPPDATA") or home, "pullback", "cache")
@@ -41,22 +41,21 @@ def default_directory() -> str:
     return os.path.join(base if os.path.isabs(base) else os.path.join(home, ".cache"), "pullback")
 
 
-def size_limit() -> int:
-    """Bytes the cache may hold: `PULLBACK_CACHE_SIZE`, with an optional K, M or G; 512 MB otherwise."""
-    text = os.environ.get("PULLBACK_CACHE_SIZE", "").strip().upper().removesuffix("B")
-    if not text:
-        return DEFAULT_LIMIT
-    shift = {"K": 10, "M": 20, "G": 30}.get(text[-1], 0)
-    digits = text[:-1] if shift else text
-    return int(digits) << shift if digits.isascii() and digits.isdigit() else DEFAULT_LIMIT
-
-
 def default_cache() -> DiskCache:
-    """The process's cache, opened on first use."""
+    """The process's cache, opened on first use, and anew where its flags have changed."""
     global _default
     if _default is None:
         _default = DiskCache()
     return _default
+
+
+def _forget_default() -> None:
+    global _default
+    _default = None
+
+
+config.CACHE_DIR.watch(_forget_default)
+config.CACHE_SIZE.watch(_forget_default)
 
 
 class DiskCache:
@@ -66,7 +65,7 @@ class DiskCache:
 
     def __init__(self, directory: str | os.PathLike[str] | None = None, limit: int | None = None) -> None:
         self.directory = os.fspath(default_directory() if directory is None else directory)
-        self.limit = size_limit() if limit is None else limit
+        self.limit = config.CACHE_SIZE.value if limit is None else limit
         self._puts = 0
         self._usable = self.limit > 0 and _prepare(self.directory)
 
