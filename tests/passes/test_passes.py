@@ -9,6 +9,7 @@ from pullback.ir.dtypes import float32
 from pullback.ir.node import Function, Node, apply, project
 from pullback.ops.control import Call
 from pullback.passes.inline import inline
+from pullback.passes.orient import orient
 from pullback.passes.recognise import recognise
 from pullback.passes.simplify import simplify
 
@@ -86,3 +87,13 @@ def test_index_checks() -> None:
         ctypes.CFUNCTYPE(None, ctypes.c_void_p)(program.address)(slots)
         assert bool(arrays[3][0]) is expected
         assert not expected or refused(program.checked, arrays[3][0]) is program.checked[0]
+
+
+def test_a_contraction_read_transposed_only_is_computed_transposed() -> None:
+    x, y = floats(4, 5, 7), floats(4, 6, 7)
+    product = b.contract(x, y, 1, 1)
+    turned = b.transpose(product, (0, 2, 1))
+    assert orient(Function([x, y], [turned])).results[0] is b.contract(y, x, 1, 1)
+    assert orient(Function([x, y], [turned, product])).results == (turned, product)
+    other = b.transpose(product, (1, 0, 2))
+    assert orient(Function([x, y], [other])).results[0] is other

@@ -61,6 +61,34 @@ def test_update_is_in_the_epilogue_of_the_gradient() -> None:
     assert program.alias == {0: 2}
 
 
+def test_update_by_a_gradient_computed_transposed_is_in_its_epilogue() -> None:
+    x, g, w = floats(33, 20), floats(33, 40), floats(20, 40)
+    dw = b.transpose(b.contract(b.transpose(g, (1, 0)), b.transpose(x, (1, 0)), 0, 1), (1, 0))
+    function = Function([x, g, w], [b.sub(w, b.mul(b.scalar_like(dw, 0.1), dw))])
+    program = check(function, *randoms(function), donated=frozenset([2]))
+    assert len(program.kernels) == 1
+    assert program.alias == {0: 2}
+
+
+def test_a_computed_operand_is_not_stored_transposed() -> None:
+    """What the hidden gradient's mask costs to compute is no reason to keep another arrangement of it."""
+    x, h, g, w = floats(20, 200), floats(20, 16), floats(20, 24), floats(16, 24)
+    back = b.contract(g, w, 0, 1)
+    masked = b.select(b.binary("gt", h, b.zeros((20, 16), float32)), b.mul(b.add(back, h), b.sub(back, h)), h)
+    dw = b.contract(b.transpose(x, (1, 0)), b.transpose(masked, (1, 0)), 0, 1)
+    assert count(Function([x, h, g, w], [dw])) == 2
+
+
+def test_an_update_by_a_computed_rate_is_in_the_epilogue() -> None:
+    x, g, w, rate = floats(33, 20), floats(33, 40), floats(20, 40), floats()
+    dw = b.contract(b.transpose(x, (1, 0)), b.transpose(g, (1, 0)), 0, 1)
+    moved = b.add(w, dw)
+    scale = b.broadcast(b.unary("tanh", b.unary("exp", rate)), (20, 40), ())
+    program = check(function := Function([x, g, w, rate], [moved, b.sub(w, b.mul(scale, moved))]), *randoms(function))
+    assert sorted(k.kind for k in program.kernels) == ["loops", "matmul"]
+    assert next(k for k in program.kernels if k.kind == "loops").nbytes < 64
+
+
 def test_inner_size_one_is_no_matrix_product() -> None:
     x, w = floats(50, 1), floats(1, 30)
     y = b.unary("tanh", b.contract(x, b.transpose(w, (1, 0)), 0, 1))

@@ -42,6 +42,7 @@ PASSES = (
     ("inline", "pullback.passes.inline", "inline"),
     ("simplify", "pullback.passes.simplify", "simplify"),
     ("recognise", "pullback.passes.recognise", "recognise"),
+    ("orient", "pullback.passes.orient", "orient"),
 )
 SOURCES = ("ir", "ops", "passes", "schedule", "kernel", "codegen", "engine/pipeline.py")
 

@@ -51,7 +51,7 @@ class Grouping:
             sources[s.group] = None
         joined: Group | None = None
         if root.kind in LOOPS and self.fuse:
-            for group in reversed(sources):
+            for group in sorted(reversed(sources), key=lambda g: g.kind != "contract"):
                 rows = self._fits(root, group, sources)
                 if rows is not None:
                     self._join(root, group, rows, sources)

@@ -109,7 +109,7 @@ class Roots:
                 raise Unsupported(node.op.name)
             here = own_cost(node) + sum(0 if x in stored else cost.get(x, 0) for x in node.inputs)
             deep = 1 + max((0 if x in stored else depth.get(x, 0) for x in node.inputs), default=0)
-            for x in node.inputs:
+            for x in node.inputs if kind != "contract" else ():  # `_operands` chooses what those read
                 if x not in stored and cost.get(x, 0) >= costs.EXPENSIVE and x.tensor.size * 2 <= node_size(node):
                     stored[x] = None  # it is read many times: computed once
             if kind != "view" or node in results or deep > costs.DEPTH:
