@@ -150,7 +150,7 @@ def program(module: Module, threads: int) -> None:
 
 
 def best(call: Callable[[], object], repeats: int) -> float:
-    time.sleep(0.005)  # the threads of whoever ran before us spin for a while
+    time.sleep(0.05)  # the threads of whoever ran before us spin for up to 30 ms
     call()
     low = 1e9
     for _ in range(4):

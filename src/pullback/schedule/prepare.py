@@ -24,6 +24,9 @@ from pullback.schedule.invert import solve
 from pullback.schedule.roots import node_size, own_cost
 
 FEW_TERMS = 4
+PARTS_WORK = 2_000_000  # multiplications and additions from which on two threads gain more than one more join costs
+PARTS_TERMS = 512
+PARTS_SHARE = 8  # elements of the operands for each element of the result
 
 
 @primitive
@@ -112,7 +115,21 @@ def contraction(node: Node) -> Node:
         return b.convert(wide, op.dtype)
     if op.dtype is not x.dtype:
         return b.convert(b.contract(x, y, op.batch_dims, op.contracted), op.dtype)
-    return node
+    return in_parts(node, m, n, k)
+
+
+def in_parts(node: Node, m: int, n: int, k: int) -> Node:
+    """A long sum for each of few results as two, side by side, and their sum.
+
+    Each thread then reads (and copies) half of both operands; shared out by rows, each would read all of one.
+    """
+    x, y = node.inputs
+    if (len(x.shape), len(y.shape), k % 2) != (2, 2, 0) or 2 * m * n * k < PARTS_WORK:
+        return node
+    if k < PARTS_TERMS or min(m, n) < 8 or PARTS_SHARE * m * n > (m + n) * k:
+        return node
+    halves = [b.transpose(b.reshape(v, (v.shape[0], 2, k // 2)), (1, 0, 2)) for v in (x, y)]
+    return b.reduce("add", b.contract(halves[0], halves[1], 1, 1), (0,))
 
 
 def product_cost(node: Node, cost: dict[Node, int]) -> int:

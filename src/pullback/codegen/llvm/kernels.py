@@ -193,7 +193,7 @@ def emit_product(module: Module, kernel: Kernel, table: Slots, target: Target, m
                       tuple(v.size for v, _, _ in nest.batch))
     workspace = table.area(0)
     made = emit_matmul(module, kernel.name, spec, table.of(nest.a, nest.a_offset), table.of(nest.b, nest.b_offset),
-                       workspace, LoopEpilogue(nest, kernel, table), target)
+                       workspace, LoopEpilogue(nest, kernel, table), target, max_threads)
     each = made.workspace_bytes // max(made.max_threads, 1)
     used = each * min(max_threads, made.max_threads)
     table.areas = [(slot, used if slot == workspace else n) for slot, n in table.areas]

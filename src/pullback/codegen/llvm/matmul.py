@@ -50,16 +50,17 @@ class SwappedEpilogue:
 
 
 def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_index: int, ws_index: int,
-                epilogue: Epilogue, target: Target) -> MatmulKernel:
+                epilogue: Epilogue, target: Target, threads: int = 2) -> MatmulKernel:
     """Emit `void name(ptr args, i64 tid, i64 nthreads)`; the three indices are slots of `args` holding pointers.
 
-    The slot `ws_index` is read only where the kernel reports a workspace. Sizes must be positive.
+    The slot `ws_index` is read only where the kernel reports a workspace. Sizes must be positive. `threads` is how
+    many there will be: what they share out depends on it, the results do not.
     """
     if min(spec.m, spec.n, spec.k, *spec.batch, 1) < 1:
         raise ValueError(f"matmul sizes must be positive: {spec}")
     if spec.n < spec.m and (spec.n == 1 or (spec.n < min(5, target.lanes(spec.dtype)) and spec.k >= 16)):
         spec, epilogue, a_index, b_index = spec.transposed, SwappedEpilogue(epilogue), b_index, a_index
-    plan = make_plan(spec, target)
+    plan = make_plan(spec, target, threads)
     fn = module.function(name, PARAMS)
     args, tid, nthreads = fn.params
     live = ix.minimum(fn, nthreads, plan.max_threads)

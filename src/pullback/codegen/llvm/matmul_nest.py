@@ -104,7 +104,7 @@ def emit_columns(nest: Nest, row: V, row_stop: V, tile: V, tile_stop: V) -> None
 def emit_block(nest: Nest, block: Block) -> None:
     fn, plan = nest.fn, nest.plan
     if plan.pack_a:
-        for_rows(nest, block, lambda i, rows: pack_a(nest, block, i, rows))
+        for_rows(nest, block, lambda i, rows, count: pack_a(nest, block, i, rows, count), plan.a_together)
 
     def panel(t: V) -> None:
         if plan.pack_b == "panel":
@@ -117,36 +117,47 @@ def emit_block(nest: Nest, block: Block) -> None:
             for_range(fn, ix.maximum(fn, block.tile, full), block.tile_stop, 1, lambda t: body(t, plan.edge))
 
     if plan.row_outer:
-        for_rows(nest, block, lambda i, rows: columns(lambda t, chunks: tile_at(nest, block, i, rows, t, chunks)))
+        for_rows(nest, block, lambda i, rows, _: columns(lambda t, chunks: tile_at(nest, block, i, rows, t, chunks)))
         return
 
     def column_outer(t: V, chunks: tuple[Chunk, ...]) -> None:
         panel(t)
-        for_rows(nest, block, lambda i, rows: tile_at(nest, block, i, rows, t, chunks))
+        for_rows(nest, block, lambda i, rows, _: tile_at(nest, block, i, rows, t, chunks))
 
     columns(column_outer)
 
 
-def for_rows(nest: Nest, block: Block, body: Callable[[V, int], None]) -> None:
-    """Cut the block's rows into tiles of `tall` and `tall - 1` rows: no remainder, few variants."""
+def for_rows(nest: Nest, block: Block, body: Callable[[V, int, V], None], together: int = 1) -> None:
+    """Cut the block's rows into tiles of `tall` and `tall - 1` rows: no remainder, few variants.
+
+    The body gets the first row, the tile's rows and how many tiles: at most `together` of one height.
+    """
     fn, tall = nest.fn, nest.plan.tall
+
+    def run(start: V, stop: V, rows: int) -> None:
+        def one(i: V) -> None:
+            count = i64(1) if together == 1 else ix.minimum(fn, ix.div(fn, ix.sub(fn, stop, i), rows), together)
+            body(i, rows, count)
+
+        for_range(fn, start, stop, rows * together, one)
+
     if nest.plan.row_unit == tall:
-        for_range(fn, block.row, block.row_stop, tall, lambda i: body(i, tall))
+        run(block.row, block.row_stop, tall)
         return
     count = ix.sub(fn, block.row_stop, block.row)
     tiles = ix.div(fn, ix.add(fn, count, tall - 1), tall)
     of_tall = ix.sub(fn, count, ix.mul(fn, tiles, tall - 1))
     middle = ix.add(fn, block.row, ix.mul(fn, of_tall, tall))
-    for_range(fn, block.row, middle, tall, lambda i: body(i, tall))
-    for_range(fn, middle, block.row_stop, tall - 1, lambda i: body(i, tall - 1))
+    run(block.row, middle, tall)
+    run(middle, block.row_stop, tall - 1)
 
 
-def pack_a(nest: Nest, block: Block, i: V, rows: int) -> None:
+def pack_a(nest: Nest, block: Block, i: V, rows: int, count: V) -> None:
     fn, spec = nest.fn, nest.spec
     source = ix.offset(fn, nest.a, ix.mul(fn, block.k, spec.a.col_stride), spec.dtype)
     at = ix.mul(fn, ix.sub(fn, i, block.row), block.kcount)
     fn.call(f"{nest.name}.a", "void", source, ix.offset(fn, nest.a_panels, at, spec.dtype), i, block.kcount, i64(rows),
-            declare=False)
+            count, declare=False)
 
 
 def pack_b(nest: Nest, tile: V, k: V, kcount: V, slot: V) -> None:
@@ -154,7 +165,7 @@ def pack_b(nest: Nest, tile: V, k: V, kcount: V, slot: V) -> None:
     source = ix.offset(fn, nest.b, ix.mul(fn, k, spec.b.row_stride), spec.dtype)
     target = ix.offset(fn, nest.b_panels, ix.mul(fn, slot, plan.b_step * spec.k), spec.dtype)
     fn.call(f"{nest.name}.b", "void", source, target, ix.mul(fn, tile, plan.cols), kcount, i64(plan.b_step),
-            declare=False)
+            i64(1), declare=False)
 
 
 def tile_at(nest: Nest, block: Block, i: V, rows: int, tile: V, chunks: tuple[Chunk, ...]) -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.text import Fn, Module, V, const, element, i64, lanes, mangle, vector
 
-PARAMS = [("ptr noalias", "src"), ("ptr noalias", "dst"), ("i64", "p"), ("i64", "kcount"), ("i64", "step")]
+PARAMS = [("ptr noalias", "src"), ("ptr noalias", "dst"), ("i64", "p"), ("i64", "kcount"), ("i64", "step"),
+          ("i64", "count")]
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,18 @@ class PackShape:
 
 
 def emit_pack(module: Module, name: str, shape: PackShape) -> None:
-    """Emit `void name(src, dst, p, kcount, step)`: panel of rows `p ...`, `step` elements apart in the panel.
+    """Emit `void name(src, dst, p, kcount, step, count)`: panel of rows `p ...`, `step` elements apart in the panel.
 
+    Where rows of p are contiguous and panels ragged, `count` panels of `step` rows each, one after the other; else one.
     `src` points at row 0 of the operand in the first k. Vector copies write up to `lanes - 1` elements past each k's
     place, which the next k overwrites: the caller leaves that much slack after the last panel.
     """
     fn = module.function(name, PARAMS, attributes="#1", linkage="internal")
     if shape.p_stride == 1 and shape.width > 1:
-        if shape.masked:
-            emit_copy(fn, shape, lane_masks(fn, shape))
+        if shape.masked and shape.ragged:
+            emit_panels(fn, shape)
+        elif shape.masked:
+            emit_copy(fn, shape, lane_masks(fn, shape, fn.params[2]), fn.params[1], fn.params[2])
         else:
             emit_guarded_copy(fn, shape)
     elif shape.k_stride == 1 and shape.depth >= shape.block_depth and shape.width > 1:
@@ -59,17 +63,48 @@ def emit_pack(module: Module, name: str, shape: PackShape) -> None:
     fn.ret()
 
 
-def lane_masks(fn: Fn, shape: PackShape) -> list[V]:
+def lane_masks(fn: Fn, shape: PackShape, p: V) -> list[V]:
     """For each group of lanes, which of its rows exist."""
-    left = ix.sub(fn, i64(shape.limit), fn.params[2])
+    left = ix.sub(fn, i64(shape.limit), p)
     iota = V(f"<{', '.join(f'i64 {n}' for n in range(shape.lanes))}>", vector("i64", shape.lanes))
     bounds = [fn.splat(ix.sub(fn, left, i64(group * shape.lanes)), shape.lanes) for group in range(shape.groups)]
     return [fn.compare("icmp", "slt", iota, bound) for bound in bounds]
 
 
-def emit_copy(fn: Fn, shape: PackShape, masks: list[V] | None) -> None:
+def emit_panels(fn: Fn, shape: PackShape) -> None:
+    """Several panels of contiguous rows, k by k: what lies side by side in memory is read together, and once.
+
+    The last k is copied by element, because a vector would reach into the next panel's first; so would a vector at
+    the end of the rows, where single panels are copied by masks.
+    """
+    src, dst, p, kcount, step, count = fn.params
+    type_, size = vector(shape.scalar, shape.lanes), ix.mul(fn, kcount, step)
+    room = ix.add(fn, ix.sub(fn, i64(shape.limit - shape.groups * shape.lanes), p), step)
+    whole = ix.minimum(fn, ix.div(fn, ix.maximum(fn, room, 0), step), count)
+    last = ix.sub(fn, kcount, i64(1))
+    outer = fn.begin_loop(i64(0), last, i64(1), [fn.gep(src, p, shape.scalar), dst])
+    source, target = outer.carried
+    inner = fn.begin_loop(i64(0), whole, i64(1), [source, target])
+    for group in range(shape.groups):
+        first, place = (ix.offset(fn, at, i64(group * shape.lanes), shape.scalar) for at in inner.carried)
+        fn.store(fn.load(first, type_, shape.size), place, shape.size)
+    fn.end_loop(inner, [fn.gep(at, n, shape.scalar) for at, n in zip(inner.carried, (step, size), strict=True)])
+    fn.end_loop(outer, [fn.gep(source, i64(shape.k_stride), shape.scalar), fn.gep(target, step, shape.scalar)])
+    rest = fn.begin_loop(i64(0), whole, i64(1), [source, target])
+    element = fn.begin_loop(i64(0), step, i64(1))
+    first, place = (fn.gep(at, element.counter, shape.scalar) for at in rest.carried)
+    fn.store(fn.load(first, shape.scalar, shape.size), place, shape.size)
+    fn.end_loop(element)
+    fn.end_loop(rest, [fn.gep(at, n, shape.scalar) for at, n in zip(rest.carried, (step, size), strict=True)])
+    panel = fn.begin_loop(whole, count, i64(1))
+    row = fn.add(p, fn.mul(panel.counter, step))
+    emit_copy(fn, shape, lane_masks(fn, shape, row), fn.gep(dst, fn.mul(panel.counter, size), shape.scalar), row)
+    fn.end_loop(panel)
+
+
+def emit_copy(fn: Fn, shape: PackShape, masks: list[V] | None, dst: V, p: V) -> None:
     """Rows of p are contiguous: vector loads (masked where some may not exist), plain stores."""
-    src, dst, p, kcount, step = fn.params
+    src, _, _, kcount, step, _ = fn.params
     type_ = vector(shape.scalar, shape.lanes)
     start = fn.gep(src, p, shape.scalar)
     loop = fn.begin_loop(i64(0), kcount, i64(1), [start, dst])
@@ -86,7 +121,7 @@ def emit_guarded_copy(fn: Fn, shape: PackShape) -> None:
     end = fn.add(fn.params[2], i64(shape.groups * shape.lanes))
     fn.cond_br(fn.compare("icmp", "sle", end, i64(shape.limit)), "whole", "ragged")
     fn.label("whole")
-    emit_copy(fn, shape, None)
+    emit_copy(fn, shape, None, fn.params[1], fn.params[2])
     fn.br("copied")
     fn.label("ragged")
     emit_scalar(fn, shape)
@@ -100,7 +135,7 @@ def emit_transpose(fn: Fn, shape: PackShape) -> None:
     Blocks are `lanes` rows by one 128-bit register of k, so that all shuffles stay within 128-bit lanes: cheap to run
     and cheap to compile. Stores go in order of address wherever one may reach into the next one's place.
     """
-    src, dst, p, kcount, step = fn.params
+    src, dst, p, kcount, step, _ = fn.params
     width, scalar, depth = shape.lanes, shape.scalar, shape.block_depth
     together = shape.groups if shape.ragged else 1
     last = ix.sub(fn, kcount, i64(depth))
@@ -138,7 +173,7 @@ def transpose_block(fn: Fn, rows: list[V], depth: int) -> list[V]:
 
 def emit_scalar(fn: Fn, shape: PackShape) -> None:
     """Any strides; k by k, so that what a short panel writes too far is overwritten."""
-    src, dst, p, kcount, step = fn.params
+    src, dst, p, kcount, step, _ = fn.params
     outer = fn.begin_loop(i64(0), kcount, i64(1), [src, dst])
     inner = fn.begin_loop(i64(0), i64(shape.width), i64(1))
     row = ix.minimum(fn, ix.add(fn, p, inner.counter), shape.limit - 1)

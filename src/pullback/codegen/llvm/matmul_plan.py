@@ -18,6 +18,10 @@ PACK_BYTES = 32  # widest vector used while packing
 LINE = 64
 PAGE = 4096
 L1_WAYS = 8
+K_BYTES = 2048  # of one row of A in a block of k
+BLOCK_ROWS = 1024
+PANELS_TOGETHER = 8
+SCRATCH_BYTES = 8 << 20  # partial sums of a block of rows and columns, where k is cut
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Plan:
     mc: int
     nc_tiles: int
     pack_a: bool
+    a_together: int  # most panels of A that are copied side by side
     pack_b: str  # "no", "panel" (one panel, just before its use) or "block" (all panels of a column block)
     row_outer: bool
     split: str  # "", "m", "n" or "batch"
@@ -97,14 +102,15 @@ def chunks(cols: int, lanes: int, masked: bool) -> tuple[Chunk, ...]:
 def k_block(spec: MatmulSpec, target: Target, size: int) -> int:
     """Even blocks of k, multiples of 8; all of k where it is not much more than a block.
 
-    A panel of B may exceed L1, which streaming from L2 hides; fewer blocks mean less traffic of partial sums. With
-    few rows B is read once, straight from memory: a handful of its rows at a time, so that reads run along rows.
+    A panel of B of one block fills L1; it may be somewhat larger, which streaming from L2 hides, and fewer blocks mean
+    less traffic of partial sums. With few rows B is read once, straight from memory: a handful of its rows at a time,
+    so that reads run along rows.
     """
     k = spec.k
     if spec.m <= 4 and spec.b.col_stride == 1 and k >= 16 and k * spec.n * size > 2 * target.l1_bytes:
         return 8
-    most = 6144 // size
-    if k <= most + most // 3:
+    most = K_BYTES // size
+    if k <= most + most * 2 // 3:
         return k
     return min(range(most, most // 2, -8), key=lambda kc: (-(-k // kc), kc - (k - 1) % kc))
 
@@ -125,7 +131,7 @@ def uses_dot(spec: MatmulSpec, lanes: int) -> bool:
     return spec.m <= 4 and spec.k >= 2 * lanes and spec.b.row_stride == 1 and (spec.a.col_stride == 1)
 
 
-def make_plan(spec: MatmulSpec, target: Target) -> Plan:
+def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     lanes = target.lanes(spec.dtype)
     size = 8 if spec.dtype == "double" else 4
     dot = uses_dot(spec, lanes)
@@ -142,13 +148,13 @@ def make_plan(spec: MatmulSpec, target: Target) -> Plan:
     kc = spec.k if dot else k_block(spec, target, size)
     tiles = -(-spec.n // cols)
     pack_a = not dot and packs_a(spec, target, size)
+    together = PANELS_TOGETHER if masked and spec.a.row_stride == 1 else 1
     pack_b = "no" if dot or not packs_b(spec, target, size) else "panel"
-    mc, nc_tiles = blocks(spec, target, kc, cols, size, tall)
+    mc, nc_tiles = blocks(spec, kc, cols, size)
     row_outer = kc == spec.k and spec.k * spec.n * size <= target.l1_bytes * 3 // 4 and spec.m > 2 * tall
-    split, most = thread_split(spec, tall, unit, tiles, pack_a, pack_b)
-    several = mc < spec.m or row_outer
+    split, most = thread_split(spec, tall, unit, tiles, pack_a, pack_b, threads)
     mc = -(-mc // unit) * unit
-    pack_b = "block" if pack_b == "panel" and several else pack_b
+    pack_b = "block" if pack_b == "panel" and row_outer else pack_b
     nc_tiles = min(nc_tiles, tiles)
     a_bytes = round_up(min(mc, spec.m) * kc * size + 2 * LINE) if pack_a else 0
     step = panel_step(full, pack_lanes(lanes, size))
@@ -158,7 +164,7 @@ def make_plan(spec: MatmulSpec, target: Target) -> Plan:
     scratch = round_up(min(mc, spec.m) * nc_tiles * step * size) if kc < spec.k else 0
     total = a_bytes + b_bytes + scratch
     thread_bytes = total + 5 * LINE if total else 0
-    return Plan(lanes, size, tall, full, edge, dot, kc, unit, mc, nc_tiles, pack_a, pack_b, row_outer, split, most,
+    return Plan(lanes, size, tall, full, edge, dot, kc, unit, mc, nc_tiles, pack_a, together, pack_b, row_outer, split, most,
                 a_bytes, b_bytes, scratch, thread_bytes)
 
 
@@ -184,11 +190,9 @@ def packs_a(spec: MatmulSpec, target: Target, size: int) -> bool:
     if spec.a.row_stride == 1:
         stride = spec.a.col_stride * size
         return spec.k > 2 * lines_without_conflict(stride, target) or (stride >= 1024 and spec.n >= 192)
-    if spec.n < 192:
-        return False
     if spec.a.col_stride == 1:
-        return spec.m * spec.k * size > target.l2_bytes // 2
-    return True
+        return spec.n >= 768 and spec.m * spec.k * size > 2 * target.l2_bytes
+    return spec.n >= 192
 
 
 def packs_b(spec: MatmulSpec, target: Target, size: int) -> bool:
@@ -212,38 +216,38 @@ def lines_without_conflict(stride: int, target: Target) -> int:
     return L1_WAYS * sets // (gcd(stride // LINE, sets) if stride % LINE == 0 else 1)
 
 
-def blocks(spec: MatmulSpec, target: Target, kc: int, cols: int, size: int, tall: int) -> tuple[int, int]:
-    """Rows of a block of A (stays in L2) and column tiles of a block of B (stays in L3).
+def blocks(spec: MatmulSpec, kc: int, cols: int, size: int) -> tuple[int, int]:
+    """Rows of a block of A (streams from L3) and column tiles between two copies of it.
 
     Rows are cut evenly into blocks of at most the first figure, so that blocks can always be cut into tiles.
     """
-    fits = max(2 * smallest_cuttable(tall), 36, target.l2_bytes * 3 // 8 // (kc * size))
-    mc = spec.m if spec.m <= fits * 4 // 3 else fits
+    mc = spec.m if spec.m <= BLOCK_ROWS * 4 // 3 else BLOCK_ROWS
     tiles = -(-spec.n // cols)
-    depth = spec.k * size * cols
-    most = max(8, (8 << 20) // depth)
-    return mc, tiles if tiles <= most else -(-tiles // -(-tiles // most))
+    most = max(8, SCRATCH_BYTES // (mc * cols * size)) if kc < spec.k else tiles
+    return mc, -(-tiles // -(-tiles // most))
 
 
 def thread_split(spec: MatmulSpec, tall: int, unit: int, tiles: int, pack_a: bool,
-                 pack_b: str) -> tuple[str, int]:
+                 pack_b: str, threads: int) -> tuple[str, int]:
     """What the threads share out, and the most threads that pay. Packed operands are packed again by every thread."""
     most = spec.flops // FLOPS_PER_THREAD if spec.flops >= PARALLEL_FLOPS else 1
     count = prod(spec.batch)
     if most < 2:
         return "", 1
-    if count >= 8 or (count > 1 and spec.m * spec.n * spec.k < 20_000):
+    if count >= 8 or (count > 1 and count % threads == 0) or (count > 1 and spec.m * spec.n * spec.k < 20_000):
         return "batch", min(most, count)
     by_m = spec.m // (tall if unit > 1 else max(smallest_cuttable(tall), 4 * tall)) if spec.m > tall else 1
     by_n = tiles
     if by_m < 2 and by_n < 2:
         return ("batch", min(most, count)) if count > 1 else ("", 1)
 
+    a_cost = 2 if spec.a.row_stride == 1 else 1  # narrow panels of long rows take longer
+
     def cost(parts_m: int, parts_n: int) -> float:
         rows, cols = -(-spec.m // unit // parts_m) * unit, -(-tiles // parts_n) * spec.n / tiles
-        packing = (rows * spec.k if pack_a else 0) + (cols * spec.k if pack_b != "no" else 0)
+        packing = (rows * spec.k * a_cost if pack_a else 0) + (cols * spec.k if pack_b != "no" else 0)
         return rows * cols * spec.k / 16 + packing / 2
 
-    if by_m >= 2 and (by_n < 2 or cost(2, 1) <= cost(1, 2)):
+    if by_m >= 2 and (by_n < 2 or cost(2, 1) < cost(1, 2)):
         return "m", min(most, by_m)
     return "n", min(most, by_n)
