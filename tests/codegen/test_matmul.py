@@ -216,6 +216,18 @@ def test_blocked(m: int, n: int, k: int) -> None:
         check(m, n, k, a=a, b=b, dtype="double", threads=(1, 3))
 
 
+@pytest.mark.parametrize("m, n, k", [(1400, 70, 1000), (1100, 2100, 870)])
+def test_blocked_rows_and_columns(m: int, n: int, k: int) -> None:
+    check(m, n, k, a="column", b="row", threads=(1, 2))
+
+
+@pytest.mark.parametrize("m", range(198, 212))
+def test_panels_side_by_side(m: int) -> None:
+    """A transposed: groups of panels, their last k, and the rows at the end of memory."""
+    for dtype in ("float", "double"):
+        check(m, 192, 33, a="column", dtype=dtype, threads=(1, 2, 3))
+
+
 @pytest.mark.parametrize("n", [2, 3, 5, 6, 7, 9, 11, 12])
 def test_narrow_packed_columns(n: int) -> None:
     """Panels narrower than a vector, or of one vector and a bit."""

@@ -10,6 +10,7 @@ import pullback as pb
 import pullback.ops.build as b
 from pullback.ir.dtypes import float32
 from pullback.ir.node import Function, TensorType, param
+from pullback.runtime.native import native
 
 
 def count(function: Function, kind: str = "", **options: object) -> int:
@@ -87,6 +88,22 @@ def test_an_update_by_a_computed_rate_is_in_the_epilogue() -> None:
     program = check(function := Function([x, g, w, rate], [moved, b.sub(w, b.mul(scale, moved))]), *randoms(function))
     assert sorted(k.kind for k in program.kernels) == ["loops", "matmul"]
     assert next(k for k in program.kernels if k.kind == "loops").nbytes < 64
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_long_sum_for_few_results_is_in_two_parts(turned: bool) -> None:
+    """The parts are by shape, so the bits are those of any number of threads."""
+    x, w, bias = floats(*((1000, 64) if turned else (64, 1000))), floats(1000, 100), floats(100)
+    y = b.contract(b.transpose(x, (1, 0)) if turned else x, b.transpose(w, (1, 0)), 0, 1)
+    function = Function([x, w, bias], [b.unary("tanh", b.add(y, b.broadcast(bias, (64, 100), (1,))))])
+    program = check(function, *randoms(function, scale=0.1))
+    assert [k.kind for k in program.kernels] == ["matmul", "loops"]
+    arrays = randoms(function, scale=0.1)
+    before, bits = native().num_threads, set[bytes]()
+    for threads in (1, 2, before):
+        native().set_num_threads(threads)
+        bits.add(run(program, *arrays)[0].tobytes())
+    assert len(bits) == 1
 
 
 def test_inner_size_one_is_no_matrix_product() -> None:

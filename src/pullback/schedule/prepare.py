@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pullback.ops.build as b
 from pullback.ir.dtypes import float32
-from pullback.ir.index import loop_vars, ravel
+from pullback.ir.index import const, loop_vars, ravel
 from pullback.ir.node import Function, Node, Op, Proj, TensorType, apply, primitive, reapply
 from pullback.kernel.nodes import folded
 from pullback.ops.monoid import identity
@@ -129,7 +129,10 @@ def in_parts(node: Node, m: int, n: int, k: int) -> Node:
     if k < PARTS_TERMS or min(m, n) < 8 or PARTS_SHARE * m * n > (m + n) * k:
         return node
     halves = [b.transpose(b.reshape(v, (v.shape[0], 2, k // 2)), (1, 0, 2)) for v in (x, y)]
-    return b.reduce("add", b.contract(halves[0], halves[1], 1, 1), (0,))
+    sums = b.contract(halves[0], halves[1], 1, 1)
+    row, column = loop_vars((m, n))
+    first, second = (b.reindex(sums, (m, n), (const(part), row, column), None) for part in (0, 1))
+    return b.add(first, second)
 
 
 def product_cost(node: Node, cost: dict[Node, int]) -> int:
