@@ -2,9 +2,9 @@
 
     passes    inline, simplify, recognise, simplify       graph -> graph
     schedule  kernels by phase, buffers, loop IR          graph -> plan
-    emit      LLVM IR, already tiled and vectorised       plan  -> text
-    compile   object code                                 text  -> bytes
-    load      machine code in memory                      bytes -> Program
+    emit      LLVM IR, already tiled and vectorised       plan  -> units of text
+    compile   object code, on all cores                   units -> objects
+    load      machine code in memory                      objects -> Program
 
 `compile_function` runs it. What it made is kept on disk: a program that is found there needs none of these steps, nor
 LLVM. Flags (`util/config.py`): `skip` leaves passes out, `debug` prints stages, `verify` checks after every step.
@@ -22,19 +22,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pullback.codegen.llvm.compile import FORMAT, host_target, toolchain_version
+from pullback.codegen.llvm.compile import FORMAT, host_target, preload, toolchain_version
 from pullback.engine import inspect
 from pullback.ir.node import Function, Node, Param, TensorType, verify
 from pullback.ir.printer import to_text
 from pullback.runtime.cpu import available_cores
 from pullback.runtime.loader import LoaderError, load_object
 from pullback.runtime.native import native
+from pullback.runtime.objects import Code, find, load_code
 from pullback.util import config
+from pullback.util.background import Job
 from pullback.util.disk_cache import default_cache, sha256
 from pullback.util.errors import CompileError, message
 from pullback.util.kinds import is_tuple
 
-ENTRY = "prog"
 #: expected seconds of a program that may take any time
 LONG = 2e-3
 #: (name, module, function): what is rewritten, in order; each leaves what its module's docstring says
@@ -108,13 +109,14 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
     key = program_key(function, donated, immediates)
     clock.lap("key")
     stored = default_cache().get(key)
-    header, code = unpack(stored) if stored is not None else (None, b"")
+    header, objects = unpack(stored) if stored is not None else (None, [])
     clock.lap("lookup")
     if header is None:
-        header, code = build(function, donated, immediates, clock)
-        default_cache().put(key, pack(header, code))
+        Job(preload)
+        header, objects = build(function, donated, immediates, clock)
+        default_cache().put(key, pack(header, objects))
         clock.lap("store")
-    program = load(function, header, code, donated, immediates)
+    program = load(function, header, objects, donated, immediates)
     clock.lap("load")
     program.cached, program.times, program.checked = stored is not None, clock.laps, checked
     if checked:
@@ -125,25 +127,52 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
 
 
 def build(function: Function, donated: frozenset[int], immediates: frozenset[int],
-          clock: Clock) -> tuple[dict[str, Any], bytes]:
+          clock: Clock) -> tuple[dict[str, Any], list[bytes]]:
     """Run every step; the header holds all that a program must know besides its code."""
-    from pullback.codegen.llvm import compile as llvm
-
     plan = make_plan(run_passes(function, clock), donated, immediates)
     clock.lap("schedule")
-    emitted = emit(plan)
-    clock.lap("emit")
-    try:
-        code = llvm.compile_ir(emitted.text)
-    except llvm.CompileError as error:
-        raise CompileError(str(error)) from error
-    clock.lap("compile")
+    entry, workspace_bytes, objects = compile_plan(plan, clock)
     kernels = [asdict(KernelInfo(k.name, k.kind, n, k.threads, k.flops, k.nbytes))
                for n, phase in enumerate(plan.phases) for k in phase]
     seconds = max(plan.seconds, LONG) if open_ended(plan) else plan.seconds
-    header = {"alias": sorted(plan.alias.items()), "workspace_bytes": emitted.workspace_bytes, "flops": plan.flops,
-              "nbytes": plan.nbytes, "seconds": seconds, "kernels": kernels}
-    return header, code
+    header = {"alias": sorted(plan.alias.items()), "workspace_bytes": workspace_bytes, "flops": plan.flops,
+              "nbytes": plan.nbytes, "seconds": seconds, "kernels": kernels, "entry": entry,
+              "objects": [(symbols, len(data)) for symbols, data in objects]}
+    return header, [data for _, data in objects]
+
+
+def compile_plan(plan: Any, clock: Clock) -> tuple[str, int, list[tuple[list[str], bytes]]]:
+    """The symbol of the program, its workspace, and objects (what they define, code): the program's own is the last."""
+    from pullback.codegen.llvm import compile as llvm
+    from pullback.codegen.llvm.program import PlanEmitter
+    from pullback.codegen.llvm.target import host
+    from pullback.codegen.llvm.workshop import Workshop
+
+    emitter = PlanEmitter(plan, host())
+    used: dict[int, Code] = {}
+
+    def known(symbol: str) -> bool:
+        code = find(symbol)
+        if code is not None:
+            used[id(code)] = code
+        return code is not None
+
+    workshop = Workshop(known, available_cores() - 1)
+    symbols: list[str] = []
+    for unit in emitter.units():
+        workshop.add(unit)
+        symbols.append(unit.symbol)
+    entry = emitter.entry_unit(symbols)
+    workshop.add(entry)
+    clock.lap("emit")
+    try:
+        groups = workshop.finish()
+    except llvm.CompileError as error:
+        raise CompileError(str(error)) from error
+    clock.lap("compile")
+    objects = [(code.symbols, code.data) for code in used.values()] + [(g.symbols, g.code) for g in groups]
+    objects.sort(key=lambda found: entry.symbol in found[0])
+    return entry.symbol, emitter.workspace_bytes, objects
 
 
 def open_ended(plan: Any) -> bool:
@@ -155,11 +184,11 @@ def open_ended(plan: Any) -> bool:
 def timed_program(program: Program, table: int) -> Any:
     """The program's code again, each kernel noting its first start and last end in the table at this address."""
     from pullback.codegen.llvm import compile as llvm
-    from pullback.codegen.llvm.program import emit_program
+    from pullback.codegen.llvm.program import program_text
     from pullback.codegen.llvm.target import host
 
     plan = make_plan(run_passes(program.function, Clock()), program.donated, program.immediates)
-    return load_object(llvm.compile_ir(emit_program(plan, host(), table).text), native().symbols)
+    return load_object(llvm.compile_ir(program_text(plan, host(), table)[0]), native().symbols)
 
 
 def run_passes(function: Function, clock: Clock) -> Function:
@@ -196,35 +225,36 @@ def make_plan(function: Function, donated: frozenset[int], immediates: frozenset
     return made
 
 
-def emit(plan: Any) -> Any:
-    """LLVM text and the size of the workspace."""
-    from pullback.codegen.llvm.program import emit_program
-    from pullback.codegen.llvm.target import host
-
-    return emit_program(plan, host())
-
-
-def load(function: Function, header: dict[str, Any], code: bytes, donated: frozenset[int],
+def load(function: Function, header: dict[str, Any], objects: list[bytes], donated: frozenset[int],
          immediates: frozenset[int]) -> Program:
     """Machine code in memory, with what is known of it."""
+    symbols = [names for names, _ in header["objects"]]
+    externals = native().symbols
     try:
-        loaded = load_object(code, native().symbols)
+        codes = [load_code(names, data, externals) for names, data in zip(symbols[:-1], objects[:-1], strict=True)]
+        main = load_code(symbols[-1], objects[-1], externals, tuple(codes))
     except LoaderError as error:
         raise CompileError(str(error)) from error
     return Program(function, function.in_types, function.out_types, dict(header["alias"]),
                    header["workspace_bytes"], header["flops"], header["nbytes"], header["seconds"],
-                   [KernelInfo(**k) for k in header["kernels"]], loaded.address(ENTRY), donated, immediates,
-                   loaded=loaded)
+                   [KernelInfo(**k) for k in header["kernels"]], main.loaded.address(header["entry"]), donated,
+                   immediates, loaded=(main, *codes))
 
 
 # -- the cache ---------------------------------------------------------------------------------------------------------
-def pack(header: dict[str, Any], code: bytes) -> bytes:
-    return json.dumps(header).encode() + b"\n" + code
+def pack(header: dict[str, Any], objects: list[bytes]) -> bytes:
+    return b"".join([json.dumps(header).encode(), b"\n", *objects])
 
 
-def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
+def unpack(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
     text, _, code = data.partition(b"\n")
-    return json.loads(text), code
+    header = json.loads(text)
+    objects: list[bytes] = []
+    at = 0
+    for _, size in header["objects"]:
+        objects.append(code[at:at + size])
+        at += size
+    return header, objects
 
 
 def program_key(function: Function, donated: frozenset[int], immediates: frozenset[int]) -> str:
@@ -305,7 +335,10 @@ def stage_text(function: Function, stage: str, donated: frozenset[int] = frozens
         from pullback.kernel.printer import kernel_text
 
         return "\n\n".join(kernel_text(k) for phase in plan.phases for k in phase)
-    text = emit(plan).text
+    from pullback.codegen.llvm.program import program_text
+    from pullback.codegen.llvm.target import host
+
+    text = program_text(plan, host())[0]
     if stage == "llvm":
         return text
     from pullback.codegen.llvm.assembly import assembly

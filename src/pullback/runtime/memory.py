@@ -16,6 +16,7 @@ import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from pullback.runtime.native import prepare
 from pullback.util import config
 
 if TYPE_CHECKING:
@@ -285,6 +286,7 @@ def _allocate(size: int) -> int:
 @cache
 def _libc() -> tuple[Any, Any, Any]:
     """(posix_memalign, free, madvise or None) of this system."""
+    prepare()  # the first memory is the first sign that something will be computed
     if sys.platform == "win32":
         library = ctypes.CDLL("ucrtbase")
         aligned = library._aligned_malloc

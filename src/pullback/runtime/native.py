@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from pullback.codegen.llvm.compile import cached_compile, generic_target
+from pullback.codegen.llvm.compile import cached_compile, generic_target, object_key
 from pullback.codegen.llvm.support import MAX_THREADS, Platform, support_ir
 from pullback.runtime.cpu import available_cores
 from pullback.runtime.loader import LoadedObject, load_object
 from pullback.util import config
+from pullback.util.background import Job
+from pullback.util.disk_cache import default_cache
 from pullback.util.host import host_architecture
 
 Builtin = Callable[..., Any]
@@ -28,11 +30,22 @@ METH_FASTCALL: Final = 0x0080
 JOIN_SPIN: Final = 100.0  # microseconds a caller looks for the others' end before it sleeps
 _lock = threading.Lock()
 _native: Native | None = None
+_support: bytes | Job[bytes] | None = None
 
 
 class _MethodDef(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int),
                 ("documentation", ctypes.c_char_p)]
+
+
+def prepare() -> None:
+    """Have the support object at hand, or where it must be compiled (once per machine), begin with that."""
+    global _support
+    if _support is not None:
+        return
+    text, target = support_ir(this_platform()), generic_target()
+    found = default_cache().get(object_key(text, target))
+    _support = found or Job(lambda: cached_compile(text, target.cpu, target.features, target.triple))
 
 
 def native() -> Native:
@@ -202,8 +215,8 @@ def this_platform() -> Platform:
 
 
 def _support_object() -> bytes:
-    target = generic_target()
-    return cached_compile(support_ir(this_platform()), target.cpu, target.features, target.triple)
+    prepare()
+    return _support.result() if isinstance(_support, Job) else _support or b""
 
 
 def _void_function(address: int) -> Callable[[], None]:

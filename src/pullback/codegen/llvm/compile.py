@@ -15,6 +15,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from pullback.codegen.llvm.library import TRIED, Library, LibraryError, library_path
 from pullback.util.disk_cache import DiskCache, default_cache, sha256
 from pullback.util.host import host_architecture
 
@@ -51,10 +52,21 @@ def compile_ir(text: str, cpu: str | None = None, features: str | None = None, t
     it does not know are refused here.
     """
     target = _fill_target(cpu, features, triple)
-    binding = _llvmlite()
     unknown = [name for name in re.findall(_INTRINSIC, text) if not _may_use(name, target)]
     if unknown:
         raise CompileError(f"intrinsics that code generation may not use: {', '.join(sorted(set(unknown)))}")
+    library = None if passes else _library()
+    if library is None:
+        return _compile_by_llvmlite(text, target, passes, level)
+    try:
+        return library.compile(text, *target, level)
+    except LibraryError as error:
+        raise CompileError(str(error).strip()) from None
+
+
+def _compile_by_llvmlite(text: str, target: Target, passes: tuple[str, ...], level: int) -> bytes:
+    """The same by llvmlite's public functions."""
+    binding = _llvmlite()
     machine = _machine(binding, target, level)
     context = binding.create_context()
     try:
@@ -90,13 +102,20 @@ def object_key(text: str, target: Target, passes: tuple[str, ...] = ()) -> str:
 
 
 @cache
+def _package() -> str | None:
+    """The folder of the installed llvmlite."""
+    spec = find_spec("llvmlite")
+    return os.path.dirname(spec.origin) if spec is not None and spec.origin else None
+
+
+@cache
 def toolchain_version() -> str:
     """Version of the installed llvmlite, read from its files without loading it; "none" where there is none."""
-    spec = find_spec("llvmlite")
-    if spec is None or not spec.origin:
+    package = _package()
+    if package is None:
         return "none"
     try:
-        with open(os.path.join(os.path.dirname(spec.origin), "_version.py"), encoding="utf-8") as file:
+        with open(os.path.join(package, "_version.py"), encoding="utf-8") as file:
             source = file.read()
     except OSError:
         return "unknown"
@@ -113,11 +132,15 @@ def host_target() -> Target:
         fields = stored.decode().split("\n")
         if len(fields) == 3:
             return Target(*fields)
-    binding = _llvmlite()
-    detected = Target(binding.get_process_triple(), binding.get_host_cpu_name(),
-                      binding.get_host_cpu_features().flatten())
+    library = _library()
+    detected = _detect_by_llvmlite() if library is None else Target(*library.host())
     default_cache().put(key, "\n".join(detected).encode())
     return detected
+
+
+def _detect_by_llvmlite() -> Target:
+    binding = _llvmlite()
+    return Target(binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
 
 
 def generic_target() -> Target:
@@ -170,6 +193,30 @@ def _host_fingerprint() -> str:
     fields = [line for line in record.decode("utf-8", "replace").split("\n")
               if line.partition(":")[0].strip() in _CPU_FIELDS]
     return host_architecture() + sha256("\n".join(fields).encode()).hex()
+
+
+def preload() -> None:
+    """Load the compiler where it is not loaded yet: what is wrong with it is said when it is used."""
+    try:
+        _library()
+    except CompileError:
+        return
+
+
+@cache
+def _library_once() -> Library | None:
+    package = _package()
+    path = library_path(package) if package is not None and toolchain_version().startswith(TRIED) else None
+    return None if path is None else Library(path)
+
+
+def _library() -> Library | None:
+    """LLVM's own functions; None where only llvmlite knows how to call them."""
+    with _lock:
+        try:
+            return _library_once()
+        except (OSError, AttributeError) as error:
+            raise CompileError(f"compiling needs llvmlite, which cannot be loaded: {error}") from error
 
 
 @cache

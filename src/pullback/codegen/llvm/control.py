@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pullback.codegen.llvm.kernels import PARAMS, EmittedKernel, Slots, constant_name
+from pullback.codegen.llvm.kernels import PARAMS, EmittedKernel, Slots, constant_address
 from pullback.codegen.llvm.sort import emit_sort
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64
 from pullback.kernel.nodes import Buffer, Kernel
@@ -38,14 +38,13 @@ class Areas:
 class Control:
     """What the kinds have in common while one is emitted."""
 
-    def __init__(self, module: Module, kernel: Kernel, table: Slots, emit_body: EmitBody) -> None:
-        self.kernel, self.payload = kernel, kernel.payload
-        self.fn = module.function(kernel.name, PARAMS, linkage="internal")
+    def __init__(self, fn: Fn, kernel: Kernel, table: Slots, emit_body: EmitBody) -> None:
+        self.kernel, self.payload, self.fn = kernel, kernel.payload, fn
         self.slots, self.table = self.fn.params[0], table
         self.areas = Areas(self.fn, self.slots, table)
         self.bodies: list[tuple[str, V, V]] = []  # name, arguments, workspace
         for k, plan in enumerate(self.payload.bodies):
-            name = f"{kernel.name}.body{k}"
+            name = f"{fn.name}.body{k}"
             nbytes = emit_body(plan, name)
             count = len(plan.function.params) + len(plan.function.results) + 1
             args = self.fn.alloca("ptr", count)
@@ -63,7 +62,7 @@ class Control:
 
     def address(self, buffer: Buffer) -> V:
         if buffer.space == "constant":
-            return V(f"@{constant_name(buffer)}", "ptr")
+            return constant_address(self.fn.module, buffer)
         at = self.fn.gep(self.slots, i64(self.table.of(buffer)), "ptr")
         if buffer.space == "immediate":
             return immediate_place(self.fn, at, buffer)
@@ -100,15 +99,16 @@ def _type(buffer: Buffer) -> Any:
     return TensorType.of(buffer.shape, buffer.dtype)
 
 
-def emit_control(module: Module, kernel: Kernel, table: Slots, emit_body: EmitBody) -> EmittedKernel:
+def emit_control(module: Module, kernel: Kernel, name: str, table: Slots, linkage: str,
+                 emit_body: EmitBody) -> EmittedKernel:
     """A kernel of kind "scan", "while", "cond" or "sort"."""
-    control = Control(module, kernel, table, emit_body)
+    control = Control(module.function(name, PARAMS, linkage=linkage), kernel, table, emit_body)
     kinds: dict[str, Callable[[Control], None]] = {"scan": emit_scan, "while": emit_while, "cond": emit_cond,
                                                    "sort": emit_sort}
     kinds[kernel.kind](control)
     control.fn.ret()
     control.areas.finish()
-    return EmittedKernel(kernel.name, 1, control.areas.size)
+    return EmittedKernel(name, 1, control.areas.size)
 
 
 def emit_scan(control: Control) -> None:

@@ -12,25 +12,23 @@ from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, lanes
 from pullback.ir.index import ZERO, Var
 from pullback.kernel.nodes import Buffer, For, Kernel, Let, MatmulNest, Store, Update, expressions, walk
+from pullback.util.disk_cache import sha256
 
 PARAMS = [("ptr", "slots"), ("i64", "tid"), ("i64", "nthreads")]
 STACK_BYTES = 48 << 10
 
 
 class Slots:
-    """The table of addresses that kernels read: one per buffer, or per address within one."""
+    """The table of addresses that a kernel reads: one per buffer, or per address within one, as they are asked for."""
 
-    def __init__(self, first: int) -> None:
-        self.next = first
+    def __init__(self) -> None:
+        self.next = 0
         self.entries: dict[tuple[Buffer, int], int] = {}
         self.areas: list[tuple[int, int]] = []
 
     def of(self, buffer: Buffer, offset: int = 0) -> int:
         """The slot with the address of element `offset` of a buffer."""
-        buffer = buffer.memory
-        if offset == 0 and buffer.slot >= 0:
-            return buffer.slot
-        key = (buffer, offset)
+        key = (buffer.memory, offset)
         if key not in self.entries:
             self.entries[key] = self.next
             self.next += 1
@@ -57,23 +55,29 @@ def load_pointers(fn: Fn, slots: V, table: Slots, buffers: list[Buffer]) -> dict
     found: dict[Buffer, V] = {}
     for buffer in buffers:
         if buffer.memory.space == "constant":
-            found[buffer] = V(f"@{constant_name(buffer)}", "ptr")
+            found[buffer] = constant_address(fn.module, buffer)
         elif buffer.space not in ("immediate", "register", "scratch"):
             found[buffer] = fn.load(fn.gep(slots, i64(table.of(buffer)), "ptr"), "ptr", 8)
     return found
 
 
-def constant_name(buffer: Buffer) -> str:
-    return f"const_{buffer.memory.name}"
+def constant_address(module: Module, buffer: Buffer) -> V:
+    """The address of a constant, which is defined in the module under a name that its bytes give it."""
+    data = buffer.memory.data
+    name = f"const_{sha256(data).hex()[:40]}"
+    if name not in module.globals:
+        text = "".join([f"\\{byte:02X}" for byte in data])
+        module.global_(name, f'internal constant [{len(data)} x i8] c"{text}", align 64')
+    return V(f"@{name}", "ptr")
 
 
-def load_immediates(emitter: Emitter, slots: V, buffers: list[Buffer]) -> None:
+def load_immediates(emitter: Emitter, slots: V, table: Slots, buffers: list[Buffer]) -> None:
     """Scalars that are passed by value: f64 or i64 bits in their slots."""
     for buffer in buffers:
         if buffer.space != "immediate":
             continue
         name = "float64" if buffer.dtype.kind == "f" else "int64"
-        address = emitter.fn.gep(slots, i64(buffer.slot), "ptr")
+        address = emitter.fn.gep(slots, i64(table.of(buffer)), "ptr")
         raw = emitter.fn.load(address, register_type(name), 8)
         emitter.put((buffer, (ZERO,) * len(buffer.shape)), emit_convert(emitter.fn, raw, name, buffer.dtype.name))
 
@@ -82,9 +86,9 @@ def written(kernel: Kernel) -> set[Buffer]:
     return {s.buffer for s in walk(kernel.body) if isinstance(s, (Store, Update, Let))}
 
 
-def emit_loops(module: Module, kernel: Kernel, table: Slots) -> EmittedKernel:
+def emit_loops(module: Module, kernel: Kernel, name: str, table: Slots, linkage: str) -> EmittedKernel:
     """A kernel of loops."""
-    fn = module.function(kernel.name, PARAMS, linkage="internal")
+    fn = module.function(name, PARAMS, linkage=linkage)
     slots, tid, nthreads = fn.params
     divided = all(isinstance(s, For) and s.parallel for s in kernel.body)
     if not divided:
@@ -109,13 +113,13 @@ def emit_loops(module: Module, kernel: Kernel, table: Slots) -> EmittedKernel:
     emitter = Emitter(fn, pointers)
     emitter.tid, emitter.threads = tid, nthreads
     emitter.pending = written(kernel)
-    load_immediates(emitter, slots, kernel.reads)
+    load_immediates(emitter, slots, table, kernel.reads)
     emitter.body(kernel.body)
     if not divided:
         fn.br("done")
         fn.label("done")
     fn.ret()
-    return EmittedKernel(kernel.name, threads, area * threads if big else 0)
+    return EmittedKernel(name, threads, area * threads if big else 0)
 
 
 def kernel_rows(buffer: Buffer) -> int:
@@ -141,7 +145,7 @@ class LoopEpilogue:
                 used[s.buffer] = None
         emitter = Emitter(fn, load_pointers(fn, slots, self.table, list(used)))
         emitter.pending = written(self.kernel)
-        load_immediates(emitter, slots, list(used))
+        load_immediates(emitter, slots, self.table, list(used))
         self.emitter = emitter
         hidden = For(self.nest.cols[-1] if self.nest.cols else _NO_VAR, self.nest.epilogue)
         emitter.hoist(hidden)
@@ -182,7 +186,8 @@ class LoopEpilogue:
 _NO_VAR = Var("none", 1)
 
 
-def emit_product(module: Module, kernel: Kernel, table: Slots, target: Target, max_threads: int) -> EmittedKernel:
+def emit_product(module: Module, kernel: Kernel, name: str, table: Slots, target: Target,
+                 max_threads: int) -> EmittedKernel:
     """A kernel that is a matrix product."""
     nest = kernel.body[0]
     assert isinstance(nest, MatmulNest)
@@ -192,9 +197,9 @@ def emit_product(module: Module, kernel: Kernel, table: Slots, target: Target, m
                       Operand(*nest.b_strides, tuple(s for _, _, s in nest.batch)), type_,
                       tuple(v.size for v, _, _ in nest.batch))
     workspace = table.area(0)
-    made = emit_matmul(module, kernel.name, spec, table.of(nest.a, nest.a_offset), table.of(nest.b, nest.b_offset),
+    made = emit_matmul(module, name, spec, table.of(nest.a, nest.a_offset), table.of(nest.b, nest.b_offset),
                        workspace, LoopEpilogue(nest, kernel, table), target, max_threads)
     each = made.workspace_bytes // max(made.max_threads, 1)
     used = each * min(max_threads, made.max_threads)
     table.areas = [(slot, used if slot == workspace else n) for slot, n in table.areas]
-    return EmittedKernel(kernel.name, min(kernel.threads, made.max_threads), used)
+    return EmittedKernel(name, min(kernel.threads, made.max_threads), used)

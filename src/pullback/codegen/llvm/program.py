@@ -1,16 +1,20 @@
-"""A plan as one LLVM module: its kernels, and `void prog(ptr args)` that runs them phase by phase."""
+"""A plan as LLVM text: a unit for each kernel, and one for `void prog(ptr args)`, which runs them phase by phase.
+
+A kernel reads the addresses of its buffers from a table of its own, in the order in which it wants them, and `KERNEL`
+stands for its name: so equal kernels have equal texts, in one program and in another, and are compiled once.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from pullback.codegen.llvm.clock import emit_timed
 from pullback.codegen.llvm.control import emit_control
-from pullback.codegen.llvm.kernels import EmittedKernel, Slots, constant_name, emit_loops, emit_product
-from pullback.codegen.llvm.math import storage_type
+from pullback.codegen.llvm.kernels import EmittedKernel, Slots, constant_address, emit_loops, emit_product
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64
-from pullback.kernel.nodes import Buffer, Kernel
+from pullback.codegen.llvm.units import NAME, Unit, merged_text
+from pullback.kernel.nodes import Kernel
 from pullback.schedule.plan import Plan
 
 ENTRY = "prog"
@@ -18,139 +22,175 @@ ENTRY = "prog"
 STOP_SECONDS = 1e-2
 
 
-@dataclass(frozen=True)
-class EmittedProgram:
-    """The text, and how much workspace the caller must give."""
-
-    text: str
-    workspace_bytes: int
-
-
-def emit_program(plan: Plan, target: Target, times: int = 0) -> EmittedProgram:
-    """LLVM text of a whole program; with the address of a table of `times`, each kernel notes there when it ran."""
-    module = Module()
-    workspace = emit_plan(module, plan, "", ENTRY, target, times)
-    return EmittedProgram(module.text() + "!2 = !{i32 1}\n", workspace)
+def program_text(plan: Plan, target: Target, times: int = 0) -> tuple[str, int]:
+    """One module with all of a program, and the bytes of workspace; with the address of a table of `times`, each kernel
+    notes there when it ran."""
+    emitter = PlanEmitter(plan, target)
+    units = list(emitter.units(times))
+    names = [unit.name for unit in units]
+    return merged_text([*units, emitter.entry_unit(names)], [*names, ENTRY]), emitter.workspace_bytes
 
 
-def emit_plan(module: Module, plan: Plan, prefix: str, entry: str, target: Target, times: int = 0) -> int:
-    """All kernels of a plan and the function that runs them; returns the bytes of workspace."""
-    inputs, outputs = len(plan.function.params), len(plan.function.results)
-    table = Slots(inputs + outputs + 1)
-    phases: list[list[EmittedKernel]] = []
-    total = plan.workspace_bytes
-    areas: list[tuple[int, int]] = []
-    emit_constants(module, plan.buffers, prefix)
-    for phase in plan.phases:
-        made: list[EmittedKernel] = []
-        at = plan.workspace_bytes
-        for kernel in phase:
-            kernel.name = prefix + kernel.name
-            before = len(table.areas)
-            emitted = emit_kernel(module, kernel, table, target, plan.threads)
-            if times:
-                emitted = emit_timed(module, emitted, times)
-                times += 16
-            made.append(emitted)
-            for slot, nbytes in table.areas[before:]:
-                if nbytes:
-                    areas.append((slot, at))
-                    at += -(-nbytes // 64) * 64
-        total = max(total, at)
-        phases.append(made)
-    emit_entry(module, plan, table, phases, areas, entry, prefix)
-    return total
+class PlanEmitter:
+    """The kernels of a plan one after another, then the function that runs them."""
+
+    def __init__(self, plan: Plan, target: Target) -> None:
+        self.plan, self.target = plan, target
+        self.kernels: list[EmittedKernel] = []
+        self.tables: list[Slots] = []
+        self.areas: list[tuple[Slots, int, int]] = []  # table, slot, offset in the workspace
+        self.workspace_bytes = plan.workspace_bytes
+
+    def units(self, times: int = 0) -> Iterator[Unit]:
+        """Each kernel as a unit."""
+        for phase in self.plan.phases:
+            at = self.plan.workspace_bytes
+            for kernel in phase:
+                module = Module()
+                at = self.add(module, kernel, NAME, at, "")
+                if times:
+                    self.kernels[-1] = emit_timed(module, self.kernels[-1], times)
+                    times += 16
+                yield Unit(kernel.name, module)
+
+    def inside(self, module: Module, prefix: str, entry: str) -> int:
+        """All of the plan in a module that other functions share; returns the bytes of workspace."""
+        for phase in self.plan.phases:
+            at = self.plan.workspace_bytes
+            for kernel in phase:
+                at = self.add(module, kernel, prefix + kernel.name, at, "internal")
+        self.entry(module, entry, prefix, [k.name for k in self.kernels])
+        return self.workspace_bytes
+
+    def add(self, module: Module, kernel: Kernel, name: str, at: int, linkage: str) -> int:
+        """Emit a kernel whose own workspace begins at `at`; returns where the next one's may begin."""
+        table = Slots()
+        self.kernels.append(emit_kernel(module, kernel, name, table, self.target, self.plan.threads, linkage))
+        self.tables.append(table)
+        for slot, nbytes in table.areas:
+            if nbytes:
+                self.areas.append((table, slot, at))
+                at += -(-nbytes // 64) * 64
+        self.workspace_bytes = max(self.workspace_bytes, at)
+        return at
+
+    def entry_unit(self, names: list[str]) -> Unit:
+        """The function that runs the program, where the kernels have these names."""
+        module = Module()
+        self.entry(module, NAME, "", [k.name.replace(NAME, n) for k, n in zip(self.kernels, names, strict=True)])
+        return Unit(ENTRY, module)
+
+    def entry(self, module: Module, name: str, prefix: str, names: list[str]) -> None:
+        """Fill the tables of addresses, run the phases."""
+        fn = module.function(name, [("ptr", "args")], linkage="internal" if prefix else "")
+        tables = self.fill(fn, name)
+        stops = not prefix and self.plan.seconds > STOP_SECONDS
+        first = 0
+        for n, phase in enumerate(self.plan.phases):
+            if n and stops:
+                fn.unless_cancelled(f"go{n}", "end")
+                fn.label(f"go{n}")
+            part = slice(first, first + len(phase))
+            first += len(phase)
+            self.run(fn, f"{name}.phase{n}", names[part], [k.threads for k in self.kernels[part]], tables[part])
+        if stops:
+            fn.br("end")
+            fn.label("end")
+        fn.ret()
+
+    def fill(self, fn: Fn, name: str) -> list[V]:
+        """Each kernel's table: the caller's addresses, and places in the workspace. Which, is data: a loop copies them."""
+        workspace = len(self.plan.function.params) + len(self.plan.function.results)
+        places = {(table, slot): offset for table, slot, offset in self.areas}
+        source: list[int] = []
+        offset: list[int] = []
+        starts: list[int] = []
+        constants: list[tuple[int, V]] = []
+        for table in self.tables:
+            starts.append(len(source))
+            wanted = {slot: (b, at * b.dtype.itemsize) for (b, at), slot in table.entries.items()}
+            for slot in range(table.next):
+                buffer, at = wanted.get(slot, (None, places.get((table, slot), 0)))
+                if buffer is not None and buffer.space == "constant":
+                    address = constant_address(fn.module, buffer)
+                    constants.append((len(source), fn.gep(address, i64(at), "i8")))
+                inside = buffer is None or buffer.space == "workspace"
+                source.append(workspace if inside and (buffer or (table, slot) in places) else buffer.slot if buffer else -1)
+                offset.append(at + buffer.offset if buffer is not None and inside else at)
+        slots = fn.alloca("ptr", max(len(source), 1))
+        copy_addresses(fn, name, fn.params[0], slots, source, offset)
+        for place, address in constants:
+            fn.store(address, fn.gep(slots, i64(place), "ptr"), 8)
+        return [fn.gep(slots, i64(start), "ptr") if start else slots for start in starts]
+
+    def run(self, fn: Fn, region_name: str, names: list[str], threads: list[int], tables: list[V]) -> None:
+        """One parallel region, or plain calls where one thread is enough."""
+        module = fn.module
+        for name in names:
+            module.declare(name, "void", ("ptr", "i64", "i64"))
+        if not names:
+            return
+        most = max(threads)
+        if most == 1:
+            for name, table in zip(names, tables, strict=True):
+                fn.line(f"call void @{name}(ptr {table.ref}, i64 0, i64 1)")
+            return
+        region = names[0]
+        if len(names) > 1:
+            region = region_name
+            emit_region(module, region, names, threads)
+        module.declare("pb_parallel", "void", ("ptr", "ptr", "i64"))
+        if len(names) == 1:
+            fn.line(f"call void @pb_parallel(ptr @{region}, ptr {tables[0].ref}, i64 {most})")
+            return
+        given = fn.alloca("ptr", len(names))
+        for j, table in enumerate(tables):
+            fn.store(table, fn.gep(given, i64(j), "ptr"), 8)
+        fn.line(f"call void @pb_parallel(ptr @{region}, ptr {given.ref}, i64 {most})")
 
 
-def emit_kernel(module: Module, kernel: Kernel, table: Slots, target: Target, max_threads: int) -> EmittedKernel:
+def emit_region(module: Module, name: str, names: list[str], threads: list[int]) -> None:
+    """The kernels of one phase side by side: those of one thread are shared out. The argument holds their tables."""
+    region = module.function(name, [("ptr", "tables"), ("i64", "tid"), ("i64", "nthreads")], linkage="internal")
+    tables, tid, _ = region.params
+    most = max(threads)
+    for j, (kernel, count) in enumerate(zip(names, threads, strict=True)):
+        table = region.load(region.gep(tables, i64(j), "ptr"), "ptr", 8)
+        if count > 1:
+            region.line(f"call void @{kernel}(ptr {table.ref}, i64 %tid, i64 %nthreads)")
+            continue
+        region.cond_br(region.compare("icmp", "eq", tid, i64(j % most)), f"do{j}", f"past{j}")
+        region.label(f"do{j}")
+        region.line(f"call void @{kernel}(ptr {table.ref}, i64 0, i64 1)")
+        region.br(f"past{j}")
+        region.label(f"past{j}")
+    region.ret()
+
+
+def copy_addresses(fn: Fn, name: str, args: V, slots: V, source: list[int], offset: list[int]) -> None:
+    """slots[j] = args[source[j]] + offset[j], where source[j] is not negative."""
+    if all(s < 0 for s in source):
+        return
+    given = next(s for s in source if s >= 0)
+    module, count = fn.module, len(source)
+    sources = ", ".join([f"i32 {s if s >= 0 else given}" for s in source])
+    offsets = ", ".join([f"i64 {n}" for n in offset])
+    module.global_(f"{name}.source", f"internal constant [{count} x i32] [{sources}], align 64")
+    module.global_(f"{name}.offset", f"internal constant [{count} x i64] [{offsets}], align 64")
+    loop = fn.begin_loop(i64(0), i64(count), i64(1))
+    j = loop.counter
+    which = fn.load(fn.gep(V(f"@{name}.source", "ptr"), j, "i32"), "i32", 4)
+    base = fn.load(fn.gep(args, fn.cast("sext", which, "i64"), "ptr"), "i64", 8)
+    shift = fn.load(fn.gep(V(f"@{name}.offset", "ptr"), j, "i64"), "i64", 8)
+    fn.store(fn.add(base, shift), fn.gep(slots, j, "ptr"), 8)
+    fn.end_loop(loop)
+
+
+def emit_kernel(module: Module, kernel: Kernel, name: str, table: Slots, target: Target, max_threads: int,
+                linkage: str) -> EmittedKernel:
     if kernel.kind == "matmul":
-        return emit_product(module, kernel, table, target, max_threads)
+        return emit_product(module, kernel, name, table, target, max_threads)
     if kernel.payload is not None:
-        return emit_control(module, kernel, table,
-                            lambda plan, name: emit_plan(module, plan, name + ".", name, target))
-    return emit_loops(module, kernel, table)
-
-
-def emit_constants(module: Module, buffers: list[Buffer], prefix: str) -> None:
-    for b in buffers:
-        if b.space == "constant":
-            b.name = prefix + b.name
-            text = "".join(f"\\{byte:02X}" for byte in b.data)
-            module.global_(constant_name(b), f'internal constant [{len(b.data)} x i8] c"{text}", align 64')
-
-
-def emit_entry(module: Module, plan: Plan, table: Slots, phases: list[list[EmittedKernel]],
-               areas: list[tuple[int, int]], entry: str, prefix: str) -> None:
-    """`prog`: fill the table of addresses, run the phases."""
-    fn = module.function(entry, [("ptr", "args")], linkage="internal" if prefix else "")
-    args = fn.params[0]
-    fixed = len(plan.function.params) + len(plan.function.results)
-    if table.next == fixed + 1 and not table.entries:
-        slots = args
-    else:
-        slots = fill_table(fn, args, fixed, table, areas)
-    stops = not prefix and plan.seconds > STOP_SECONDS
-    for n, phase in enumerate(phases):
-        if n and stops:
-            fn.unless_cancelled(f"go{n}", "end")
-            fn.label(f"go{n}")
-        run_phase(module, fn, slots, phase, f"{prefix}phase{n}")
-    if stops:
-        fn.br("end")
-        fn.label("end")
-    fn.ret()
-
-
-def fill_table(fn: Fn, args: V, fixed: int, table: Slots, areas: list[tuple[int, int]]) -> V:
-    """The caller's addresses, then those of the buffers in the workspace."""
-    slots = fn.alloca("ptr", table.next)
-    for k in range(fixed):
-        raw = fn.load(fn.gep(args, i64(k), "ptr"), "i64", 8)
-        fn.store(raw, fn.gep(slots, i64(k), "ptr"), 8)
-    workspace: V | None = None
-    entries = [(slot, b, offset) for (b, offset), slot in table.entries.items()]
-    if areas or any(b.space == "workspace" for _, b, _ in entries):
-        workspace = fn.load(fn.gep(args, i64(fixed), "ptr"), "ptr", 8)
-    for slot, b, offset in entries:
-        if b.space == "constant":
-            base = V(f"@{constant_name(b)}", "ptr")
-        elif b.space == "workspace":
-            assert workspace is not None
-            base = fn.gep(workspace, i64(b.offset), "i8") if b.offset else workspace
-        else:
-            base = fn.load(fn.gep(args, i64(b.slot), "ptr"), "ptr", 8)
-        if offset:
-            base = fn.gep(base, i64(offset), storage_type(b.dtype.name))
-        fn.store(base, fn.gep(slots, i64(slot), "ptr"), 8)
-    for slot, offset in areas:
-        assert workspace is not None
-        fn.store(fn.gep(workspace, i64(offset), "i8"), fn.gep(slots, i64(slot), "ptr"), 8)
-    return slots
-
-
-def run_phase(module: Module, fn: Fn, slots: V, phase: list[EmittedKernel], region_name: str) -> None:
-    """One parallel region, or plain calls where one thread is enough."""
-    if not phase:
-        return
-    threads = max(k.threads for k in phase)
-    if threads == 1:
-        for k in phase:
-            fn.line(f"call void @{k.name}(ptr {slots.ref}, i64 0, i64 1)")
-        return
-    name = phase[0].name
-    if len(phase) > 1:
-        name = region_name
-        region = module.function(name, [("ptr", "slots"), ("i64", "tid"), ("i64", "nthreads")], linkage="internal")
-        for j, k in enumerate(phase):
-            if k.threads > 1:
-                region.line(f"call void @{k.name}(ptr %slots, i64 %tid, i64 %nthreads)")
-                continue
-            mine = region.compare("icmp", "eq", region.params[1], i64(j % threads))
-            region.cond_br(mine, f"do{j}", f"past{j}")
-            region.label(f"do{j}")
-            region.line(f"call void @{k.name}(ptr %slots, i64 0, i64 1)")
-            region.br(f"past{j}")
-            region.label(f"past{j}")
-        region.ret()
-    module.declare("pb_parallel", "void", ("ptr", "ptr", "i64"))
-    fn.line(f"call void @pb_parallel(ptr @{name}, ptr {slots.ref}, i64 {threads})")
+        return emit_control(module, kernel, name, table, linkage,
+                            lambda plan, body: PlanEmitter(plan, target).inside(module, body + ".", body))
+    return emit_loops(module, kernel, name, table, linkage)

@@ -103,11 +103,15 @@ class Module:
         return fn
 
     def text(self) -> str:
-        parts = [*self.globals.values(), *self.declarations.values(), *(fn.text() for fn in self.functions)]
-        parts.append('attributes #0 = { nounwind "prefer-vector-width"="256" }')
-        parts.append('attributes #1 = { nounwind noinline "prefer-vector-width"="256" }')
-        parts.append('!0 = distinct !{!0, !1}\n!1 = !{!"llvm.loop.unroll.disable"}')
-        return "\n".join(parts) + "\n"
+        return module_text([*self.globals.values(), *self.declarations.values(), *(fn.text() for fn in self.functions)])
+
+
+def module_text(definitions: list[str]) -> str:
+    """A module of these definitions, with the attributes and metadata that they name."""
+    return "\n".join([*definitions,
+                      'attributes #0 = { nounwind "prefer-vector-width"="256" }',
+                      'attributes #1 = { nounwind noinline "prefer-vector-width"="256" }',
+                      '!0 = distinct !{!0, !1}\n!1 = !{!"llvm.loop.unroll.disable"}\n!2 = !{i32 1}']) + "\n"
 
 
 class Fn:
