@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
@@ -232,7 +231,7 @@ def test_panels_side_by_side(m: int) -> None:
 def test_narrow_packed_columns(n: int) -> None:
     """Panels narrower than a vector, or of one vector and a bit."""
     here = host()
-    for target in (here, replace(AARCH64, triple=here.triple, cpu=here.cpu, features=here.features)):
+    for target in (here, AARCH64._replace(triple=here.triple, cpu=here.cpu, features=here.features)):
         for dtype in ("float", "double"):
             check(23, n, 30, b="column", dtype=dtype, target=target)
 
@@ -242,7 +241,7 @@ def test_plans_of_other_targets_give_right_values(shape: str) -> None:
     """Their tiles, cuts and packing, run in this machine's instructions."""
     like = AARCH64 if shape == "neon" else X86_64_V4
     here = host()
-    target = replace(like, triple=here.triple, cpu=here.cpu, features=here.features)
+    target = like._replace(triple=here.triple, cpu=here.cpu, features=here.features)
     for m, n, k in ((65, 103, 300), (1, 77, 200), (103, 205, 777), (300, 257, 700), (9, 5, 3)):
         for a, b in (("row", "row"), ("column", "column"), ("row", "column")):
             check(m, n, k, a=a, b=b, target=target, epilogue=BiasRelu, threads=(1, 3))

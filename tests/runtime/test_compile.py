@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pullback.codegen.llvm import compile as compile_module
 from pullback.codegen.llvm.compile import (
     CompileError,
     Target,
@@ -19,7 +20,9 @@ from pullback.codegen.llvm.compile import (
     object_key,
     toolchain_version,
 )
+from pullback.codegen.llvm.library import TRIED
 from pullback.codegen.llvm.support import Platform, support_ir
+from pullback.util.background import Job
 from pullback.util.disk_cache import DiskCache
 
 IR = "define i64 @f(i64 %x) {\n  %y = add i64 %x, 1\n  ret i64 %y\n}\n"
@@ -103,12 +106,44 @@ import sys
 from pullback.codegen.llvm.compile import cached_compile, host_target
 from pullback.runtime.native import native
 host_target(), cached_compile(%r), native()
-print("llvmlite" in sys.modules)
+print("libllvmlite" in open("/proc/self/maps").read() if sys.platform == "linux" else "llvmlite" in sys.modules)
 """
 
 
-def test_second_process_does_not_load_llvmlite(tmp_path: Path) -> None:
+def test_second_process_does_not_load_llvm(tmp_path: Path) -> None:
     environment = {**os.environ, "PULLBACK_CACHE_DIR": str(tmp_path / "cache")}
     answers = [subprocess.run([sys.executable, "-c", WARM % IR], env=environment, capture_output=True, text=True,
                               check=True).stdout.split() for _ in range(2)]
     assert answers == [["True"], ["False"]]
+
+
+BAD = ("define", "define i32 @f() {\n  ret i64 0\n}", "define void @f() {\n  br label %a\na:\n  br label %b\nb:\n"
+       "  %x = add i32 %y, 1\n  %y = add i32 1, 1\n  ret void\n}")
+
+
+@pytest.mark.skipif(not toolchain_version().startswith(TRIED), reason="an llvmlite whose library was not tried")
+def test_the_library_and_llvmlite_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects, the host and errors, by LLVM's functions and by llvmlite's."""
+    target = host_target()
+
+    def answers() -> list[object]:
+        found: list[object] = [compile_ir(IR), compile_ir(IR, *target[1:], target.triple, level=0),
+                               compile_ir(IR, "", "", "aarch64-unknown-linux-gnu")]
+        for text in BAD:
+            with pytest.raises(CompileError) as caught:
+                compile_ir(text)
+            found.append(str(caught.value))
+        return found
+
+    direct, host = answers(), compile_module._library().host()
+    monkeypatch.setattr(compile_module, "_library_once", lambda: None)
+    assert answers() == direct
+    assert compile_module._detect_by_llvmlite() == host
+
+
+def test_threads_compile_at_once() -> None:
+    """The same objects as one after another."""
+    texts = [IR.replace("ret", f"; {n}\n  ret", 1) + f"\n@g{n} = global i64 {n}\n" for n in range(8)]
+    expected = [compile_ir(text) for text in texts]
+    jobs = [Job(lambda text=text: compile_ir(text)) for text in texts]
+    assert [job.result() for job in jobs] == expected

@@ -13,18 +13,17 @@ LLVM. Flags (`util/config.py`): `skip` leaves passes out, `debug` prints stages,
 from __future__ import annotations
 
 import importlib
-import json
+import marshal
 import os
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pullback.codegen.llvm.compile import FORMAT, host_target, preload, toolchain_version
 from pullback.engine import inspect
-from pullback.ir.node import Function, Node, Param, TensorType, verify
+from pullback.ir.node import Function, Node, Param, verify
 from pullback.ir.printer import to_text
 from pullback.runtime.cpu import available_cores
 from pullback.runtime.loader import LoaderError, load_object
@@ -48,8 +47,7 @@ PASSES = (
 SOURCES = ("ir", "ops", "passes", "schedule", "kernel", "codegen", "engine/pipeline.py")
 
 
-@dataclass(frozen=True, slots=True)
-class KernelInfo:
+class KernelInfo(NamedTuple):
     """One kernel of a program; kernels of one phase run in one parallel region."""
 
     name: str
@@ -60,30 +58,30 @@ class KernelInfo:
     nbytes: int
 
 
-@dataclass(slots=True)
 class Program:
     """Compiled code: `void prog(ptr args)` at `address`; slots are inputs, outputs, workspace.
 
     `alias` says which results take over a donated input's memory; `seconds` is the expected time of one run.
     """
 
-    function: Function
-    in_types: tuple[TensorType, ...]
-    out_types: tuple[TensorType, ...]
-    alias: dict[int, int]
-    workspace_bytes: int
-    flops: int
-    nbytes: int
-    seconds: float
-    kernels: list[KernelInfo]
-    address: int
-    donated: frozenset[int] = frozenset()
-    immediates: frozenset[int] = frozenset()
-    error_slot: int = -1
-    checked: tuple[Node, ...] = ()
-    cached: bool = False
-    times: dict[str, float] = field(default_factory=dict[str, float])
-    loaded: Any = None
+    __slots__ = ("address", "alias", "cached", "checked", "donated", "error_slot", "flops", "function", "immediates",
+                 "in_types", "kernels", "loaded", "nbytes", "out_types", "seconds", "times", "workspace_bytes")
+
+    def __init__(self, function: Function, header: dict[str, Any], address: int, loaded: tuple[Code, ...],
+                 donated: frozenset[int], immediates: frozenset[int]) -> None:
+        self.function, self.in_types, self.out_types = function, function.in_types, function.out_types
+        self.alias: dict[int, int] = dict(header["alias"])
+        self.workspace_bytes: int = header["workspace_bytes"]
+        self.flops: int = header["flops"]
+        self.nbytes: int = header["nbytes"]
+        self.seconds: float = header["seconds"]
+        self.kernels = [KernelInfo(*k) for k in header["kernels"]]
+        self.address, self.loaded = address, loaded
+        self.donated, self.immediates = donated, immediates
+        self.error_slot = -1
+        self.checked: tuple[Node, ...] = ()
+        self.cached = False
+        self.times: dict[str, float] = {}
 
     def text(self, stage: str) -> str:
         """The program at a stage: "graph", "schedule", "loops", "llvm" or "asm" (made anew from the graph)."""
@@ -132,8 +130,7 @@ def build(function: Function, donated: frozenset[int], immediates: frozenset[int
     plan = make_plan(run_passes(function, clock), donated, immediates)
     clock.lap("schedule")
     entry, workspace_bytes, objects = compile_plan(plan, clock)
-    kernels = [asdict(KernelInfo(k.name, k.kind, n, k.threads, k.flops, k.nbytes))
-               for n, phase in enumerate(plan.phases) for k in phase]
+    kernels = [(k.name, k.kind, n, k.threads, k.flops, k.nbytes) for n, phase in enumerate(plan.phases) for k in phase]
     seconds = max(plan.seconds, LONG) if open_ended(plan) else plan.seconds
     header = {"alias": sorted(plan.alias.items()), "workspace_bytes": workspace_bytes, "flops": plan.flops,
               "nbytes": plan.nbytes, "seconds": seconds, "kernels": kernels, "entry": entry,
@@ -235,20 +232,16 @@ def load(function: Function, header: dict[str, Any], objects: list[bytes], donat
         main = load_code(symbols[-1], objects[-1], externals, tuple(codes))
     except LoaderError as error:
         raise CompileError(str(error)) from error
-    return Program(function, function.in_types, function.out_types, dict(header["alias"]),
-                   header["workspace_bytes"], header["flops"], header["nbytes"], header["seconds"],
-                   [KernelInfo(**k) for k in header["kernels"]], main.loaded.address(header["entry"]), donated,
-                   immediates, loaded=(main, *codes))
+    return Program(function, header, main.loaded.address(header["entry"]), (main, *codes), donated, immediates)
 
 
 # -- the cache ---------------------------------------------------------------------------------------------------------
 def pack(header: dict[str, Any], objects: list[bytes]) -> bytes:
-    return b"".join([json.dumps(header).encode(), b"\n", *objects])
+    return marshal.dumps((header, b"".join(objects)))
 
 
 def unpack(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
-    text, _, code = data.partition(b"\n")
-    header = json.loads(text)
+    header, code = marshal.loads(data)
     objects: list[bytes] = []
     at = 0
     for _, size in header["objects"]:
@@ -260,7 +253,7 @@ def unpack(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
 def program_key(function: Function, donated: frozenset[int], immediates: frozenset[int]) -> str:
     """Everything that the code depends on: graph, options, machine, compiler, and this library's own source."""
     options = (sorted(donated), sorted(immediates), config.cache_key(), available_cores())
-    head = "\n".join((FORMAT, source_version(), toolchain_version(), *host_target(), repr(options)))
+    head = "\n".join((FORMAT, sys.implementation.cache_tag or "", source_version(), toolchain_version(), *host_target(), repr(options)))
     return head + "\n" + sha256(function_text(function).encode()).hex()
 
 
@@ -295,15 +288,23 @@ def _part(value: Any) -> str:
 @cache
 def source_version() -> str:
     """Names, sizes and times of the files that decide what code is generated."""
-    root = Path(__file__).parents[1]
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     rows: list[str] = []
     for name in SOURCES:
-        path = root / name
-        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
-        for file in files:
-            status = os.stat(file)
-            rows.append(f"{file.name}:{status.st_size}:{status.st_mtime_ns}")
-    return sha256("\n".join(rows).encode()).hex()
+        _note(root, name, rows)
+    return sha256("\n".join(sorted(rows)).encode()).hex()
+
+
+def _note(root: str, name: str, rows: list[str]) -> None:
+    """A row for a source file, or for each in a folder."""
+    path = os.path.join(root, name)
+    if name.endswith(".py"):
+        status = os.stat(path)
+        rows.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")
+    elif os.path.isdir(path):
+        for inner in os.listdir(path):
+            if inner != "__pycache__":
+                _note(root, os.path.join(name, inner), rows)
 
 
 # -- looking at it -----------------------------------------------------------------------------------------------------

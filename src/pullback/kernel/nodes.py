@@ -8,7 +8,6 @@ that invariant parts can be computed outside of loops. `interpret.py` defines wh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from pullback.ir.dtypes import DType, bool_
@@ -216,57 +215,61 @@ class Total(Expr):
 
 
 # -- statements --------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True, eq=False, slots=True)
 class Let:
     """Name the value of a "register" buffer for the rest of the enclosing loop."""
 
-    buffer: Buffer
-    value: Expr
+    __slots__ = ("buffer", "value")
+
+    def __init__(self, buffer: Buffer, value: Expr) -> None:
+        self.buffer, self.value = buffer, value
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class Store:
     """buffer[indices] = value; the value is also what later loads of the same element in this turn see."""
 
-    buffer: Buffer
-    indices: tuple[Index, ...]
-    value: Expr
-    stream: bool = False
+    __slots__ = ("_flat", "buffer", "indices", "stream", "value")
+
+    def __init__(self, buffer: Buffer, indices: tuple[Index, ...], value: Expr, stream: bool = False) -> None:
+        self.buffer, self.indices, self.value, self.stream = buffer, indices, value, stream
+        self._flat: tuple[int, Index] | None = None
 
     @property
     def flat(self) -> Index:
-        return self.buffer.flat(self.indices)
+        """Row-major position."""
+        if self._flat is None or self._flat[0] != self.buffer.drop:
+            self._flat = self.buffer.drop, self.buffer.flat(self.indices)
+        return self._flat[1]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class Update:
     """buffer[indices] = monoid(buffer[indices], value), where indices may be computed; nothing where not `where`."""
 
-    buffer: Buffer
-    indices: tuple[Index | Expr, ...]
-    monoid: str  # of Reduce, or "set"
-    value: Expr
-    where: Expr | None = None
+    __slots__ = ("buffer", "indices", "monoid", "value", "where")
+
+    def __init__(self, buffer: Buffer, indices: tuple[Index | Expr, ...], monoid: str, value: Expr,
+                 where: Expr | None = None) -> None:
+        self.buffer, self.indices, self.value, self.where = buffer, indices, value, where
+        self.monoid = monoid  # of Reduce, or "set"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class Init:
     """Start an accumulator; a horizontal one keeps `lanes` partial values until its total is read."""
 
-    accumulator: Accumulator
-    lanes: int = 1
+    __slots__ = ("accumulator", "lanes")
+
+    def __init__(self, accumulator: Accumulator, lanes: int = 1) -> None:
+        self.accumulator, self.lanes = accumulator, lanes
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class Accumulate:
     """accumulator = monoid(accumulator, value); for "argmax" and "argmin" with the position of the value."""
 
-    accumulator: Accumulator
-    value: Expr
-    position: Expr | None = None
+    __slots__ = ("accumulator", "position", "value")
+
+    def __init__(self, accumulator: Accumulator, value: Expr, position: Expr | None = None) -> None:
+        self.accumulator, self.value, self.position = accumulator, value, position
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class For:
     """for (var = start; var < min(start + count, extent); var++).
 
@@ -274,29 +277,27 @@ class For:
     here, and `var` counts on through them. `lanes` > 1: that many turns at once. `parallel`: threads share the turns.
     """
 
-    var: Var
-    body: tuple[Stmt, ...]
-    lanes: int = 1
-    parallel: bool = False
-    start: Index = ZERO
-    count: int = -1
-    extent: int = -1
-    folded: tuple[Var, ...] = ()
+    __slots__ = ("body", "count", "extent", "folded", "lanes", "parallel", "start", "var")
+
+    def __init__(self, var: Var, body: tuple[Stmt, ...], lanes: int = 1, parallel: bool = False, start: Index = ZERO,
+                 count: int = -1, extent: int = -1, folded: tuple[Var, ...] = ()) -> None:
+        self.var, self.body, self.lanes, self.parallel = var, body, lanes, parallel
+        self.start, self.count, self.extent, self.folded = start, count, extent, folded
 
     @property
     def size(self) -> int:
         return self.var.size if self.extent < 0 else self.extent
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class Bind:
     """Give a variable the value of an index expression, for the rest of the enclosing loop."""
 
-    var: Var
-    index: Index
+    __slots__ = ("index", "var")
+
+    def __init__(self, var: Var, index: Index) -> None:
+        self.var, self.index = var, index
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class MatmulNest:
     """For each batch index, row and column: accumulator = sum over k of a * b in memory, then the epilogue.
 
@@ -305,39 +306,38 @@ class MatmulNest:
     of b). `rows` are the variables that the row counts through; of `cols` the last counts on through the others.
     """
 
-    m: int
-    n: int
-    k: int
-    a: Buffer
-    a_offset: int
-    a_strides: tuple[int, int]
-    b: Buffer
-    b_offset: int
-    b_strides: tuple[int, int]
-    batch: tuple[tuple[Var, int, int], ...]
-    rows: tuple[Var, ...]
-    cols: tuple[Var, ...]
-    accumulator: Accumulator
-    epilogue: tuple[Stmt, ...]
+    __slots__ = ("a", "a_offset", "a_strides", "accumulator", "b", "b_offset", "b_strides", "batch", "cols", "epilogue",
+                 "k", "m", "n", "rows")
+
+    def __init__(self, m: int, n: int, k: int, a: Buffer, a_offset: int, a_strides: tuple[int, int], b: Buffer,
+                 b_offset: int, b_strides: tuple[int, int], batch: tuple[tuple[Var, int, int], ...], rows: tuple[Var, ...],
+                 cols: tuple[Var, ...], accumulator: Accumulator, epilogue: tuple[Stmt, ...]) -> None:
+        self.m, self.n, self.k = m, n, k
+        self.a, self.a_offset, self.a_strides = a, a_offset, a_strides
+        self.b, self.b_offset, self.b_strides = b, b_offset, b_strides
+        self.batch, self.rows, self.cols = batch, rows, cols
+        self.accumulator, self.epilogue = accumulator, epilogue
 
 
 Stmt = Let | Store | Update | Init | Accumulate | For | Bind | MatmulNest
 
 
-@dataclass(slots=True)
 class Kernel:
-    """A loop nest with a name: what one launch runs. `flops` counts operations, `nbytes` what must pass memory."""
+    """A loop nest with a name: what one launch runs. `flops` counts operations, `nbytes` what must pass memory.
 
-    name: str
-    kind: str
-    body: tuple[Stmt, ...]
-    flops: int = 0
-    nbytes: int = 0
-    threads: int = 1
-    reads: list[Buffer] = field(default_factory=list[Buffer])
-    writes: list[Buffer] = field(default_factory=list[Buffer])
-    scratch: list[Buffer] = field(default_factory=list[Buffer])
-    payload: Any = None  # of a kernel that is no loop nest: what its emitter needs
+    `payload`: of a kernel that is no loop nest, what its emitter needs.
+    """
+
+    __slots__ = ("body", "flops", "kind", "name", "nbytes", "payload", "reads", "scratch", "threads", "writes")
+
+    def __init__(self, name: str, kind: str, body: tuple[Stmt, ...], flops: int = 0, nbytes: int = 0, threads: int = 1,
+                 reads: list[Buffer] | None = None, writes: list[Buffer] | None = None,
+                 scratch: list[Buffer] | None = None, payload: Any = None) -> None:
+        self.name, self.kind, self.body = name, kind, body
+        self.flops, self.nbytes, self.threads, self.payload = flops, nbytes, threads, payload
+        self.reads = [] if reads is None else reads
+        self.writes = [] if writes is None else writes
+        self.scratch = [] if scratch is None else scratch
 
 
 def expressions(stmt: Stmt) -> tuple[Expr, ...]:

@@ -7,9 +7,8 @@ one workspace, where buffers that are never alive together share space; a result
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from pullback.ir.node import Function, Proj, TensorType, TupleType
 from pullback.kernel.nodes import (
@@ -42,23 +41,19 @@ SPECIAL = {"cumulative": cumulative_loops, "scatter": scatter_loops}
 MAX_THREADS = 16
 
 
-@dataclass(slots=True)
 class Plan:
     """What `codegen` needs: kernels by phase, buffers, sizes."""
 
-    function: Function
-    phases: list[list[Kernel]]
-    buffers: list[Buffer]
-    alias: dict[int, int]
-    workspace_bytes: int
-    flops: int
-    nbytes: int
-    seconds: float
-    threads: int
+    __slots__ = ("alias", "buffers", "flops", "function", "nbytes", "phases", "seconds", "threads", "workspace_bytes")
+
+    def __init__(self, function: Function, phases: list[list[Kernel]], buffers: list[Buffer], alias: dict[int, int],
+                 workspace_bytes: int, flops: int, nbytes: int, seconds: float, threads: int) -> None:
+        self.function, self.phases, self.buffers, self.alias = function, phases, buffers, alias
+        self.workspace_bytes, self.flops, self.nbytes, self.seconds = workspace_bytes, flops, nbytes, seconds
+        self.threads = threads
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How to schedule: threads of the machine, whether to fuse, the passes for bodies, whether this is a body."""
 
     threads: int = 1
@@ -67,14 +62,14 @@ class Options:
     inner: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Control:
     """A loop or choice: the operator, its bodies' plans, its operands, and a buffer (or None) for each result."""
 
-    op: Any
-    bodies: tuple[Plan, ...]
-    inputs: tuple[Buffer, ...]
-    results: tuple[Buffer | None, ...]
+    __slots__ = ("bodies", "inputs", "op", "results")
+
+    def __init__(self, op: Any, bodies: tuple[Plan, ...], inputs: tuple[Buffer, ...],
+                 results: tuple[Buffer | None, ...]) -> None:
+        self.op, self.bodies, self.inputs, self.results = op, bodies, inputs, results
 
 
 def plan(function: Function, donated: frozenset[int], immediates: frozenset[int], options: Options) -> Plan:
@@ -110,7 +105,7 @@ def unstream(kernels: list[Kernel]) -> None:
     for k in kernels:
         for stmt in walk(k.body):
             if isinstance(stmt, Store) and stmt.stream:
-                object.__setattr__(stmt, "stream", False)
+                stmt.stream = False
 
 
 def place_results(function: Function, roots: Roots) -> set[Buffer]:
@@ -175,7 +170,7 @@ def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> K
     bodies: list[Plan] = []
     for value in op.params().values():
         if isinstance(value, Function):
-            bodies.append(plan(options.rewrite(value), frozenset(), frozenset(), replace(options, inner=True)))
+            bodies.append(plan(options.rewrite(value), frozenset(), frozenset(), options._replace(inner=True)))
     inputs = tuple(roots.buffers[x] for x in node.inputs)
     results: list[Buffer | None] = [None] * len(node.type.items) if isinstance(node.type, TupleType) else [None]
     for proj in roots.order:

@@ -8,7 +8,6 @@ table's address is written into the code: such a program is for this process onl
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from pullback.codegen.llvm.kernels import PARAMS, EmittedKernel
 from pullback.codegen.llvm.target import Target
@@ -30,7 +29,7 @@ def emit_timed(module: Module, kernel: EmittedKernel, table: int) -> EmittedKern
         address = f"inttoptr (i64 {table + 8 * k} to ptr)"
         fn.line(f"%{fn.fresh('old')} = atomicrmw {which} ptr {address}, i64 {value.ref} monotonic, align 8")
     fn.ret()
-    return replace(kernel, name=name)
+    return kernel._replace(name=name)
 
 
 def _now(fn: Fn, spec: V) -> V:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pullback.codegen.llvm.lower import Emitter, scratch_size
 from pullback.codegen.llvm.math import emit_convert, register_type, storage_type
@@ -41,8 +41,7 @@ class Slots:
         return self.next - 1
 
 
-@dataclass(frozen=True)
-class EmittedKernel:
+class EmittedKernel(NamedTuple):
     """A kernel in the module: its threads, and bytes of workspace of its own."""
 
     name: str

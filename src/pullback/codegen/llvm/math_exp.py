@@ -9,14 +9,13 @@ exp, exp2 1.1, expm1 1.6, sigmoid 2.2, tanh 3.1; float64: under 2, tanh 3.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pullback.codegen.llvm.math_build import Ops, call_libm
 from pullback.codegen.llvm.text import V
 
 
-@dataclass(frozen=True)
-class ExpFormat:
+class ExpFormat(NamedTuple):
     """Constants of one precision. `ln2` is split in two; `low`/`high` bound where exp is neither 0 nor infinite."""
 
     magic: float

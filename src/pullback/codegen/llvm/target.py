@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pullback.codegen.llvm.compile import host_target
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """One processor family as the emitters see it. Cache sizes are bytes per core."""
 
     triple: str
@@ -39,9 +38,9 @@ def host() -> Target:
     triple, cpu, features = host_target()
     flags = set(features.split(","))
     if triple.startswith(("aarch64", "arm64")):
-        return replace(AARCH64, triple=triple, cpu=cpu, features=features)
+        return AARCH64._replace(triple=triple, cpu=cpu, features=features)
     if {"+avx512f", "+avx512vl", "+avx512bw"} <= flags:
-        return replace(X86_64_V4, triple=triple, cpu=cpu, features=features)
+        return X86_64_V4._replace(triple=triple, cpu=cpu, features=features)
     if {"+avx2", "+fma"} <= flags:
-        return replace(X86_64_V3, triple=triple, cpu=cpu, features=features)
+        return X86_64_V3._replace(triple=triple, cpu=cpu, features=features)
     return Target(triple, cpu, features, vector_bits=128, fma="+fma" in flags, masked_memory=False)
