@@ -69,17 +69,21 @@ def _compile_by_llvmlite(text: str, target: Target, passes: tuple[str, ...], lev
     binding = _llvmlite()
     machine = _machine(binding, target, level)
     context = binding.create_context()
+    module = None
     try:
         module = binding.parse_assembly(text, context=context)
         module.triple = target.triple
         module.data_layout = str(machine.target_data)
         module.verify()
-    except RuntimeError as error:
-        raise CompileError(str(error).strip()) from None
-    with module:
         if passes:
             _run_passes(binding, machine, module, passes)
         return machine.emit_object(module)
+    except RuntimeError as error:
+        raise CompileError(str(error).strip()) from None
+    finally:
+        if module is not None:
+            module.close()  # before its context, whoever holds them
+        context.close()
 
 
 def cached_compile(text: str, cpu: str | None = None, features: str | None = None, triple: str | None = None,
