@@ -8,6 +8,7 @@ Tensor([2., 4.], dtype=float32)
 from __future__ import annotations
 
 import importlib
+import sys
 from math import e, inf, nan, pi
 from typing import Any
 
@@ -89,6 +90,8 @@ def __getattr__(name: str) -> Any:
         found = getattr(importlib.import_module(f"pullback.{_HOME[name]}"), name)
     elif name in _PACKAGES:
         found = importlib.import_module(f"pullback.{name}")
+    elif f"pullback.{name}" in sys.modules:  # a room whose modules import each other, half-way
+        return sys.modules[f"pullback.{name}"]
     else:
         raise _unknown(name)
     globals()[name] = found
@@ -106,7 +109,7 @@ def _unknown(name: str) -> AttributeError:
 
 
 def __dir__() -> list[str]:
-    own = [n for n in globals() if not n.startswith("_") and n not in ("annotations", "importlib", "Any")]
+    own = [n for n in globals() if not n.startswith("_") and n not in ("annotations", "importlib", "sys", "Any")]
     return sorted({*own, *_HOME, *_PACKAGES, "bool"})
 
 
