@@ -27,7 +27,7 @@ from pullback.codegen.llvm.math import (
 )
 from pullback.codegen.llvm.text import Fn, V, const, element, i64, lanes, vector, with_element
 from pullback.ir.dtypes import DType
-from pullback.ir.index import Index, Part, Var
+from pullback.ir.index import Atom, Index, Part, Var
 from pullback.kernel.nodes import (
     Accumulate,
     Accumulator,
@@ -54,6 +54,7 @@ from pullback.kernel.nodes import (
 )
 from pullback.util.errors import CompileError, message
 
+Terms = tuple[tuple[Atom, int], ...]
 NARROW = ("float16", "bfloat16")
 UNCHANGED = ("real", "conj")  # of numbers that are not complex
 MONOID_COMPARE = {"argmax": "ogt", "argmin": "olt"}
@@ -470,43 +471,58 @@ class Emitter:
     # -- addresses ---------------------------------------------------------------------------------------------------
     def address(self, buffer: Buffer, flat: Index) -> V:
         """Address of an element: the parts of outer loops first, so that those are shared."""
-        key = (buffer, flat)
-        found = self.cache.get(key)
+        terms, constant, cache = flat.terms, flat.const, self.cache
+        found = cache.get((buffer, terms, constant))
         if found is not None:
             return found
+        base = self.base_address(buffer, terms) if terms else self.pointers[buffer]
+        if not constant:
+            return base
+        return self.put((buffer, terms, constant), self.fn.gep(base, i64(constant), storage_type(buffer.dtype.name)))
+
+    def base_address(self, buffer: Buffer, terms: Terms) -> V:
+        """The address at the terms of an index, one address for each loop that they depend on."""
+        found = self.cache.get((buffer, terms, 0))
+        if found is not None:
+            return found
+        level = {v: k for k, v in enumerate(self.order)}
+        ranks = [level[a] if type(a) is Var else max([level[v] for v in _variables(a)], default=0) for a, _ in terms]
+        missing: list[int] = []
+        at = self.pointers[buffer]
+        for rank in sorted(set(ranks), reverse=True):
+            part = tuple([t for t, r in zip(terms, ranks, strict=True) if r <= rank])
+            found = self.cache.get((buffer, part, 0))
+            if found is not None:
+                at = found
+                break
+            missing.append(rank)
         type_ = storage_type(buffer.dtype.name)
-        if not flat.terms:
-            base = self.pointers[buffer]
-            return base if flat.const == 0 else self.put(key, self.fn.gep(base, i64(flat.const), type_))
-        if flat.const:
-            at = self.fn.gep(self.address(buffer, Index(flat.terms, 0)), i64(flat.const), type_)
-            return self.put(key, at)
-        depth = self.order
-        level = {v: k for k, v in enumerate(depth)}
-        ranks = [max((level[v] for v in _variables(a)), default=0) for a, _ in flat.terms]
-        top = max(ranks)
-        inner = tuple(t for t, r in zip(flat.terms, ranks, strict=True) if r == top)
-        outer = tuple(t for t, r in zip(flat.terms, ranks, strict=True) if r != top)
-        base = self.address(buffer, Index(outer, 0))
-        return self.put(key, self.fn.gep(base, self.index_value(Index(inner, 0)), type_))
+        for rank in reversed(missing):
+            inner = tuple([t for t, r in zip(terms, ranks, strict=True) if r == rank])
+            part = tuple([t for t, r in zip(terms, ranks, strict=True) if r <= rank])
+            at = self.put((buffer, part, 0), self.fn.gep(at, self.sum_of(inner, 0), type_))
+        return at
 
     def index_value(self, index: Index) -> V:
         """An index expression (at the first lane) as an i64."""
-        if not index.terms:
-            return i64(index.const)
-        key = ("index", index)
+        return self.sum_of(index.terms, index.const)
+
+    def sum_of(self, terms: Terms, constant: int) -> V:
+        if not terms:
+            return i64(constant)
+        key = ("index", terms, constant)
         found = self.cache.get(key)
         if found is not None:
             return found
         total: V | None = None
-        for atom, c in index.terms:
+        for atom, c in terms:
             value = self.index[atom] if isinstance(atom, Var) else self.part_value(atom)
             if c != 1:
                 value = self.fn.op(f"mul nsw i64 {value.ref}, {c}", "i64")
             total = value if total is None else self.fn.op(f"add nsw i64 {total.ref}, {value.ref}", "i64")
         assert total is not None
-        if index.const:
-            total = self.fn.op(f"add nsw i64 {total.ref}, {index.const}", "i64")
+        if constant:
+            total = self.fn.op(f"add nsw i64 {total.ref}, {constant}", "i64")
         return self.put(key, total)
 
     def part_value(self, part: Part) -> V:

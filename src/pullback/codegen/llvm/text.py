@@ -8,6 +8,7 @@ Types are LLVM's own spelling: "float", "i64", "<8 x float>", "ptr".
 from __future__ import annotations
 
 import struct
+from functools import cache
 from typing import NamedTuple
 
 
@@ -30,16 +31,19 @@ class Loop(NamedTuple):
     patch: int
 
 
+@cache
 def lanes(type_: str) -> int:
     """Number of lanes of a vector type; 1 for a scalar."""
     return int(type_[1:].split(" ", 1)[0]) if type_[0] == "<" else 1
 
 
+@cache
 def element(type_: str) -> str:
     """Element type of a vector type; a scalar type is its own element."""
     return type_[1:-1].split(" x ", 1)[1] if type_[0] == "<" else type_
 
 
+@cache
 def vector(element_type: str, width: int) -> str:
     """`<width x element_type>`, or the scalar type itself where width is 1."""
     return element_type if width == 1 else f"<{width} x {element_type}>"
@@ -271,6 +275,7 @@ class Fn:
         return loop.carried
 
 
+@cache
 def mangle(type_: str) -> str:
     """The suffix of an overloaded intrinsic: `<8 x float>` -> `v8f32`."""
     names = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16", "ptr": "p0"}
