@@ -30,7 +30,6 @@ from pullback.runtime.loader import LoaderError, load_object
 from pullback.runtime.native import native
 from pullback.runtime.objects import Code, find, load_code
 from pullback.util import config
-from pullback.util.background import Job
 from pullback.util.disk_cache import default_cache, sha256
 from pullback.util.errors import CompileError, message
 from pullback.util.kinds import is_tuple
@@ -110,7 +109,7 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
     header, objects = unpack(stored) if stored is not None else (None, [])
     clock.lap("lookup")
     if header is None:
-        Job(preload)
+        preload()
         header, objects = build(function, donated, immediates, clock)
         default_cache().put(key, pack(header, objects))
         clock.lap("store")
@@ -204,11 +203,16 @@ def run_passes(function: Function, clock: Clock) -> Function:
     return function
 
 
+def _rewritten(body: Function) -> Function:
+    """A body after all passes."""
+    return run_passes(body, Clock())
+
+
 def make_plan(function: Function, donated: frozenset[int], immediates: frozenset[int]) -> Any:
     """Kernels, phases and buffers."""
     from pullback.schedule.plan import Options, Unsupported, plan
 
-    options = Options(available_cores(), config.FUSE.value, lambda f: run_passes(f, Clock()))
+    options = Options(available_cores(), config.FUSE.value, _rewritten)
     try:
         made = plan(function, donated, immediates, options)
     except Unsupported as error:

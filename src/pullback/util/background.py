@@ -20,7 +20,10 @@ class Job(threading.Thread, Generic[Result]):
         self._answer: Any = None
         self._error: BaseException | None = None
         _running.add(self)
-        self.start()
+        try:
+            self.start()
+        except RuntimeError:  # the system or the interpreter gives no more threads
+            self.run()
 
     def run(self) -> None:
         try:
@@ -32,7 +35,8 @@ class Job(threading.Thread, Generic[Result]):
 
     def result(self) -> Result:
         """What the function returned, or raised."""
-        self.join()
+        if self.ident is not None:
+            self.join()
         if self._error is not None:
             raise self._error
         return self._answer
@@ -41,7 +45,8 @@ class Job(threading.Thread, Generic[Result]):
 def wait_for_all() -> None:
     """Wait until nothing is under way: locks that a job holds would stay locked in a forked child."""
     for job in list(_running):
-        job.join()
+        if job is not threading.current_thread():
+            job.join()
 
 
 if hasattr(os, "register_at_fork"):

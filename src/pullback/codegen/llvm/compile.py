@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from pullback.codegen.llvm.library import TRIED, Library, LibraryError, library_path
+from pullback.util.background import Job
 from pullback.util.disk_cache import DiskCache, default_cache, sha256
 from pullback.util.host import host_architecture
 
@@ -200,11 +201,9 @@ def _host_fingerprint() -> str:
 
 
 def preload() -> None:
-    """Load the compiler where it is not loaded yet: what is wrong with it is said when it is used."""
-    try:
-        _library()
-    except CompileError:
-        return
+    """Begin to load the compiler where it is not loaded yet. What is wrong with it is said when it is used."""
+    if not _library_once.cache_info().currsize:
+        Job(_library)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Kernels as functions `void name(ptr slots, i64 tid, i64 nthreads)`: loops by the emitter, products by `matmul`."""
+"""Kernels as functions `void name(ptr slots, i64 tid, i64 nthreads)`: their tables of addresses, and those of loops."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from typing import NamedTuple
 
 from pullback.codegen.llvm.lower import Emitter, scratch_size
 from pullback.codegen.llvm.math import emit_convert, register_type, storage_type
-from pullback.codegen.llvm.matmul import emit_matmul
-from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
-from pullback.codegen.llvm.target import Target
-from pullback.codegen.llvm.text import Fn, Module, V, i64, lanes
-from pullback.ir.index import ZERO, Var
-from pullback.kernel.nodes import Buffer, For, Kernel, Let, MatmulNest, Store, Update, expressions, walk
+from pullback.codegen.llvm.text import Fn, Module, V, i64
+from pullback.ir.index import ZERO
+from pullback.kernel.nodes import Buffer, For, Kernel, Let, Store, Update, walk
 from pullback.util.disk_cache import sha256
 
 PARAMS = [("ptr", "slots"), ("i64", "tid"), ("i64", "nthreads")]
@@ -123,82 +120,3 @@ def emit_loops(module: Module, kernel: Kernel, name: str, table: Slots, linkage:
 
 def kernel_rows(buffer: Buffer) -> int:
     return max(buffer.size // max(scratch_size(buffer), 1), 1)
-
-
-class LoopEpilogue:
-    """The epilogue of a product: the nest's statements at one vector of a row."""
-
-    def __init__(self, nest: MatmulNest, kernel: Kernel, table: Slots) -> None:
-        self.nest, self.kernel, self.table = nest, kernel, table
-        self.emitter: Emitter | None = None
-
-    def prepare(self, fn: Fn) -> None:
-        slots = fn.params[0]
-        used: dict[Buffer, None] = {}
-        for s in walk(self.nest.epilogue):
-            for x in expressions(s):
-                for y in x.free:
-                    if isinstance(y, Buffer):
-                        used[y] = None
-            if isinstance(s, (Store, Update)):
-                used[s.buffer] = None
-        emitter = Emitter(fn, load_pointers(fn, slots, self.table, list(used)))
-        emitter.pending = written(self.kernel)
-        load_immediates(emitter, slots, self.table, list(used))
-        self.emitter = emitter
-        hidden = For(self.nest.cols[-1] if self.nest.cols else _NO_VAR, self.nest.epilogue)
-        emitter.hoist(hidden)
-
-    def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
-        e, nest = self.emitter, self.nest
-        assert e is not None
-        mark, order, bound = len(e.log), len(e.order), e.bound
-        e.fn, e.bound = fn, set(bound)
-        for (v, _, _), value in zip(nest.batch, batch_index, strict=True):
-            self._bind(e, v, value)
-        position = row
-        for v in reversed(nest.rows[1:]):
-            self._bind(e, v, fn.binary("urem", position, i64(v.size)))
-            position = fn.binary("udiv", position, i64(v.size))
-        if nest.rows:
-            self._bind(e, nest.rows[0], position)
-        for v in nest.cols[:-1]:
-            self._bind(e, v, i64(0))
-        width = lanes(acc.type)
-        if nest.cols:
-            self._bind(e, nest.cols[-1], col)
-        e.lane_var, e.width = (nest.cols[-1], width) if nest.cols and width > 1 else (None, width)
-        e.mask = mask
-        e.running[nest.accumulator] = [acc]
-        e.bound.add(nest.accumulator)
-        e.body(nest.epilogue)
-        e.lane_var, e.width, e.mask, e.bound = None, 1, None, bound
-        del e.order[order:]
-        e.forget(mark)
-
-    def _bind(self, e: Emitter, v: Var, value: V) -> None:
-        e.index[v] = value
-        e.order.append(v)
-        e.bound.add(v)
-
-
-_NO_VAR = Var("none", 1)
-
-
-def emit_product(module: Module, kernel: Kernel, name: str, table: Slots, target: Target,
-                 max_threads: int) -> EmittedKernel:
-    """A kernel that is a matrix product."""
-    nest = kernel.body[0]
-    assert isinstance(nest, MatmulNest)
-    type_ = {"float32": "float", "float64": "double"}[nest.accumulator.dtype.name]
-    spec = MatmulSpec(nest.m, nest.n, nest.k,
-                      Operand(*nest.a_strides, tuple(s for _, s, _ in nest.batch)),
-                      Operand(*nest.b_strides, tuple(s for _, _, s in nest.batch)), type_,
-                      tuple(v.size for v, _, _ in nest.batch))
-    workspace = table.area(0)
-    made = emit_matmul(module, name, spec, table.of(nest.a, nest.a_offset), table.of(nest.b, nest.b_offset),
-                       workspace, LoopEpilogue(nest, kernel, table), target, max_threads)
-    each = made.workspace_bytes // max(made.max_threads, 1)
-    used = each * min(max_threads, made.max_threads)
-    table.areas = [(slot, used if slot == workspace else n) for slot, n in table.areas]
-    return EmittedKernel(name, min(kernel.threads, made.max_threads), used)

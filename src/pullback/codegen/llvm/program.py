@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pullback.codegen.llvm.clock import emit_timed
 from pullback.codegen.llvm.control import emit_control
-from pullback.codegen.llvm.kernels import EmittedKernel, Slots, constant_address, emit_loops, emit_product
+from pullback.codegen.llvm.kernels import EmittedKernel, Slots, constant_address, emit_loops
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64
 from pullback.codegen.llvm.units import NAME, Unit, merged_text
@@ -189,6 +189,10 @@ def copy_addresses(fn: Fn, name: str, args: V, slots: V, source: list[int], offs
 def emit_kernel(module: Module, kernel: Kernel, name: str, table: Slots, target: Target, max_threads: int,
                 linkage: str) -> EmittedKernel:
     if kernel.kind == "matmul":
+        from pullback.codegen.llvm.products import (
+            emit_product,  # lazy: 8 ms that programs without products do not spend
+        )
+
         return emit_product(module, kernel, name, table, target, max_threads)
     if kernel.payload is not None:
         return emit_control(module, kernel, name, table, linkage,

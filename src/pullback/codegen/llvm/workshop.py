@@ -55,8 +55,6 @@ class Workshop:
             self._work()
         finally:
             self._waiting.clear()
-            for job in self._jobs:
-                job.join()
         for job in self._jobs:
             job.result()
         return self.groups
