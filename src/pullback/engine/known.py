@@ -2,7 +2,7 @@
 
 `record1`, `record2` and `record_known` are `Operation.values` and `record` in one, for concrete or recorded tensors and
 numbers. They give None, and have changed nothing, where anything else is met: a view, a NumPy array, a new structure, a
-function being traced. What could be a loop over one or two operands is written out, because it is run at each operation.
+function being traced. What could be a loop over one or two operands is written out: it is run at each operation.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def record1(op: Any, a: Any) -> Value | None:
         trace.leaves.append(value)
     trace.state = found
     result = new(Value)
-    result.trace, result.slot, result.info, result.buffer, result.sink = trace, found.count - 1, found.single, None, None
+    result.trace, result.slot, result.info = trace, found.count - 1, found.single
+    result.buffer = result.sink = None
     trace.values.append(result)
     return result
 
@@ -119,7 +120,8 @@ def record2(op: Any, a: Any, b: Any) -> Value | None:
             slots[second] = count
     trace.state = found
     result = new(Value)
-    result.trace, result.slot, result.info, result.buffer, result.sink = trace, found.count - 1, found.single, None, None
+    result.trace, result.slot, result.info = trace, found.count - 1, found.single
+    result.buffer = result.sink = None
     trace.values.append(result)
     return result
 
@@ -134,8 +136,8 @@ def record_known(op: Any, args: tuple[Any, ...]) -> Value | None:
     if enabled and trace.carried:
         trace = _after_boundary(trace, args)
     try:
-        present = [a if type(a) is float or type(a) is int else a._value if a._meta is None else _present(a, trace, enabled)
-                   for a in args]
+        present = [a if type(a) is float or type(a) is int else
+                   a._value if a._meta is None else _present(a, trace, enabled) for a in args]
     except AttributeError:
         return None
     state = trace.state
@@ -165,7 +167,8 @@ def record_known(op: Any, args: tuple[Any, ...]) -> Value | None:
     trace.leaves.extend(leaves)
     trace.state = found
     result = new(Value)
-    result.trace, result.slot, result.info, result.buffer, result.sink = trace, found.count - 1, found.single, None, None
+    result.trace, result.slot, result.info = trace, found.count - 1, found.single
+    result.buffer = result.sink = None
     trace.values.append(result)
     return result
 
@@ -188,6 +191,7 @@ def record_sum(op: Any, before: Value, cotangent: Value) -> Value | None:
         trace.leaves.append(before)
     trace.state = found
     result = new(Value)
-    result.trace, result.slot, result.info, result.buffer, result.sink = trace, found.count - 1, found.single, None, None
+    result.trace, result.slot, result.info = trace, found.count - 1, found.single
+    result.buffer = result.sink = None
     trace.values.append(result)
     return result

@@ -257,7 +257,8 @@ def unpack(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
 def program_key(function: Function, donated: frozenset[int], immediates: frozenset[int]) -> str:
     """Everything that the code depends on: graph, options, machine, compiler, and this library's own source."""
     options = (sorted(donated), sorted(immediates), config.cache_key(), available_cores())
-    head = "\n".join((FORMAT, sys.implementation.cache_tag or "", source_version(), toolchain_version(), *host_target(), repr(options)))
+    head = "\n".join((FORMAT, sys.implementation.cache_tag or "", source_version(), toolchain_version(),
+                      *host_target(), repr(options)))
     return head + "\n" + sha256(function_text(function).encode()).hex()
 
 

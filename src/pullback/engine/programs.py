@@ -34,7 +34,7 @@ class Executable:
         self.out = [t.nbytes for t in function.out_types]
         self.sources: list[int | None] = [None] * len(self.out)  # the argument whose memory a result takes
         self.homes = homes_of(self.out)  # of the other results, backwards where there are sources
-        self.at_once = False  # short, nothing to check, no workspace, every result has memory of its own or a donated one
+        self.at_once = False  # short, and nothing to check
         self.program: Any = None
         self.reference = False
         self.workspace_bytes = 0

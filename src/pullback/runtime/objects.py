@@ -8,7 +8,7 @@ from pullback.runtime.loader import LoadedObject, load_object
 
 
 class Code:
-    """An object and where it was loaded; it stays, with those whose functions it calls, as long as a program holds it."""
+    """An object and where it was loaded; it stays, with those whose functions it calls, while a program holds it."""
 
     __slots__ = ("__weakref__", "callees", "data", "loaded", "symbols")
 

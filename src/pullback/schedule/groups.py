@@ -51,7 +51,9 @@ class Grouping:
             sources[s.group] = None
         joined: Group | None = None
         if root.kind in LOOPS and self.fuse:
-            for group in sorted([*sources][::-1], key=lambda g: g.kind != "contract"):
+            newest = list(reversed(sources))
+            newest.sort(key=lambda g: g.kind != "contract")
+            for group in newest:
                 rows = self._fits(root, group, sources)
                 if rows is not None:
                     self._join(root, group, rows, sources)

@@ -42,8 +42,8 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "GetHostCPUName": (None, (_TEXT,)),
     "GetHostCPUFeatures": (c_int, (_TEXT,)),
 }
-_INITIALISERS = ("InitializeAllTargetInfos", "InitializeAllTargets", "InitializeAllTargetMCs", "InitializeAllAsmPrinters",
-                 "InitializeNativeAsmParser")
+_INITIALISERS = ("InitializeAllTargetInfos", "InitializeAllTargets", "InitializeAllTargetMCs",
+                 "InitializeAllAsmPrinters", "InitializeNativeAsmParser")
 
 
 class LibraryError(ValueError):
@@ -108,8 +108,8 @@ class Library:
         said = self._take(message)
         if not target:
             raise LibraryError(f"no code generator for {triple}: {said}")
-        machine = call["CreateTargetMachine"](target, triple.encode(), cpu.encode(), features.encode(), level, b"pic", b"small",
-                                              0, 0, b"")
+        machine = call["CreateTargetMachine"](target, triple.encode(), cpu.encode(), features.encode(), level, b"pic",
+                                              b"small", 0, 0, b"")
         if not machine:
             raise LibraryError(f"no code generator for {triple}")
         return machine
@@ -173,7 +173,7 @@ def _feature_name(feature: str) -> str:
 
 
 def _load_without_lock(path: str) -> None:
-    """Load the library by a foreign call, so that other threads run meanwhile: `ctypes.CDLL` holds the interpreter's lock."""
+    """Load the library by a foreign call: other threads run meanwhile, `ctypes.CDLL` holds the interpreter's lock."""
     if sys.platform == "win32" or threading.current_thread() is threading.main_thread():
         return
     load = ctypes.CDLL(None).dlopen

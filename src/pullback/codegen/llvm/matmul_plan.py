@@ -164,8 +164,8 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     scratch = round_up(min(mc, spec.m) * nc_tiles * step * size) if kc < spec.k else 0
     total = a_bytes + b_bytes + scratch
     thread_bytes = total + 5 * LINE if total else 0
-    return Plan(lanes, size, tall, full, edge, dot, kc, unit, mc, nc_tiles, pack_a, together, pack_b, row_outer, split, most,
-                a_bytes, b_bytes, scratch, thread_bytes)
+    return Plan(lanes, size, tall, full, edge, dot, kc, unit, mc, nc_tiles, pack_a, together, pack_b, row_outer, split,
+                most, a_bytes, b_bytes, scratch, thread_bytes)
 
 
 def pack_lanes(lanes: int, size: int) -> int:

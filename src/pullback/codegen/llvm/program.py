@@ -99,7 +99,7 @@ class PlanEmitter:
         fn.ret()
 
     def fill(self, fn: Fn, name: str) -> list[V]:
-        """Each kernel's table: the caller's addresses, and places in the workspace. Which, is data: a loop copies them."""
+        """Each kernel's table: the caller's addresses, and places in the workspace. Which, is data of a loop."""
         workspace = len(self.plan.function.params) + len(self.plan.function.results)
         places = {(table, slot): offset for table, slot, offset in self.areas}
         source: list[int] = []
@@ -115,7 +115,8 @@ class PlanEmitter:
                     address = constant_address(fn.module, buffer)
                     constants.append((len(source), fn.gep(address, i64(at), "i8")))
                 inside = buffer is None or buffer.space == "workspace"
-                source.append(workspace if inside and (buffer or (table, slot) in places) else buffer.slot if buffer else -1)
+                own = inside and (buffer or (table, slot) in places)
+                source.append(workspace if own else buffer.slot if buffer else -1)
                 offset.append(at + buffer.offset if buffer is not None and inside else at)
         slots = fn.alloca("ptr", max(len(source), 1))
         copy_addresses(fn, name, fn.params[0], slots, source, offset)
