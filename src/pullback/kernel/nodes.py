@@ -311,7 +311,8 @@ class MatmulNest:
 
     def __init__(self, m: int, n: int, k: int, a: Buffer, a_offset: int, a_strides: tuple[int, int], b: Buffer,
                  b_offset: int, b_strides: tuple[int, int], batch: tuple[tuple[Var, int, int], ...],
-                 rows: tuple[Var, ...], cols: tuple[Var, ...], accumulator: Accumulator, epilogue: tuple[Stmt, ...]) -> None:
+                 rows: tuple[Var, ...], cols: tuple[Var, ...], accumulator: Accumulator,
+                 epilogue: tuple[Stmt, ...]) -> None:
         self.m, self.n, self.k = m, n, k
         self.a, self.a_offset, self.a_strides = a, a_offset, a_strides
         self.b, self.b_offset, self.b_strides = b, b_offset, b_strides
