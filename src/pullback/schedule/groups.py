@@ -51,9 +51,8 @@ class Grouping:
             sources[s.group] = None
         joined: Group | None = None
         if root.kind in LOOPS and self.fuse:
-            newest = list(reversed(sources))
-            newest.sort(key=lambda g: g.kind != "contract")
-            for group in newest:
+            latest = list(reversed(sources))
+            for group in [g for g in latest if g.kind == "contract"] + [g for g in latest if g.kind != "contract"]:
                 rows = self._fits(root, group, sources)
                 if rows is not None:
                     self._join(root, group, rows, sources)
