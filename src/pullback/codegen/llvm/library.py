@@ -15,7 +15,7 @@ from ctypes import POINTER, c_bool, c_char_p, c_int, c_size_t, c_void_p
 from typing import Any
 
 #: versions of llvmlite whose library has these functions with these arguments
-TRIED = ("0.45.", "0.46.", "0.47.", "0.48.", "0.49.", "0.50.")
+TRIED = ("0.45.", "0.46.", "0.47.", "0.50.")
 _NAMES = {"win32": "llvmlite.dll", "darwin": "libllvmlite.dylib"}
 _TEXT = POINTER(c_char_p)
 #: name: result, arguments
