@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import pullback as pb
+from pullback.engine import programs
 
 
 def _gradient(function, values=(1.0, 2.0)):
@@ -114,3 +115,58 @@ def test_memory_that_somebody_else_reads_is_not_written_over():
             w.grad = None
         pb.synchronize()
     np.testing.assert_allclose([o.numpy() for o in olds], [[0.5 ** k, 2 * 0.5 ** k] for k in range(5)])
+
+
+def _programs_of_a_loop(hold, monkeypatch):
+    """How many programs six steps of gradient descent make, from a clone that somebody else holds; and the losses."""
+    made = []
+    original = programs.Executable.__init__
+
+    def counted(self, function, immediates, donated):
+        made.append(donated)
+        original(self, function, immediates, donated)
+
+    monkeypatch.setattr(programs.Executable, "__init__", counted)
+    first = pb.tensor(np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4))
+    x = pb.tensor(np.ones((5, 3), np.float32))
+    w = first.clone().requires_grad_(True)
+    held, losses = [], []
+    for _ in range(6):
+        if hold:
+            held.append(copy.copy(w))
+        loss = ((x @ w - 1.0) ** 2).mean()
+        loss.backward()
+        with pb.no_grad():
+            w -= 0.1 * w.grad
+        w.grad = None
+        losses.append(loss.item())
+    made_here = len(made)
+    np.testing.assert_array_equal(first.numpy(), np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4))
+    expected, a = [], np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
+    for k in range(6):
+        if hold:
+            np.testing.assert_allclose(held[k].numpy(), a, rtol=1e-5, atol=1e-6)
+        e = np.ones((5, 3), np.float32) @ a - 1
+        expected.append(np.square(e).mean())
+        a = a - 0.1 * (np.ones((3, 5), np.float32) @ (2 * e / e.size))
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    return made_here
+
+
+def test_one_program_serves_the_first_step_and_all_others(monkeypatch):
+    assert _programs_of_a_loop(False, monkeypatch) == 1
+
+
+def test_values_held_at_each_step_stay_and_cost_one_more_program(monkeypatch):
+    assert _programs_of_a_loop(True, monkeypatch) == 2
+
+
+def test_a_clone_is_a_tensor_of_its_own():
+    x = pb.tensor([1.0, 2.0])
+    y = x.clone()
+    y += 1
+    assert x.tolist() == [1.0, 2.0] and y.tolist() == [2.0, 3.0]
+    w = pb.tensor([1.0, 2.0], requires_grad=True)
+    h = (w * w).clone()
+    (h * 3).sum().backward()
+    assert w.grad.tolist() == [6.0, 12.0]

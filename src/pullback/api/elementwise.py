@@ -11,7 +11,7 @@ from pullback.api.arguments import as_tensor, reject_kind
 from pullback.api.complex_parts import angle, conj, imag, real
 from pullback.engine.operation import Operation, broadcast_shapes, broadcast_to, operation, result_dtype
 from pullback.engine.tensor import TensorBase
-from pullback.engine.trace import Operand
+from pullback.engine.trace import Operand, thread
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType, dtype_of
 from pullback.ir.node import Node
@@ -764,6 +764,9 @@ def astype(x: Array, dtype: Any, *, copy: bool = True) -> Array:
 
 def clone(x: Array) -> Array:
     """A copy with its own storage; gradients flow through it."""
+    value = x._value if isinstance(x, TensorBase) and x._meta is None else None
+    if value is not None and thread.context.track is None:
+        return x.result_class(value)  # values are immutable: each handle may change its own
     return _copy(x)
 
 

@@ -403,7 +403,7 @@ class Tensor(TensorBase):
 
     def clone(self) -> Any:
         """A copy with its own storage; gradients flow through it."""
-        return elementwise._copy(self)
+        return elementwise.clone(self)
 
     copy = clone
 

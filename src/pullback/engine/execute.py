@@ -30,6 +30,8 @@ _memmove = ctypes.memmove
 MAX_IN_FLIGHT = 4
 #: how long programs may go on after Ctrl-C before they are ended: a training step is finished, a long loop is not
 GRACE_SECONDS = 1.0
+#: runs on copies of what could not be donated, before a program is made that does not want it
+COPIES = 3
 #: bytes up to which an array is copied by way of a bytes object
 SMALL_COPY = 1 << 14
 #: errors met by programs, raised at the next observation
@@ -53,7 +55,7 @@ _BASE = _baseline()
 
 
 def _buffer_baseline() -> int:
-    holder = Value(None, 0, None, Buffer(8))  # pyright: ignore[reportArgumentType]
+    holder = Value(None, 0, None, object())  # pyright: ignore[reportArgumentType] - no memory yet: this is an import
     return _refcount(holder.buffer)
 
 
@@ -270,11 +272,12 @@ def _scalar_positions(trace: Trace) -> frozenset[int]:
 class FlushPlan:
     """What a flush of one state with one set of wanted slots does."""
 
-    __slots__ = ("aliases", "executable", "residuals", "simple", "slots", "with_history")
+    __slots__ = ("aliases", "copies", "executable", "residuals", "simple", "slots", "with_history")
 
     def __init__(self, trace: Trace, live: tuple[int, ...], history: tuple[int, ...], donated: frozenset[int]) -> None:
         from pullback.engine.autograd import residual_slots
 
+        self.copies = 0  # how often it ran on copies of what could not be donated
         nodes = trace.graph()
         leaf_slots = trace.state.leaf_slots()
         self.residuals = residual_slots(nodes, leaf_slots, trace.state.gradient_slots(), history) if history else ()
@@ -324,9 +327,9 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
         if _refcount(leaf) <= _LEAF_BASE and type(leaf) is Value and _refcount(leaf.buffer) <= _BUFFER_BASE])
     key = (live, history, donated)
     plan = trace.state.programs.get(key)
-    if plan is None:
-        plan = trace.state.programs[key] = FlushPlan(trace, live, history, frozenset(donated))
     arguments = [leaf.buffer if type(leaf) is Value else leaf for leaf in leaves]
+    if plan is None:
+        plan = _new_plan(trace, live, history, donated, arguments)
     if plan.simple:
         for v, buffer in zip(wanted, launch(plan.executable, arguments)):
             v.buffer = buffer
@@ -338,6 +341,35 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
         trace.leaves, trace.leaf_slots, trace.nodes = [], {}, None
         for v in wanted:
             v.trace = FREED if v.info.requires_grad else None
+
+
+def _new_plan(trace: Trace, live: tuple[int, ...], history: tuple[int, ...], donated: tuple[int, ...],
+              arguments: list[Any]) -> FlushPlan:
+    """The plan for a donation not seen before: one program shall serve the first step of a loop and all others.
+
+    In the first step somebody may still hold what in-place operations replace (the tensor that a parameter was cloned
+    from), later nobody does. So the program is made for later, and the first step runs it on copies.
+    """
+    programs = trace.state.programs
+    replaced = {s if s >= 0 else ~s for s in trace.carried.values() if s is not None} if not history else set()
+    expected = tuple([k for k, s in enumerate(trace.state.leaf_slots()) if k in donated or s in replaced])
+    plan = programs.get((live, history, expected))
+    if plan is None or (expected != donated and plan.copies >= COPIES):
+        expected = donated if plan is not None else expected
+        plan = programs[live, history, expected] = FlushPlan(trace, live, history, frozenset(expected))
+    missing = set(expected).difference(donated)
+    if missing:
+        wait_oldest(0)
+        plan.copies += 1
+    for k in missing:
+        arguments[k] = _copied(arguments[k])
+    return plan
+
+
+def _copied(buffer: Buffer) -> Buffer:
+    copy = Buffer(buffer.nbytes)
+    _memmove(copy.address, buffer.address, buffer.nbytes)
+    return copy
 
 
 def _deliver(trace: Trace, plan: FlushPlan, wanted: list[Value], arguments: list[Any]) -> None:

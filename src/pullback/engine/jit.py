@@ -254,7 +254,7 @@ class Entry:
 
 
 def _donation_count() -> int:
-    value = Value(None, 0, None, execute.Buffer(8))  # pyright: ignore[reportArgumentType]
+    value = Value(None, 0, None, object())  # pyright: ignore[reportArgumentType]
     arguments = [value.buffer]
     return _refcount(arguments[0])
 

@@ -162,7 +162,8 @@ class Trace:
         self.leaves: list[Any] = []  # Values and Python scalars, in the order of their slots
         #: the slot of a leaf; its complement where the slot is a gradient's variable, and this a use without history
         self.leaf_slots: dict[Value, int] = {}
-        self.carried: set[Value] | frozenset[Value] = _NONE  # in-place results that replaced values from before this trace
+        #: in-place results that replaced values from before this trace, with the slots of those (None where not read)
+        self.carried: dict[Value, int | None] = {}
         self.serial = next(_serials)
         self.constants = False
         if outer is None and kind == "main":  # every step of a loop passes here
@@ -203,11 +204,8 @@ class Trace:
 
     def carry(self, old: Value, value: Value) -> None:
         """Remember that a value from before this trace was replaced in place."""
-        if self.carried is _NONE:
-            self.carried = {value}
-        else:
-            self.carried.discard(old)  # pyright: ignore[reportAttributeAccessIssue]
-            self.carried.add(value)  # pyright: ignore[reportAttributeAccessIssue]
+        carried = self.carried
+        carried[value] = carried.pop(old) if old in carried else self.leaf_slots.get(old)
 
     # -- leaves --------------------------------------------------------------------------------------------------
     def gradient_leaf(self, value: Value, sink: Any) -> Value:
@@ -366,7 +364,7 @@ def record(op: Any, args: list[Any] | tuple[Any, ...], static: Any = ()) -> tupl
     here = thread.context
     trace = here.trace
     grad_enabled = here.grad_enabled
-    if trace.carried and grad_enabled and not trace.carried.isdisjoint([a for a in args if type(a) is Value]):
+    if trace.carried and grad_enabled and any(a in trace.carried for a in args if type(a) is Value):
         boundary(trace)
         trace = here.trace
     key: list[Any] = [op]
