@@ -7,6 +7,7 @@ import pytest
 
 import pullback as pb
 from pullback.engine import programs
+from pullback.engine import trace as tracing
 
 
 def _gradient(function, values=(1.0, 2.0)):
@@ -127,6 +128,9 @@ def _programs_of_a_loop(hold, monkeypatch):
         original(self, function, immediates, donated)
 
     monkeypatch.setattr(programs.Executable, "__init__", counted)
+    pb.synchronize()
+    tracing.reset_table()
+    tracing.thread.context.trace = tracing.Trace()
     first = pb.tensor(np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4))
     x = pb.tensor(np.ones((5, 3), np.float32))
     w = first.clone().requires_grad_(True)
