@@ -102,8 +102,8 @@ def _padding(padding: Any, kernel: Sizes, stride: Sizes, dilation: Sizes, name: 
     return found, found
 
 
-def _conv(name: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
-          groups: Any) -> Any:
+def _operands(name: str, rank: int, x: Any, weight: Any, wanted: str) -> tuple[Any, Any, bool]:
+    """Input with a batch dimension and weight as tensors, and whether the batch dimension was added."""
     x, weight = as_tensor(x, name), as_tensor(weight, name)
     single = x.ndim == rank + 1
     if single:
@@ -111,7 +111,13 @@ def _conv(name: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, pad
     if x.ndim != rank + 2 or weight.ndim != rank + 2:
         raise ShapeError(message(f"{name}: input and weight need {rank + 2} dimensions",
                                  [("input", described(x)), ("weight", described(weight))],
-                                 "input is (batch, channels, *sizes), weight (filters, channels / groups, *sizes)"))
+                                 f"input is (batch, channels, *sizes), weight {wanted}"))
+    return x, weight, single
+
+
+def _conv(name: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
+          groups: Any) -> Any:
+    x, weight, single = _operands(name, rank, x, weight, "(filters, channels / groups, *sizes)")
     step, spread = sizes_of(stride, rank, name, "stride"), sizes_of(dilation, rank, name, "dilation")
     count = integer(groups, name, "groups")
     if count < 1 or x.shape[1] != weight.shape[1] * count or weight.shape[0] % count:
@@ -195,14 +201,7 @@ def _convolve_transposed(x: Node, weight: Node, *bias: Node, stride: Sizes, low:
 
 def _conv_transpose(name: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, extra: Any,
                     groups: Any, dilation: Any) -> Any:
-    x, weight = as_tensor(x, name), as_tensor(weight, name)
-    single = x.ndim == rank + 1
-    if single:
-        x = x[None]
-    if x.ndim != rank + 2 or weight.ndim != rank + 2:
-        raise ShapeError(message(f"{name}: input and weight need {rank + 2} dimensions",
-                                 [("input", described(x)), ("weight", described(weight))],
-                                 "input is (batch, channels, *sizes), weight (channels, filters / groups, *sizes)"))
+    x, weight, single = _operands(name, rank, x, weight, "(channels, filters / groups, *sizes)")
     step, spread = sizes_of(stride, rank, name, "stride"), sizes_of(dilation, rank, name, "dilation")
     low, more = sizes_of(padding, rank, name, "padding", 0), sizes_of(extra, rank, name, "output_padding", 0)
     count = integer(groups, name, "groups")

@@ -370,14 +370,23 @@ def substitute(results: Sequence[Node], mapping: dict[Node, Node]) -> tuple[Node
     for node in topological(results, mapping):
         if node in done:
             continue
-        inputs = tuple(done[x] for x in node.inputs)
-        same = all(a is b for a, b in zip(inputs, node.inputs, strict=True))
-        done[node] = node if same else reapply(node, inputs)
+        done[node] = reapply(node, tuple(done[x] for x in node.inputs))
     return tuple(done[r] for r in results)
 
 
+def rebuild(function: Function, rule: Callable[[Node], Node]) -> Function:
+    """Each node, on what its inputs have become, replaced by what a rule makes of it; inputs first."""
+    done: dict[Node, Node] = {p: p for p in function.params}
+    for node in function.nodes():
+        if node not in done:
+            done[node] = rule(reapply(node, tuple(done[x] for x in node.inputs)))
+    return Function(function.params, [done[r] for r in function.results])
+
+
 def reapply(node: Node, inputs: tuple[Node, ...]) -> Node:
-    """The same primitive on other inputs."""
+    """The same primitive on other inputs; the node itself where they are its own."""
+    if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+        return node
     if isinstance(node.op, Proj):
         return project(inputs[0])[node.op.index]
     return apply(node.op, *inputs)

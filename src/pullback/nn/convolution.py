@@ -6,8 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from pullback.nn import functional as F
-from pullback.nn import init
-from pullback.nn.linear import check_sizes, empty
+from pullback.nn.linear import add_bias, check_sizes, draw_affine, empty
 from pullback.nn.module import Module
 from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
 
@@ -53,19 +52,12 @@ class _Conv(Module):
                                       [("padding", repr(padding)), ("stride", repr(self.stride))]))
         first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         self.weight = empty((first, second // groups, *self.kernel_size), dtype)
-        if bias:
-            self.bias = empty((out_channels,), dtype)
-        else:
-            self.register_parameter("bias", None)
+        add_bias(self, out_channels, bias, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Uniform in +-1/sqrt(fan_in), as Kaiming with a = sqrt(5)."""
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            fan_in = self.weight.shape[1] * math.prod(self.kernel_size)
-            bound = 1 / math.sqrt(fan_in) if fan_in else 0
-            init.uniform_(self.bias, -bound, bound)
+        draw_affine(self.weight, self.bias, self.weight.shape[1] * math.prod(self.kernel_size))
 
     def _sides(self) -> tuple[int, ...]:
         """Padding per side as `F.pad` wants it: last dimension first."""

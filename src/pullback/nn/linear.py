@@ -22,6 +22,19 @@ def empty(shape: tuple[int, ...], dtype: Any = None) -> Parameter:
     return Parameter(from_host(np.zeros(shape, numpy_dtype(chosen)), chosen))
 
 
+def add_bias(module: Module, size: int, wanted: bool, dtype: Any) -> None:
+    """Give a module a parameter `bias`; it is None where it is not wanted."""
+    module.register_parameter("bias", empty((size,), dtype) if wanted else None)
+
+
+def draw_affine(weight: Parameter, bias: Parameter | None, fan_in: int) -> None:
+    """Uniform in +-1/sqrt(fan_in): the weight as Kaiming with a = sqrt(5)."""
+    init.kaiming_uniform_(weight, a=math.sqrt(5))
+    if bias is not None:
+        bound = 1 / math.sqrt(fan_in) if fan_in else 0
+        init.uniform_(bias, -bound, bound)
+
+
 def check_sizes(owner: str, smallest: int = 1, **sizes: Any) -> None:
     """Refuse sizes that are no integers or too small."""
     for name, size in sizes.items():
@@ -55,18 +68,12 @@ class Linear(Module):
         check_sizes("Linear", 0, in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = empty((out_features, in_features), dtype)
-        if bias:
-            self.bias = empty((out_features,), dtype)
-        else:
-            self.register_parameter("bias", None)
+        add_bias(self, out_features, bias, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Uniform in +-1/sqrt(in_features), as Kaiming with a = sqrt(5)."""
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.in_features) if self.in_features > 0 else 0
-            init.uniform_(self.bias, -bound, bound)
+        draw_affine(self.weight, self.bias, self.in_features)
 
     def forward(self, input: Any) -> Any:
         return F.linear(input, self.weight, self.bias)
@@ -84,10 +91,7 @@ class Bilinear(Module):
         check_sizes("Bilinear", in1_features=in1_features, in2_features=in2_features, out_features=out_features)
         self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
         self.weight = empty((out_features, in1_features, in2_features), dtype)
-        if bias:
-            self.bias = empty((out_features,), dtype)
-        else:
-            self.register_parameter("bias", None)
+        add_bias(self, out_features, bias, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

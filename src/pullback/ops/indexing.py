@@ -139,20 +139,41 @@ def _load(ctx: ViewContext, node: Node, axis: int, mode: str, at: tuple[Index, .
     return ctx.guarded(inside, lambda: ctx.dynamic(x, around(safe)), nothing)
 
 
+class _Take(_Indexed):
+    """What reading at places has in common."""
+
+    lowering: ClassVar[str] = "view"
+
+    def put(self, base: Node, indices: Node, updates: Node) -> Node:
+        """The updates added at the places."""
+        raise NotImplementedError
+
+    def _check_take(self, types: Sequence[TensorType]) -> None:
+        x, indices = types
+        _check(self.name, x, indices, self.axis, self.mode)
+        if x.shape[self.axis] == 0 and indices.size and self.mode in ("clip", "wrap"):
+            raise ShapeError(message(f"{self.name}: nothing to take from an axis without elements", described(types)))
+
+    def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
+            tangents: tuple[Node | None, ...]) -> Any:
+        return b.apply(self, b.some(tangents[0]), inputs[1])
+
+    def transpose(self, transforms: Transforms, cotangent: Any, inputs: tuple[Node, ...],
+                  linear: tuple[bool, ...]) -> Sequence[Node | None]:
+        return [self.put(b.zeros_like(inputs[0]), inputs[1], cotangent), None]
+
+
 @primitive
-class Gather(_Indexed):
+class Gather(_Take):
     """out[pre, i..., post] = x[pre, indices[i...], post]"""
 
     name: ClassVar[str] = "gather"
-    lowering: ClassVar[str] = "view"
     axis: int
     mode: str = "clip"
 
     def infer(self, *types: TensorType) -> TensorType:
         x, indices = types
-        _check("gather", x, indices, self.axis, self.mode)
-        if x.shape[self.axis] == 0 and indices.size and self.mode in ("clip", "wrap"):
-            raise ShapeError(message("gather: nothing to take from an axis without elements", described(types)))
+        self._check_take(types)
         return x.with_shape((*x.shape[:self.axis], *indices.shape, *x.shape[self.axis + 1:]))
 
     def reference(self, *arrays: Any) -> Any:
@@ -165,14 +186,8 @@ class Gather(_Indexed):
         mask = inside.reshape((*inside.shape, *(1,) * (x.ndim - self.axis - 1)))
         return np.where(mask, found, np.zeros((), x.dtype)).reshape(shape)
 
-    def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
-            tangents: tuple[Node | None, ...]) -> Any:
-        return b.apply(self, b.some(tangents[0]), inputs[1])
-
-    def transpose(self, transforms: Transforms, cotangent: Any, inputs: tuple[Node, ...],
-                  linear: tuple[bool, ...]) -> Sequence[Node | None]:
-        base = b.zeros_like(inputs[0])
-        return [b.apply(Scatter(self.axis, "add", self.mode), base, inputs[1], cotangent), None]
+    def put(self, base: Node, indices: Node, updates: Node) -> Node:
+        return b.apply(Scatter(self.axis, "add", self.mode), base, indices, updates)
 
     def batch(self, transforms: Transforms, size: int, inputs: tuple[Node, ...], batched: tuple[bool, ...]) -> Any:
         x, indices = inputs
@@ -208,20 +223,17 @@ def _spread(indices: Node, shape: tuple[int, ...], axis: int) -> Node:
 
 
 @primitive
-class TakeAlong(_Indexed):
+class TakeAlong(_Take):
     """out[pre, i, post] = x[pre, indices[pre, i, post], post]"""
 
     name: ClassVar[str] = "take_along"
-    lowering: ClassVar[str] = "view"
     axis: int
     mode: str = "clip"
 
     def infer(self, *types: TensorType) -> TensorType:
         x, indices = types
-        _check("take_along", x, indices, self.axis, self.mode)
+        self._check_take(types)
         _same_but(x, indices, self.axis, "take_along", types)
-        if x.shape[self.axis] == 0 and indices.size and self.mode in ("clip", "wrap"):
-            raise ShapeError(message("take_along: nothing to take from an axis without elements", described(types)))
         return x.with_shape(indices.shape)
 
     def reference(self, *arrays: Any) -> Any:
@@ -231,14 +243,8 @@ class TakeAlong(_Indexed):
             return np.zeros(indices.shape, x.dtype)
         return np.where(inside, np.take_along_axis(x, at, self.axis), np.zeros((), x.dtype))
 
-    def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
-            tangents: tuple[Node | None, ...]) -> Any:
-        return b.apply(self, b.some(tangents[0]), inputs[1])
-
-    def transpose(self, transforms: Transforms, cotangent: Any, inputs: tuple[Node, ...],
-                  linear: tuple[bool, ...]) -> Sequence[Node | None]:
-        base = b.zeros_like(inputs[0])
-        return [b.apply(PutAlong(self.axis, "add", self.mode), base, inputs[1], cotangent), None]
+    def put(self, base: Node, indices: Node, updates: Node) -> Node:
+        return b.apply(PutAlong(self.axis, "add", self.mode), base, indices, updates)
 
     def batch(self, transforms: Transforms, size: int, inputs: tuple[Node, ...], batched: tuple[bool, ...]) -> Any:
         both = (x if k else b.lead(x, size) for x, k in zip(inputs, batched, strict=True))

@@ -224,17 +224,24 @@ class Bitcast(_Unary):
         yield Bitcast(uint32), [np.zeros((0,), np.float32)]
 
 
-@primitive
-class Copy(_Unary):
-    """out[i] = x[i], a node of its own"""
-
-    name: ClassVar[str] = "copy"
+class _Same(_Unary):
+    """What operators that change no element have in common."""
 
     def infer(self, *types: TensorType) -> TensorType:
         return types[0]
 
     def reference(self, *arrays: Any) -> Any:
         return arrays[0]
+
+    def view(self, ctx: ViewContext, node: Node, indices: tuple[Index, ...]) -> Value:
+        return ctx.value(node.inputs[0], indices)
+
+
+@primitive
+class Copy(_Same):
+    """out[i] = x[i], a node of its own"""
+
+    name: ClassVar[str] = "copy"
 
     def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
             tangents: tuple[Node | None, ...]) -> Any:
@@ -244,9 +251,6 @@ class Copy(_Unary):
                   linear: tuple[bool, ...]) -> Sequence[Node | None]:
         return [cotangent]
 
-    def view(self, ctx: ViewContext, node: Node, indices: tuple[Index, ...]) -> Value:
-        return ctx.value(node.inputs[0], indices)
-
     @staticmethod
     def samples() -> Iterator[Sample]:
         yield Copy(), [np.asarray([1.0, 2.0])]
@@ -254,24 +258,15 @@ class Copy(_Unary):
 
 
 @primitive
-class StopGradient(_Unary):
+class StopGradient(_Same):
     """out[i] = x[i], with derivative zero"""
 
     name: ClassVar[str] = "stop_gradient"
     absent: ClassVar[dict[str, str]] = {"transpose": "its tangent is always zero, so it is in no linear program"}
 
-    def infer(self, *types: TensorType) -> TensorType:
-        return types[0]
-
-    def reference(self, *arrays: Any) -> Any:
-        return arrays[0]
-
     def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
             tangents: tuple[Node | None, ...]) -> Any:
         return None
-
-    def view(self, ctx: ViewContext, node: Node, indices: tuple[Index, ...]) -> Value:
-        return ctx.value(node.inputs[0], indices)
 
     @staticmethod
     def samples() -> Iterator[Sample]:

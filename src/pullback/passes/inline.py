@@ -32,7 +32,5 @@ def inline(function: Function) -> Function:
             if isinstance(node.type, TensorType):
                 done[node] = found[0]
             continue
-        same = all(a is b for a, b in zip(inputs, node.inputs, strict=True))
-        if node not in results:
-            done[node] = node if same else reapply(node, inputs)
+        done[node] = reapply(node, inputs)
     return Function(function.params, [done[r] for r in function.results])

@@ -29,9 +29,7 @@ def orient(function: Function) -> Function:
             continue
         swapped = _swapped(node, done) if _transposes(node, readers) else None
         if swapped is None:
-            inputs = tuple(done[x] for x in node.inputs)
-            same = all(a is c for a, c in zip(inputs, node.inputs, strict=True))
-            swapped = node if same else reapply(node, inputs)
+            swapped = reapply(node, tuple(done[x] for x in node.inputs))
         done[node] = swapped
     return Function(function.params, [done[r] for r in function.results])
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pullback.ops.build as b
 from pullback.ir.index import Index, Var, loop_vars
-from pullback.ir.node import Function, Node, TensorType, reapply
+from pullback.ir.node import Function, Node, TensorType, rebuild
 from pullback.passes.layout import layout, lowering
 
 MIN_WORK = 4096
@@ -20,15 +20,7 @@ MIN_WORK = 4096
 
 def recognise(function: Function) -> Function:
     """Rebuild the graph with contractions for sums of products."""
-    done: dict[Node, Node] = {p: p for p in function.params}
-    for node in function.nodes():
-        if node in done:
-            continue
-        inputs = tuple(done[x] for x in node.inputs)
-        same = all(a is c for a, c in zip(inputs, node.inputs, strict=True))
-        new = node if same else reapply(node, inputs)
-        done[node] = contraction(new) or new
-    return Function(function.params, [done[r] for r in function.results])
+    return rebuild(function, lambda node: contraction(node) or node)
 
 
 def contraction(node: Node) -> Node | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 import pullback.ops.build as b
 from pullback.ir.index import loop_vars
-from pullback.ir.node import Function, Node, Proj, TensorType, reapply
+from pullback.ir.node import Function, Node, Proj, TensorType, rebuild
 from pullback.passes.layout import layout
 
 Rule = Callable[[Node, tuple[Node, ...], list[Any]], "Node | None"]
@@ -21,15 +21,7 @@ Rule = Callable[[Node, tuple[Node, ...], list[Any]], "Node | None"]
 
 def simplify(function: Function) -> Function:
     """Rebuild the graph from its inputs on, each node by the rules."""
-    done: dict[Node, Node] = {p: p for p in function.params}
-    for node in function.nodes():
-        if node in done:
-            continue
-        inputs = tuple(done[x] for x in node.inputs)
-        same = all(a is c for a, c in zip(inputs, node.inputs, strict=True))
-        new = node if same else reapply(node, inputs)
-        done[node] = simplified(new)
-    return Function(function.params, [done[r] for r in function.results])
+    return rebuild(function, simplified)
 
 
 def simplified(node: Node) -> Node:

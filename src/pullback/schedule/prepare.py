@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pullback.ops.build as b
 from pullback.ir.dtypes import float32
 from pullback.ir.index import const, loop_vars, ravel
-from pullback.ir.node import Function, Node, Op, Proj, TensorType, apply, primitive, reapply
+from pullback.ir.node import Function, Node, Op, Proj, TensorType, apply, primitive, rebuild
 from pullback.kernel.nodes import folded
 from pullback.ops.monoid import identity
 from pullback.passes.layout import layout, lowering
@@ -46,25 +46,22 @@ class Chunk(Op):
 
 def prepare(function: Function) -> Function:
     """Rewrite a function so that every node is a view, or has loops of its own."""
-    done: dict[Node, Node] = {p: p for p in function.params}
     cost: dict[Node, int] = {}
-    for node in function.nodes():
-        if node in done:
-            continue
-        inputs = tuple(done[x] for x in node.inputs)
-        same = all(a is c for a, c in zip(inputs, node.inputs, strict=True))
-        new = node if same else reapply(node, inputs)
-        kind = lowering(new)
+
+    def rule(node: Node) -> Node:
+        kind = lowering(node)
         if kind == "contract":
-            new = contraction(new)
-        if lowering(new) == "reduce":
-            cost.setdefault(new.inputs[0], product_cost(new.inputs[0], cost))
-            new = reduction(new, cost)
+            node = contraction(node)
+        if lowering(node) == "reduce":
+            cost.setdefault(node.inputs[0], product_cost(node.inputs[0], cost))
+            node = reduction(node, cost)
         elif kind == "scatter":
-            new = gathered(new)
-        cost[new] = own_cost(new) + sum(cost.get(x, 0) for x in new.inputs) if lowering(new) == "view" else 0
-        done[node] = new
-    return Function(function.params, distinct(function, [done[r] for r in function.results]))
+            node = gathered(node)
+        cost[node] = own_cost(node) + sum(cost.get(x, 0) for x in node.inputs) if lowering(node) == "view" else 0
+        return node
+
+    found = rebuild(function, rule)
+    return Function(function.params, distinct(function, list(found.results)))
 
 
 def gathered(node: Node) -> Node:
