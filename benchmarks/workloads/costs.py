@@ -27,6 +27,12 @@ def timed(call: Callable[[], Any], turns: int) -> float:
 
 
 def pullback(seconds: float) -> dict[str, float]:
+    share = seconds / 10
+    return recording_cost(share) | parameter_cost(share) | jit_cost(share) | launch_cost(share)
+
+
+def recording_cost(share: float) -> dict[str, float]:
+    """Long chains of one operation."""
     import pullback as pb
     from pullback.engine.execute import synchronize
 
@@ -53,7 +59,27 @@ def pullback(seconds: float) -> dict[str, float]:
         synchronize()
         return took / OPERATIONS * 1e6
 
-    def parameters_step() -> tuple[float, float, float]:
+    def plain_op() -> None:
+        z = x + y
+        synchronize()
+        del z
+
+    return {
+        "record one operation": least(lambda: record_and_flush()[0], share),
+        "flush a known graph, per node": least(lambda: record_and_flush()[1], share),
+        "record one operation with gradients": least(record_with_gradients, share),
+        "one eager operation, waited": least(lambda: timed(plain_op, 200), share),
+    }
+
+
+def parameter_cost(share: float) -> dict[str, float]:
+    """An imperative training step of one parameter, by part."""
+    import pullback as pb
+
+    y = pb.ones(16) * 1e-3
+    weight = pb.tensor([1.0] * 16).requires_grad_(True)
+
+    def step() -> tuple[float, float, float]:
         start = clock()
         loss = (weight * y).sum()
         forward = clock()
@@ -66,34 +92,29 @@ def pullback(seconds: float) -> dict[str, float]:
         loss.item()
         return (forward - start) * 1e6, (backward - forward) * 1e6, (updated - backward) * 1e6
 
-    weight = pb.tensor([1.0] * 16).requires_grad_(True)
+    return {
+        "two operations on a parameter": least(lambda: step()[0], share),
+        "backward of two operations": least(lambda: step()[1], share),
+        "update of one parameter, in place": least(lambda: step()[2], share),
+    }
+
+
+def jit_cost(share: float) -> dict[str, float]:
+    """Calls of compiled functions that do little."""
+    import pullback as pb
+
     ten = [pb.ones(16) for _ in range(10)]
+    named = {f"p{k}": t for k, t in enumerate(ten)}
     one_result = pb.jit(lambda a, b, c, d, e, f, g, h, i, j: a + b)
     ten_results = pb.jit(lambda *args: [a + 1.0 for a in args])
     as_dict = pb.jit(lambda params: {k: p + 1.0 for k, p in params.items()})
-    named = {f"p{k}": t for k, t in enumerate(ten)}
     copy = pb.jit(lambda a: a + 1.0)
-    share = seconds / 10
-
-    def plain_op() -> None:
-        z = x + y
-        synchronize()
-        del z
-
-    found = {
-        "record one operation": least(lambda: record_and_flush()[0], share),
-        "flush a known graph, per node": least(lambda: record_and_flush()[1], share),
-        "record one operation with gradients": least(record_with_gradients, share),
-        "two operations on a parameter": least(lambda: parameters_step()[0], share),
-        "backward of two operations": least(lambda: parameters_step()[1], share),
-        "update of one parameter, in place": least(lambda: parameters_step()[2], share),
-        "one eager operation, waited": least(lambda: timed(plain_op, 200), share),
+    return {
         "jitted step, 10 arguments, 1 result": least(lambda: timed(lambda: one_result(*ten), 200), share),
         "jitted step, 10 arguments, 10 results": least(lambda: timed(lambda: ten_results(*ten), 200), share),
         "jitted step, dict of 10, 10 results": least(lambda: timed(lambda: as_dict(named), 200), share),
-        "jitted step, 1 argument": least(lambda: timed(lambda: copy(x), 200), share),
+        "jitted step, 1 argument": least(lambda: timed(lambda: copy(ten[0]), 200), share),
     }
-    return found | launch_cost(share)
 
 
 def launch_cost(seconds: float) -> dict[str, float]:
