@@ -112,31 +112,44 @@ def dot(x: Array, y: Array) -> Array:
     return _dot(x, y)
 
 
-def _ranked(x: Any, rank: int, name: str) -> Any:
-    x = as_tensor(x, name)
-    if x.ndim != rank:
-        raise ShapeError(message(f"{name}: needs {rank} dimension{'s' * (rank != 1)}", [("x", described(x))],
+def _ranked(x: Node, rank: int, name: str) -> Node:
+    if len(x.shape) != rank:
+        raise ShapeError(message(f"{name}: needs {rank} dimension{'s' * (rank != 1)}", [("x", repr(x.type))],
                                  "use matmul for other ranks"))
     return x
 
 
+@operation(promote="dtype")
+def _mm(x: Node, y: Node) -> Node:
+    return product(_ranked(x, 2, "mm"), _ranked(y, 2, "mm"), "mm")
+
+
 def mm(x: Array, y: Array) -> Array:
     """The product of two matrices."""
-    return _matmul(_ranked(x, 2, "mm"), _ranked(y, 2, "mm"))
+    return _mm(x, y)
+
+
+@operation(promote="dtype")
+def _bmm(x: Node, y: Node) -> Node:
+    if _ranked(x, 3, "bmm").shape[0] != _ranked(y, 3, "bmm").shape[0]:
+        raise ShapeError(message("bmm: batches must have equal sizes", [("x", repr(x.type)), ("y", repr(y.type))],
+                                 "use matmul for batches that broadcast"))
+    return product(x, y, "bmm")
 
 
 def bmm(x: Array, y: Array) -> Array:
     """The products of two batches of matrices."""
-    x, y = _ranked(x, 3, "bmm"), _ranked(y, 3, "bmm")
-    if x.shape[0] != y.shape[0]:
-        raise ShapeError(message("bmm: batches must have equal sizes", [("x", described(x)), ("y", described(y))],
-                                 "use matmul for batches that broadcast"))
-    return _matmul(x, y)
+    return _bmm(x, y)
+
+
+@operation(promote="dtype")
+def _mv(x: Node, y: Node) -> Node:
+    return product(_ranked(x, 2, "mv"), _ranked(y, 1, "mv"), "mv")
 
 
 def mv(x: Array, y: Array) -> Array:
     """The product of a matrix and a vector."""
-    return _matmul(_ranked(x, 2, "mv"), _ranked(y, 1, "mv"))
+    return _mv(x, y)
 
 
 @operation(promote="dtype")

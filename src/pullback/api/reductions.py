@@ -233,7 +233,7 @@ def sum(x: Array, axis: Any = None, keepdims: bool = False, *, dtype: Any = None
     Tensor([4., 6.], dtype=float32)
     """
     if axis is None and dim is UNSET and keepdim is UNSET and dtype is None and not keepdims:
-        return _sum_all(x)
+        return _sum_all.on(x)
     return _reduce(_sum, "sum", x, axis, keepdims, dim, keepdim, dtype=_dtype(dtype))
 
 
