@@ -24,6 +24,14 @@ def _present(a: Any, trace: Trace, enabled: bool) -> Value | None:
     return meta.fresh_leaf(value, trace) if value.buffer is not None and trace.kind == "main" else None
 
 
+def _read(value: Any, a: Any, trace: Trace) -> Any:
+    """What a view shows of its base; None where reading it begins another trace, or it is no view."""
+    if value is not None or a._view is None:
+        return value
+    found = a._view.read()
+    return found if thread.context.trace is trace else None
+
+
 def _after_boundary(trace: Trace, operands: tuple[Any, ...]) -> Trace:
     """The trace to record in: where an operand was updated in place, a step has ended, and is launched."""
     carried = trace.carried
@@ -47,6 +55,8 @@ def record1(op: Any, a: Any) -> Value | None:
         value = a._value if a._meta is None else _present(a, trace, enabled)
     except AttributeError:
         return None
+    if value is None:
+        value = _read(value, a, trace)
     if value is None:
         return None
     fresh = False
@@ -90,7 +100,9 @@ def record2(op: Any, a: Any, b: Any) -> Value | None:
     except AttributeError:
         return None
     if first is None or second is None:
-        return None
+        first, second = _read(first, a, trace), _read(second, b, trace)
+        if first is None or second is None:
+            return None
     slots = trace.leaf_slots
     state = trace.state
     new_first = new_second = True  # whether it becomes a leaf
@@ -101,23 +113,20 @@ def record2(op: Any, a: Any, b: Any) -> Value | None:
             entry = first.info if first.buffer is not None else first
     if second is not b:
         other = second.slot if second.trace is trace else slots.get(second)
-        new_second = other is None
-        if new_second:
-            new_second = second is not first
+        new_second = other is None and second is not first
+        if other is None:
             other = state.count if second is first else second.info if second.buffer is not None else second
     found = state.next.get((op, entry, other) if enabled else (op, entry, other, None))
     if found is None or found.single is None:
         return None
-    count = state.count
     if new_first:
         trace.leaves.append(first)
         if first is not a:
-            slots[first] = count
-        count += 1
+            slots[first] = state.count
     if new_second:
         trace.leaves.append(second)
         if second is not b:
-            slots[second] = count
+            slots[second] = state.count + new_first
     trace.state = found
     result = new(Value)
     result.trace, result.slot, result.info = trace, found.count - 1, found.single

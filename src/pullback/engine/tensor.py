@@ -13,7 +13,7 @@ import numpy as np
 
 from pullback.engine import trace as tracing_module
 from pullback.engine.execute import observe, upload, upload_as
-from pullback.engine.known import record2
+from pullback.engine.known import record1, record2
 from pullback.engine.trace import Info, Value, local, new, record, thread, visible_dtype
 from pullback.ir.dtypes import DType, dtype_of, float32, int32, numpy_dtype
 from pullback.util.errors import ArgumentError, GradientError, ImmutableError, message
@@ -80,16 +80,20 @@ class View:
         self.with_history = False  # whether `cached` was read with gradients enabled
 
     def read(self) -> Value:
-        value = self.base._use()
+        base = self.base
+        value = base._use()
+        here = thread.context
         cached = self.cached
-        if self.seen is value and cached is not None and (cached.buffer is not None or cached.trace is local.trace) \
-                and (self.with_history or not value.info.requires_grad or not local.grad_enabled):
+        if self.seen is value and cached is not None and (cached.buffer is not None or cached.trace is here.trace) \
+                and (self.with_history or not value.info.requires_grad or not here.grad_enabled):
             return cached
-        if local.track is not None:
-            local.track[value] = self.base
-        self.cached = record(self.read_op, [value], self.static)[0]
+        if here.track is not None:
+            here.track[value] = base
+        bound = self.read_op.bind(self.static) if self.static else self.read_op
+        found = record1(bound, base)
+        self.cached = found if found is not None else record(bound, [value])[0]
         self.seen = value
-        self.with_history = local.grad_enabled
+        self.with_history = here.grad_enabled
         return self.cached
 
     def write(self, new: Value) -> None:
