@@ -43,7 +43,7 @@ UNARY: dict[str, tuple[Callable[[Array], Array], float]] = {
     "log10": (np.log10, 2), "log1p": (np.log1p, 1.6), "sin": (np.sin, 1.8), "cos": (np.cos, 1.8), "tan": (np.tan, 1.5),
     "asin": (np.arcsin, 1.8), "acos": (np.arccos, 1.5), "atan": (np.arctan, 1.9), "sinh": (np.sinh, 0.51),
     "cosh": (np.cosh, 0.51), "tanh": (np.tanh, 3.2), "asinh": (np.arcsinh, 0.51), "acosh": (np.arccosh, 0.51),
-    "atanh": (np.arctanh, 0.51), "sigmoid": (_sigmoid, 2.2), "sqrt": (np.sqrt, 0.51), "cbrt": (np.cbrt, 0.51),
+    "atanh": (np.arctanh, 0.51), "sigmoid": (_sigmoid, 1.7), "sqrt": (np.sqrt, 0.51), "cbrt": (np.cbrt, 0.51),
     "rsqrt": (lambda x: 1 / np.sqrt(x), 1.5), "reciprocal": (lambda x: 1 / x, 0.51),
     "erf": (_each(math.erf), 3.6), "erfc": (_each(math.erfc), 0.6),
 }
