@@ -36,8 +36,9 @@ FACE = {"__init__", "config", "tree", "random", "linalg", "fft"}
 #: packages that `import pullback` must not load
 HEAVY = {"llvmlite", "rich", "matplotlib", "safetensors", "ml_dtypes"}
 THIRD_PARTY = {*HEAVY, "numpy", "pullback"}
-#: drawing and files: a curve is written as atomically as a checkpoint
-ALLOWED = {("viz", "io")}
+#: drawing and files: a curve is written as atomically as a checkpoint; `pullback run` answers imports by the table of
+#: dialects
+ALLOWED = {("viz", "io"), ("cli", "dialects")}
 #: rooms that read operators' rows and name none of them
 NAMELESS = ("transforms", "passes", "schedule", "kernel", "engine")
 #: of the IR itself: inputs, results of several

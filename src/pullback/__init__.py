@@ -13,6 +13,7 @@ from math import e, inf, nan, pi
 from typing import Any
 
 from pullback.api.tensor import Tensor
+from pullback.dialects import DIALECTS, FINDER
 from pullback.ir.dtypes import (
     DType,
     bfloat16,
@@ -37,7 +38,9 @@ __array_api_version__ = "2024.12"
 newaxis = None
 
 #: public packages, loaded at the first use
-_PACKAGES = ("config", "data", "io", "nn", "optim", "random", "train", "tree", "viz")
+_PACKAGES = ("config", "data", "io", "nn", "optim", "random", "train", "tree", "viz", *DIALECTS)
+if FINDER not in sys.meta_path:
+    sys.meta_path.insert(0, FINDER)
 
 #: where every other public name stands; loaded at the first use, so that importing stays fast
 _NAMES: dict[str, str] = {
@@ -109,7 +112,8 @@ def _unknown(name: str) -> AttributeError:
 
 
 def __dir__() -> list[str]:
-    own = [n for n in globals() if not n.startswith("_") and n not in ("annotations", "importlib", "sys", "Any")]
+    hidden = ("annotations", "importlib", "sys", "Any", "DIALECTS", "FINDER")
+    own = [n for n in globals() if not n.startswith("_") and n not in hidden]
     return sorted({*own, *_HOME, *_PACKAGES, "bool"})
 
 

@@ -155,7 +155,7 @@ def resolve_free(shape: tuple[int, ...], size: int, name: str, x: Any) -> tuple[
 
 
 def dtype_or(dtype: Any, default: DType) -> DType:
-    return default if dtype is None else dtype_of(dtype)
+    return default.base if dtype is None else dtype_of(dtype)
 
 
 @cache

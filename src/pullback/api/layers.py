@@ -350,7 +350,7 @@ def _dropout(x: Any, p: Any, training: bool, name: str, lead: int | None) -> Any
 
     x = as_tensor(x, name)
     shape = x.shape if lead is None else (*x.shape[:lead], *(1,) * (x.ndim - lead))
-    return _drop(x, random.uniform(random.next_key(), shape), float(rate))
+    return _drop(x, random.kept(shape, rate, x), float(rate))
 
 
 def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
@@ -390,7 +390,7 @@ def alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace:
     from pullback.api import random
 
     x = as_tensor(input, "alpha_dropout")
-    keep = random.uniform(random.next_key(), x.shape) >= rate
+    keep = random.kept(x.shape, rate, x) >= rate
     low = -1.7580993408473766
     a = 0.0 if rate == 1 else ((1 - rate) * (1 + rate * low**2)) ** -0.5
     return _alpha_drop(x, keep, a, -a * low * rate)

@@ -7,8 +7,8 @@ from typing import Any
 from pullback.api import _random as r
 from pullback.api import random
 from pullback.api.arguments import as_tensor, check_memory, dtype_or, integer, number, shape_of
-from pullback.api.random import Generator, next_key
-from pullback.engine.tensor import TensorBase
+from pullback.api.random import Generator
+from pullback.engine.tensor import TensorBase, from_host
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.util.errors import ShapeError, ValueError_, message
@@ -41,8 +41,10 @@ def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, requ
     (2, 3)
     """
     kind = _floating(dtype, "rand")
-    return _made(r._random_unit(next_key(generator), shape=_size(size, kind, "rand"), dtype=kind, layout=_LAYOUT),
-                 requires_grad)
+    shape, source = _size(size, kind, "rand"), random.source_of(generator)
+    if random.on_host(source):
+        return _made(from_host(source.uniform(shape, kind), kind), requires_grad)
+    return _made(r._random_unit(source.next_key(), shape=shape, dtype=kind, layout=_LAYOUT), requires_grad)
 
 
 def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False) -> Array:
@@ -53,8 +55,10 @@ def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, req
     (2, 3)
     """
     kind = _floating(dtype, "randn")
-    return _made(r._random_normal(next_key(generator), shape=_size(size, kind, "randn"), dtype=kind, layout=_LAYOUT),
-                 requires_grad)
+    shape, source = _size(size, kind, "randn"), random.source_of(generator)
+    if random.on_host(source):
+        return _made(from_host(source.normal(shape, kind), kind), requires_grad)
+    return _made(r._random_normal(source.next_key(), shape=shape, dtype=kind, layout=_LAYOUT), requires_grad)
 
 
 def rand_like(
@@ -62,7 +66,7 @@ def rand_like(
 ) -> Array:
     """Uniform in [0, 1), with the shape and dtype of another tensor."""
     x = as_tensor(input, "rand_like")
-    return rand(x.shape, generator=generator, dtype=dtype or x.dtype, requires_grad=requires_grad)
+    return rand(x.shape, generator=random.source_of(generator, x), dtype=dtype or x.dtype, requires_grad=requires_grad)
 
 
 def randn_like(
@@ -70,7 +74,7 @@ def randn_like(
 ) -> Array:
     """Standard normal, with the shape and dtype of another tensor."""
     x = as_tensor(input, "randn_like")
-    return randn(x.shape, generator=generator, dtype=dtype or x.dtype, requires_grad=requires_grad)
+    return randn(x.shape, generator=random.source_of(generator, x), dtype=dtype or x.dtype, requires_grad=requires_grad)
 
 
 def randint(
@@ -87,9 +91,11 @@ def randint(
                                   "low must be less than high"))
     kind = dtype_or(dtype, dtypes.int64)
     whole = kind if kind.is_integer else dtypes.int64
-    shape = _size((size,), whole, "randint")
+    shape, source = _size((size,), whole, "randint"), random.source_of(generator)
+    if random.on_host(source):
+        return from_host(source.integers(first, last, shape, whole), kind)
     bounds = [random._bound(first, whole), random._bound(last, whole)]
-    drawn = r._random_integers(next_key(generator), *bounds, shape=shape, dtype=whole, layout=_LAYOUT)
+    drawn = r._random_integers(source.next_key(), *bounds, shape=shape, dtype=whole, layout=_LAYOUT)
     return drawn if kind is whole else drawn.to(kind)
 
 
@@ -98,14 +104,19 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None) -
     size = integer(n, "randperm", "n")
     if size < 0:
         raise ValueError_(message("randperm: a negative number", [("n", str(n))], "pass a size from 0 up"))
-    return r._random_order(next_key(generator), size=size, layout=_LAYOUT).to(dtype_or(dtype, dtypes.int64))
+    kind, source = dtype_or(dtype, dtypes.int64), random.source_of(generator)
+    if random.on_host(source):
+        return from_host(source.permutation(size), kind)
+    return r._random_order(source.next_key(), size=size, layout=_LAYOUT).to(kind)
 
 
 def bernoulli(input: Array, *, generator: Generator | None = None) -> Array:
     """0 or 1 in the dtype of `input`, which holds the probabilities of 1."""
     x = as_tensor(input, "bernoulli")
-    kind = _floating(x.dtype, "bernoulli")
-    drawn = r._random_unit(next_key(generator), shape=x.shape, dtype=kind, layout=_LAYOUT)
+    kind, source = _floating(x.dtype, "bernoulli"), random.source_of(generator, x)
+    if random.on_host(source):
+        return from_host(source.chances(x.numpy(), x.shape), kind)
+    drawn = r._random_unit(source.next_key(), shape=x.shape, dtype=kind, layout=_LAYOUT)
     return (drawn < x).to(kind)
 
 
@@ -120,7 +131,8 @@ def normal(
         raise ValueError_(message("normal: a negative standard deviation", [("std", str(std))],
                                   "std must be 0 or more"))
     shape = size if size is not None else (mean + std).shape
-    return randn(shape, generator=generator, dtype=dtype) * std + mean
+    return randn(shape, generator=random.source_of(generator, tensors[0] if tensors else None),
+                 dtype=dtype) * std + mean
 
 
 def multinomial(
@@ -140,7 +152,10 @@ def multinomial(
                 "replacement=True",
             )
         )
-    noise = r._random_gumbel(next_key(generator), shape=(*((count,) if replacement else ()), *x.shape),
+    source = random.source_of(generator, x)
+    if random.on_host(source):
+        return from_host(source.choices(x.numpy(), count, bool(replacement)), dtypes.int64)
+    noise = r._random_gumbel(source.next_key(), shape=(*((count,) if replacement else ()), *x.shape),
                              dtype=_floating(x.dtype, "multinomial"), layout=_LAYOUT)
     scores = noise + x.log()
     if not replacement:

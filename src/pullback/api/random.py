@@ -292,17 +292,20 @@ class _CallKey(TensorBase):
 
     def __init__(self, generator: Generator) -> None:
         super().__init__(None)  # type: ignore[arg-type]
-        self.generator = generator
+        self.source = generator
 
     def _use(self) -> Value:
         # while a function is being compiled the value is not used: it is read again at each call
-        return _key_value(self.generator.draw() if local.track is None else 0)
+        return _key_value(self.source.draw() if local.track is None else 0)
 
     _peek = _use
 
 
 class Generator:
     """A source of keys: seed and a count of the keys given out, which is all its state."""
+
+    #: whether it has samplers of its own that draw on the host (`uniform`, `normal`, ...), beside keys
+    host: bool = False
 
     def __init__(self, device: Any = None) -> None:
         self._lock = threading.Lock()
@@ -388,21 +391,49 @@ def set_rng_state(state: Array) -> None:
     default_generator.set_state(state)
 
 
-def next_key(generator: Generator | None = None) -> Array:
-    """A key of a generator, by default the global one."""
+def source_of(generator: Generator | None, like: Any = None) -> Any:
+    """The generator given, or that of the array type of `like`, or the global one."""
     if generator is None:
-        return default_generator.next_key()
+        own = type(like).generator if isinstance(like, TensorBase) else None
+        return default_generator if own is None else own
     if not isinstance(generator, Generator):
         raise ArgumentError(message("generator: not a generator", [("generator", described(generator))],
                                     "pass a pb.Generator, or None for the global one"))
-    return generator.next_key()
+    return generator
 
 
-def uniform_values(shape: tuple[int, ...], dtype: DType, low: float, high: float, generator: Generator | None) -> Array:
-    """Uniform numbers from a generator, for filling tensors in place."""
-    return uniform(next_key(generator), shape, dtype, low, high)
+def on_host(source: Any) -> bool:
+    """Whether a generator draws numbers itself now. What is being compiled takes keys, that differ from call to
+    call."""
+    return source.host and not local.trace.constants
 
 
-def normal_values(shape: tuple[int, ...], dtype: DType, mean: float, std: float, generator: Generator | None) -> Array:
-    """Normal numbers from a generator, for filling tensors in place."""
-    return normal(next_key(generator), shape, dtype) * std + mean
+def next_key(generator: Generator | None = None, like: Any = None) -> Array:
+    """A key of a generator, by default that of an array type, or the global one."""
+    return source_of(generator, like).next_key()
+
+
+def uniform_values(shape: tuple[int, ...], dtype: DType, low: float, high: float, generator: Generator | None,
+                   like: Any = None) -> Array:
+    """Uniform numbers from a generator."""
+    source = source_of(generator, like)
+    if on_host(source):
+        return from_host(source.uniform(shape, dtype, low, high), dtype)
+    return uniform(source.next_key(), shape, dtype, low, high)
+
+
+def normal_values(shape: tuple[int, ...], dtype: DType, mean: float, std: float, generator: Generator | None,
+                  like: Any = None) -> Array:
+    """Normal numbers from a generator."""
+    source = source_of(generator, like)
+    if on_host(source):
+        return from_host(source.normal(shape, dtype, mean, std), dtype)
+    return normal(source.next_key(), shape, dtype) * std + mean
+
+
+def kept(shape: tuple[int, ...], rate: float, like: Any) -> Array:
+    """Numbers that are at least `rate` with probability 1 - rate."""
+    source = source_of(None, like)
+    if on_host(source):
+        return from_host(source.chances(1 - rate, shape).astype(np.float32))
+    return uniform(source.next_key(), shape)

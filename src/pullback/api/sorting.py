@@ -8,7 +8,9 @@ import numpy as np
 
 from pullback.api._lazy import build
 from pullback.api.arguments import UNSET, as_tensor, axis_of, described, integer, number, one_of, synonym
-from pullback.api.reductions import floating, kept
+from pullback.api.manipulation import ravel, squeeze
+from pullback.api.reductions import argmax, argmin, floating, kept
+from pullback.api.selecting import take_along_axis
 from pullback.engine.operation import operation
 from pullback.engine.tensor import from_host
 from pullback.ir import dtypes
@@ -241,3 +243,41 @@ def histc(x: Array, bins: int = 100, min: float = 0, max: float = 0) -> Array:
         low, high = float(array.min()), float(array.max())
     counts, _ = np.histogram(array, bins=integer(bins, "histc", "bins"), range=(low, high))
     return from_host(counts.astype(array.dtype))
+
+
+def max_with_indices(x: Array, axis: int, keepdims: bool = False) -> tuple[Array, Array]:
+    """The greatest element along an axis and the position of the first such; the gradient goes to that one.
+
+    >>> import pullback as pb
+    >>> from pullback.api.sorting import max_with_indices
+    >>> max_with_indices(pb.tensor([[1.0, 5.0], [3.0, 3.0]]), 1)
+    (Tensor([5., 3.], dtype=float32), Tensor([1, 0], dtype=int32))
+    """
+    return _extreme_with_indices(x, axis, keepdims, argmax)
+
+
+def min_with_indices(x: Array, axis: int, keepdims: bool = False) -> tuple[Array, Array]:
+    """The least element along an axis and the position of the first such; the gradient goes to that one."""
+    return _extreme_with_indices(x, axis, keepdims, argmin)
+
+
+def _extreme_with_indices(x: Array, axis: int, keepdims: bool, locate: Any) -> tuple[Array, Array]:
+    x = as_tensor(x, "max")
+    if not x.ndim:
+        axis_of(axis, 1, "max", x)
+        return x.clone(), locate(x)
+    along = axis_of(axis, x.ndim, "max", x)
+    where = locate(x, axis=along, keepdims=True)
+    values = take_along_axis(x, where, axis=along)
+    return (values, where) if keepdims else (squeeze(values, along), squeeze(where, along))
+
+
+def lower_median(x: Array, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The middle element, the lower of two where their number is even: of all elements, or along an axis with its
+    position."""
+    x = as_tensor(x, "median")
+    if axis is None:
+        flat = ravel(x)
+        return kthvalue(flat, (flat.shape[0] + 1) // 2, 0)[0]
+    along = axis_of(axis, x.ndim, "median", x)
+    return kthvalue(x, (x.shape[along] + 1) // 2, along, keepdims)

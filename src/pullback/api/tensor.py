@@ -19,7 +19,7 @@ from pullback.engine.tensor import TensorBase, detach
 from pullback.engine.trace import local, new, visible_dtype
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
-from pullback.util.errors import ArgumentError, GradientError, ShapeError, message
+from pullback.util.errors import ArgumentError, GradientError, NotOneNumberError, ShapeError, message
 
 _NUMBERS = (float, int, bool, complex)
 _ARRAYS = (np.ndarray, np.generic, list, tuple, float, int, complex)
@@ -68,7 +68,7 @@ def _foreign(other: Any) -> bool:
 def _comparison(op: Operation, name: str) -> Callable[[Any, Any], Any]:
     def compare(self: Tensor, other: Any) -> Any:
         kind = type(other)
-        if kind is Tensor or kind is float or kind is int:
+        if kind is Tensor or kind is float or kind is int or isinstance(other, TensorBase):
             return op(self, other)
         if not isinstance(other, (TensorBase, *_ARRAYS)) and not hasattr(other, "__array__"):
             return NotImplemented
@@ -195,7 +195,7 @@ class Tensor(TensorBase):
     def _one(self, what: str) -> Any:
         """The only element as a Python number."""
         if self.info.type.size != 1:
-            raise ArgumentError(message(f"{what}: only a tensor with one element can become a number",
+            raise NotOneNumberError(message(f"{what}: only a tensor with one element can become a number",
                                         [("x", arguments.described(self))],
                                         "reduce it first, for example x.sum(), x.any() or x.all()"))
         return self.item()
@@ -556,13 +556,14 @@ class Tensor(TensorBase):
         """Fill with numbers uniform in [a, b)."""
         from pullback.api import random
 
-        return self._assign(random.uniform(random.next_key(generator), self.shape, self.dtype, a, b))
+        return self._assign(random.uniform_values(self.info.type.shape, self.info.type.dtype, a, b, generator, self))
 
     def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
         """Fill with normal numbers."""
         from pullback.api import random
 
-        return self._assign(random.normal(random.next_key(generator), self.shape, self.dtype) * std + mean)
+        return self._assign(random.normal_values(self.info.type.shape, self.info.type.dtype, mean, std, generator,
+                                                 self))
 
 
 @operation(differentiable=False, name="zero_")

@@ -1,4 +1,4 @@
-"""`pullback train digits` and `pullback info`."""
+"""`pullback train digits`, `pullback run` and `pullback info`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pullback.cli import train_options
+from pullback.cli import run, train_options
 from pullback.util.errors import PullbackError
 
 
@@ -17,6 +17,9 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a network on data that ships with the package",
                                 description="Train a network on data that ships with the package.")
     train_options.add(train)
+    run.add(commands.add_parser("run", help="run a script written for another framework, unchanged",
+                                description="Run a script, notebook or Markdown document; import torch, jax, ... are "
+                                            "answered by this library."))
     commands.add_parser("info", help="version, processor, threads, cache, flags",
                         description="Show version, processor, threads, cache and flags.")
     return parser
@@ -31,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from pullback.cli.info import run_info  # each command loads what it needs, when it is chosen
 
             return run_info()
+        if options.command == "run":
+            return run.run_file(options)
         from pullback.cli.train import run_train
 
         return run_train(options)

@@ -111,15 +111,17 @@ class Operation:
             elif type(a) in SCALARS or type(a) is Value:
                 values.append(a)
             else:
-                values.append(_coerce(a, self.name))
+                values.append(_coerce(a, self.name, args))
         return values, cls or TensorBase.default_class
 
     def __getstate__(self) -> Any:
         raise ArgumentError("operations are not pickled; pickle tensors or module state instead")
 
 
-def _coerce(a: Any, name: str) -> Any:
+def _coerce(a: Any, name: str, args: tuple[Any, ...] = ()) -> Any:
     """Accept NumPy arrays and scalars, lists and tuples of numbers."""
+    if isinstance(a, np.generic) and any(isinstance(x, TensorBase) and x.result_class.weak_numbers for x in args):
+        return a.item()
     if isinstance(a, (bool, int, float, complex)) and not isinstance(a, np.generic):
         return next(kind(a) for kind in (bool, int, float, complex) if isinstance(a, kind))
     if isinstance(a, (np.ndarray, np.generic, list, tuple)) or hasattr(a, "__array__"):

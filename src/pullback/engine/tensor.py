@@ -16,7 +16,7 @@ from pullback.engine.execute import observe, upload, upload_as
 from pullback.engine.known import record1, record2
 from pullback.engine.trace import Info, Value, local, new, record, thread, visible_dtype
 from pullback.ir.dtypes import DType, dtype_of, float32, int32, numpy_dtype
-from pullback.util.errors import ArgumentError, GradientError, ImmutableError, message
+from pullback.util.errors import ArgumentError, GradientError, ImmutableError, NotOneNumberError, RaggedError, message
 
 
 class AutogradMeta:
@@ -118,6 +118,8 @@ class TensorBase:
     _view: View | None
     default_class: ClassVar[Any] = None
     result_class: ClassVar[Any] = None
+    weak_numbers: ClassVar[bool] = False  # whether NumPy's scalars promote as Python's numbers do
+    generator: ClassVar[Any] = None  # the random numbers of an array type; None for the global generator
 
     def __init__(self, value: Value) -> None:
         self._value = value
@@ -284,7 +286,7 @@ class TensorBase:
         """The one element as a Python number."""
         value = self._peek()
         if value.info.type.size != 1:
-            raise ArgumentError(message("item: the tensor must have exactly one element",
+            raise NotOneNumberError(message("item: the tensor must have exactly one element",
                                         [("tensor", repr(value.info.type))], "use .tolist(), or index it first"))
         buffer = observe(value, "item()")
         reader = _READERS.get(value.info.type.dtype.name)
@@ -335,6 +337,7 @@ def from_array(array: np.ndarray[Any, Any], cls: Any) -> Any:
 def from_host(data: Any, dtype: DType | None = None, cls: Any = None) -> Any:
     """A tensor from Python numbers, lists, NumPy arrays or tensors. Python floats become float32, ints int32."""
     cls = cls or TensorBase.default_class
+    dtype = None if dtype is None else dtype.base
     if type(data) is np.ndarray and data.dtype.char in _SIMPLE:
         kind = dtype_of(data.dtype) if dtype is None else dtype
         if kind.numpy == data.dtype and data.flags.c_contiguous:
@@ -349,7 +352,7 @@ def from_host(data: Any, dtype: DType | None = None, cls: Any = None) -> Any:
     try:
         array = np.asarray(data)
     except ValueError as error:
-        raise ArgumentError(message("tensor: rows of different lengths", [("data", f"{data!r:.60}")],
+        raise RaggedError(message("tensor: rows of different lengths", [("data", f"{data!r:.60}")],
                                     "every row of a nested list must have the same length")) from error
     if array.dtype.kind in "OUSMmV" and "float" not in array.dtype.name:
         raise ArgumentError(message("tensor: not numbers", [("data", f"{data!r:.60}")], "pass numbers or arrays of them"))

@@ -44,6 +44,11 @@ class DType:
         return DType.construct(value, self)
 
     @property
+    def base(self) -> DType:
+        """The element type itself; a dialect's dtypes show one under other names."""
+        return self
+
+    @property
     def is_floating_point(self) -> bool:
         return self.kind == "f"
 
@@ -90,6 +95,7 @@ _ALIASES: dict[Any, DType] = {
 
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:
     """The NumPy dtype of a dtype (bfloat16's comes from ml_dtypes, loaded at the first use)."""
+    dtype = dtype.base
     if dtype is bfloat16 and dtype.numpy.kind == "V" and "bfloat16" not in dtype.numpy.name:
         import ml_dtypes  # deliberate lazy load: 5 ms that few programs need
 
@@ -101,7 +107,7 @@ def numpy_dtype(dtype: DType) -> np.dtype[Any]:
 def dtype_of(spec: Any) -> DType:
     """Resolve a dtype from a DType, a name, a NumPy dtype or scalar type, or a Python type."""
     if isinstance(spec, DType):
-        return spec
+        return spec.base
     try:
         found = DTYPES.get(spec) or _ALIASES.get(spec) or _BY_NUMPY.get(spec)
     except TypeError:

@@ -126,6 +126,19 @@ class ModuleList(_Numbered):
 
     __iadd__ = _Numbered.extend
 
+    def __repr__(self) -> str:
+        """Equal neighbours stand on one line: `(0-2): 3 x Linear(...)`."""
+        texts = [repr(module) for module in self]
+        starts = [k for k in range(len(texts)) if k == 0 or texts[k] != texts[k - 1]]
+        if not starts:
+            return f"{self._get_name()}()"
+        lines: list[str] = []
+        for start, end in zip(starts, [*starts[1:], len(texts)], strict=True):
+            label = f"({start})" if end == start + 1 else f"({start}-{end - 1})"
+            times = "" if end == start + 1 else f"{end - start} x "
+            lines.append(f"{label}: {times}{texts[start]}".replace("\n", "\n  "))
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
+
 
 class ModuleDict(Module):
     """Modules by name."""

@@ -15,7 +15,7 @@ import numpy as np
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import thread
 from pullback.ir.dtypes import numpy_dtype
-from pullback.nn.draw import standard_normal, unit_uniform
+from pullback.nn import draw
 from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
 
 _LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
@@ -30,7 +30,7 @@ def assign(tensor: Any, array: Any) -> Any:
     before = here.grad_enabled
     here.grad_enabled = False
     try:
-        tensor.assign_value(from_host(np.asarray(array), tensor.dtype)._peek())
+        tensor.assign_value(from_host(np.asarray(array), tensor.info.type.dtype)._peek())
     finally:
         here.grad_enabled = before
     return tensor
@@ -49,13 +49,14 @@ def _fill(tensor: Any, value: float) -> Any:
 
 def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Any:
     """Uniform in [a, b)."""
-    u = unit_uniform(_shape(tensor), tensor.dtype, generator)
-    return assign(tensor, u * (b - a) + a)
+    _shape(tensor)
+    return assign(tensor, draw.uniform(tensor, a, b, generator))
 
 
 def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
     """Normal with a mean and standard deviation."""
-    return assign(tensor, standard_normal(_shape(tensor), tensor.dtype, generator) * std + mean)
+    _shape(tensor)
+    return assign(tensor, draw.normal(tensor, mean, std, generator))
 
 
 def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
@@ -63,12 +64,13 @@ def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -
     """Normal, values outside [a, b] drawn again."""
     if not a < b:
         raise ValueError_(message("trunc_normal_: a must be below b", [("a", repr(a)), ("b", repr(b))]))
-    values = standard_normal(_shape(tensor), tensor.dtype, generator).reshape(-1) * std + mean
+    _shape(tensor)
+    values = draw.normal(tensor, mean, std, generator).reshape(-1)
     for _ in range(10_000):
         outside = np.flatnonzero(~((values >= a) & (values <= b)))
         if not outside.size:
             break
-        values[outside] = standard_normal((outside.size,), tensor.dtype, generator) * std + mean
+        values[outside] = draw.normal(tensor, mean, std, generator).reshape(-1)[outside]
     return assign(tensor, np.clip(values, a, b).reshape(tensor.shape))
 
 
@@ -180,7 +182,7 @@ def orthogonal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
     if 0 in shape:
         return tensor
     rows, columns = shape[0], math.prod(shape[1:])
-    flat = standard_normal((rows, columns), tensor.dtype, generator).astype(np.float64)
+    flat = draw.normal(tensor, 0.0, 1.0, generator, (rows, columns)).astype(np.float64)
     q, r = np.linalg.qr(flat.T if rows < columns else flat)
     q = q * np.sign(np.diag(r))
     return assign(tensor, (gain * (q.T if rows < columns else q)).reshape(shape))
@@ -189,7 +191,7 @@ def orthogonal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
 def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:
     """Normal, with a fraction of each column zero."""
     rows, columns = _matrix("sparse_", tensor)
-    values = standard_normal((rows, columns), tensor.dtype, generator) * std
-    order = np.argsort(unit_uniform((rows, columns), tensor.dtype, generator), axis=0)
-    values[order[:math.ceil(sparsity * rows)], np.arange(columns)] = 0
+    values = draw.normal(tensor, 0.0, std, generator)
+    for column in range(columns):
+        values[draw.order(tensor, rows, generator)[:math.ceil(sparsity * rows)], column] = 0
     return assign(tensor, values)

@@ -25,6 +25,7 @@ from pullback.util.errors import (
     DeviceError,
     DTypeError,
     KeyError_,
+    NotDefinedError,
     message,
 )
 
@@ -134,7 +135,7 @@ class Module:
     # -- calling -----------------------------------------------------------------------------------------------------
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The computation; subclasses define it."""
-        raise AttributeError_(message(f"{type(self).__name__} has no forward()",
+        raise NotDefinedError(message(f"{type(self).__name__} has no forward()",
                                       help="define forward(self, ...) in the class"))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

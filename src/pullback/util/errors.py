@@ -15,12 +15,14 @@ class PullbackError(Exception):
     """Base of all errors of this library."""
 
 
-class ShapeError(PullbackError, ValueError):
-    """Shapes do not fit, for example `pb.ones((2, 3)) + pb.ones((4,))`."""
+class ShapeError(PullbackError, ValueError, RuntimeError):
+    """Shapes do not fit, for example `pb.ones((2, 3)) + pb.ones((4,))`. NumPy calls it a ValueError, PyTorch a
+    RuntimeError."""
 
 
-class ValueError_(PullbackError, ValueError):
-    """An argument has a value that is not allowed, for example `pb.ones(3).sum(axis=5)`'s size rules."""
+class ValueError_(PullbackError, ValueError, RuntimeError):
+    """An argument has a value that is not allowed, for example `pb.randint(5, 5, (2,))`. PyTorch calls many
+    RuntimeErrors."""
 
 
 class DTypeError(PullbackError, TypeError):
@@ -29,6 +31,10 @@ class DTypeError(PullbackError, TypeError):
 
 class ArgumentError(PullbackError, TypeError):
     """An argument has a type that is not allowed, for example `pb.sin("a")`."""
+
+
+class NotOneNumberError(ArgumentError, ValueError, RuntimeError):
+    """A tensor of several elements was used as a number, for example `float(pb.ones(2))`."""
 
 
 class AxisError(PullbackError, ValueError, IndexError):
@@ -62,8 +68,20 @@ class KeyError_(PullbackError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class StateError(KeyError_, RuntimeError, ValueError):
+    """A state dict does not fit a module, in a dialect that says so with a RuntimeError."""
+
+
 class AttributeError_(PullbackError, AttributeError):
     """A name is not part of the public interface; the message names the nearest one."""
+
+
+class MissingModuleError(PullbackError, ModuleNotFoundError):
+    """A module, or a name of one, that a dialect does not have; the message names the nearest one."""
+
+
+class NotDefinedError(AttributeError_, NotImplementedError):
+    """A class lacks a method that its subclasses must define, for example `forward` of a module."""
 
 
 class ImmutableError(PullbackError, TypeError):
@@ -96,6 +114,15 @@ class VerifyError(PullbackError, AssertionError):
 
 class DeviceError(PullbackError, RuntimeError):
     """A device was asked for that is not there."""
+
+
+class NoDeviceError(DeviceError, AssertionError, TypeError):
+    """A device was asked for in a dialect; PyTorch without CUDA says so with an AssertionError, or a TypeError for a
+    type."""
+
+
+class RaggedError(ArgumentError, ValueError):
+    """Rows of different lengths, for example `pb.tensor([[1, 2], [3]])`."""
 
 
 class DataError(PullbackError, RuntimeError):

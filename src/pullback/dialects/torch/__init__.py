@@ -1,0 +1,80 @@
+"""PyTorch's names: `import pullback.torch as torch`."""
+
+from __future__ import annotations
+
+from math import e, inf, nan, pi
+from typing import TYPE_CHECKING
+
+from pullback.dialects import names
+from pullback.dialects.torch.dtypes import SHOWN, Size, device, dtype, tensor_types
+from pullback.dialects.torch.variants import Tensor  # from where all methods have been installed
+
+if TYPE_CHECKING:
+    from pullback.dialects.torch import autograd as autograd
+    from pullback.dialects.torch import cuda as cuda
+    from pullback.dialects.torch import nn as nn
+    from pullback.dialects.torch import optim as optim
+
+__version__ = "2.13.0"
+newaxis = None
+strided = "torch.strided"
+contiguous_format, channels_last = "torch.contiguous_format", "torch.channels_last"
+preserve_format = "torch.preserve_format"
+
+globals().update(SHOWN)
+_SHORT = {"half": "float16", "float": "float32", "double": "float64", "short": "int16", "int": "int32", "long": "int64",
+          "cfloat": "complex64", "cdouble": "complex128"}
+globals().update({short: SHOWN[name] for short, name in _SHORT.items()})
+globals().update(tensor_types("torch"))
+
+#: where every other name stands
+_TABLE = {
+    "dialects.torch.creation": """tensor is_tensor as_tensor asarray from_numpy from_dlpack zeros ones empty full
+        zeros_like ones_like empty_like full_like arange range=inclusive_range linspace logspace eye scalar_tensor
+        rand randn rand_like randn_like randint randint_like randperm bernoulli normal multinomial manual_seed seed
+        initial_seed get_rng_state set_rng_state Generator default_generator set_default_dtype get_default_dtype
+        set_default_tensor_type""",
+    "dialects.torch.functions": """sum prod equal numel is_storage is_grad_enabled set_grad_enabled inference_mode
+        result_type promote_types can_cast finfo iinfo is_floating_point is_complex is_nonzero where complex meshgrid
+        dist rsub split_with_sizes vmap compile are_deterministic_algorithms_enabled use_deterministic_algorithms
+        set_float32_matmul_precision get_float32_matmul_precision set_num_threads get_num_threads
+        set_default_device""",
+    "dialects.torch.pairs": """max min sort msort argsort topk kthvalue median argmax argmin count_nonzero nonzero
+        argwhere searchsorted bucketize bincount unique histc masked_select var std var_mean std_mean""",
+    "dialects.torch.variants": """cumsum cumprod cummax cummin softmax log_softmax logcumsumexp index_select index_add
+        index_copy index_fill scatter scatter_add scatter_reduce take_along_dim norm squeeze transpose gather cat
+        concat=cat concatenate=cat cosine_similarity""",
+    "dialects.torch.printing": "set_printoptions",
+    "dialects.torch.serialization": "save load",
+    "engine.control": "enable_grad no_grad",
+    "api.creation": "diag tril triu",
+    "api.elementwise": """abs absolute acos acosh add addcdiv addcmul arccos arccosh arcsin arcsinh arctan arctan2
+        arctanh asin asinh atan atan2 atanh ceil clamp clamp_max clamp_min clip clone copysign cos cosh deg2rad
+        digamma div=divide divide erf erfc erfinv exp exp2 expm1 floor floor_divide fmax fmin fmod frac heaviside
+        hypot lerp lgamma log log10 log1p log2 logaddexp logit maximum minimum mul=multiply multiply nan_to_num
+        neg=negative negative nextafter positive pow rad2deg reciprocal remainder round rsqrt sigmoid sign signbit sin
+        sinh sqrt square sub=subtract subtract tan tanh true_divide=divide trunc fix=trunc xlogy isnan isinf
+        isfinite""",
+    "api.comparison": """allclose bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift
+        bitwise_xor eq=equal greater greater_equal gt=greater ge=greater_equal isclose less less_equal lt=less
+        le=less_equal logical_and logical_not logical_or logical_xor not_equal ne=not_equal""",
+    "api.reductions": "all amax amin any logsumexp mean nanmean nansum",
+    "api.manipulation": """adjoint atleast_1d atleast_2d broadcast_shapes broadcast_tensors broadcast_to chunk
+        diag_embed diagonal flatten flip fliplr flipud hstack moveaxis movedim narrow permute ravel repeat_interleave
+        reshape roll rot90 select split stack swapaxes swapdims=swapaxes t tile unbind unflatten unsqueeze vstack""",
+    "api.linear_algebra": """addmm addmv addr baddbmm bmm cross dot einsum inner kron matmul mm mv outer ger=outer
+        tensordot trace vdot""",
+    "api.selecting": "index_put isin masked_fill take",
+    "api.sorting": "quantile",
+    "api.activations": "relu selu prelu threshold celu",
+    "api.layers": "dropout alpha_dropout batch_norm layer_norm group_norm instance_norm embedding",
+    "api.convolution": """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d max_pool1d
+        max_pool2d max_pool3d""",
+    "api.images": "cdist pixel_shuffle pixel_unshuffle",
+    "api.losses": "pairwise_distance",
+    "dialects.torch.nn": "nn=", "dialects.torch.optim": "optim=", "dialects.torch.autograd": "autograd=",
+    "dialects.torch.cuda": "cuda=", "dialects.torch.utils": "utils=", "dialects.torch.backends": "backends=",
+    "dialects.torch.func": "func=", "dialects.torch.accelerator": "accelerator=", "dialects.torch.random": "random=",
+}
+__getattr__, __dir__ = names(__name__, _TABLE)
+__all__ = ["Size", "Tensor", "device", "dtype", "e", "inf", "nan", "pi"]

@@ -1,0 +1,215 @@
+"""Functions whose arguments PyTorch orders, names or defaults in a way of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pullback.api import comparison, creation, elementwise, linear_algebra, manipulation, reductions
+from pullback.api.data_types import can_cast as _can_cast
+from pullback.api.data_types import finfo as _finfo
+from pullback.api.data_types import iinfo as _iinfo
+from pullback.api.data_types import promote_types as _promote_types
+from pullback.api.data_types import result_type as _result_type
+from pullback.dialects.torch import pairs
+from pullback.dialects.torch.creation import tensor
+from pullback.dialects.torch.dtypes import dtype_argument, shown
+from pullback.dialects.torch.tensors import Tensor, as_torch, long_sums, styled_tree
+from pullback.engine.control import grad_mode
+from pullback.engine.tensor import TensorBase
+from pullback.engine.trace import local
+
+
+def sum(input: Any, *args: Any, **options: Any) -> Any:
+    """The sum over dimensions (all by default)."""
+    x = as_torch(input)
+    return reductions.sum(x, *args, **long_sums(x, options))
+
+
+def prod(input: Any, *args: Any, **options: Any) -> Any:
+    """The product over dimensions (all by default)."""
+    x = as_torch(input)
+    return reductions.prod(x, *args, **long_sums(x, options))
+
+
+def cumsum(input: Any, dim: int, **options: Any) -> Any:
+    """Sums of all elements up to each, along a dimension."""
+    x = as_torch(input)
+    return reductions.cumsum(x, dim, **long_sums(x, options))
+
+
+def cumprod(input: Any, dim: int, **options: Any) -> Any:
+    """Products of all elements up to each, along a dimension."""
+    x = as_torch(input)
+    return reductions.cumprod(x, dim, **long_sums(x, options))
+
+
+def equal(input: Any, other: Any) -> bool:
+    """Whether two tensors have the same shape and elements."""
+    return tuple(input.shape) == tuple(other.shape) and bool(comparison.equal(input, other).all())
+
+
+def numel(input: Any) -> int:
+    """The number of elements."""
+    return input.numel()
+
+
+def is_storage(obj: Any) -> bool:
+    """False: storages are not shown."""
+    return False
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded for gradients."""
+    return local.grad_enabled
+
+
+class set_grad_enabled(grad_mode):
+    """Switch recording for gradients on or off: at once, and until the end of a with block."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(bool(mode))
+        self.before.append(local.grad_enabled)
+        local.grad_enabled = bool(mode)
+
+    def __enter__(self) -> None:
+        local.grad_enabled = self.enabled
+
+
+class inference_mode(grad_mode):
+    """Do not record for gradients."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        made = object.__new__(cls)
+        if callable(mode):
+            made.__init__()
+            return made(mode)
+        return made
+
+    def __init__(self, mode: Any = True) -> None:
+        super().__init__(not mode)
+
+
+def result_type(tensor1: Any, tensor2: Any) -> Any:
+    """The dtype of an operation on two operands."""
+    return shown(_result_type(tensor1, tensor2))
+
+
+def promote_types(type1: Any, type2: Any) -> Any:
+    """The dtype that holds two dtypes."""
+    return shown(_promote_types(dtype_argument(type1), dtype_argument(type2)))
+
+
+def can_cast(from_: Any, to: Any) -> bool:
+    """Whether a dtype may become another."""
+    return _can_cast(dtype_argument(from_), dtype_argument(to))
+
+
+def finfo(type: Any = None) -> Any:
+    """Limits of a floating-point dtype."""
+    return _finfo(dtype_argument(type or "float32"))
+
+
+def iinfo(type: Any) -> Any:
+    """Limits of an integer dtype."""
+    return _iinfo(dtype_argument(type))
+
+
+def is_floating_point(input: Any) -> bool:
+    """Whether a tensor's dtype is a floating one."""
+    return input.is_floating_point()
+
+
+def is_complex(input: Any) -> bool:
+    """Whether a tensor's dtype is a complex one."""
+    return input.is_complex()
+
+
+def is_nonzero(input: Any) -> bool:
+    """Whether the one element is not zero."""
+    return bool(input)
+
+
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """`input` where the condition holds, `other` elsewhere; with one argument the indices where it holds."""
+    if input is None:
+        return pairs.nonzero(condition, as_tuple=True)
+    if not isinstance(input, TensorBase) and not isinstance(other, TensorBase):
+        input, other = tensor(input), tensor(other)
+    return elementwise.where(as_torch(condition), input, other)
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> Any:
+    """Grids of coordinates."""
+    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
+    return tuple(creation.meshgrid(*given, indexing=indexing))
+
+
+def dist(input: Any, other: Any, p: float = 2) -> Any:
+    """The p-norm of a difference."""
+    return linear_algebra.norm(input - other, p)
+
+
+def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """other - alpha * input."""
+    return other - (input if alpha == 1 else input * alpha)
+
+
+def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> Any:
+    """Parts of given sizes along a dimension."""
+    return manipulation.split(input, list(split_sizes), dim)
+
+
+def complex(real: Any, imag: Any) -> Any:
+    """A complex tensor of its parts."""
+    return real + imag * 1j
+
+
+def vmap(func: Any, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error") -> Any:
+    """A function of batches, from a function of single elements."""
+    from pullback.engine.functional import vmap as native
+
+    return native(func, in_dims, out_dims)
+
+
+def compile(model: Any = None, **options: Any) -> Any:
+    """The model itself: what it records is compiled anyway."""
+    return model if model is not None else lambda m: m
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True: same inputs give the same bits."""
+    return True
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Nothing to do: same inputs give the same bits."""
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Nothing to do: products of float32 are computed in float32."""
+
+
+def get_float32_matmul_precision() -> str:
+    """Products of float32 are computed in float32."""
+    return "highest"
+
+
+def set_num_threads(count: int) -> None:
+    """Threads are chosen when the process starts."""
+
+
+def get_num_threads() -> int:
+    """How many threads compute."""
+    from pullback.runtime.native import default_num_threads
+
+    return default_num_threads()
+
+
+def set_default_device(device: Any) -> None:
+    """Check the device: the only one is the CPU."""
+    from pullback.dialects.torch.dtypes import checked_device
+
+    checked_device(device)
+
+
+__all__ = ["Tensor", "styled_tree"]

@@ -1,0 +1,140 @@
+"""PyTorch's layers: the library's, whose parameters are PyTorch's tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pullback import nn as native
+from pullback.dialects import missing_text, names
+from pullback.dialects.torch.dtypes import checked_device, device, dtype_argument, no_device
+from pullback.dialects.torch.tensors import Parameter, styled
+from pullback.engine.tensor import TensorBase
+from pullback.nn.state import IncompatibleKeys
+from pullback.util.errors import AttributeError_, PullbackError, StateError
+
+
+class Module(native.Module):
+    """Base class of layers and models."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, styled(value) if isinstance(value, TensorBase) else value)
+
+    def register_parameter(self, name: str, param: Any) -> None:
+        """Add a parameter (None: a place for one)."""
+        super().register_parameter(name, styled(param))
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """Add a tensor that is part of the state but no parameter."""
+        super().register_buffer(name, styled(tensor), persistent)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or set them to zero."""
+        super().zero_grad(set_to_none)
+
+    def to(self, *args: Any, **options: Any) -> Any:
+        """Convert floating-point parameters and buffers to a dtype; the device is the CPU."""
+        checked_device(options.pop("device", None))
+        kept: list[Any] = []
+        for a in args:
+            if isinstance(a, (device, str, int)) and not isinstance(a, bool):
+                checked_device(a)
+            else:
+                kept.append(a)
+        if "dtype" in options:
+            options["dtype"] = dtype_argument(options["dtype"])
+        return super().to(*kept, **options)
+
+    def type(self, dst_type: Any) -> Any:
+        """Convert to a dtype."""
+        return super().to(dtype_argument(dst_type))
+
+    def cuda(self, device: Any = None) -> Any:
+        """Raises: there is no CUDA device."""
+        raise no_device("cuda")
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> IncompatibleKeys:
+        """Copy tensors into parameters and buffers by path."""
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except PullbackError as error:
+            raise StateError(f"Error(s) in loading state_dict for {type(self).__name__}: {error}") from None
+
+    def share_memory(self) -> Any:
+        """The module itself: threads share memory anyway."""
+        return self
+
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Nothing to do: what a module records is compiled."""
+
+
+def _layer(cls: Any) -> Any:
+    """A layer of the library as PyTorch's: the same code on PyTorch's parameters."""
+    made: Any = type(cls.__name__, (Module, cls), {"__doc__": cls.__doc__, "__module__": __name__,
+                                                   "__init__": cls.__init__,
+                                               "__slots__": ()})
+    return made
+
+
+#: arguments of PyTorch's first losses, by what they become
+_REDUCTIONS = {(True, True): "mean", (False, True): "sum", (True, False): "none", (False, False): "none"}
+
+
+def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """What `size_average=` and `reduce=` of PyTorch 0.3 are called today."""
+    if size_average is None and reduce is None:
+        return "mean" if reduction == "elementwise_mean" else reduction
+    return _REDUCTIONS[size_average is None or bool(size_average), reduce is None or bool(reduce)]
+
+
+def _loss(cls: Any) -> Any:
+    """A loss that takes `size_average` and `reduce` too."""
+    before = cls.__init__
+    takes = before.__code__.co_varnames[:before.__code__.co_argcount + before.__code__.co_kwonlyargcount]
+
+    def __init__(self: Any, *args: Any, size_average: bool | None = None, reduce: bool | None = None,
+                 **options: Any) -> None:
+        leading = 1 if "weight" in takes else 0
+        flags = [a for a in args[leading:] if isinstance(a, bool)]
+        if flags and "margin" not in takes:
+            size_average, args = flags[0], args[:leading]
+        if "reduction" in takes:
+            options["reduction"] = reduction_of(size_average, reduce, options.get("reduction", "mean"))
+        before(self, *args, **options)
+
+    made = _layer(cls)
+    made.__init__ = __init__
+    return made
+
+
+_LAYER_NAMES = [name for name, value in vars(native).items() if isinstance(value, type)
+                and issubclass(value, native.Module)
+                and value is not native.Module]
+Identity = _layer(native.Identity)
+_find, _listed = names(__name__, {
+    "dialects.torch.nn.functional": "functional=", "dialects.torch.nn.init": "init=",
+    "dialects.torch.nn.utils": "utils=",
+    "dialects.torch.nn.parameter": "parameter=", "dialects.torch.nn.modules": "modules=",
+})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAYER_NAMES:
+        cls = getattr(native, name)
+        found = _loss(cls) if name.endswith("Loss") else _layer(cls)
+        globals()[name] = found
+        return found
+    if name in ("functional", "init", "utils", "parameter", "modules"):
+        return _find(name)
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError_(missing_text(__name__, name, __dir__()))
+
+
+def __dir__() -> list[str]:
+    return sorted({*_LAYER_NAMES, *_listed(), "Module", "Parameter"})
+
+
+__all__ = [*_LAYER_NAMES, "Module", "Parameter"]

@@ -1,0 +1,5 @@
+"""`torch.nn.parameter`."""
+
+from pullback.dialects.torch.tensors import Parameter
+
+__all__ = ["Parameter"]

@@ -1,0 +1,16 @@
+"""`torch.nn.utils`."""
+
+from typing import Any
+
+from pullback.dialects.torch.tensors import styled
+from pullback.nn import utils as _utils
+from pullback.nn.utils import *  # noqa: F403
+
+
+def clip_grad_norm_(parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
+                    foreach: Any = None) -> Any:
+    """Scale gradients so that their norm is at most `max_norm`; returns the norm before."""
+    return styled(_utils.clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite))
+
+
+clip_grad_norm = clip_grad_norm_

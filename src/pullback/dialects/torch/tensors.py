@@ -1,0 +1,362 @@
+"""PyTorch's tensor: the library's, with PyTorch's text, dtypes, sizes and the integer widths it expects."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pullback.api import mersenne, reductions
+from pullback.api.tensor import Tensor as NativeTensor
+from pullback.dialects.torch import printing
+from pullback.dialects.torch.dtypes import (
+    NAME_OF_TYPE,
+    SHOWN,
+    Size,
+    checked_device,
+    device,
+    dtype_argument,
+    no_device,
+    shown,
+)
+from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.trace import Value, visible_dtype
+from pullback.ir import dtypes
+from pullback.nn.parameter import Parameter as NativeParameter
+from pullback.util.errors import GradientError, IndexError_, message
+
+_CPU = device("cpu")
+_NOTHING: Any = object()
+
+
+class GradientFunction:
+    """What `x.grad_fn` is: a name."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def name(self) -> str:
+        """PyTorch's name of the gradient function."""
+        return self._name
+
+    def __repr__(self) -> str:
+        return f"<{self._name} object at {id(self):#x}>"
+
+
+class Tensor(NativeTensor):
+    """A tensor as PyTorch shows it."""
+
+    generator = mersenne.generator
+    weak_numbers = True
+    is_cuda = False
+    is_sparse = False
+    is_quantized = False
+    is_meta = False
+    layout = "torch.strided"
+    names: Any = property(lambda self: (None,) * self.ndim)
+
+    def __init__(self, value: Any = _NOTHING, *rest: Any) -> None:
+        if rest or (type(value) is not Value and value is not None):
+            value = _creation().legacy(*(() if value is _NOTHING else (value, *rest)))._peek()
+        self._value = value
+        self._meta = self._view = None
+
+    def __reduce__(self) -> Any:
+        leaf = self._meta is not None and self._meta.requires_grad
+        return (_restore, (False, self.numpy(), visible_dtype(self.info).name, leaf))
+
+    # -- what PyTorch shows ------------------------------------------------------------------------------------------
+    @property
+    def dtype(self) -> Any:  # type: ignore[override]
+        """The element type, as `torch.float32`."""
+        return SHOWN[visible_dtype(self.info).name]
+
+    @property
+    def shape(self) -> Size:  # type: ignore[override]
+        """The sizes, as `torch.Size([2, 3])`."""
+        return Size(self.info.type.shape)
+
+    def size(self, dim: int | None = None) -> Any:  # type: ignore[override]
+        """The sizes, or one of them."""
+        return self.shape if dim is None else NativeTensor.size.__get__(self)(dim)
+
+    @property
+    def device(self) -> device:  # type: ignore[override]
+        """Where the elements are."""
+        return _CPU
+
+    def get_device(self) -> int:
+        """-1: the CPU."""
+        return -1
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return printing.tensor_text(self)
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return super().__format__(spec) if spec else str(self.item() if not self.info.type.shape else self)
+
+    def __dir__(self) -> list[str]:
+        return sorted(super().__dir__())
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Elements from one index to the next: every tensor is stored row by row."""
+        found: list[int] = []
+        step = 1
+        for n in reversed(self.info.type.shape):
+            found.insert(0, step)
+            step *= max(n, 1)
+        return tuple(found) if dim is None else found[dim]
+
+    def storage_offset(self) -> int:
+        """0: every tensor starts its own storage."""
+        return 0
+
+    def data_ptr(self) -> int:
+        """A number that identifies the storage."""
+        return id(self._peek())
+
+    # -- dtypes and devices ------------------------------------------------------------------------------------------
+    def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
+        """The name of the tensor type, or the elements as another one."""
+        if dtype is None:
+            return NAME_OF_TYPE[visible_dtype(self.info).name]
+        return super().type(dtype_argument(dtype))
+
+    def to(self, *args: Any, **options: Any) -> Any:
+        """The elements as another dtype; the device is the CPU."""
+        if "device" in options:
+            checked_device(options.pop("device"))
+        kept: list[Any] = []
+        for a in args:
+            if isinstance(a, (device, str)) and not str(a).startswith("torch."):
+                checked_device(a)
+            elif isinstance(a, int) and not isinstance(a, bool):
+                checked_device(device(a))
+            else:
+                kept.append(a)
+        return super().to(*kept, **options)
+
+    def type_as(self, other: Any) -> Any:
+        """The elements as the dtype of another tensor."""
+        return self.to(other.dtype)
+
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> Any:
+        """Raises: there is no CUDA device."""
+        raise no_device("cuda")
+
+    def is_shared(self) -> bool:
+        """False."""
+        return False
+
+    def pin_memory(self) -> Any:
+        """The tensor itself."""
+        return self
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """True: every tensor is stored row by row."""
+        return True
+
+    def contiguous(self, memory_format: Any = None) -> Any:
+        """The tensor itself."""
+        return self
+
+    def numpy(self, *, force: bool = False) -> Any:  # type: ignore[override]
+        """A copy on the host, detached."""
+        return super().numpy()
+
+    # -- gradients ---------------------------------------------------------------------------------------------------
+    @property
+    def grad(self) -> Any:  # type: ignore[override]
+        """The gradient that `backward()` collected."""
+        meta = self._meta
+        if meta is None:
+            return None
+        found = meta.grad
+        if type(found) is NativeTensor:
+            found.__class__ = Tensor
+        return found
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        TensorBase.grad.fset(self, value)  # type: ignore[attr-defined]
+
+    @property
+    def grad_fn(self) -> Any:
+        """The gradient function's name; None for a leaf."""
+        name = printing.backward_name(self)
+        return GradientFunction(name) if name else None
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+                 inputs: Any = None, *, retain_variables: bool | None = None) -> None:
+        """Add the gradient of this number to `.grad` of every leaf it depends on."""
+        if retain_variables is not None:
+            retain_graph = retain_variables
+        value = self._value
+        if value is not None and value.trace is not None:
+            self._made = value.trace.state, value.slot
+        super().backward(gradient, retain_graph, create_graph, inputs)
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> Any:
+        """Call `hook(gradient)` when the gradient arrives."""
+        return super().register_hook(lambda gradient: hook(styled(gradient)))
+
+    def retain_grad(self) -> None:
+        """Nothing to do for leaves; other tensors do not keep gradients."""
+        if not self.is_leaf:
+            raise GradientError(message("retain_grad: only leaves keep their gradient", [("x", repr(self.info.type))],
+                                        "use torch.autograd.grad(loss, x)"))
+
+    #: the name of the function of the user's that made this
+    _function = ""
+    #: where the step that made this is found, once its history is freed
+    _made: Any = (None, 0)
+    def __getitem__(self, index: Any) -> Any:
+        if not self.info.type.shape and type(index) is int:
+            view = self._view
+            if index == 0 and view is not None and view.write_op is None:  # `loss.data[0]`: detached
+                warnings.warn("loss.data[0] is PyTorch 0.3; today it is loss.item()", DeprecationWarning, stacklevel=2)
+                return self.item()
+            raise IndexError_(message("invalid index of a 0-dim tensor", [("x", repr(self.info.type)),
+                                                                          ("index", str(index))],
+                                      "use x.item() for the number"))
+        return super().__getitem__(index)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return super().__array__(dtype, copy)
+
+    # -- integers are summed in 64 bits --------------------------------------------------------------------------------
+    def sum(self, *args: Any, **options: Any) -> Any:
+        """The sum over dimensions (all by default)."""
+        if self.info.type.dtype.kind == "f":
+            return reductions.sum(self, *args, **options) if args or options else reductions._sum_all(self)
+        return reductions.sum(self, *args, **long_sums(self, options))
+
+    def prod(self, *args: Any, **options: Any) -> Any:
+        """The product over dimensions (all by default)."""
+        return reductions.prod(self, *args, **long_sums(self, options))
+
+    def cumsum(self, dim: int, **options: Any) -> Any:
+        """Sums of all elements up to each, along a dimension."""
+        return reductions.cumsum(self, dim, **long_sums(self, options))
+
+    def cumprod(self, dim: int, **options: Any) -> Any:
+        """Products of all elements up to each, along a dimension."""
+        return reductions.cumprod(self, dim, **long_sums(self, options))
+
+    # -- new tensors beside this one -----------------------------------------------------------------------------------
+    def new_tensor(self, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+        """A tensor of data, with this one's dtype."""
+        return _creation().tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+    def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+        """Zeros with this tensor's dtype."""
+        return _creation().zeros(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+    def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+        """Ones with this tensor's dtype."""
+        return _creation().ones(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+    def new_full(self, size: Any, fill_value: Any, dtype: Any = None, device: Any = None,
+                 requires_grad: bool = False) -> Any:
+        """One number everywhere, with this tensor's dtype."""
+        return _creation().full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+    def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+        """A tensor to be filled, with this one's dtype."""
+        return self.new_zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    def new(self, *args: Any) -> Any:
+        """A tensor of the same type (PyTorch 0.3)."""
+        if len(args) == 1 and not isinstance(args[0], int):
+            return self.new_tensor(args[0])
+        return self.new_zeros(*(args or (0,)))
+
+    # -- random, in place ----------------------------------------------------------------------------------------------
+    def bernoulli_(self, p: Any = 0.5, *, generator: Any = None) -> Any:
+        """0 or 1, with probability p of 1."""
+        return self.copy_(_creation().chances(self.shape, p, generator))
+
+    def exponential_(self, lambd: float = 1.0, *, generator: Any = None) -> Any:
+        """Exponential with a rate."""
+        return self.copy_(_creation().exponential(self.shape, self.dtype, lambd, generator))
+
+    def random_(self, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Any:
+        """Whole numbers in [from, to), in [0, from) where one is given."""
+        low, high = (from_, to) if to is not None else (0, from_ or 2 ** min(24, self.info.type.dtype.bits - 1))
+        return self.copy_(_creation().randint(low, high, self.shape, generator=generator))
+
+
+def _creation() -> Any:
+    from pullback.dialects.torch import creation
+
+    return creation
+
+
+def long_sums(x: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a sum with the dtype that integers are summed in."""
+    if options.get("dtype") is None and x.info.type.dtype.kind in "biu":
+        options["dtype"] = dtypes.int64
+    return options
+
+
+class Parameter(NativeParameter, Tensor):
+    """A leaf tensor that requires gradients and becomes a module's parameter when assigned to an attribute."""
+
+    result_class = Tensor
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return "Parameter containing:\n" + printing.tensor_text(self)
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> Any:
+        return (_restore, (True, self.numpy(), visible_dtype(self.info).name, self.requires_grad))
+
+
+def _restore(parameter: bool, array: Any, name: str, requires_grad: bool) -> Any:
+    """A tensor from a pickle, which names this function, not the class: that calls itself `torch.Tensor`."""
+    tensor = from_host(array, dtypes.dtype_of(name), Tensor)
+    return Parameter(tensor,
+                     requires_grad) if parameter else tensor.requires_grad_(requires_grad) if requires_grad else tensor
+
+
+Tensor.result_class = Tensor
+Tensor.__module__ = "torch"
+Parameter.__module__ = "torch.nn.parameter"
+
+
+def styled(x: Any) -> Any:
+    """A tensor of the library as PyTorch's: the same handle, under this class."""
+    kind = type(x)
+    if kind is NativeTensor:
+        x.__class__ = Tensor
+    elif kind is NativeParameter:
+        x.__class__ = Parameter
+    return x
+
+
+def styled_tree(x: Any) -> Any:
+    """Every tensor in lists, tuples and dicts as PyTorch's."""
+    if isinstance(x, TensorBase):
+        return styled(x)
+    if isinstance(x, dict):
+        for name, value in x.items():
+            x[name] = styled_tree(value)
+        return x
+    if isinstance(x, tuple) and hasattr(x, "_fields"):
+        return type(x)(*map(styled_tree, x))
+    return type(x)(map(styled_tree, x)) if type(x) in (list, tuple) else x
+
+
+def as_torch(x: Any) -> Any:
+    """A tensor of anything that is one."""
+    return x if isinstance(x, Tensor) else styled(x) if isinstance(x, TensorBase) else from_host(x, cls=Tensor)
+
+
+__all__ = ["GradientFunction", "Parameter", "Tensor", "as_torch", "shown", "styled", "styled_tree"]

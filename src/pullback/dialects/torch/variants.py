@@ -1,0 +1,121 @@
+"""Methods that PyTorch derives from others: in-place forms of functions, and functions that take a number as one
+element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pullback.api import activations, elementwise, linear_algebra, losses, manipulation, reductions, selecting
+from pullback.dialects.torch import functions, pairs
+from pullback.dialects.torch.tensors import Tensor, as_torch
+from pullback.engine.tensor import TensorBase
+
+#: `x.name_(...)` writes what `name(x, ...)` gives
+_IN_PLACE: dict[Any, str] = {
+    selecting: "scatter scatter_add scatter_reduce index_add index_copy index_fill index_put",
+    elementwise: """sin cos tan asin acos atan sinh cosh asinh acosh atanh exp2 expm1 log2 log10 log1p rsqrt sign trunc
+        frac remainder floor_divide fmod atan2 clamp_min clamp_max erf erfinv logit nan_to_num hypot copysign
+        true_divide=divide""",
+    manipulation: "squeeze unsqueeze transpose t swapaxes",
+    reductions: "cumsum cumprod",
+}
+
+
+def _written(function: Callable[..., Any], name: str) -> Any:
+    def update(self: Any, *args: Any, **options: Any) -> Any:
+        found = function(self, *args, **options)
+        if found.shape != self.shape:  # another layout: a storage of its own
+            self._value, self._view = found._peek(), None
+            return self
+        return self.copy_(found)
+
+    update.__name__, update.__doc__ = name, f"`{name[:-1]}`, in place."
+    return update
+
+
+def _raised(x: Any) -> Any:
+    return as_torch(x).reshape(1) if isinstance(x, TensorBase) and not x.ndim else x
+
+
+def _of_one(function: Callable[..., Any]) -> Any:
+    """A function of arrays as one that takes a 0-dimensional tensor as an array of one element."""
+
+    def call(input: Any, *args: Any, **options: Any) -> Any:
+        x = as_torch(input)
+        if x.info.type.shape:
+            return function(x, *args, **options)
+        found = function(_raised(x), *map(_raised, args), **{k: _raised(v) for k, v in options.items()})
+        return type(found)(*[v.reshape(()) for v in found]) if isinstance(found, tuple) else found.reshape(())
+
+    call.__name__, call.__doc__ = function.__name__, function.__doc__
+    return call
+
+
+def squeeze(input: Any, dim: Any = None) -> Any:
+    """Without dimensions of size 1; of those named, the others are left."""
+    x = as_torch(input)
+    if dim is None or not x.ndim:
+        return manipulation.squeeze(x) if x.ndim else x.view(())
+    named = [manipulation.axis_of(d, x.ndim, "squeeze", x) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
+    ones = tuple(d for d in named if x.shape[d] == 1)
+    return manipulation.squeeze(x, ones) if ones else x
+
+
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
+    """Two dimensions exchanged."""
+    x = as_torch(input)
+    return manipulation.swapaxes(x, dim0, dim1) if x.ndim else x
+
+
+def repeat(self: Any, *repeats: Any) -> Any:
+    """Copies of the whole tensor along dimensions."""
+    counts = tuple(repeats[0]) if len(repeats) == 1 and isinstance(repeats[0], (tuple, list)) else repeats
+    x = self.reshape((1,) * (len(counts) - self.ndim) + tuple(self.shape)) if len(counts) > self.ndim else self
+    return manipulation.tile(x, counts)
+
+
+def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
+    """Elements at positions along a dimension."""
+    x = as_torch(input)
+    if x.ndim and index.ndim:
+        return selecting.gather(x, dim, index)
+    return selecting.gather(_raised(x), dim, _raised(index)).reshape(index.shape)
+
+
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+    """Elements at positions along a dimension, the others broadcast; of the flat tensor where none is given."""
+    return selecting.take_along_dim(_raised(as_torch(input)), indices.reshape(-1) if dim is None else indices, dim)
+
+
+def unfold(self: Any, dimension: int, size: int, step: int) -> Any:
+    """Windows along a dimension, as a new last one."""
+    return manipulation.unfold(_raised(as_torch(self)), dimension, size, step).reshape((size,)) if not self.ndim \
+        else manipulation.unfold(self, dimension, size, step)
+
+
+def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
+    """Tensors one after the other along a dimension; those of shape (0,) are left out."""
+    given = list(tensors)
+    full = [x for x in given if tuple(x.shape) != (0,)]
+    return manipulation.concat(full if full and len(full) < len(given) else given, dim)
+
+
+#: those that take numbers as arrays of one element
+ONE_ELEMENT: dict[str, Any] = {f.__name__: _of_one(f) for f in (
+    functions.cumsum, functions.cumprod, pairs.cummax, pairs.cummin, pairs.softmax, pairs.log_softmax,
+    pairs.logcumsumexp,
+    selecting.index_select, selecting.index_add, selecting.index_copy, selecting.index_fill, selecting.scatter,
+    selecting.scatter_add, selecting.scatter_reduce, linear_algebra.norm)}
+softmin, normalize = _of_one(activations.softmin), _of_one(activations.normalize)
+cosine_similarity = _of_one(losses.cosine_similarity)
+
+for _name, _function in {**ONE_ELEMENT, "squeeze": squeeze, "transpose": transpose, "repeat": repeat, "gather": gather,
+                          "unfold": unfold, "take_along_dim": take_along_dim}.items():
+    setattr(Tensor, _name, _function)
+for _module, _names in _IN_PLACE.items():
+    for _entry in _names.split():
+        _name, _, _source = _entry.partition("=")
+        _found = globals().get(_name) or ONE_ELEMENT.get(_name) or vars(_module)[_source or _name]
+        setattr(Tensor, f"{_name}_", _written(_found, f"{_name}_"))
+globals().update(ONE_ELEMENT)

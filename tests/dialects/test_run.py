@@ -1,0 +1,204 @@
+"""`pullback run` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pullback.cli.blocks import blocks_of
+
+HERE = Path(__file__).parent
+
+
+def run(*arguments: object, plot: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "MPLBACKEND": "Agg" if plot else "module://missing"}
+    return subprocess.run([sys.executable, "-m", "pullback.cli.main", "run", *map(str, arguments)], capture_output=True,
+                          text=True,
+                          env=environment, timeout=300)
+
+
+def script(folder: Path, text: str, name: str = "script.py") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_programs_of_pytorch() -> None:
+    done = run(HERE / "programs.md")
+    assert done.returncode == 0, done.stderr
+    found = dict(re.findall(r"^(\w+) (\d\S*)", done.stdout, re.M))
+    bounds = {"numpy": 0.05, "tensors": 0.05, "variables": 0.05, "function": 0.05, "layers": 0.25, "adam": 0.01,
+              "dynamic": 1.5}
+    for name, most in bounds.items():
+        assert float(found[name]) < most, name
+    assert float(found["accuracy"]) > 0.95
+    assert re.search(r"^dynamic \S+ True$", done.stdout, re.M), "parameters that were not used have no gradient"
+    assert "Using cpu device" in done.stdout
+    assert "t = 500\tloss = " in done.stdout
+
+
+def test_fastai_line() -> None:
+    pytest.importorskip("matplotlib", reason="the document plots")
+    done = run(HERE / "line.md")
+    assert done.returncode == 0, done.stderr
+    assert f"{HERE / 'line.md'}:4: skipped: !curl" in done.stderr
+    assert f"{HERE / 'line.md'}:8: skipped: %matplotlib inline" in done.stderr
+    blocks = done.stdout
+    assert re.match(r"tensor\(\[\[ ?-?0\.\d{4},  1\.0000\],\n        \[", blocks), "the last value of a block is shown"
+    assert "\ntensor([3., 2.])\n" in blocks
+    assert "Parameter containing:\ntensor([0.5055, 0.0874], requires_grad=True)\n" in blocks
+    losses = re.findall(r"^tensor\((\S+), grad_fn=<MeanBackward0>\)$", blocks, re.M)
+    assert len(losses) == 10
+    numbers = [float(x) for x in losses]
+    assert 3.5 < numbers[0] < 8
+    assert all(0.1 < b / a < 0.45 for a, b in pairwise(numbers[1:]))
+    assert numbers[-1] < 1e-3
+    assert re.fullmatch(r"\d\.\d{4}e-0\d", losses[-1]), "small numbers are written scientifically"
+    final = re.findall(r"tensor\(\[(\S+), (\S+)\], requires_grad=True\)", blocks)[-1]
+    assert abs(float(final[0]) - 3) < 0.05
+    assert abs(float(final[1]) - 2) < 0.05
+    between = blocks.split("tensor([3., 2.])")[1].split("Parameter")[0]
+    assert "PathCollection" not in between, "a semicolon silences a block"
+
+
+def test_script_is_main(tmp_path: Path) -> None:
+    script(tmp_path, "VALUE = 7\n", "beside.py")
+    path = script(tmp_path, """
+import sys, torch, torch.nn.functional as F
+from torch import nn
+import beside
+import __main__
+assert __name__ == "__main__" and __main__.nn is nn
+print(__file__, sys.argv, beside.VALUE, torch.__name__, F.relu(torch.tensor([-1., 2.])))
+""")
+    done = run(path, "--lr", "0.1", "-x")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{path} ['{path}', '--lr', '0.1', '-x'] 7 pullback.dialects.torch tensor([0., 2.])"
+
+
+def test_other_programs_are_left_alone() -> None:
+    code = "import importlib.util as u, pullback; print('torch' in pullback.dialects.FINDER.homes)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.mark.parametrize(("code", "exit_code"), [
+    ("import sys; sys.exit(3)", 3), ("raise SystemExit", 0), ("raise SystemExit('words')", 1), ("1/0", 1), ("pass", 0),
+    ("raise KeyboardInterrupt", 130),
+])
+def test_exit_code_is_the_scripts(tmp_path: Path, code: str, exit_code: int) -> None:
+    done = run(script(tmp_path, code))
+    assert done.returncode == exit_code
+    assert ("words" in done.stderr) == ("words" in code)
+
+
+def test_traceback_is_the_scripts(tmp_path: Path) -> None:
+    path = script(tmp_path,
+                  "value = 1\n\ndef f():\n    try:\n        return 1 / 0\n    finally:\n        valeu\n\nf()\n")
+    done = run(path)
+    expected = subprocess.run([sys.executable, str(path)], capture_output=True, text=True).stderr
+    assert done.stderr == expected
+
+
+def test_relative_path_is_shown_as_python_shows_it(tmp_path: Path) -> None:
+    script(tmp_path, "import sys\nprint(__file__, sys.argv, sys.path[0])\n1/0\n")
+    mine, pythons = (subprocess.run([sys.executable, *before, "script.py", "a"], capture_output=True, text=True,
+                                    cwd=tmp_path)
+                     for before in (["-m", "pullback.cli.main", "run"], []))
+    assert (mine.stdout, mine.stderr) == (pythons.stdout, pythons.stderr)
+
+
+def test_syntax_error_is_the_scripts(tmp_path: Path) -> None:
+    path = script(tmp_path, "x = 1\nif x\n    pass\n")
+    done = run(path)
+    assert done.returncode == 1
+    assert done.stderr == subprocess.run([sys.executable, str(path)], capture_output=True, text=True).stderr
+
+
+def test_markdown_keeps_line_numbers(tmp_path: Path) -> None:
+    text = "# Text\n\n```python\na = 1\n```\n\n```sh\nnot python\n```\n\n  ```python\n  b = a\n  b.missing\n  ```\n"
+    path = script(tmp_path, text, "x.md")
+    done = run(path)
+    assert done.returncode == 1
+    assert f'File "{path}", line 13, in <module>' in done.stderr
+    assert "b.missing" in done.stderr
+
+
+def test_notebook(tmp_path: Path) -> None:
+    cells = [{"cell_type": "markdown", "source": "# not code"},
+             {"cell_type": "code", "source": ["%%time\n", "import torch\n", "x = torch.ones(2)\n", "x"]},
+             {"cell_type": "code", "source": "%%bash\nrm -rf nothing"},
+             {"cell_type": "code", "source": "display(x + 1)\nx.sum();"}]
+    path = script(tmp_path, json.dumps({"cells": cells, "nbformat": 4}), "n.ipynb")
+    done = run(path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "tensor([1., 1.])\ntensor([2., 2.])\n"
+    assert "skipped: %%bash (the whole cell)" in done.stderr
+
+
+def test_missing_names_say_what_is_nearest(tmp_path: Path) -> None:
+    for code, name, near in [("import torch.nnn", "torch.nnn", "torch.nn"), ("from torch import zeroes", "torch.zeroes",
+                                                                             "torch.zeros"),
+                             ("import torch; torch.softmaxx", "torch.softmaxx", "torch.softmax"),
+                             ("import torch; torch.nn.Linaer(1, 2)", "torch.nn.Linaer", "torch.nn.Linear"),
+                             ("import torch; torch.ones(1).clmap()", "torch.Tensor.clmap", "'clamp'")]:
+        done = run(script(tmp_path, code))
+        assert done.returncode == 1
+        assert f"open an issue that names {name}" in done.stderr, done.stderr
+        assert near in done.stderr
+
+
+def test_import_error_can_be_caught(tmp_path: Path) -> None:
+    done = run(script(tmp_path, "try:\n    from torch import no_such\nexcept ImportError:\n    print('caught')\n"))
+    assert done.stdout == "caught\n"
+
+
+def test_missing_matplotlib_has_a_word(tmp_path: Path) -> None:
+    hidden = "import sys; sys.modules['matplotlib'] = None; sys.modules['matplotlib.pyplot'] = None\n"
+    done = run(script(tmp_path, hidden + "import matplotlib.pyplot as plt\n"))
+    assert done.returncode == 1
+    assert "pip install 'pullback[plot]'" in done.stderr
+    done = run(script(tmp_path, hidden + "from fastai.basics import *\nprint(tensor(1., 2))\nplt.plot([1])\n"))
+    assert done.stdout == "tensor([1., 2.])\n"
+    assert "plt.plot: matplotlib is not installed" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "content", "words"), [
+    ("none.py", None, "can't open file"), ("n.ipynb", b"{", "not a notebook"), ("n.ipynb", b"[1]", "not a notebook"),
+    ("x.md", b"\xff\xfe\x00", "not a text file"),
+])
+def test_files_that_cannot_be_run(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    done = run(path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("pullback run: error: ")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_styles() -> None:
+    done = run("--styles")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^torch +PyTorch's names", done.stdout, re.M)
+    assert "fastai" in done.stdout
+
+
+def test_blocks() -> None:
+    text = (b"```py\nx = (10\n % 3)\n```\n"
+            b"~~~python\n>>> y = x\n>>> for k in range(2):\n...     y += k\n2\n~~~\n```\nplain\n```\n")
+    found = blocks_of("x.md", text)
+    assert [b.first_line for b in found] == [2, 6]
+    assert found[0].skipped == [], "a continued line that begins with a percent sign is no magic"
+    scope: dict[str, int] = {}
+    for block in found:
+        exec(block.compile("x.md")[0], scope)
+    assert scope["y"] == 2

@@ -1,0 +1,348 @@
+"""The torch dialect: what recorded answers (tests/conformance) do not say."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pullback.torch as torch
+import pytest
+from pullback.torch import nn, optim
+from pullback.torch.autograd import Variable
+
+import pullback as pb
+from pullback.api.mersenne import Mersenne
+from pullback.engine.trace import State
+from pullback.ir import dtypes
+from pullback.util.errors import PullbackError
+
+T: Any = torch
+
+
+def test_one_module_whatever_the_name() -> None:
+    import pullback.torch.nn.functional as F
+
+    import pullback.dialects.torch.nn.functional as home
+
+    assert F is home
+    assert pb.torch is torch
+    assert torch.nn.functional is F
+    assert F.__spec__.name == "pullback.dialects.torch.nn.functional"
+
+
+def test_every_name_is_there() -> None:
+    for module in (torch, nn, nn.functional, nn.init, nn.utils, optim, optim.lr_scheduler, T.autograd, T.cuda,
+                   T.utils.data, T.func):
+        for name in dir(module):
+            assert getattr(module, name) is not None or name in ("newaxis",), (module.__name__, name)
+
+
+def test_values_have_this_class() -> None:
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    made = [x + 1, 1 + x, x @ x, x[0], x[x > 2], x.T, x.sum(), x.mean(0), x.exp(), x.detach(), x.data, x.clone(),
+            x.view(4), x.max(1)[1], x.sort()[0], torch.zeros_like(x), torch.cat([x, x]), torch.where(x > 0, x, 0.0),
+            x == x,
+            nn.functional.softmax(x, 1), x.new_zeros(2), torch.einsum("ij->i", x), x.numpy() * torch.ones(2),
+            nn.Linear(2, 2)(x), nn.Linear(2, 2)(np.ones((1, 2), "f"))]
+    (x * x).sum().backward()
+    assert all(type(v) is T.Tensor for v in [*made, x.grad])
+    assert type(pickle.loads(pickle.dumps(x))) is T.Tensor
+    assert type(copy.deepcopy(nn.Linear(2, 2)).weight) is nn.Parameter
+    assert type(pickle.loads(pickle.dumps(nn.Parameter(torch.ones(1))))) is nn.Parameter
+
+
+def test_arrays_pass_between_styles() -> None:
+    """A module of this dialect trained by a functional step of the library, on native arrays."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+    x, y = pb.tensor(np.random.RandomState(0).randn(32, 3).astype("f")), pb.ones((32, 1))
+
+    def loss_of(model: Any) -> Any:
+        return ((model(x) - y) ** 2).mean()
+
+    before = loss_of(model).item()
+    for _ in range(50):
+        loss, gradients = pb.value_and_grad(loss_of)(model)
+        model = pb.tree.map(lambda p, g: p - 0.1 * g, model, gradients)
+    assert loss.item() < 0.1 * before
+    assert type(torch.ones(2) + pb.ones(2)) is T.Tensor
+
+
+def test_old_numbers_of_a_loss() -> None:
+    loss = (torch.ones(3, requires_grad=True) ** 2).sum()
+    with pytest.warns(DeprecationWarning, match=r"loss\.item\(\)"):
+        assert f"{loss.data[0]:.2f}" == "3.00"
+    with pytest.raises(IndexError, match="0-dim"):
+        loss[0]
+    with pytest.raises(IndexError, match="0-dim"):
+        torch.tensor(1.0)[0]
+
+
+def test_variables() -> None:
+    data = torch.ones(2)
+    x = Variable(data, requires_grad=True)
+    assert x.requires_grad and not data.requires_grad and isinstance(x, Variable) and isinstance(x, T.Tensor)
+    assert not Variable(x * 2).requires_grad
+    with pytest.raises(TypeError):
+        Variable([1.0])
+
+
+def test_tensor_types() -> None:
+    x = torch.ones(2)
+    assert isinstance(x, T.FloatTensor) and not isinstance(x, T.DoubleTensor) and not isinstance(x, T.cuda.FloatTensor)
+    assert isinstance(x.type(T.DoubleTensor), T.DoubleTensor)
+    for wrong in (lambda: x.type(T.cuda.FloatTensor), lambda: T.cuda.FloatTensor(2), lambda: x.cuda(),
+                  lambda: nn.Linear(1, 1).cuda(),
+                  lambda: x.to("cuda:0"), lambda: torch.ones(1, device="mps"), lambda: nn.Linear(1, 1).to("cuda"),
+                  lambda: T.cuda.synchronize(), lambda: T.Generator("cuda")):
+        with pytest.raises(RuntimeError, match=r"help  .*is_available") as caught:
+            wrong()
+        assert isinstance(caught.value, (AssertionError, PullbackError))
+    assert not T.cuda.is_available() and T.cuda.device_count() == 0 and not T.backends.mps.is_available()
+    assert x.to(T.device("cpu")) is x
+
+
+def test_dtypes_are_the_librarys() -> None:
+    assert torch.float32 == pb.float32 and pb.float32 == torch.float32 and torch.float32 != pb.float64
+    assert {pb.int64: 1}[T.int64] == 1
+    assert pb.zeros(2, dtype=T.int64).dtype is pb.int64
+    assert torch.ones(2).dtype is torch.float32
+    assert torch.ones(2, dtype=pb.float64).dtype is T.float64
+    assert np.zeros(2, dtype=str(torch.ones(1).dtype).split(".")[1]).dtype == np.float32
+    assert pickle.loads(pickle.dumps(torch.float32)) is torch.float32
+
+
+def test_generator_state_goes_round() -> None:
+    generator = Mersenne().manual_seed(7)
+    generator.normal((3,), dtypes.float32)
+    generator.words(1000)
+    state = generator.get_state()
+    first = [generator.normal((5,), dtypes.float64), generator.uniform((700,), dtypes.float32),
+             generator.permutation(9)]
+    generator.set_state(state)
+    second = [generator.normal((5,), dtypes.float64), generator.uniform((700,), dtypes.float32),
+              generator.permutation(9)]
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for wrong in (np.zeros(3, np.uint8), np.zeros(5056)):
+        with pytest.raises(TypeError, match="get_state"):
+            generator.set_state(wrong)
+
+
+@pytest.mark.parametrize("seed", [-(2**63) - 1, 2**64, 1.5, "a", None])
+def test_seeds_that_are_none(seed: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        torch.manual_seed(seed)
+
+
+def test_generator_distributions() -> None:
+    generator = Mersenne().manual_seed(1)
+    normal = generator.normal((100_003,), dtypes.float32, 2.0, 3.0)
+    assert abs(normal.mean() - 2) < 0.05 and abs(normal.std() - 3) < 0.05
+    assert abs(generator.exponential((100_000,), dtypes.float64, 4.0).mean() - 0.25) < 0.01
+    assert sorted(generator.permutation(50).tolist()) == list(range(50))
+    assert generator.permutation(0).tolist() == [] and generator.permutation(1).tolist() == [0]
+    assert abs(generator.chances(0.3, (100_000,)).mean() - 0.3) < 0.01
+    drawn = generator.integers(-3, 4, (10_000,), dtypes.int8)
+    assert drawn.dtype == np.int8 and set(drawn.tolist()) == set(range(-3, 4))
+    half = generator.normal((64,), dtypes.float16)
+    assert half.dtype == np.float16 and np.isfinite(half).all()
+    counts = np.bincount(generator.choices(np.array([0.1, 0.2, 0.7]), 10_000, True), minlength=3) / 10_000
+    np.testing.assert_allclose(counts, [0.1, 0.2, 0.7], atol=0.02)
+
+
+def test_default_generator_differs_between_native_and_torch() -> None:
+    torch.manual_seed(0)
+    pb.manual_seed(0)
+    first = torch.rand(2)
+    pb.rand(2)
+    torch.manual_seed(0)
+    np.testing.assert_array_equal(torch.rand(2).numpy(), first.numpy())
+    assert nn.Linear(2, 2).weight.generator is T.Tensor.generator
+    assert pb.nn.Linear(2, 2).weight.generator is None
+
+
+def test_dropout_draws_anew_in_compiled_functions() -> None:
+    layer = nn.Dropout(0.5)
+    step = pb.jit(lambda x: layer(x))
+    x = torch.ones(200)
+    masks = [step(x).numpy() for _ in range(3)]
+    assert not np.array_equal(masks[0], masks[1]) and not np.array_equal(masks[1], masks[2])
+    assert set(np.unique(masks[0])) == {0.0, 2.0}
+
+
+def test_generators_are_shared_by_threads() -> None:
+    torch.manual_seed(0)
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.extend(torch.rand(500).tolist())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    torch.manual_seed(0)
+    assert sorted(found) == sorted(torch.rand(2000).tolist())
+
+
+def test_own_function() -> None:
+    class Cube(T.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, scale: float) -> Any:
+            ctx.save_for_backward(x)
+            ctx.scale = scale
+            return scale * x ** 3
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Any) -> Any:
+            x, = ctx.saved_tensors
+            gradient = gradient.clone()
+            gradient *= 3 * ctx.scale
+            return gradient * x ** 2, None
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = Cube.apply(x, 2.0)
+    assert repr(y) == "tensor([ 2., 16.], grad_fn=<CubeBackward>)"
+    y.sum().backward()
+    assert x.grad.tolist() == [6.0, 24.0]
+
+
+def test_history_is_named_after_it_is_freed() -> None:
+    w = torch.ones(2, requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+    loss = (w * w).mean()
+    loss.backward()
+    optimizer.step()
+    assert repr(loss) == "tensor(1., grad_fn=<MeanBackward0>)"
+    with pytest.raises(RuntimeError, match="retain_graph"):
+        loss.backward()
+
+
+def test_hooks_see_this_class() -> None:
+    x = torch.ones(2, requires_grad=True)
+    seen: list[Any] = []
+    x.register_hook(lambda g: seen.append(type(g)) or g * 2)
+    (x * 3).sum().backward()
+    assert seen == [T.Tensor] and x.grad.tolist() == [6.0, 6.0]
+
+
+def test_a_depth_seen_before_is_not_recorded_again() -> None:
+    torch.manual_seed(0)
+    first, middle, last = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 1)
+    optimizer = optim.SGD([*first.parameters(), *middle.parameters(), *last.parameters()], lr=1e-2)
+    x, y = torch.randn(16, 4), torch.randn(16, 1)
+
+    def step(depth: int) -> None:
+        h = first(x).clamp(min=0)
+        for _ in range(depth):
+            h = middle(h).clamp(min=0)
+        loss = nn.MSELoss()(last(h), y)
+        optimizer.zero_grad()
+        loss.backward()
+        assert (middle.weight.grad is None) == (depth == 0)
+        optimizer.step()
+        loss.item()
+
+    for depth in (0, 1, 2, 3, 0, 1, 2, 3, 0, 3, 2, 1):
+        step(depth)
+    known = State.total
+    for depth in (3, 1, 0, 2, 2, 0, 3, 1, 1, 2):
+        step(depth)
+    assert State.total == known, "no structure was new, so nothing was compiled"
+
+
+def test_state_files(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    optimizer = optim.Adam(model.parameters())
+    model(torch.randn(4, 2)).sum().backward()
+    optimizer.step()
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"epoch": 3, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "loss": 0.5}, path)
+    found = torch.load(path, map_location="cpu", weights_only=True)
+    other = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    assert str(other.load_state_dict(found["model"])) == "<All keys matched successfully>"
+    optim.Adam(other.parameters()).load_state_dict(found["optimizer"])
+    assert found["epoch"] == 3 and type(found["model"]["0.weight"]) is T.Tensor
+    assert torch.equal(other[0].weight, model[0].weight)
+    with pytest.raises(TypeError, match="state_dict"):
+        torch.save(model, path)
+    with pytest.raises(FileNotFoundError):
+        torch.load(tmp_path / "none.pt")
+    with pytest.raises(RuntimeError, match=r"Error\(s\) in loading state_dict for Linear"):
+        nn.Linear(5, 5).load_state_dict(nn.Linear(2, 2).state_dict())
+    with pytest.raises(RuntimeError, match="cuda"):
+        torch.load(path, map_location="cuda")
+
+
+def test_old_arguments_of_losses() -> None:
+    x, y = torch.ones(4), torch.zeros(4)
+    assert nn.MSELoss(False)(x, y).item() == 4
+    assert nn.MSELoss(size_average=False)(x, y).item() == 4
+    assert nn.MSELoss(reduce=False)(x, y).shape == (4,)
+    assert nn.functional.mse_loss(x, y, size_average=False).item() == 4
+    assert nn.CrossEntropyLoss(size_average=False)(torch.ones(3, 2),
+                                                   torch.zeros(3).long()).item() == pytest.approx(3 * np.log(2))
+    assert nn.HuberLoss(reduction="sum", delta=0.5)(x, y).item() == pytest.approx(1.5)
+
+
+def test_loaders_give_this_class() -> None:
+    from pullback.torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, random_split
+
+    class Squares(Dataset):
+        def __len__(self) -> int:
+            return 5
+
+        def __getitem__(self, k: int) -> Any:
+            return torch.tensor([float(k)]), k * k
+
+    x, y = next(iter(DataLoader(Squares(), batch_size=3)))
+    assert type(x) is T.Tensor and x.shape == (3, 1) and repr(y) == "tensor([0, 1, 4])"
+    parts = random_split(TensorDataset(torch.arange(10)), [0.7, 0.3])
+    assert [len(p) for p in parts] == [7, 3] and isinstance(parts[0], Subset)
+    assert sorted(v.item() for p in parts for v, in p) == list(range(10))
+    with pytest.raises(ValueError, match="non-negative"):
+        DataLoader(Squares(), num_workers=-1)
+
+
+def test_default_dtype() -> None:
+    try:
+        torch.set_default_dtype(torch.float64)
+        assert torch.ones(1).dtype is T.float64 and torch.tensor(1.0).dtype is T.float64
+        assert repr(torch.ones(1)) == "tensor([1.], dtype=torch.float64)".replace(", dtype=torch.float64", "")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with pytest.raises(TypeError):
+        torch.set_default_dtype(torch.int64)
+
+
+def test_print_options() -> None:
+    x = torch.tensor([1.23456789, 1000.5])
+    try:
+        torch.set_printoptions(precision=2, sci_mode=True)
+        assert repr(x) == "tensor([1.23e+00, 1.00e+03])"
+        torch.set_printoptions(precision=6, linewidth=20, sci_mode=False)
+        assert repr(x) == "tensor([   1.234568,\n        1000.500000])"
+    finally:
+        torch.set_printoptions(profile="default")
+
+
+def test_plots_of_what_requires_gradients() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        x = torch.ones(3, requires_grad=True)
+        assert np.asarray(x * 2).tolist() == [2.0, 2.0, 2.0]
+
+
+def test_missing_names() -> None:
+    for ask, near in ((lambda: torch.zeroz, "torch.zeros"), (lambda: nn.Linaer, "torch.nn.Linear"),
+                      (lambda: optim.Adm, "torch.optim.Adam"),
+                      (lambda: nn.functional.sofmax, "torch.nn.functional.softmax")):
+        with pytest.raises(AttributeError, match=r"open an issue") as caught:
+            ask()
+        assert near in str(caught.value)
+    assert not hasattr(torch, "no_such_thing")
+    with pytest.raises(ImportError, match="did you mean"):
+        from pullback.torch import zeroz  # noqa: F401
