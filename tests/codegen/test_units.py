@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,7 +154,8 @@ def test_stored_objects(compiled: list[str]) -> None:
     again = compile_function(function)
     assert again.cached and not compiled
     assert [code.data for code in again.loaded] == where
-    assert pipeline.unpack(pipeline.pack({"objects": [(["a"], 2), (["b"], 1)]}, [b"xy", b"z"]))[1] == [b"xy", b"z"]
+    objects = [(["a"], 2, []), (["b"], 1, [0])]
+    assert pipeline.unpack(pipeline.pack({"objects": objects}, [b"xy", b"z"]))[1] == [b"xy", b"z"]
 
 
 def test_jobs() -> None:
@@ -175,3 +179,25 @@ def test_jobs() -> None:
         os._exit(0 if done else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     job.result()
+
+
+_TWO_PROGRAMS = """
+import sys
+import numpy as np
+import pullback as pb
+a, b, x = (pb.tensor(np.ones(s, np.float32)) for s in ((128, 100), (100, 96), (3000,)))
+both = pb.jit(lambda a, b, x: (a @ b, pb.exp(x).sum()))
+one = pb.jit(lambda x: pb.exp(x).sum())
+if sys.argv[1] == "both":
+    both(a, b, x)
+print(one(x).item())
+assert not any(e.reference for entry in one.entries.values() for e in entry.executables.values())
+"""
+
+
+def test_a_stored_program_brings_all_that_its_objects_call(tmp_path: Path) -> None:
+    """The second process has the program whose kernel stands in the first program's object, which calls a third."""
+    found = [subprocess.run([sys.executable, "-c", _TWO_PROGRAMS, which], capture_output=True, text=True, check=True,
+                            env={**os.environ, "PULLBACK_CACHE_DIR": str(tmp_path)}).stdout
+             for which in ("both", "one")]
+    assert found[0] == found[1]

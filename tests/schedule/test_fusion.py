@@ -141,6 +141,15 @@ def test_a_net_of_one_input_and_one_output_is_two_kernels() -> None:
     assert program.workspace_bytes < 200_000  # the hidden layer (512 kB) is not stored
 
 
+def test_single_elements_of_several_ranks_are_computed_in_order() -> None:
+    """A number that an update of one element reads is computed before it, though their ranks differ."""
+    step, p, q = floats(), floats(1), floats(2, 4)
+    first = b.mul(p, p)
+    rate = b.div(step, b.add(step, b.scalar_like(step, 2.0)))
+    new = [b.sub(v, b.mul(v, b.broadcast(rate, v.shape, ()))) for v in (p, q)]
+    count(Function([step, p, q], [first, *new]))
+
+
 def test_many_updates_run_in_one_phase() -> None:
     shapes = [(30, 20), (20,), (7, 5, 3), ()]
     params = [floats(*s) for s in shapes]

@@ -22,7 +22,7 @@ from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, TensorType
 from pullback.runtime.memory import Buffer, use_memory_error
 from pullback.runtime.native import native
-from pullback.util.errors import InterruptedError_, OutOfMemoryError, PullbackError, message
+from pullback.util.errors import InterruptedError_, OutOfMemoryError, PullbackError, TracerLeakError, message
 
 _refcount = sys.getrefcount
 _memmove = ctypes.memmove
@@ -259,6 +259,9 @@ def compute_foreign(trace: Trace, value: Value) -> None:
         state = trace.state
         nodes, slots = state.nodes(), state.leaf_slots()
         leaves = trace.leaves[:len(slots)]
+        if len(leaves) < len(slots):  # launched, and this value was not wanted then
+            raise TracerLeakError(message("a value was used whose program has been launched without it",
+                                          [("value", repr(value.info.type))], "compute it again"))
         function = Function([nodes[s] for s in slots], [nodes[value.slot]])
         positions = frozenset(k for k, leaf in enumerate(leaves) if type(leaf) is not Value)
         arguments = [leaf.buffer if type(leaf) is Value else leaf for leaf in leaves]

@@ -108,14 +108,18 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
     stored = default_cache().get(key)
     header, objects = unpack(stored) if stored is not None else (None, [])
     clock.lap("lookup")
-    if header is None:
+    program = load(function, header, objects, donated, immediates) if header is not None else None
+    cached = program is not None
+    if program is None:
         preload()
         header, objects = build(function, donated, immediates, clock)
         default_cache().put(key, pack(header, objects))
         clock.lap("store")
-    program = load(function, header, objects, donated, immediates)
+        program = load(function, header, objects, donated, immediates)
+        if program is None:
+            raise CompileError(message("compile: the code that was made cannot be loaded"))
     clock.lap("load")
-    program.cached, program.times, program.checked = stored is not None, clock.laps, checked
+    program.cached, program.times, program.checked = cached, clock.laps, checked
     if checked:
         program.error_slot, program.out_types = len(function.params) + results, program.out_types[:results]
     if config.DEBUG.value:
@@ -133,24 +137,32 @@ def build(function: Function, donated: frozenset[int], immediates: frozenset[int
     seconds = max(plan.seconds, LONG) if open_ended(plan) else plan.seconds
     header = {"alias": sorted(plan.alias.items()), "workspace_bytes": workspace_bytes, "flops": plan.flops,
               "nbytes": plan.nbytes, "seconds": seconds, "kernels": kernels, "entry": entry,
-              "objects": [(symbols, len(data)) for symbols, data in objects]}
-    return header, [data for _, data in objects]
+              "objects": [(o.symbols, len(o.data), o.callees) for o in objects]}
+    return header, [o.data for o in objects]
 
 
-def compile_plan(plan: Any, clock: Clock) -> tuple[str, int, list[tuple[list[str], bytes]]]:
-    """The symbol of the program, its workspace, and objects (what they define, code): the program's own is the last."""
+class Piece(NamedTuple):
+    """An object of a program: what it defines, and the pieces before it that it calls into."""
+
+    symbols: list[str]
+    data: bytes
+    callees: list[int]
+
+
+def compile_plan(plan: Any, clock: Clock) -> tuple[str, int, list[Piece]]:
+    """The symbol of the program, its workspace, and its objects: the program's own is the last."""
     from pullback.codegen.llvm import compile as llvm
     from pullback.codegen.llvm.program import PlanEmitter
     from pullback.codegen.llvm.target import host
     from pullback.codegen.llvm.workshop import Workshop
 
     emitter = PlanEmitter(plan, host())
-    used: dict[int, Code] = {}
+    used: dict[Code, int] = {}
 
     def known(symbol: str) -> bool:
         code = find(symbol)
         if code is not None:
-            used[id(code)] = code
+            _use(code, used)
         return code is not None
 
     workshop = Workshop(known, available_cores() - 1)
@@ -166,9 +178,20 @@ def compile_plan(plan: Any, clock: Clock) -> tuple[str, int, list[tuple[list[str
     except llvm.CompileError as error:
         raise CompileError(str(error)) from error
     clock.lap("compile")
-    objects = [(code.symbols, code.data) for code in used.values()] + [(g.symbols, g.code) for g in groups]
-    objects.sort(key=lambda found: entry.symbol in found[0])
-    return entry.symbol, emitter.workspace_bytes, objects
+    groups.sort(key=lambda group: entry.symbol in group.symbols)
+    pieces = [Piece(code.symbols, code.data, [used[callee] for callee in code.callees]) for code in used]
+    pieces += [Piece(group.symbols, group.code, []) for group in groups]
+    if groups and entry.symbol in groups[-1].symbols:
+        pieces[-1].callees.extend(range(len(pieces) - 1))
+    return entry.symbol, emitter.workspace_bytes, pieces
+
+
+def _use(code: Code, used: dict[Code, int]) -> None:
+    """Note an object of earlier programs, after those that it calls into, with its place among them."""
+    if code not in used:
+        for callee in code.callees:
+            _use(callee, used)
+        used[code] = len(used)
 
 
 def open_ended(plan: Any) -> bool:
@@ -227,16 +250,18 @@ def make_plan(function: Function, donated: frozenset[int], immediates: frozenset
 
 
 def load(function: Function, header: dict[str, Any], objects: list[bytes], donated: frozenset[int],
-         immediates: frozenset[int]) -> Program:
-    """Machine code in memory, with what is known of it."""
-    symbols = [names for names, _ in header["objects"]]
+         immediates: frozenset[int]) -> Program | None:
+    """Machine code in memory, with what is known of it; None where the loader refuses it."""
     externals = native().symbols
+    codes: list[Code] = []
     try:
-        codes = [load_code(names, data, externals) for names, data in zip(symbols[:-1], objects[:-1], strict=True)]
-        main = load_code(symbols[-1], objects[-1], externals, tuple(codes))
-    except LoaderError as error:
-        raise CompileError(str(error)) from error
-    return Program(function, header, main.loaded.address(header["entry"]), (main, *codes), donated, immediates)
+        rows: list[tuple[list[str], int, list[int]]] = header["objects"]
+        for (symbols, _, callees), data in zip(rows, objects, strict=True):
+            codes.append(load_code(symbols, data, externals, tuple([codes[k] for k in callees])))
+    except LoaderError:
+        return None
+    main = next(code for code in codes if header["entry"] in code.symbols)
+    return Program(function, header, main.loaded.address(header["entry"]), tuple(codes), donated, immediates)
 
 
 # -- the cache ---------------------------------------------------------------------------------------------------------
@@ -248,7 +273,7 @@ def unpack(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
     header, code = marshal.loads(data)
     objects: list[bytes] = []
     at = 0
-    for _, size in header["objects"]:
+    for _, size, _ in header["objects"]:
         objects.append(code[at:at + size])
         at += size
     return header, objects

@@ -70,8 +70,10 @@ class LoopBuilder:
                     continue
                 level = max(level, source.level + (0 if self._same_turn(root, source, x) else 1))
             root.level = level
-            root.stage = (level, root.space[self.rows:], tuple(k for k in root.reduced if k >= self.rows
-                                                                if self._partial(root)))
+            below = root.space[self.rows:]
+            single = prod(below) == 1  # all these are one stage, in the order of the group, whatever their rank
+            root.stage = (level, () if single else below, tuple(k for k in root.reduced if k >= self.rows
+                                                                               if self._partial(root)))
 
     def _partial(self, root: Root) -> bool:
         """Whether some of the dimensions below the rows are summed over and some are kept."""

@@ -20,7 +20,7 @@ from pullback.util.background import Job
 from pullback.util.disk_cache import DiskCache, default_cache, sha256
 from pullback.util.host import host_architecture
 
-FORMAT = "pullback-object-2"  # part of every key: raise it when the same IR should give other code
+FORMAT = "pullback-object-3"  # part of every key: raise it when the same IR should give other code
 _CPU_FIELDS = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "CPU implementer",
                "CPU architecture", "CPU variant", "CPU part")
 _INTRINSIC = r"(?m)^declare [^@\n]*@(llvm\.[\w.]+)"
