@@ -9,7 +9,7 @@ from tests.programs import check, floats, layer_norm, linear, mlp_step, randoms,
 import pullback as pb
 import pullback.ops.build as b
 from pullback.ir.dtypes import float32
-from pullback.ir.node import Function, TensorType, param
+from pullback.ir.node import Function, Node, TensorType, param
 from pullback.runtime.native import native
 
 
@@ -143,11 +143,19 @@ def test_a_net_of_one_input_and_one_output_is_two_kernels() -> None:
 
 def test_single_elements_of_several_ranks_are_computed_in_order() -> None:
     """A number that an update of one element reads is computed before it, though their ranks differ."""
-    step, p, q = floats(), floats(1), floats(2, 4)
-    first = b.mul(p, p)
-    rate = b.div(step, b.add(step, b.scalar_like(step, 2.0)))
-    new = [b.sub(v, b.mul(v, b.broadcast(rate, v.shape, ()))) for v in (p, q)]
-    count(Function([step, p, q], [first, *new]))
+    step, p, q, p_sum, q_sum = floats(), floats(1), floats(2, 4), floats(1), floats(2, 4)
+    one = b.scalar_like(step, 1.0)
+    count_ = b.add(step, one)
+    rate = b.div(one, b.add(one, b.mul(b.sub(count_, one), b.scalar_like(step, 0.3))))
+
+    def update(v: Node, total: Node) -> tuple[Node, Node]:
+        total = b.add(total, b.mul(v, v))
+        scale = b.add(b.unary("sqrt", total), b.scalar_like(total, 1e-3))
+        return total, b.sub(v, b.div(b.mul(v, b.broadcast(rate, v.shape, ())), scale))
+
+    function = Function([step, p, q, p_sum, q_sum], [*update(p, p_sum), *update(q, q_sum), count_])
+    arrays = [np.abs(a) for a in randoms(function)]
+    assert len(check(function, *arrays).kernels) == 1
 
 
 def test_many_updates_run_in_one_phase() -> None:
