@@ -35,7 +35,7 @@ from pullback.util.errors import CompileError, message
 from pullback.util.kinds import is_tuple
 
 #: expected seconds of a program that may take any time
-LONG = 2e-3
+LONG = 1.0
 #: (name, module, function): what is rewritten, in order; each leaves what its module's docstring says
 PASSES = (
     ("inline", "pullback.passes.inline", "inline"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 from copy import copy
 from typing import Any
@@ -21,6 +22,9 @@ _lock = threading.RLock()
 INLINE_SECONDS = 1e-3
 #: programs expected to take longer than this let other Python threads run meanwhile
 RELEASE_SECONDS = 100e-6
+#: queued programs expected to take longer than this are never run by the thread that waits, which handles no signals
+#: meanwhile
+BRIEF_SECONDS = 50e-3
 
 
 class Executable:
@@ -58,7 +62,7 @@ class Executable:
             self._interpret()
             return
         self.checked = self.program.checked
-        self._use_code(self.program.address, self.program.seconds > RELEASE_SECONDS, self.program)
+        self._use_code(self.program.address, self.program.seconds, self.program)
         self.workspace_bytes = self.program.workspace_bytes
         if self.program.alias:
             self.sources = [self.program.alias.get(k) for k in range(len(self.out))]
@@ -69,18 +73,18 @@ class Executable:
 
             announce(self)
 
-    def _use_code(self, address: int, release_gil: bool, owner: Any) -> None:
-        """Run the machine code at an address; `owner` keeps it in memory."""
+    def _use_code(self, address: int, seconds: float, owner: Any) -> None:
+        """Run the machine code at an address, which takes so long; `owner` keeps it in memory."""
         from pullback.runtime.native import native
 
-        self._call = native().make_builtin(address, release_gil=release_gil, keep=owner)
-        self._submit = native().make_builtin(address, submit=True, keep=owner)
+        self._call = native().make_builtin(address, release_gil=seconds > RELEASE_SECONDS, keep=owner)
+        self._submit = native().make_builtin(address, submit=True, brief=seconds <= BRIEF_SECONDS, keep=owner)
 
     def twin(self, loaded: Any) -> Executable:
         """The same program with other code that was loaded for it."""
         other = copy(self)
         other._idle = []
-        other._use_code(loaded.address("prog"), True, loaded)
+        other._use_code(loaded.address("prog"), math.inf, loaded)
         return other
 
     def _interpret(self) -> None:

@@ -119,14 +119,16 @@ class Native:
             self._set_spin()
 
     def make_builtin(self, address: int, *, arguments: int = -1, release_gil: bool = False, submit: bool = False,
-                     keep: object = None) -> Builtin:
+                     brief: bool = False, keep: object = None) -> Builtin:
         """A builtin that converts its ints and floats to slots and calls the program at `address`.
 
         `arguments` is the number it insists on (any where negative); `release_gil` lets other Python threads run
-        meanwhile; `submit` queues the program and returns a ticket, the slots copied. The builtin keeps `keep` alive:
-        pass the LoadedObject. A submitted program needs its own keeper until its ticket is done.
+        meanwhile; `submit` queues the program and returns a ticket, the slots copied; a thread that waits for it runs a
+        program itself that is `brief`, and handles no signal meanwhile. The builtin keeps `keep` alive: pass the
+        LoadedObject. A submitted program needs its own keeper until its ticket is done.
         """
-        state = address.to_bytes(8, sys.byteorder) + arguments.to_bytes(8, sys.byteorder, signed=True)
+        numbers = address, arguments, int(brief)
+        state = b"".join([n.to_bytes(8, sys.byteorder, signed=n < 0) for n in numbers])
         mode = "submit" if submit else "release" if release_gil else "call"
         return self._builtin(f"pb_py_{mode}", b"program", state, keep)
 

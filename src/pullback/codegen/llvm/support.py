@@ -1,4 +1,7 @@
-"""The runtime's own native parts, as IR text: thread pool and dispatcher (trampolines: `support_python.py`).
+"""The runtime's own native parts, as IR text: the thread pool, and all parts put together.
+
+Beside it: `support_threads.py` (what the system does), `support_queue.py` (queued programs), `support_python.py`
+(trampolines).
 
 The pool. `@pb_word` holds (participants << 48) | generation. A caller writes the job, then the word; worker w takes
 part where w < participants, runs the thread numbers w, w + participants, ..., and acknowledges by writing the word
@@ -6,7 +9,10 @@ into its own slot, which the caller waits for. A worker that takes no part never
 sleep: a sleeper says so in its slot, then looks once more (both sequentially consistent), so no wake-up is lost.
 Each slot has a line that the worker writes and a line with its two sleep flags.
 
-The dispatcher. One thread that runs queued programs in order from a ring; a ticket is a place in that order.
+Places. A worker that shares the caller's CPU cannot run beside it, so the two part, where the CPUs we may use are as
+many as the threads: the job names the caller's CPU, and a worker that begins its share there moves away first; each
+worker names the CPU it was last seen on, and the caller wakes a sleeper of its own CPU elsewhere, and moves a worker
+that is late off its CPU. Whoever moves a thread gives it back all CPUs at once. Where a share runs changes no result.
 """
 
 from __future__ import annotations
@@ -14,6 +20,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pullback.codegen.llvm.support_python import python_ir
+from pullback.codegen.llvm.support_queue import queue_ir
+from pullback.codegen.llvm.support_threads import threads_ir
 
 MAX_THREADS = 1024
 RING = 1024
@@ -32,11 +40,11 @@ class Platform(NamedTuple):
 
 def support_ir(platform: Platform) -> str:
     """The whole module for one platform."""
-    system = {"linux": _LINUX, "posix": _NAPS, "none": _NO_THREADS}[platform.system]
-    text = "\n".join([_GLOBALS, _pause(platform.arch), system, _POOL, _DISPATCHER, python_ir()])
+    text = "\n".join([_GLOBALS, _pause(platform.arch), threads_ir(platform.system), _POOL, queue_ir(), python_ir()])
     numbers = {
         "MAX_THREADS": MAX_THREADS, "RING_MASK": RING - 1, "RING": RING, "STACK_SIZE": STACK_SIZE,
         "STACK_SLOTS": STACK_SLOTS, "FUTEX": 98 if platform.arch == "aarch64" else 202,
+        "GETTID": 186 if platform.arch == "x86_64" else 178,
         "SETMASK": 2 if platform.system == "linux" else 3,
         "BYTES_DATA": platform.bytes_data, "OBJECT_TYPE": platform.object_type,
     }
@@ -58,7 +66,9 @@ _GLOBALS = """
 @pb_spin      = dso_local global i64 1000, align 8
 @pb_join_spin = dso_local global i64 1000, align 8
 @pb_word      = internal global i64 0, align 128
-@pb_job       = internal global { ptr, ptr, i64 } zeroinitializer, align 128
+@pb_job       = internal global { ptr, ptr, i64, i32 } zeroinitializer, align 128
+@pb_apart     = internal global i32 0, align 4
+@pb_cpus      = internal global [16 x i64] zeroinitializer, align 128
 @pb_busy      = internal global i32 0, align 128
 @pb_started   = internal global i32 0, align 4
 @pb_quit      = internal global i32 0, align 4
@@ -69,101 +79,16 @@ _GLOBALS = """
 @pb_submitted = dso_local global i64 0, align 128
 @pb_lock      = internal global i32 0, align 128
 @pb_running   = internal global i32 0, align 4
+@pb_runner    = internal global i32 0, align 128
 @pb_completed = dso_local global i64 0, align 128
 @pb_waiters   = internal global i32 0, align 128
 @pb_resting   = internal global i32 0, align 128
 @pb_stop      = internal global i32 0, align 4
 @pb_thread    = internal global i64 0, align 8
-@pb_ring      = internal global [$RING$ x { ptr, ptr, ptr, ptr }] zeroinitializer, align 128
+@pb_ring      = internal global [$RING$ x { ptr, ptr, ptr, i64 }] zeroinitializer, align 128
 declare i32 @sched_yield()
 declare ptr @malloc(i64)
 declare void @free(ptr)
-"""
-
-_PTHREADS = """
-declare i32 @pthread_create(ptr, ptr, ptr, ptr)
-declare i32 @pthread_join(i64, ptr)
-declare i32 @pthread_attr_init(ptr)
-declare i32 @pthread_attr_setstacksize(ptr, i64)
-declare i32 @pthread_attr_destroy(ptr)
-declare i32 @sigfillset(ptr)
-declare i32 @pthread_sigmask(i32, ptr, ptr)
-
-; Start a thread that takes no signals: they are the main thread's. True where it runs.
-define internal i1 @start_thread(ptr %id, ptr %function, ptr %argument) nounwind {
-  %attributes = alloca [128 x i8], align 16
-  %all = alloca [128 x i8], align 16
-  %old = alloca [128 x i8], align 16
-  call i32 @pthread_attr_init(ptr %attributes)
-  call i32 @pthread_attr_setstacksize(ptr %attributes, i64 $STACK_SIZE$)
-  call i32 @sigfillset(ptr %all)
-  call i32 @pthread_sigmask(i32 $SETMASK$, ptr %all, ptr %old)
-  %error = call i32 @pthread_create(ptr %id, ptr %attributes, ptr %function, ptr %argument)
-  call i32 @pthread_sigmask(i32 $SETMASK$, ptr %old, ptr null)
-  call i32 @pthread_attr_destroy(ptr %attributes)
-  %good = icmp eq i32 %error, 0
-  ret i1 %good
-}
-define internal void @join_thread(i64 %id) nounwind {
-  call i32 @pthread_join(i64 %id, ptr null)
-  ret void
-}
-"""
-
-_LINUX = _PTHREADS + """
-declare i64 @syscall(i64, ...)
-
-; Sleep while *word is expected, for at most so many nanoseconds (for ever where negative).
-define internal void @sleep(ptr %word, i32 %expected, i64 %nanoseconds) nounwind {
-  %time = alloca [2 x i64], align 8
-  %seconds = sdiv i64 %nanoseconds, 1000000000
-  %rest = srem i64 %nanoseconds, 1000000000
-  store i64 %seconds, ptr %time, align 8
-  %second = getelementptr i64, ptr %time, i64 1
-  store i64 %rest, ptr %second, align 8
-  %forever = icmp slt i64 %nanoseconds, 0
-  %timeout = select i1 %forever, ptr null, ptr %time
-  %value = zext i32 %expected to i64
-  call i64 (i64, ...) @syscall(i64 $FUTEX$, ptr %word, i64 128, i64 %value, ptr %timeout, ptr null, i64 0)
-  ret void
-}
-define internal void @wake(ptr %word) nounwind {
-  call i64 (i64, ...) @syscall(i64 $FUTEX$, ptr %word, i64 129, i64 2147483647, ptr null, ptr null, i64 0)
-  ret void
-}
-"""
-
-_NAPS = _PTHREADS + """
-declare i32 @nanosleep(ptr, ptr)
-
-; No futex: naps of a fifth of a millisecond; every caller looks again.
-define internal void @sleep(ptr %word, i32 %expected, i64 %nanoseconds) nounwind {
-  %time = alloca [2 x i64], align 8
-  store i64 0, ptr %time, align 8
-  %second = getelementptr i64, ptr %time, i64 1
-  store i64 200000, ptr %second, align 8
-  call i32 @nanosleep(ptr %time, ptr null)
-  ret void
-}
-define internal void @wake(ptr %word) nounwind {
-  ret void
-}
-"""
-
-_NO_THREADS = """
-define internal i1 @start_thread(ptr %id, ptr %function, ptr %argument) nounwind {
-  ret i1 false
-}
-define internal void @join_thread(i64 %id) nounwind {
-  ret void
-}
-define internal void @sleep(ptr %word, i32 %expected, i64 %nanoseconds) nounwind {
-  call void @pause()
-  ret void
-}
-define internal void @wake(ptr %word) nounwind {
-  ret void
-}
 """
 
 _POOL = """
@@ -197,16 +122,33 @@ out:
   ret void
 }
 
+; Let a thread (0: this one) go on elsewhere than on a CPU.
+define internal void @move_away(i32 %thread, i32 %cpu) nounwind {
+  %kept = call i1 @forbid_cpu(i32 %thread, i32 %cpu)
+  br i1 %kept, label %allow, label %out
+allow:
+  call void @allow_cpus(i32 %thread)
+  br label %out
+out:
+  ret void
+}
+
 define internal ptr @worker(ptr %argument) nounwind {
 entry:
   %index = ptrtoint ptr %argument to i64
   %slot = getelementptr [128 x i8], ptr @pb_slots, i64 %index
   %parked = getelementptr i8, ptr %slot, i64 64
   %joiner = getelementptr i8, ptr %slot, i64 68
+  %cpu.at = getelementptr i8, ptr %slot, i64 8
+  %thread.at = getelementptr i8, ptr %slot, i64 12
   %first = load atomic i64, ptr %slot acquire, align 8
+  %thread = call i32 @this_thread()
+  store atomic i32 %thread, ptr %thread.at release, align 4
   br label %again
 again:
   %last = phi i64 [ %first, %entry ], [ %word, %again.link ]
+  %cpu.idle = call i32 @this_cpu()
+  store atomic i32 %cpu.idle, ptr %cpu.at monotonic, align 4
   %limit = load atomic i64, ptr @pb_spin monotonic, align 8
   br label %spin
 spin:
@@ -220,6 +162,8 @@ wait:
   %more = icmp ult i64 %n.next, %limit
   br i1 %more, label %spin, label %park
 park:
+  %cpu.parked = call i32 @this_cpu()
+  store atomic i32 %cpu.parked, ptr %cpu.at monotonic, align 4
   store atomic i32 1, ptr %parked seq_cst, align 4
   br label %look
 look:
@@ -246,6 +190,15 @@ run:
   %fn = load ptr, ptr @pb_job, align 8
   %args = load ptr, ptr getelementptr (i8, ptr @pb_job, i64 8), align 8
   %count = load i64, ptr getelementptr (i8, ptr @pb_job, i64 16), align 8
+  %cpu.caller = load i32, ptr getelementptr (i8, ptr @pb_job, i64 24), align 8
+  %cpu = call i32 @this_cpu()
+  store atomic i32 %cpu, ptr %cpu.at monotonic, align 4
+  %together = icmp eq i32 %cpu, %cpu.caller
+  br i1 %together, label %part, label %share
+part:
+  call void @move_away(i32 0, i32 %cpu)
+  br label %share
+share:
   call void @run_share(ptr %fn, ptr %args, i64 %index, i64 %participants, i64 %count)
   br label %acknowledge
 acknowledge:
@@ -269,6 +222,7 @@ entry:
   %big = icmp ugt i64 %wanted.raw, $MAX_THREADS$
   %wanted = select i1 %big, i64 $MAX_THREADS$, i64 %wanted.raw
   %word = load atomic i64, ptr @pb_word monotonic, align 8
+  call void @note_cpus(i64 %wanted)
   br label %head
 head:
   %index = phi i64 [ 1, %entry ], [ %next, %started ]
@@ -279,6 +233,8 @@ body:
   %flags = getelementptr i8, ptr %slot, i64 64
   store atomic i64 %word, ptr %slot monotonic, align 8
   store i64 0, ptr %flags, align 8
+  %cpu.at = getelementptr i8, ptr %slot, i64 8
+  store atomic i32 -1, ptr %cpu.at monotonic, align 4
   %id = getelementptr i64, ptr @pb_ids, i64 %index
   %argument = inttoptr i64 %index to ptr
   %good = call i1 @start_thread(ptr %id, ptr @worker, ptr %argument)
@@ -293,8 +249,8 @@ out:
   ret void
 }
 
-; Wake worker %index if it sleeps.
-define internal void @wake_worker(i64 %index) nounwind {
+; Wake worker %index if it sleeps: elsewhere than on this thread's CPU, where it could not run yet.
+define internal void @wake_worker(i64 %index, i32 %cpu) nounwind {
   %slot = getelementptr [128 x i8], ptr @pb_slots, i64 %index
   %parked = getelementptr i8, ptr %slot, i64 64
   %flag = load atomic i32, ptr %parked seq_cst, align 4
@@ -302,7 +258,37 @@ define internal void @wake_worker(i64 %index) nounwind {
   br i1 %asleep, label %rouse, label %out
 rouse:
   store atomic i32 0, ptr %parked seq_cst, align 4
+  %cpu.at = getelementptr i8, ptr %slot, i64 8
+  %cpu.worker = load atomic i32, ptr %cpu.at monotonic, align 4
+  %together = icmp eq i32 %cpu.worker, %cpu
+  br i1 %together, label %part, label %plain
+part:
+  %thread.at = getelementptr i8, ptr %slot, i64 12
+  %thread = load atomic i32, ptr %thread.at acquire, align 4
+  %kept = call i1 @forbid_cpu(i32 %thread, i32 %cpu)
   call void @wake(ptr %parked)
+  br i1 %kept, label %allow, label %out
+allow:
+  call void @allow_cpus(i32 %thread)
+  br label %out
+plain:
+  call void @wake(ptr %parked)
+  br label %out
+out:
+  ret void
+}
+
+; While this thread waits for worker %index: see that it does not wait for this thread's CPU.
+define internal void @part_from(ptr %slot) nounwind {
+  %cpu = call i32 @this_cpu()
+  %cpu.at = getelementptr i8, ptr %slot, i64 8
+  %cpu.worker = load atomic i32, ptr %cpu.at monotonic, align 4
+  %together = icmp eq i32 %cpu.worker, %cpu
+  br i1 %together, label %part, label %out
+part:
+  %thread.at = getelementptr i8, ptr %slot, i64 12
+  %thread = load atomic i32, ptr %thread.at acquire, align 4
+  call void @move_away(i32 %thread, i32 %cpu)
   br label %out
 out:
   ret void
@@ -314,12 +300,19 @@ entry:
   %slot = getelementptr [128 x i8], ptr @pb_slots, i64 %index
   %joiner = getelementptr i8, ptr %slot, i64 68
   %limit = load atomic i64, ptr @pb_join_spin monotonic, align 8
+  %patience = lshr i64 %limit, 4
   br label %spin
 spin:
   %n = phi i64 [ 0, %entry ], [ %n.next, %wait ]
   %seen = load atomic i64, ptr %slot acquire, align 8
   %done = icmp eq i64 %seen, %word
-  br i1 %done, label %out, label %wait
+  br i1 %done, label %out, label %late
+late:
+  %long = icmp eq i64 %n, %patience
+  br i1 %long, label %part, label %wait
+part:
+  call void @part_from(ptr %slot)
+  br label %wait
 wait:
   call void @pause()
   %n.next = add i64 %n, 1
@@ -369,6 +362,8 @@ size:
   store ptr %fn, ptr @pb_job, align 8
   store ptr %args, ptr getelementptr (i8, ptr @pb_job, i64 8), align 8
   store i64 %count, ptr getelementptr (i8, ptr @pb_job, i64 16), align 8
+  %cpu = call i32 @this_cpu()
+  store i32 %cpu, ptr getelementptr (i8, ptr @pb_job, i64 24), align 8
   %next = add i64 %old, 1
   %generation = and i64 %next, 281474976710655
   %high = shl i64 %participants, 48
@@ -380,7 +375,7 @@ wake.head:
   %w.more = icmp slt i64 %w, %participants
   br i1 %w.more, label %wake.body, label %share
 wake.body:
-  call void @wake_worker(i64 %w)
+  call void @wake_worker(i64 %w, i32 %cpu)
   %w.next = add i64 %w, 1
   br label %wake.head
 share:
@@ -426,7 +421,7 @@ head:
   %more = icmp sle i64 %w, %workers
   br i1 %more, label %body, label %out
 body:
-  call void @wake_worker(i64 %w)
+  call void @wake_worker(i64 %w, i32 -2)
   %place = getelementptr i64, ptr @pb_ids, i64 %w
   %id = load i64, ptr %place, align 8
   call void @join_thread(i64 %id)
@@ -437,214 +432,6 @@ out:
   store atomic i32 0, ptr @pb_started monotonic, align 4
   store atomic i32 0, ptr @pb_quit monotonic, align 4
   store atomic i32 0, ptr @pb_busy release, align 4
-  ret void
-}
-"""
-
-_DISPATCHER = """
-; Whether programs shall return at their next stop, between kernels or turns of a loop.
-define dso_local i32 @pb_cancelled() nounwind {
-  %flag = load atomic i32, ptr @pb_cancel monotonic, align 4
-  ret i32 %flag
-}
-
-; In a child process: no threads are left, whatever was queued is the parent's.
-define dso_local void @pb_after_fork() nounwind {
-  store atomic i64 0, ptr @pb_workers monotonic, align 8
-  store atomic i32 0, ptr @pb_started monotonic, align 4
-  store atomic i32 0, ptr @pb_quit monotonic, align 4
-  store atomic i32 0, ptr @pb_busy monotonic, align 4
-  store atomic i32 0, ptr @pb_lock monotonic, align 4
-  store atomic i32 0, ptr @pb_running monotonic, align 4
-  store atomic i32 0, ptr @pb_waiters monotonic, align 4
-  store atomic i32 0, ptr @pb_resting monotonic, align 4
-  store atomic i32 0, ptr @pb_stop monotonic, align 4
-  store atomic i32 0, ptr @pb_cancel monotonic, align 4
-  %submitted = load atomic i64, ptr @pb_submitted monotonic, align 8
-  store atomic i64 %submitted, ptr @pb_completed seq_cst, align 8
-  ret void
-}
-
-define internal ptr @dispatcher(ptr %argument) nounwind {
-entry:
-  br label %again
-again:
-  %limit = load atomic i64, ptr @pb_spin monotonic, align 8
-  %done = load atomic i64, ptr @pb_completed monotonic, align 8
-  br label %spin
-spin:
-  %n = phi i64 [ 0, %again ], [ %n.next, %wait ]
-  %seen = load atomic i64, ptr @pb_submitted acquire, align 8
-  %work = icmp ne i64 %seen, %done
-  br i1 %work, label %run, label %wait
-wait:
-  call void @pause()
-  %n.next = add i64 %n, 1
-  %more = icmp ult i64 %n.next, %limit
-  br i1 %more, label %spin, label %park
-park:
-  store atomic i32 1, ptr @pb_resting seq_cst, align 4
-  br label %look
-look:
-  %seen.late = load atomic i64, ptr @pb_submitted seq_cst, align 8
-  %work.late = icmp ne i64 %seen.late, %done
-  br i1 %work.late, label %unpark, label %ask
-ask:
-  %stop = load atomic i32, ptr @pb_stop seq_cst, align 4
-  %leave = icmp ne i32 %stop, 0
-  br i1 %leave, label %out, label %rest
-rest:
-  call void @sleep(ptr @pb_resting, i32 1, i64 -1)
-  br label %look
-unpark:
-  store atomic i32 0, ptr @pb_resting seq_cst, align 4
-  br label %run
-run:
-  %place = and i64 %done, $RING_MASK$
-  %entry.at = getelementptr { ptr, ptr, ptr, ptr }, ptr @pb_ring, i64 %place
-  %program = load ptr, ptr %entry.at, align 8
-  %args.at = getelementptr i8, ptr %entry.at, i64 8
-  %args = load ptr, ptr %args.at, align 8
-  %owned.at = getelementptr i8, ptr %entry.at, i64 16
-  %owned = load ptr, ptr %owned.at, align 8
-  call void %program(ptr %args)
-  call void @free(ptr %owned)
-  %finished = add i64 %done, 1
-  store atomic i64 %finished, ptr @pb_completed seq_cst, align 8
-  %waiters = load atomic i32, ptr @pb_waiters seq_cst, align 4
-  %awaited = icmp ne i32 %waiters, 0
-  br i1 %awaited, label %tell, label %again
-tell:
-  call void @wake(ptr @pb_completed)
-  br label %again
-out:
-  store atomic i32 0, ptr @pb_resting seq_cst, align 4
-  ret ptr null
-}
-
-; Queue program(args); %owned is freed afterwards. Returns the ticket. Runs it at once where no thread can be had.
-define dso_local i64 @pb_enqueue(ptr %program, ptr %args, ptr %owned) nounwind {
-entry:
-  br label %take
-take:
-  %pair = cmpxchg ptr @pb_lock, i32 0, i32 1 acquire monotonic
-  %got = extractvalue { i32, i1 } %pair, 1
-  br i1 %got, label %ready, label %yield
-yield:
-  call i32 @sched_yield()
-  br label %take
-ready:
-  %submitted = load atomic i64, ptr @pb_submitted monotonic, align 8
-  %ticket = add i64 %submitted, 1
-  %running = load atomic i32, ptr @pb_running monotonic, align 4
-  %cold = icmp eq i32 %running, 0
-  br i1 %cold, label %start, label %room
-start:
-  %good = call i1 @start_thread(ptr @pb_thread, ptr @dispatcher, ptr null)
-  br i1 %good, label %note, label %inline
-note:
-  store atomic i32 1, ptr @pb_running monotonic, align 4
-  br label %room
-room:
-  %completed = load atomic i64, ptr @pb_completed acquire, align 8
-  %queued = sub i64 %submitted, %completed
-  %full = icmp uge i64 %queued, $RING$
-  br i1 %full, label %block, label %write
-block:
-  %oldest = sub i64 %ticket, $RING$
-  %ignored = call i32 @pb_wait(i64 %oldest, i64 -1)
-  br label %room
-write:
-  %place = and i64 %submitted, $RING_MASK$
-  %entry.at = getelementptr { ptr, ptr, ptr, ptr }, ptr @pb_ring, i64 %place
-  store ptr %program, ptr %entry.at, align 8
-  %args.at = getelementptr i8, ptr %entry.at, i64 8
-  store ptr %args, ptr %args.at, align 8
-  %owned.at = getelementptr i8, ptr %entry.at, i64 16
-  store ptr %owned, ptr %owned.at, align 8
-  store atomic i64 %ticket, ptr @pb_submitted seq_cst, align 8
-  %resting = load atomic i32, ptr @pb_resting seq_cst, align 4
-  %asleep = icmp ne i32 %resting, 0
-  br i1 %asleep, label %rouse, label %out
-rouse:
-  store atomic i32 0, ptr @pb_resting seq_cst, align 4
-  call void @wake(ptr @pb_resting)
-  br label %out
-inline:
-  call void %program(ptr %args)
-  call void @free(ptr %owned)
-  store atomic i64 %ticket, ptr @pb_submitted seq_cst, align 8
-  store atomic i64 %ticket, ptr @pb_completed seq_cst, align 8
-  br label %out
-out:
-  store atomic i32 0, ptr @pb_lock release, align 4
-  ret i64 %ticket
-}
-
-; Wait for a ticket: 1 where it is done; 0 after one sleep of at most so many nanoseconds (never 0 where negative).
-define dso_local i32 @pb_wait(i64 %ticket, i64 %nanoseconds) nounwind {
-entry:
-  %limit = load atomic i64, ptr @pb_join_spin monotonic, align 8
-  br label %spin
-spin:
-  %n = phi i64 [ 0, %entry ], [ %n.next, %wait ]
-  %seen = load atomic i64, ptr @pb_completed acquire, align 8
-  %done = icmp sge i64 %seen, %ticket
-  br i1 %done, label %yes, label %wait
-wait:
-  call void @pause()
-  %n.next = add i64 %n, 1
-  %more = icmp ult i64 %n.next, %limit
-  br i1 %more, label %spin, label %park
-park:
-  %before = atomicrmw add ptr @pb_waiters, i32 1 seq_cst, align 4
-  %seen.late = load atomic i64, ptr @pb_completed seq_cst, align 8
-  %done.late = icmp sge i64 %seen.late, %ticket
-  br i1 %done.late, label %unpark, label %rest
-rest:
-  %low = trunc i64 %seen.late to i32
-  call void @sleep(ptr @pb_completed, i32 %low, i64 %nanoseconds)
-  br label %unpark
-unpark:
-  %after = atomicrmw sub ptr @pb_waiters, i32 1 seq_cst, align 4
-  %seen.last = load atomic i64, ptr @pb_completed acquire, align 8
-  %done.last = icmp sge i64 %seen.last, %ticket
-  br i1 %done.last, label %yes, label %no
-no:
-  %forever = icmp slt i64 %nanoseconds, 0
-  br i1 %forever, label %park, label %later
-later:
-  ret i32 0
-yes:
-  ret i32 1
-}
-
-; Let the dispatcher finish what is queued, and end it.
-define dso_local void @pb_dispatcher_stop() nounwind {
-entry:
-  br label %take
-take:
-  %pair = cmpxchg ptr @pb_lock, i32 0, i32 1 acquire monotonic
-  %got = extractvalue { i32, i1 } %pair, 1
-  br i1 %got, label %ready, label %yield
-yield:
-  call i32 @sched_yield()
-  br label %take
-ready:
-  %running = load atomic i32, ptr @pb_running monotonic, align 4
-  %alive = icmp ne i32 %running, 0
-  br i1 %alive, label %stop, label %out
-stop:
-  store atomic i32 1, ptr @pb_stop seq_cst, align 4
-  store atomic i32 0, ptr @pb_resting seq_cst, align 4
-  call void @wake(ptr @pb_resting)
-  %id = load i64, ptr @pb_thread, align 8
-  call void @join_thread(i64 %id)
-  store atomic i32 0, ptr @pb_stop monotonic, align 4
-  store atomic i32 0, ptr @pb_running monotonic, align 4
-  br label %out
-out:
-  store atomic i32 0, ptr @pb_lock release, align 4
   ret void
 }
 """

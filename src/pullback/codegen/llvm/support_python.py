@@ -1,7 +1,7 @@
 """The parts of the native runtime that speak to CPython, as IR text: builtins that run and queue programs.
 
 The trampolines are `METH_FASTCALL` functions whose `self` is a bytes object that starts with the program's address and
-its number of arguments (or -1): ints and floats become 8-byte slots, then `void program(ptr slots)` runs.
+its number of arguments (or -1), then whether it is brief: ints and floats become 8-byte slots, then `void program(ptr slots)` runs.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ run:
   %program = load ptr, ptr %slots, align 8
   %args.at = getelementptr i64, ptr %slots, i64 1
   %args = load ptr, ptr %args.at, align 8
-  %ticket = call i64 @pb_enqueue(ptr %program, ptr %args, ptr null)
+  %ticket = call i64 @pb_enqueue(ptr %program, ptr %args, ptr null, i64 0)
   %result = call ptr @PyLong_FromLongLong(i64 %ticket)
   ret ptr %result
 fail:
@@ -262,7 +262,9 @@ _MODES: dict[str, dict[str, str]] = {
     "release": {**_INLINE, "BODY": "%state = call ptr @PyEval_SaveThread()\n  call void %program(ptr %slots)\n"
                                    "  call void @PyEval_RestoreThread(ptr %state)"},
     "submit": {"STACK": "", "SMALL": "false", "START": "null", "RELEASE": "",
-               "BODY": "%ticket = call i64 @pb_enqueue(ptr %program, ptr %slots, ptr %heap)",
+               "BODY": "%brief.at = getelementptr i8, ptr %program.at, i64 16\n"
+                       "  %brief = load i64, ptr %brief.at, align 8\n"
+                       "  %ticket = call i64 @pb_enqueue(ptr %program, ptr %slots, ptr %heap, i64 %brief)",
                "RESULT": "@PyLong_FromLongLong(i64 %ticket)"},
 }
 
