@@ -26,6 +26,7 @@ from pullback.util import config
 IR = """
 declare void @pb_parallel(ptr, ptr, i64)
 declare i32 @usleep(i32)
+declare i64 @pthread_self()
 define void @add_one(ptr %a, i64 %tid, i64 %n) {
   %p = getelementptr i64, ptr %a, i64 %tid
   %o = load i64, ptr %p
@@ -114,6 +115,13 @@ define void @log(ptr %s) {
   store i64 %n, ptr %t
   %next = add i64 %at, 1
   store i64 %next, ptr %p
+  ret void
+}
+; slots: array: the thread that runs it
+define void @who(ptr %s) {
+  %a = load ptr, ptr %s
+  %me = call i64 @pthread_self()
+  store i64 %me, ptr %a
   ret void
 }
 define void @nap(ptr %s) {
@@ -306,6 +314,87 @@ def test_submissions_from_many_threads(loaded: LoadedObject) -> None:
     assert list(values) == [1600] * 8
 
 
+@pytest.mark.parametrize("brief", [True, False])
+def test_a_thread_that_waits_runs_brief_programs_itself(loaded: LoadedObject, brief: bool) -> None:
+    runtime = native()
+    seen, address = zeros(1)
+    submit = runtime.make_builtin(loaded.address("who"), submit=True, brief=brief)
+    runners: list[int] = []
+    for _ in range(200):
+        runtime.wait(submit(address))
+        runners.append(seen[0])
+        time.sleep(0.001)  # the dispatcher falls asleep
+    assert (threading.get_ident() in runners) == brief
+
+
+def test_brief_and_other_programs_keep_their_order(loaded: LoadedObject) -> None:
+    runtime = native()
+    count = 3000
+    log, log_address = zeros(count)
+    place, place_address = zeros(1)
+    modes = [runtime.make_builtin(loaded.address("log"), submit=True, brief=brief) for brief in (True, False)]
+    tickets = [0] * count
+
+    def wait() -> None:
+        for n in range(0, count, 7):
+            while not tickets[n]:
+                time.sleep(0)
+            runtime.wait(tickets[n])
+            assert place[0] > n
+
+    waiters = [threading.Thread(target=wait) for _ in range(4)]
+    for waiter in waiters:
+        waiter.start()
+    for n in range(count):
+        tickets[n] = modes[n % 5 == 0](log_address, place_address, n)
+        if n % 11 == 0:
+            runtime.wait(tickets[n])
+            assert place[0] > n
+    for waiter in waiters:
+        waiter.join()
+    runtime.drain()
+    assert list(log) == list(range(count))
+
+
+def test_other_threads_go_on_while_one_waits_or_runs(loaded: LoadedObject) -> None:
+    submit = native().make_builtin(loaded.address("nap"), submit=True, brief=True)
+    turns: list[float] = []
+
+    def count() -> None:
+        for _ in range(20):
+            turns.append(time.perf_counter())
+            time.sleep(0.002)
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    native().wait(submit(300_000))
+    end = time.perf_counter()
+    counter.join()
+    assert turns[-1] < end
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX timers")
+def test_a_signal_interrupts_a_wait_between_brief_programs(loaded: LoadedObject) -> None:
+    def handler(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    runtime = native()
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        submit = runtime.make_builtin(loaded.address("nap"), submit=True, brief=True)
+        tickets = [submit(30_000) for _ in range(12)]
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        start = time.perf_counter()
+        with pytest.raises(KeyboardInterrupt):
+            runtime.wait(tickets[-1])
+        assert time.perf_counter() - start < 0.3
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    while runtime.completed < tickets[-1]:  # nobody waits: the dispatcher runs the rest
+        assert time.perf_counter() - start < 20
+        time.sleep(0.01)
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX timers")
 def test_a_signal_interrupts_a_wait(loaded: LoadedObject) -> None:
     def handler(number: int, frame: object) -> None:
@@ -385,6 +474,64 @@ def test_hosts_without_futex_or_threads(system: str) -> None:
     assert runtime.running_workers == (2 if system == "posix" else 0)
     runtime.shutdown()
     assert runtime.running_workers == 0
+
+
+PLACES = """
+import array, os, sys, time
+from pullback.codegen.llvm.compile import cached_compile
+from pullback.runtime.loader import load_object
+from pullback.runtime.native import native
+
+loaded = load_object(cached_compile(sys.argv[1]), native().symbols)
+values = array.array("q", bytes(16))
+region = native().make_builtin(loaded.address("where"), keep=loaded)
+cpus = os.sched_getaffinity(0)
+first, second = sorted(cpus)[:2]
+before = set(os.listdir("/proc/self/task"))
+native().set_num_threads(2)
+
+def run():
+    values[0] = values[1] = -1
+    region(values.buffer_info()[0])
+    return list(values)
+
+run()
+worker, = (int(t) for t in set(os.listdir("/proc/self/task")) - before)
+for pause in (0.0, 0.01):  # while the worker spins, and while it sleeps
+    for _ in range(20):
+        os.sched_setaffinity(worker, {first})
+        os.sched_setaffinity(0, {first})
+        assert run() == [first, first], "where somebody has put the worker, it stays"
+        assert os.sched_getaffinity(worker) == {first}
+        time.sleep(pause)
+        os.sched_setaffinity(worker, cpus)  # does not move it
+        here, there = run()
+        assert here == first != there, (here, there)
+        assert os.sched_getaffinity(worker) == cpus
+        os.sched_setaffinity(0, cpus)
+native().set_num_threads(len(cpus) + 1)  # more threads than CPUs: nobody moves
+run()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or available_cores() < 2, reason="Linux, two CPUs")
+def test_a_worker_leaves_the_cpu_of_its_caller() -> None:
+    where = IR + """
+declare i32 @sched_getcpu()
+define void @note_cpu(ptr %a, i64 %tid, i64 %n) {
+  %cpu = call i32 @sched_getcpu()
+  %wide = sext i32 %cpu to i64
+  %p = getelementptr i64, ptr %a, i64 %tid
+  store i64 %wide, ptr %p
+  ret void
+}
+define void @where(ptr %s) {
+  %a = load ptr, ptr %s
+  call void @pb_parallel(ptr @note_cpu, ptr %a, i64 2)
+  ret void
+}
+"""
+    subprocess.run([sys.executable, "-c", PLACES, where], check=True, timeout=60)
 
 
 def test_number_of_threads() -> None:

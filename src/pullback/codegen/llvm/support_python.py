@@ -1,7 +1,8 @@
 """The parts of the native runtime that speak to CPython, as IR text: builtins that run and queue programs.
 
-The trampolines are `METH_FASTCALL` functions whose `self` is a bytes object that starts with the program's address and
-its number of arguments (or -1), then whether it is brief: ints and floats become 8-byte slots, then `void program(ptr slots)` runs.
+The trampolines are `METH_FASTCALL` functions whose `self` is a bytes object that starts with the program's address, its
+number of arguments (or -1) and whether it is brief: ints and floats become 8-byte slots, then
+`void program(ptr slots)` runs.
 """
 
 from __future__ import annotations
