@@ -109,16 +109,21 @@ def test_a_value_crosses_threads_unfinished() -> None:
 
 
 @posix
-def test_interrupt_in_a_python_loop() -> None:
-    child("""
+@pytest.mark.parametrize("size", [300, 700])
+@pytest.mark.parametrize("wait", ["pass", "pb.synchronize()"])
+def test_interrupt_in_a_python_loop(size: int, wait: str) -> None:
+    child(f"""
         f = pb.jit(lambda x: pb.tanh(x @ x) + 0.001)
-        x = f(pb.full((300, 300), 1e-3))
+        x = f(pb.full(({size}, {size}), 1e-3))
+        start = time.monotonic()
         interrupt_after(0.3)
         try:
             while True:
                 x = f(x)
+                {wait}
         except KeyboardInterrupt:
             pass
+        assert time.monotonic() - start < 5
         assert np.isfinite(x.numpy()).all()
         works()
     """)
