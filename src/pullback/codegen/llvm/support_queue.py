@@ -4,11 +4,12 @@ A ticket is a place in that order; `@pb_completed` counts the programs that have
 `@pb_runner` is the only one that runs a program, and it runs the one that follows the last completed: so nothing
 overtakes, and a ticket is done exactly when the count has reached it. The dispatcher takes the runner's place for one
 program after the other. A thread that waits for a ticket takes it too where it is free and the next program is brief
-(the submitter's word): that saves two hand-overs between threads. It returns after each program, for signals to be
-handled; programs that are not brief are the dispatcher's, so that Ctrl-C is answered while they run. The dispatcher
-sleeps, and does not spin, while another thread is the runner; whoever gives the place back wakes it where programs are
-left. It says that it rests before it looks a last time, they give the place back before they ask whether it rests, both
-sequentially consistent: no wake-up is lost.
+(the submitter's word): that saves two hand-overs between threads. The dispatcher leaves it the time to: it lingers
+before it begins with a brief program, unless that was queued while it ran another. A thread that waits returns after
+each program, for signals to be handled; programs that are not brief are the dispatcher's, so that Ctrl-C is answered
+while they run. The dispatcher sleeps, and does not spin, while another thread is the runner; whoever gives the place
+back wakes it where programs are left. It says that it rests before it looks a last time, they give the place back
+before they ask whether it rests, both sequentially consistent: no wake-up is lost.
 """
 
 from __future__ import annotations
@@ -111,6 +112,17 @@ out:
   ret void
 }
 
+; Whether the program that is next is brief: a guess, but for the runner.
+define internal i1 @next_is_brief() nounwind {
+  %next = load atomic i64, ptr @pb_completed acquire, align 8
+  %place = and i64 %next, $RING_MASK$
+  %entry.at = getelementptr { ptr, ptr, ptr, i64 }, ptr @pb_ring, i64 %place
+  %brief.at = getelementptr i8, ptr %entry.at, i64 24
+  %flag = load atomic i64, ptr %brief.at monotonic, align 8
+  %brief = icmp ne i64 %flag, 0
+  ret i1 %brief
+}
+
 define internal ptr @dispatcher(ptr %argument) nounwind {
 entry:
   br label %again
@@ -120,7 +132,7 @@ again:
 spin:
   %n = phi i64 [ 0, %again ], [ %n.next, %wait ]
   %work = call i1 @work_waits()
-  br i1 %work, label %claim, label %idle
+  br i1 %work, label %meet, label %idle
 idle:
   %taken = load atomic i32, ptr @pb_runner monotonic, align 4
   %busy = icmp ne i32 %taken, 0
@@ -150,7 +162,22 @@ rest:
   br label %look
 unpark:
   store atomic i32 0, ptr @pb_resting seq_cst, align 4
-  br label %claim
+  br label %meet
+meet:
+  %brief = call i1 @next_is_brief()
+  %linger = load atomic i64, ptr @pb_join_spin monotonic, align 8
+  %patience = lshr i64 %linger, 1
+  br i1 %brief, label %linger.head, label %claim
+linger.head:
+  %m = phi i64 [ 0, %meet ], [ %m.next, %linger.wait ]
+  %met = load atomic i32, ptr @pb_runner monotonic, align 4
+  %helped = icmp ne i32 %met, 0
+  br i1 %helped, label %park, label %linger.wait
+linger.wait:
+  call void @pause()
+  %m.next = add i64 %m, 1
+  %longer = icmp ult i64 %m.next, %patience
+  br i1 %longer, label %linger.head, label %claim
 claim:
   %got = call i1 @take_turn()
   br i1 %got, label %check, label %again
@@ -164,7 +191,8 @@ run:
   br label %leave.turn
 leave.turn:
   store atomic i32 0, ptr @pb_runner seq_cst, align 4
-  br label %again
+  %still = call i1 @work_waits()
+  br i1 %still, label %claim, label %again
 out:
   store atomic i32 0, ptr @pb_resting seq_cst, align 4
   ret ptr null
@@ -172,22 +200,17 @@ out:
 
 ; Run the program that is next, where it is brief and nobody runs one: true where that was done.
 define internal i1 @help() nounwind {
-  %next = load atomic i64, ptr @pb_completed acquire, align 8
-  %place = and i64 %next, $RING_MASK$
-  %entry.at = getelementptr { ptr, ptr, ptr, i64 }, ptr @pb_ring, i64 %place
-  %brief.at = getelementptr i8, ptr %entry.at, i64 24
-  %flag = load atomic i64, ptr %brief.at monotonic, align 8
-  %brief = icmp ne i64 %flag, 0
-  br i1 %brief, label %claim, label %no
+  %likely = call i1 @next_is_brief()
+  br i1 %likely, label %claim, label %no
 claim:
   %got = call i1 @take_turn()
   br i1 %got, label %check, label %no
 check:
   %done = load atomic i64, ptr @pb_completed seq_cst, align 8
-  %same = icmp eq i64 %done, %next
   %submitted = load atomic i64, ptr @pb_submitted seq_cst, align 8
   %some = icmp ne i64 %submitted, %done
-  %good = and i1 %same, %some
+  %brief = call i1 @next_is_brief()
+  %good = and i1 %brief, %some
   br i1 %good, label %run, label %leave
 run:
   call void @run_next(i64 %done)
