@@ -26,6 +26,7 @@ from pullback.codegen.llvm.support_threads import threads_ir
 MAX_THREADS = 1024
 RING = 1024
 STACK_SLOTS = 64
+LINGER = 50_000  # nanoseconds that the dispatcher leaves to a thread that may come to wait
 STACK_SIZE = 8 << 20
 
 
@@ -42,7 +43,7 @@ def support_ir(platform: Platform) -> str:
     """The whole module for one platform."""
     text = "\n".join([_GLOBALS, _pause(platform.arch), threads_ir(platform.system), _POOL, queue_ir(), python_ir()])
     numbers = {
-        "MAX_THREADS": MAX_THREADS, "RING_MASK": RING - 1, "RING": RING, "STACK_SIZE": STACK_SIZE,
+        "MAX_THREADS": MAX_THREADS, "RING_MASK": RING - 1, "RING": RING, "LINGER": LINGER, "STACK_SIZE": STACK_SIZE,
         "STACK_SLOTS": STACK_SLOTS, "FUTEX": 98 if platform.arch == "aarch64" else 202,
         "GETTID": 186 if platform.arch == "x86_64" else 178,
         "SETMASK": 2 if platform.system == "linux" else 3,

@@ -4,12 +4,12 @@ A ticket is a place in that order; `@pb_completed` counts the programs that have
 `@pb_runner` is the only one that runs a program, and it runs the one that follows the last completed: so nothing
 overtakes, and a ticket is done exactly when the count has reached it. The dispatcher takes the runner's place for one
 program after the other. A thread that waits for a ticket takes it too where it is free and the next program is brief
-(the submitter's word): that saves two hand-overs between threads. The dispatcher leaves it the time to: it lingers
-before it begins with a brief program, unless that was queued while it ran another. A thread that waits returns after
-each program, for signals to be handled; programs that are not brief are the dispatcher's, so that Ctrl-C is answered
-while they run. The dispatcher sleeps, and does not spin, while another thread is the runner; whoever gives the place
-back wakes it where programs are left. It says that it rests before it looks a last time, they give the place back
-before they ask whether it rests, both sequentially consistent: no wake-up is lost.
+(the submitter's word): that saves two hand-overs between threads. The dispatcher leaves it the time to: it
+sleeps for a moment before it begins with a brief program, unless that was queued while it ran another. A thread that
+waits returns after each program, for signals to be handled; programs that are not brief are the dispatcher's, so that
+Ctrl-C is answered while they run. The dispatcher sleeps, and does not spin, while another thread is the runner; whoever
+gives the place back wakes it where programs are left. It says that it rests before it looks a last time, they give the
+place back before they ask whether it rests, both sequentially consistent: no wake-up is lost.
 """
 
 from __future__ import annotations
@@ -165,19 +165,12 @@ unpark:
   br label %meet
 meet:
   %brief = call i1 @next_is_brief()
-  %linger = load atomic i64, ptr @pb_join_spin monotonic, align 8
-  %patience = lshr i64 %linger, 1
-  br i1 %brief, label %linger.head, label %claim
-linger.head:
-  %m = phi i64 [ 0, %meet ], [ %m.next, %linger.wait ]
+  br i1 %brief, label %linger, label %claim
+linger:  ; asleep: the thread that may come to wait can be on this CPU
+  call void @sleep(ptr @pb_runner, i32 0, i64 $LINGER$)
   %met = load atomic i32, ptr @pb_runner monotonic, align 4
   %helped = icmp ne i32 %met, 0
-  br i1 %helped, label %park, label %linger.wait
-linger.wait:
-  call void @pause()
-  %m.next = add i64 %m, 1
-  %longer = icmp ult i64 %m.next, %patience
-  br i1 %longer, label %linger.head, label %claim
+  br i1 %helped, label %park, label %claim
 claim:
   %got = call i1 @take_turn()
   br i1 %got, label %check, label %again
