@@ -70,6 +70,9 @@ _NAMES: dict[str, str] = {
         unique_inverse unique_values""",
     "api.activations": "log_softmax relu softmax",
     "api.images": "cdist",
+    "api.loops": "ShapeDtype eval_shape fori_loop map_sequentially",
+    "api.polynomials": "polyval",
+    "api.reindexing": "broadcast_in_dim reindex reindex_reduce",
     "api.data_types": """array_namespace_info can_cast finfo iinfo is_complex is_floating_point is_tensor isdtype
         promote_types result_type""",
     "api.rand": "bernoulli multinomial normal rand rand_like randint randn randn_like randperm",

@@ -225,6 +225,8 @@ def _arange(start: float, step: float, count: int, dtype: DType) -> Node:
         if step != 1:
             steps = build.mul(steps, build.full((count,), int(step), dtype if _fits(step, dtype) else wide))
         return build.add(steps, build.full((count,), int(start), dtype)) if start else steps
+    if start == 0 and step == 1 and dtype.kind == "f" and dtype.bits >= 32 and count <= 2**24:
+        return build.iota((count,), 0, dtype)
     wide = dtypes.complex128 if dtype.kind == "c" else dtypes.float64
     steps = build.convert(build.iota((count,), 0, dtypes.int64), wide)
     values = build.add(build.mul(steps, build.scalar_like(steps, step)), build.scalar_like(steps, start))

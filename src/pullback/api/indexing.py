@@ -10,10 +10,12 @@ from pullback.api import views
 from pullback.api._lazy import build
 from pullback.api.arguments import as_tensor, described
 from pullback.api.views import Entries, fitted
+from pullback.engine.execute import observe, upload_as
 from pullback.engine.operation import broadcast_to, operation
 from pullback.engine.tensor import TensorBase, from_host
-from pullback.engine.trace import SCALARS, record
+from pullback.engine.trace import SCALARS, Info, record, thread
 from pullback.ir import dtypes
+from pullback.ir.dtypes import numpy_dtype
 from pullback.ir.node import Node
 from pullback.util.errors import ArgumentError, IndexError_, ShapeError, message
 
@@ -229,6 +231,59 @@ def getitem(x: TensorBase, index: Any) -> Any:
                    mode="clip" if found.checked else "error")
 
 
+#: elements up to which part of a known array is copied by the host
+_SMALL = 1024
+
+
+def read(x: TensorBase, index: Any) -> Any:
+    """x[index] as an array of its own, for arrays that nobody changes. A few elements of known ones are copied at once:
+    a program for each place, as in a loop over rows, would be compiled for each."""
+    value = x._peek()
+    found = parse(index, value.info.type.shape)
+    if found.arrays:
+        return getitem(x, index)
+    count = 1
+    for e in found.entries:
+        count *= e[3] if e[0] == "s" else 1
+    here = thread.context
+    with_history = value.info.requires_grad and here.grad_enabled
+    if value.buffer is None or count > _SMALL or here.trace.kind != "main" or with_history:
+        return views.READ_INDEX(x, entries=found.entries)
+    buffer = observe(value, "index")
+    info = value.info
+    host = buffer.numpy(numpy_dtype(info.type.dtype), info.type.shape)
+    part = np.ascontiguousarray(host[tuple([_host_index(e) for e in found.entries])])
+    return x.result_class(upload_as(part,
+        Info.of(info.type.with_shape(views.region_shape(found.entries)), False, info.weak)))
+
+
+def rows(x: TensorBase) -> list[Any]:
+    """The parts along the first dimension, as arrays of their own. Many rows are computed together and copied by the
+    host."""
+    value = x._peek()
+    here = thread.context
+    shape = value.info.type.shape
+    if shape[0] <= _FEW or here.trace.kind != "main" or (value.info.requires_grad and here.grad_enabled):
+        return [read(x, k) for k in range(shape[0])]
+    host = observe(value, "iteration").numpy(numpy_dtype(value.info.type.dtype), shape)
+    info = Info.of(value.info.type.with_shape(shape[1:]), False, value.info.weak)
+    return [x.result_class(upload_as(np.ascontiguousarray(row).reshape(shape[1:]), info)) for row in host]
+
+
+#: rows up to which iteration is recorded like any indexing
+_FEW = 16
+
+
+def _host_index(entry: tuple[Any, ...]) -> Any:
+    if entry[0] == "n":
+        return None
+    if entry[0] == "i":
+        return entry[1]
+    _, start, step, count = entry
+    stop = start + step * count
+    return slice(start, stop if stop >= 0 else None, step)
+
+
 def _index_tensors(found: Selection) -> list[Any]:
     arrays = [a if isinstance(a, TensorBase) else from_host(_narrow(a)) for a in found.arrays]
     shapes = [a.shape for a in arrays]
@@ -297,15 +352,16 @@ def gather_nodes(x: Node, indices: list[Node], axes: tuple[int, ...], front: boo
 # -- assigning ---------------------------------------------------------------------------------------------------------
 
 
-def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set") -> None:
-    """x[index] = value, or another combination of the old elements and the value."""
+def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set", mode: str | None = None) -> None:
+    """x[index] = value, or another combination of the old elements and the value. An index out of range is an error, or
+    what `mode` says: "fill" leaves it out, "clip" takes the nearest element."""
     if isinstance(value, TensorBase) and value._view is not None and _is_same_region(x, index, value):
         return
     shape = x.info.type.shape
     if monoid == "set" and _is_mask(index) and not isinstance(index, (bool, np.bool_)) and _assign_where(x, index,
                                                                                                          value):
         return
-    found = parse(index, shape)
+    found = parse(index if mode is None else _unchecked(index, shape), shape)
     if type(value) not in SCALARS:
         value = as_tensor(value, "setitem")
     operands, _ = views.WRITE_INDEX.values((x, value))
@@ -314,8 +370,35 @@ def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set") -> None:
         return
     arrays, _ = views.WRITE_INDEX.values(tuple(_index_tensors(found)))
     static = (("entries", found.entries), ("axes", found.axes), ("front", found.front),
-              ("mode", "clip" if found.checked else "error"), ("monoid", monoid))
+              ("mode", mode or ("clip" if found.checked else "error")), ("monoid", monoid))
     x.assign_value(record(_scatter, [*operands, *arrays], static)[0])
+
+
+def _unchecked(index: Any, shape: tuple[int, ...]) -> Any:
+    """An index whose whole numbers are arrays that nobody checks; negative ones count from the end."""
+    items = _expand_ellipsis(index, len(shape), shape)
+    sizes = iter(shape)
+    found: list[Any] = []
+    for item in items:
+        size = 0 if item is None else next(sizes)
+        array = _as_array(item) if not _whole(item) and not isinstance(item, slice) and item is not None else item
+        if _whole(item) or (isinstance(array, np.ndarray) and array.dtype.kind in "iu"):
+            host = np.asarray(array, np.int64)
+            found.append(from_host(np.clip(np.where(host < 0, host + size, host), -1, 2**31 - 1).astype(np.int32)))
+        elif isinstance(array, TensorBase) and array.info.type.dtype.is_integer:
+            found.append(_from_the_end(array, size=size))
+        else:
+            rank: Any = item
+            for _ in range(rank.ndim - 1 if _is_mask(item) and not isinstance(item, bool) else 0):
+                next(sizes)
+            found.append(item)
+    return tuple(found)
+
+
+@operation(promote="exact")
+def _from_the_end(indices: Node, size: int) -> Node:
+    negative = build.binary("lt", indices, build.zeros_like(indices))
+    return build.select(negative, build.add(indices, build.scalar_like(indices, size)), indices)
 
 
 def _is_same_region(x: TensorBase, index: Any, value: TensorBase) -> bool:
@@ -383,17 +466,20 @@ class At:
 
     __slots__ = ("index", "mode", "x")
 
-    def __init__(self, x: Any, index: Any = None) -> None:
-        self.x, self.index = x, index
+    def __init__(self, x: Any, index: Any = None, mode: str | None = None) -> None:
+        self.x, self.index, self.mode = x, index, mode
 
     def __getitem__(self, index: Any) -> At:
-        return At(self.x, index)
+        return At(self.x, index, self.mode)
 
     def _fresh(self) -> Any:
         return self.x.result_class(self.x._use())
 
     def _update(self, value: Any, monoid: str, combine: Any) -> Any:
         result = self._fresh()
+        if self.mode is not None:
+            setitem(result, self.index, value, monoid, self.mode)
+            return result
         found = parse(self.index, result.info.type.shape)
         if monoid == "set" or (found.arrays and result.info.type.dtype.kind != "b"):
             setitem(result, self.index, value, monoid)
@@ -472,4 +558,4 @@ def _fill_outside(taken: Node, indices: Node, fill: Node, size: int) -> Node:
     return build.select(spread, taken, broadcast_to(build.convert(fill, taken.dtype), taken.shape))
 
 
-__all__ = ["At", "ShapeError", "gather_nodes", "getitem", "parse", "scatter_nodes", "setitem"]
+__all__ = ["At", "ShapeError", "gather_nodes", "getitem", "parse", "read", "rows", "scatter_nodes", "setitem"]

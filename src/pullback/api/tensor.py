@@ -80,7 +80,7 @@ def _comparison(op: Operation, name: str) -> Callable[[Any, Any], Any]:
 
 def _in_place(op: Operation) -> Callable[[Any, Any], Any]:
     def update(self: Tensor, other: Any) -> Any:
-        return self.update(op, other)
+        return self.in_place_with(op, other)
 
     return update
 
@@ -145,7 +145,7 @@ class Tensor(TensorBase):
         return NotImplemented if _foreign(other) else elementwise._power(other, self)
 
     def __ipow__(self, other: Any) -> Any:
-        return self.update(elementwise._power, other)
+        return self.in_place_with(elementwise._power, other)
 
     def __neg__(self) -> Any:
         return elementwise._negative(self)
@@ -483,11 +483,11 @@ class Tensor(TensorBase):
     # -- in place ------------------------------------------------------------------------------------------------------
     def add_(self, other: Any, *, alpha: float = 1) -> Any:
         """Add alpha * other, in place."""
-        return self.update(elementwise._add, other if alpha == 1 else other * alpha)
+        return self.in_place_with(elementwise._add, other if alpha == 1 else other * alpha)
 
     def sub_(self, other: Any, *, alpha: float = 1) -> Any:
         """Subtract alpha * other, in place."""
-        return self.update(elementwise._subtract, other if alpha == 1 else other * alpha)
+        return self.in_place_with(elementwise._subtract, other if alpha == 1 else other * alpha)
 
     mul_ = _method_in_place(elementwise._multiply, "mul_")
     div_ = _method_in_place(elementwise._divide, "div_")

@@ -69,7 +69,7 @@ execute.before_flush = settle
 
 def _places(entries: Entries) -> tuple[tuple[int, ...], list[Index]]:
     """The shape of the region, and the index expression of each base dimension over it."""
-    shape = tuple([1 if e[0] == "n" else e[3] for e in entries if e[0] != "i"])
+    shape = region_shape(entries)
     over = iter(loop_vars(shape))
     found: list[Index] = []
     for e in entries:
@@ -80,6 +80,11 @@ def _places(entries: Entries) -> tuple[tuple[int, ...], list[Index]]:
         if e[0] == "s":
             found.append(variable * e[2] + e[1])
     return shape, found
+
+
+def region_shape(entries: Entries) -> tuple[int, ...]:
+    """The shape of x[entries]."""
+    return tuple([1 if e[0] == "n" else e[3] for e in entries if e[0] != "i"])
 
 
 def read_region(x: Node, entries: Entries) -> Node:

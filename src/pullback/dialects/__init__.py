@@ -19,7 +19,7 @@ from typing import Any
 from pullback.util.errors import AttributeError_, MissingModuleError, message
 
 #: every dialect, by the name its users import
-DIALECTS = ("fastai", "torch")
+DIALECTS = ("fastai", "jax", "jittor", "tensorflow", "torch")
 HOME = "pullback.dialects"
 _HELPERS = ("annotations", "names", "TYPE_CHECKING")  # in a dialect's modules, and no names of theirs
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pullback.engine.execute import FREED
+from pullback.engine.execute import FREED, FreedTrace
 from pullback.engine.known import record_sum
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import AutogradMeta, TensorBase
@@ -118,6 +118,7 @@ class Sweep:
         self.create_graph, self.retain_graph = create_graph, retain_graph
         self.targets = targets  # (trace serial, slot) -> index of a wanted gradient
         self.sinks = sinks  # None: accumulate into every leaf; else leaf -> index of a wanted gradient
+        self.concrete: dict[Value, int] = {}  # leaves without a tensor's gradient side -> index of a wanted gradient
         self.collected: dict[int, Value] = {}
         self.waiting: dict[int, tuple[Trace, dict[int, Value | None]]] = {}
 
@@ -128,8 +129,12 @@ class Sweep:
             self.deliver(value.sink, cotangent if cotangent is not None else _one(value))
             return
         if trace is None or not value.info.requires_grad:
+            if value in self.concrete:
+                self.collect(self.concrete[value], cotangent if cotangent is not None else _one(value))
             return
-        if trace is FREED:
+        if type(trace) is FreedTrace and not self.behind(trace, value.slot):
+            return
+        if trace is FREED or type(trace) is FreedTrace:
             raise GradientError(message(
                 "backward: the graph of this value has been freed by an earlier backward()",
                 [("value", repr(value.info.type))], "call backward(retain_graph=True) the first time"))
@@ -147,6 +152,29 @@ class Sweep:
             return
         accumulate(sink, cotangent)
 
+    def behind(self, trace: FreedTrace, slot: int) -> bool:
+        """Whether a wanted gradient lies, or may lie, behind a value whose history was let go."""
+        if self.sinks is None or self.targets:
+            return True
+        for origin in _origins(trace, slot):
+            owner = trace.owners.get(origin)
+            if owner is not None and owner() in self.sinks:
+                return True
+            found, had_history = trace.origins.get(origin, (None, False))
+            leaf = found() if found is not None else None
+            if leaf is None:
+                if had_history:
+                    return True
+                continue
+            if leaf in self.concrete or (leaf.sink is not None and leaf.sink in self.sinks):
+                return True
+            if type(leaf.trace) is FreedTrace:
+                if self.behind(leaf.trace, leaf.slot):
+                    return True
+            elif leaf.trace is not None:
+                return True
+        return False
+
     def collect(self, index: int, cotangent: Value) -> None:
         before = self.collected.get(index)
         self.collected[index] = cotangent if before is None else record(add_operation(), [before, cotangent])[0]
@@ -160,6 +188,10 @@ class Sweep:
         """Differentiate one trace from some of its slots."""
         current = trace is local.trace
         roots = tuple(sorted(slots))
+        if not current and trace.buffers is None and trace.remember:
+            known = FreedTrace(trace)
+            if not any(self.behind(known, slot) for slot in roots):
+                return
         if (not current and trace.buffers is None) or not trace.freed.isdisjoint(roots):
             raise GradientError(message(
                 "backward: the graph of this value has been freed by an earlier backward()",
@@ -209,6 +241,17 @@ class Sweep:
                 leaf = trace.leaves[position]
                 if leaf.sink is not None or leaf.trace is not trace:
                     self.push(leaf, cotangent)
+
+
+def _origins(trace: Trace, slot: int) -> tuple[int, ...]:
+    """The slots of the leaves that require gradients on which a slot depends."""
+    key = ("origins", slot)
+    found = trace.state.memo.get(key)
+    if found is None:
+        nodes = trace.state.nodes()
+        reached = set(topological([nodes[slot]]))
+        found = trace.state.memo[key] = tuple(s for s in trace.state.gradient_slots() if nodes[s] in reached)
+    return found
 
 
 def accumulate(sink: AutogradMeta, cotangent: Value) -> None:
@@ -328,6 +371,40 @@ def _known_backward(value: Value | None) -> bool:
     return True
 
 
+def known_gradients(tensor: TensorBase, inputs: list[TensorBase]) -> list[Value] | None:
+    """The common case of `gradients`, seen before: all history in the current trace, one number, all inputs leaves
+    that it
+    depends on. None where it is another case."""
+    value = tensor._value
+    here = thread.context
+    trace = here.trace
+    if value is None or value.trace is not trace or trace.kind != "main":
+        return None
+    plan: Plan | None = trace.state.memo.get(("backward", (value.slot,), (False,), (), None))
+    found = trace.state.next.get(plan.key) if plan is not None else None
+    if plan is None or found is None:
+        return None
+    sinks = trace.sinks or {}
+    for slot, position in plan.targets:  # a leaf with a history of its own needs the general way
+        if slot not in sinks and (position < 0 or trace.leaves[position].trace is not None):
+            return None
+    positions: list[int] = []
+    wrt = plan.wrt
+    for x in inputs:
+        meta, own = x._meta, x._value
+        leaf = own if meta is None else meta.leaf
+        slot = None if leaf is None else leaf.slot if leaf.trace is trace else trace.leaf_slots.get(leaf)
+        if slot not in wrt or own is None or (meta is not None and meta.source is not own):
+            return None
+        positions.append(wrt.index(slot))
+    trace.state = found
+    start = found.count - len(found.infos)
+    results = [Value(trace, start + k, info) for k, info in enumerate(found.infos)]
+    trace.values.extend(results)
+    trace.freed = trace.freed | plan.freed
+    return [results[k] for k in positions]
+
+
 def _root(tensor: TensorBase, gradient: Any, what: str) -> Value:
     value = tensor._use()
     if not value.info.requires_grad:
@@ -347,12 +424,14 @@ def _root(tensor: TensorBase, gradient: Any, what: str) -> Value:
 
 
 def sweep(roots: tuple[list[Value], list[Any]], create_graph: bool, retain_graph: bool,
-          targets: dict[tuple[int, int], int], sinks: dict[AutogradMeta, int] | None) -> Sweep:
+          targets: dict[tuple[int, int], int], sinks: dict[AutogradMeta, int] | None,
+          concrete: dict[Value, int] | None = None) -> Sweep:
     here = local
     before = here.grad_enabled
     here.grad_enabled = create_graph
     try:
         state = Sweep(create_graph, retain_graph, targets, sinks)
+        state.concrete = concrete or {}
         for value, gradient in zip(*roots, strict=True):
             state.push(value, None if gradient is None else gradient._peek())
         state.run()
@@ -368,14 +447,17 @@ def gradients(outputs: list[TensorBase], inputs: list[TensorBase], grad_outputs:
     values = [_root(t, g, "grad") for t, g in zip(outputs, given, strict=True)]
     targets: dict[tuple[int, int], int] = {}
     sinks: dict[AutogradMeta, int] = {}
+    concrete: dict[Value, int] = {}
     for k, tensor in enumerate(inputs):
         value = tensor._use()
         if value.sink is not None:
             sinks[value.sink] = k
         elif value.trace is not None and value.info.requires_grad:
             targets[(value.trace.serial, value.slot)] = k
+        elif value.info.requires_grad:
+            concrete[value] = k
     state = sweep((values, list(given)), create_graph, bool(create_graph if retain_graph is None else retain_graph),
-                  targets, sinks)
+                  targets, sinks, concrete)
     missing = [k for k in range(len(inputs)) if k not in state.collected]
     if missing and not allow_unused:
         raise GradientError(message(

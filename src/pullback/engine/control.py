@@ -84,7 +84,7 @@ def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = 
     inputs, xs_structure = _leaves("scan", xs)
     count = _common_length(inputs, length)
     types = [t.info.type for t in carry]
-    slices = [x.info.type.with_shape(x.shape[1:]) for x in inputs]
+    slices = [x.info.type.with_shape(x.info.type.shape[1:]) for x in inputs]
 
     def body(*new: Any) -> Any:
         state = tree.unflatten(carry_structure, list(new[:len(carry)]))

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -88,11 +89,13 @@ def launch(executable: Executable, arguments: list[Any]) -> list[Any]:
         if executable.at_once and not _in_flight:
             return executable.run(arguments)
         return start(executable, arguments)
-    except TypeError:
+    except TypeError:  # what is no plain Buffer arrives as it is, is refused, and nothing ran
         for a in arguments:
             if type(a) is Interrupted:
                 a.refuse()
-        raise
+            elif type(a) is Deferred:
+                a.make()
+        return start(executable, arguments)
 
 
 def start(executable: Executable, arguments: list[Any]) -> list[Any]:
@@ -156,6 +159,40 @@ class Interrupted(Buffer):
 
 
 _address_of = Buffer.address.__get__  # type: ignore[attr-defined]  # the slot beneath the property
+
+
+class Deferred(Buffer):
+    """Memory whose contents are made when they are first needed: `make` calls `fill`; then it is a plain Buffer."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def of(nbytes: int, make: Callable[[], None]) -> Deferred:
+        """Memory that `make` will fill."""
+        buffer: Any = Buffer(nbytes)
+        buffer._owner = make
+        buffer.__class__ = Deferred
+        return buffer
+
+    def make(self) -> None:
+        """Have the contents made."""
+        maker: Any = self._owner
+        maker()
+
+    def fill(self, array: Any) -> None:
+        """Give the contents: a contiguous array of as many bytes."""
+        _memmove(_address_of(self), array.ctypes.data, self.nbytes)
+        buffer: Any = self
+        del buffer._owner
+        buffer.__class__ = Buffer
+
+    @property
+    def address(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self.make()
+        return self.address  # a plain Buffer's now
+
+    def __del__(self) -> None:
+        self._home.append(_address_of(self))
 
 
 def _interrupted() -> None:
@@ -336,14 +373,15 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
     if plan.simple:
         for v, buffer in zip(wanted, launch(plan.executable, arguments)):
             v.buffer = buffer
-            v.trace = FREED if v.info.requires_grad else None
+            v.trace = (FreedTrace(trace) if trace.remember else FREED) if v.info.requires_grad else None
         trace.leaves, trace.leaf_slots, trace.nodes = [], {}, None
         return
     _deliver(trace, plan, wanted, arguments)
     if not history:
+        gone = FreedTrace(trace) if trace.remember else FREED
         trace.leaves, trace.leaf_slots, trace.nodes = [], {}, None
         for v in wanted:
-            v.trace = FREED if v.info.requires_grad else None
+            v.trace = gone if v.info.requires_grad else None
 
 
 def _new_plan(trace: Trace, live: tuple[int, ...], history: tuple[int, ...], donated: tuple[int, ...],
@@ -403,6 +441,26 @@ def _leaf_baseline() -> int:
 
 
 _LEAF_BASE = _leaf_baseline()
+class FreedTrace(Trace):
+    """Stands for a trace whose history was let go, and still knows which leaves its values depend on.
+
+    `origins`: weak references to the leaves that require gradients, by slot, with whether a leaf had a history of its
+    own;
+    `owners`: to the gradient sides of tensors whose leaves were recorded there, by slot.
+    """
+
+    __slots__ = ("origins", "owners")
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__("main", what="backward()")
+        self.state = trace.state
+        self.origins: dict[int, tuple[Any, bool]] = {
+            slot: (weakref.ref(leaf), leaf.trace is not None)
+            for slot, leaf in zip(trace.state.leaf_slots(), trace.leaves, strict=True)
+            if type(leaf) is Value and leaf.info.requires_grad}
+        self.owners: dict[int, Any] = {slot: weakref.ref(sink) for slot, sink in (trace.sinks or {}).items()}
+
+
 FREED = Trace("main", what="backward()")
 FREED.buffers = None
 

@@ -159,6 +159,27 @@ def _identity() -> Operation:
     return _copy
 
 
+class _Weakened(Operation):
+    """Identity whose result has a dtype that gives way, as a Python number's does."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(_copy.define, "exact", True, False, "weak")
+        self.kind = kind
+
+    def build(self, operands: list[Any]) -> tuple[tuple[Node, ...], str]:
+        return super().build(operands)[0], self.kind
+
+
+_weakening = {kind: _Weakened(kind) for kind in "bifc"}
+
+
+def weakened(value: Value, kind: str) -> Value:
+    """A value as weak as the argument it belongs to."""
+    return record(_weakening[kind], [value])[0] if kind else value
+
+
 # -- grad ------------------------------------------------------------------------------------------------------------
 
 
@@ -192,15 +213,16 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
                 replaced[n] = value
             return tuple(replaced), kwargs
 
-        infos = [Info.of(t.info.type, True) for t in tensors]
+        infos = [Info.of(t.info.type, True, t.info.weak) for t in tensors]
         traced = Traced("grad", "eager", function, tensors, infos, rebuild, has_aux)
         _check_scalar(traced)
         operation = traced.memo(("grad", len(tensors)), lambda f: _gradient_operation(f, traced))
         results = record(operation, traced.bind([value_of(t) for t in tensors]))
         local.trace.stepped = local.trace.kind == "main"
         count = len(traced.slots)
-        value = traced.classes[0](results[0])
-        gradients = [type(t).result_class(g) for t, g in zip(tensors, results[count:], strict=True)]
+        value = traced.classes[0](weakened(results[0], traced.results[0].info.weak))
+        gradients = [type(t).result_class(weakened(g, info.weak))
+                     for t, info, g in zip(tensors, infos, results[count:], strict=True)]
         found = tree.unflatten(structure, gradients)
         result = found[0] if isinstance(argnums, int) else tuple(found)
         return ((value, traced.restore_aux(results[1:count])) if has_aux else value), result
@@ -403,7 +425,7 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
         spread = _spread_axes(tuple(axes), tuple(args))
         tensors = [as_tensor(x, "vmap") for x in leaves]
         size, moved = _mapped_size(tensors, spread)
-        infos = [Info.of(t.info.type if a is None else t.info.type.with_shape(t.shape[1:]), t.requires_grad)
+        infos = [Info.of(t.info.type if a is None else t.info.type.with_shape(t.info.type.shape[1:]), t.requires_grad)
                  for t, a in zip(moved, spread, strict=True)]
         traced = Traced("vmap", "staged", function, moved, infos,
                         lambda new: (tuple(tree.unflatten(structure, new)), {}))
@@ -455,7 +477,7 @@ def _mapped_size(tensors: list[TensorBase], axes: list[int | None]) -> tuple[int
 def move_axis(tensor: TensorBase, source: int, target: int) -> TensorBase:
     if source == target:
         return tensor
-    order = [k for k in range(tensor.ndim) if k != source]
+    order = [k for k in range(tensor.info.type.rank) if k != source]
     order.insert(target, source)
     return type(tensor).result_class(record(_permute, [value_of(tensor)], (("order", tuple(order)),))[0])
 

@@ -7,10 +7,13 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from pullback.engine.trace import Trace, Value, local
 from pullback.ir.node import Function
 from pullback.util import config
 from pullback.util.errors import CompileError, ValueError_, message
@@ -108,3 +111,38 @@ def stop(function: Function, donated: frozenset[int], immediates: frozenset[int]
             print(text, file=sys.stderr)
         if stage == last:
             raise CompileError(f"compile: stopped after {last}, as the flag stop_after says")
+
+
+def leaves_breadth_first(value: Any) -> list[Any]:
+    """The values from outside that a value of this thread's pending trace depends on, the nearest first."""
+    trace = value.trace
+    if trace is not local.trace:
+        return []
+    nodes = trace.graph()
+    outside = {nodes[slot]: leaf for slot, leaf in zip(trace.state.leaf_slots(), trace.leaves, strict=True)}
+    found: list[Any] = []
+    queue = deque([nodes[value.slot]])
+    seen = set(queue)
+    while queue:
+        node = queue.popleft()
+        if node in outside:
+            found.append(outside[node])
+            continue
+        new = [x for x in dict.fromkeys(node.inputs) if x not in seen]
+        seen.update(new)
+        queue.extend(new)
+    return found
+
+
+def liveness(kind: type) -> dict[str, int]:
+    """How much is alive in this process: handles of a class, values, and recorded steps that are kept."""
+    gc.collect()
+    handles = values = steps = 0
+    for x in gc.get_objects():
+        if isinstance(x, kind):
+            handles += 1
+        elif type(x) is Value:
+            values += 1
+        elif type(x) is Trace:
+            steps += len(x.values)
+    return {"hold_vars": handles, "lived_vars": values, "lived_ops": steps}

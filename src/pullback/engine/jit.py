@@ -73,7 +73,7 @@ class Entry:
                 local.track = track
                 inner = list(leaves)
                 for k in self.arrays:
-                    inner[k] = _stand_in(trace, leaves[k], infos[k])
+                    inner[k] = _stand_in(trace, leaves[k], infos[k], owner.array_class)
                 args, kwargs = tree.unflatten(structure, inner)
                 output = owner.function(*args, **kwargs)
                 self._collect(trace, output, track)
@@ -98,7 +98,7 @@ class Entry:
         self.function = Function(params, [nodes[v.slot] for v in values])
         outside = trace.leaves[len(trace.params):]
         self.captured = [Captured(v, track.get(v)) for v in outside]
-        self.immediates = frozenset(k for k, p in enumerate(trace.params) if p.info.weak)
+        self.immediates = frozenset(k for k, p in enumerate(trace.params) if p.info.weak and p.info.type.dtype is _IMMEDIATE[p.info.weak])
         self.requires_grad = any(v.info.requires_grad and v.slot not in trace.freed
                                  for v in values[:len(self.output_positions)])
         self.infos = [Info.of(t) for t in self.function.out_types]
@@ -284,14 +284,16 @@ def _argument_info(leaf: Any) -> Info:
     return tensor._use().info
 
 
-def _stand_in(trace: Trace, leaf: Any, info: Info) -> TensorBase:
+def _stand_in(trace: Trace, leaf: Any, info: Info, array_class: Any) -> TensorBase:
     """A traced argument in place of an actual one."""
-    cls = type(leaf).result_class if isinstance(leaf, TensorBase) else TensorBase.default_class
+    cls = type(leaf).result_class if isinstance(leaf, TensorBase) else array_class or TensorBase.default_class
     return cls(trace.param(info))
 
 
 class Jitted:
-    """A compiled function: see `jit`."""
+    """A compiled function: see `jit`. `array_class`: what arguments that are no tensors are inside."""
+
+    array_class: Any = None
 
     def __init__(self, function: Callable[..., Any], static_argnums: int | Sequence[int] | None = None,
                  static_argnames: str | Sequence[str] | None = None) -> None:

@@ -177,7 +177,7 @@ class TensorBase:
         self.assign_value(result)
         return self
 
-    def update(self, op: Any, other: Any) -> Any:
+    def in_place_with(self, op: Any, other: Any) -> Any:
         """`in_place` with one other operand."""
         value = record2(op, self, other)
         mine = self._value

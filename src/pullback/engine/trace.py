@@ -153,6 +153,7 @@ class Trace:
     nodes: list[Node] | None = None
     sinks: dict[int, Any] | None = None  # gradient side of the tensors whose leaves were recorded here, by slot
     freed: frozenset[int] = _NONE
+    remember: bool = False  # keep what its values depend on when its history is let go
     stepped: bool = False  # a gradient was recorded: the next gradient call begins a new step
     buffers: dict[int, Any] | None = None
     mutated: dict[int, Any] | None = None  # tensors changed in place while tracing, with their value before

@@ -15,9 +15,11 @@ class PullbackError(Exception):
     """Base of all errors of this library."""
 
 
-class ShapeError(PullbackError, ValueError, RuntimeError):
-    """Shapes do not fit, for example `pb.ones((2, 3)) + pb.ones((4,))`. NumPy calls it a ValueError, PyTorch a
-    RuntimeError."""
+class ShapeError(PullbackError, ValueError, TypeError, RuntimeError):
+    """Shapes do not fit, for example `pb.ones((2, 3)) + pb.ones((4,))`.
+
+    NumPy calls that a ValueError, JAX a TypeError, PyTorch a RuntimeError: it is each of them.
+    """
 
 
 class ValueError_(PullbackError, ValueError, RuntimeError):

@@ -1,0 +1,310 @@
+"""`jax.lax`: control flow, and the operations under the compiler's names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pullback.api import (
+    comparison,
+    creation,
+    elementwise,
+    linear_algebra,
+    loops,
+    manipulation,
+    reductions,
+    reindexing,
+    sorting,
+)
+from pullback.dialects import names
+from pullback.dialects.jax import array as border
+from pullback.dialects.jax.array import function, lift, lower, wanted
+from pullback.dialects.jax.transforms import arrays
+from pullback.engine import control
+from pullback.util.errors import ArgumentError, message
+
+(
+    abs,
+    acos,
+    acosh,
+    add,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    cbrt,
+    ceil,
+    conj,
+    cos,
+    cosh,
+    digamma,
+    div,
+    erf,
+    erfc,
+    erf_inv,
+    exp,
+    exp2,
+    expm1,
+    floor,
+    imag,
+    integer_pow,
+    is_finite,
+    lgamma,
+    log,
+    log1p,
+    logistic,
+    max,
+    min,
+    mul,
+    neg,
+    nextafter,
+    pow,
+    real,
+    reciprocal,
+    rem,
+    round,
+    rsqrt,
+    sign,
+    sin,
+    sinh,
+    sqrt,
+    square,
+    sub,
+    tan,
+    tanh,
+) = (
+    function(vars(elementwise)[n])
+    for n in """abs acos acosh add
+ asin asinh atan atan2 atanh cbrt ceil conj cos cosh digamma divide erf erfc erfinv exp exp2 expm1 floor imag power
+ isfinite
+ lgamma log log1p sigmoid maximum minimum multiply negative nextafter power real reciprocal fmod round rsqrt sign sin
+ sinh sqrt
+ square subtract tan tanh""".split()
+)
+eq, ne, lt, le, gt, ge = (
+    function(vars(comparison)[n]) for n in "equal not_equal less less_equal greater greater_equal".split()
+)
+dot = function(linear_algebra.dot)
+stop_gradient = function(control.stop_gradient)
+
+
+def cond(
+    pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any, operand: Any = None
+) -> Any:
+    """`true_fun(*operands)` or `false_fun(*operands)`: one of the two runs."""
+    given = operands if operand is None else (operand,)
+    return control.cond(border.asarray(pred), true_fun, false_fun, *[arrays(x) for x in given])
+
+
+def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+    """`branches[index](*operands)`."""
+    return control.switch(border.asarray(index), branches, *[arrays(x) for x in operands])
+
+
+def scan(
+    f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, unroll: int = 1
+) -> tuple[Any, Any]:
+    """Fold with history: `f(carry, x) -> (carry, y)` along the leading axis."""
+    return control.scan(f, arrays(init), arrays(xs), length, reverse)
+
+
+def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
+    """Repeat `body_fun` while `cond_fun` holds."""
+    return control.while_loop(cond_fun, body_fun, arrays(init_val))
+
+
+def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
+    """`for i in range(lower, upper): val = body_fun(i, val)`."""
+    return loops.fori_loop(lower, upper, lambda i, v: body_fun(lift(i), v), arrays(init_val))
+
+
+def map(f: Callable[..., Any], xs: Any) -> Any:
+    """`stack([f(x) for x in xs])` as a loop."""
+    return loops.map_sequentially(f, arrays(xs))
+
+
+def select(pred: Any, on_true: Any, on_false: Any) -> Any:
+    """on_true where the condition holds, on_false elsewhere."""
+    return lift(elementwise.where(lower(pred), lower(on_true), lower(on_false)))
+
+
+def clamp(min: Any, x: Any, max: Any) -> Any:
+    """x limited to [min, max]."""
+    return lift(elementwise.clip(lower(x), lower(min), lower(max)))
+
+
+def convert_element_type(operand: Any, new_dtype: Any) -> Any:
+    """The elements as another dtype."""
+    return border.asarray(operand).astype(new_dtype)
+
+
+def broadcast(operand: Any, sizes: Sequence[int]) -> Any:
+    """The array repeated along new leading dimensions."""
+    x = border.asarray(operand)
+    return lift(manipulation.broadcast_to(x, (*sizes, *x.shape)))
+
+
+def broadcast_in_dim(operand: Any, shape: Any, broadcast_dimensions: Sequence[int]) -> Any:
+    """Dimension k of the array at dimension `broadcast_dimensions[k]` of the result."""
+    return lift(reindexing.broadcast_in_dim(border.asarray(operand), shape, broadcast_dimensions))
+
+
+def reshape(operand: Any, new_sizes: Any, dimensions: Any = None) -> Any:
+    """The elements under another shape."""
+    return border.asarray(operand).reshape(new_sizes)
+
+
+def transpose(operand: Any, permutation: Sequence[int]) -> Any:
+    """The dimensions in another order."""
+    return border.asarray(operand).transpose(*permutation)
+
+
+def squeeze(array: Any, dimensions: Sequence[int]) -> Any:
+    """Dimensions of size 1 removed."""
+    return border.asarray(array).squeeze(tuple(dimensions))
+
+
+def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
+    """New dimensions of size 1."""
+    return lift(manipulation.expand_dims(border.asarray(array), tuple(dimensions)))
+
+
+def rev(operand: Any, dimensions: Sequence[int]) -> Any:
+    """The order of elements reversed along dimensions."""
+    return lift(manipulation.flip(border.asarray(operand), tuple(dimensions)))
+
+
+def concatenate(operands: Sequence[Any], dimension: int) -> Any:
+    """Arrays joined along a dimension."""
+    return lift(manipulation.concat([border.asarray(x) for x in operands], dimension))
+
+
+def slice(
+    operand: Any, start_indices: Sequence[int], limit_indices: Sequence[int], strides: Sequence[int] | None = None
+) -> Any:
+    """x[start:limit:stride] in every dimension."""
+    steps = strides or (1,) * len(start_indices)
+    return border.asarray(operand)[tuple(_slice(*t) for t in zip(start_indices, limit_indices, steps, strict=True))]
+
+
+_slice = __builtins__["slice"] if isinstance(__builtins__, dict) else __builtins__.slice
+
+
+def dynamic_slice_in_dim(operand: Any, start_index: Any, slice_size: int, axis: int = 0) -> Any:
+    """`slice_size` elements along an axis from a place that need not be known."""
+    x = border.asarray(operand)
+    start = elementwise.clip(border.asarray(start_index), 0, x.shape[axis] - slice_size)
+    places = lift(creation.arange(slice_size)) + start
+    return x[(*(_slice(None),) * (axis % x.ndim), places)]
+
+
+def dynamic_slice(operand: Any, start_indices: Sequence[Any], slice_sizes: Sequence[int]) -> Any:
+    """A block from a place that need not be known."""
+    for axis, (start, size) in enumerate(zip(start_indices, slice_sizes, strict=True)):
+        operand = dynamic_slice_in_dim(operand, start, size, axis)
+    return operand
+
+
+def dynamic_update_slice_in_dim(operand: Any, update: Any, start_index: Any, axis: int) -> Any:
+    """A block replaced, at a place that need not be known."""
+    x, new = border.asarray(operand), border.asarray(update)
+    start = elementwise.clip(border.asarray(start_index), 0, x.shape[axis] - new.shape[axis])
+    places = lift(creation.arange(new.shape[axis])) + start
+    return x.at[(*(_slice(None),) * (axis % x.ndim), places)].set(new)
+
+
+def dynamic_index_in_dim(operand: Any, index: Any, axis: int = 0, keepdims: bool = True) -> Any:
+    """One element along an axis, at a place that need not be known."""
+    found = dynamic_slice_in_dim(operand, index, 1, axis)
+    return found if keepdims else found.squeeze(axis)
+
+
+def iota(dtype: Any, size: int) -> Any:
+    """0, 1, 2, ..."""
+    return lift(creation.arange(size, dtype=wanted(dtype, "iota")))
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """One value everywhere."""
+    from pullback.dialects.jax import numpy as jnp  # its rules for dtypes
+
+    return jnp.full(shape, fill_value, dtype)
+
+
+def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Any:
+    """One value everywhere, in the shape of an array."""
+    x = border.asarray(x)
+    return full(x.shape if shape is None else shape, fill_value, dtype or x.dtype)
+
+
+def cumsum(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
+    """Running sums."""
+    return lift(reductions.cumsum(lower(operand), axis, reverse=reverse))
+
+
+def cumprod(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
+    """Running products."""
+    return lift(reductions.cumprod(lower(operand), axis, reverse=reverse))
+
+
+def argmax(operand: Any, axis: int, index_dtype: Any) -> Any:
+    """The positions of the greatest elements."""
+    return lift(reductions.argmax(lower(operand), axis)).astype(index_dtype)
+
+
+def top_k(operand: Any, k: int) -> Any:
+    """The k greatest elements of the last dimension, and their positions."""
+    return list(lift(sorting.topk(border.asarray(operand), k)))
+
+
+def sort(operand: Any, dimension: int = -1) -> Any:
+    """The elements in ascending order."""
+    return lift(sorting.sort(border.asarray(operand), dimension))
+
+
+def dot_general(
+    lhs: Any, rhs: Any, dimension_numbers: Any, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
+    """The product summed over contracted dimensions, for each place in the batch dimensions."""
+    (left, right), (left_batch, right_batch) = dimension_numbers
+    x, y = border.asarray(lhs), border.asarray(rhs)
+    if len(left) != len(right) or len(left_batch) != len(right_batch):
+        raise ArgumentError(
+            message(
+                "dot_general: as many dimensions of one as of the other",
+                [("dimension_numbers", repr(dimension_numbers))],
+            )
+        )
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    first, second = {}, {}
+    for a, b in (*zip(left_batch, right_batch, strict=True), *zip(left, right, strict=True)):
+        first[a] = second[b] = next(letters)
+    free = [first.setdefault(k, next(letters)) for k in range(x.ndim) if k not in first]
+    other = [second.setdefault(k, next(letters)) for k in range(y.ndim) if k not in second]
+    result = "".join([*(first[a] for a in left_batch), *free, *other])
+    left_text, right_text = "".join(first[k] for k in range(x.ndim)), "".join(second[k] for k in range(y.ndim))
+    return lift(linear_algebra.einsum(f"{left_text},{right_text}->{result}", x, y))
+
+
+def batch_matmul(lhs: Any, rhs: Any) -> Any:
+    """Products of matrices for each place in the leading dimensions."""
+    return lift(linear_algebra.matmul(lower(lhs), lower(rhs)))
+
+
+def reduce_sum(operand: Any, axes: Sequence[int]) -> Any:
+    """Sums over axes."""
+    return lift(reductions.sum(lower(operand), tuple(axes)))
+
+
+def reduce_max(operand: Any, axes: Sequence[int]) -> Any:
+    """The greatest elements over axes."""
+    return lift(reductions.max(lower(operand), tuple(axes)))
+
+
+def reduce_min(operand: Any, axes: Sequence[int]) -> Any:
+    """The least elements over axes."""
+    return lift(reductions.min(lower(operand), tuple(axes)))
+
+
+__getattr__, __dir__ = names(__name__, {})

@@ -1,0 +1,471 @@
+"""`jax.numpy`: the array functions under NumPy's names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from math import e, inf, nan, pi
+from typing import Any
+
+import numpy as np
+
+from pullback.api import creation, data_types, elementwise, manipulation, reductions, selecting
+from pullback.dialects import missing_text
+from pullback.dialects.jax import array as border
+from pullback.dialects.jax.array import Array, canonical, default_float, default_int, function, lift, lower, wanted
+from pullback.engine.tensor import TensorBase
+from pullback.engine.trace import SCALARS
+from pullback.ir import dtypes
+from pullback.ir.dtypes import DType, dtype_of
+from pullback.util.errors import ArgumentError, AttributeError_, message
+
+newaxis = None
+ndarray = Array
+#: functions that need JAX's border only, by the module they stand in: "name" or "name=name_there"
+_SAME = {
+    "elementwise": """abs absolute acos acosh add arccos=acos arccosh=acosh arcsin=asin arcsinh=asinh arctan=atan
+        arctan2=atan2
+        arctanh=atanh asin asinh atan atan2 atanh cbrt ceil conj conjugate=conj copysign cos cosh deg2rad
+        degrees=rad2deg divide
+        exp exp2 expm1 fabs=abs fix=trunc float_power=power floor floor_divide fmax fmin fmod heaviside hypot imag
+        isfinite isinf
+        isnan log log10 log1p log2 logaddexp maximum minimum mod=remainder multiply nan_to_num negative nextafter
+        positive pow power
+        rad2deg radians=deg2rad real reciprocal remainder round rint=round sign signbit sin sinh sqrt square subtract
+        tan tanh
+        true_divide=divide trunc""",
+    "comparison": """allclose array_equal bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
+        bitwise_right_shift
+        bitwise_xor equal greater greater_equal invert=bitwise_not isclose left_shift=bitwise_left_shift less
+        less_equal logical_and
+        logical_not logical_or logical_xor not_equal right_shift=bitwise_right_shift""",
+    "reductions": """all amax amin any argmax argmin count_nonzero max min nanmean nansum ptp cumulative_prod
+        cumulative_sum""",
+    "manipulation": """array_split atleast_1d atleast_2d broadcast_arrays broadcast_shapes broadcast_to concat
+        concatenate=concat
+        diagonal expand_dims flip fliplr flipud hstack matrix_transpose moveaxis permute_dims ravel reshape roll rot90
+        row_stack=vstack
+        split squeeze stack swapaxes transpose unstack vstack pad""",
+    "linear_algebra": "cross dot einsum inner kron matmul outer tensordot trace vdot vecdot",
+    "selecting": "argwhere bincount isin put_along_axis searchsorted take take_along_axis",
+    "sorting": "argsort median sort unique unique_counts unique_inverse unique_values",
+    "creation": "diag meshgrid tril triu",
+    "polynomials": "polyval",
+    "data_types": "can_cast finfo iinfo",
+}
+_HOMES = {
+    entry.partition("=")[0]: (home, entry.partition("=")[2] or entry)
+    for home, entries in _SAME.items()
+    for entry in entries.split()
+}
+_TYPES = (
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+    "bool_",
+)
+
+
+class ScalarType:
+    """`jnp.float32`: a dtype that makes Arrays when it is called."""
+
+    def __init__(self, dtype: DType) -> None:
+        self.dtype, self.name = dtype, dtype.name
+
+    def __call__(self, x: Any = 0) -> Any:
+        return border.asarray(x, canonical(self.dtype))
+
+    def __repr__(self) -> str:
+        return f"<class 'jax.numpy.{self.name}'>"
+
+    def __eq__(self, other: object) -> bool:
+        return self.dtype == (other.dtype if isinstance(other, ScalarType) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.dtype)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _TYPES:
+        found: Any = ScalarType(getattr(dtypes, name))
+    elif name in ("bool", "float_", "int_", "complex_", "uint", "double", "single", "half"):
+        target = {
+            "bool": "bool_",
+            "float_": "float64",
+            "int_": "int64",
+            "complex_": "complex128",
+            "uint": "uint64",
+            "double": "float64",
+            "single": "float32",
+            "half": "float16",
+        }[name]
+        found = __getattr__(target)
+    elif name == "linalg":
+        found = import_module("pullback.dialects.jax.linalg")
+    elif name in _HOMES:
+        home, there = _HOMES[name]
+        found = function(vars(import_module(f"pullback.api.{home}"))[there])
+    elif name.startswith("__"):
+        raise AttributeError(name)
+    else:
+        raise AttributeError_(missing_text("jax.numpy", name, __dir__()))
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    private = {"Any", "Array", "Callable", "annotations", "border", "import_module", "np", "SCALARS", "TensorBase"}
+    return sorted({*(n for n in globals() if not n.startswith("_") and n not in private), *_HOMES, *_TYPES, "linalg"})
+
+
+# -- making arrays -----------------------------------------------------------------------------------------------------
+
+
+def array(object: Any, dtype: Any = None, copy: bool = True, order: Any = None, ndmin: int = 0) -> Any:
+    """An Array from numbers, lists, NumPy arrays or tensors."""
+    found = border.asarray(object, dtype, "array")
+    while found.ndim < ndmin:
+        found = found[None]
+    return found
+
+
+def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: bool | None = None) -> Any:
+    """An Array from numbers, lists, NumPy arrays or tensors; an Array of the right dtype is returned as it is."""
+    return border.asarray(a, dtype, "asarray")
+
+
+def _filled(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
+    def make(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
+        border.on_device(None, device)
+        return lift(value(shape, dtype=wanted(dtype, name) or default_float()))
+
+    make.__name__, make.__doc__ = name, value.__doc__
+    return make
+
+
+zeros, ones, empty = (
+    _filled(n, f) for n, f in (("zeros", creation.zeros), ("ones", creation.ones), ("empty", creation.zeros))
+)
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """One value everywhere."""
+    if dtype is None:
+        dtype = border.asarray(fill_value).dtype
+    return lift(creation.full(shape, lower(fill_value), dtype=wanted(dtype, "full")))
+
+
+def _like(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
+    def like(a: Any, *args: Any, dtype: Any = None, shape: Any = None) -> Any:
+        a = border.asarray(a)
+        if shape is not None:
+            return globals()[name.removesuffix("_like")](shape, *args, dtype=dtype or a.dtype)
+        return lift(make(a, *[lower(x) for x in args], dtype=wanted(dtype, name)))
+
+    like.__name__, like.__doc__ = name, make.__doc__
+    return like
+
+
+zeros_like, ones_like, empty_like, full_like = (
+    _like(n, f)
+    for n, f in (
+        ("zeros_like", creation.zeros_like),
+        ("ones_like", creation.ones_like),
+        ("empty_like", creation.zeros_like),
+        ("full_like", creation.full_like),
+    )
+)
+
+
+def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
+    """Numbers from start up to stop, not included."""
+    if dtype is None:
+        floating = any(isinstance(x, float) for x in (start, stop, step))
+        dtype = default_float() if floating else default_int()
+    return lift(creation.arange(start, stop, 1 if step is None else step, dtype=wanted(dtype, "arange")))
+
+
+def linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None
+) -> Any:
+    """Equally spaced numbers from start to stop."""
+    found = lift(
+        creation.linspace(start, stop, num, endpoint=endpoint, dtype=wanted(dtype, "linspace") or default_float())
+    )
+    return (found, (stop - start) / max(num - bool(endpoint), 1)) if retstep else found
+
+
+def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0, dtype: Any = None) -> Any:
+    """Numbers spaced equally on a logarithmic scale."""
+    return lift(creation.logspace(start, stop, num, endpoint=endpoint, base=base, dtype=wanted(dtype, "logspace")))
+
+
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
+    """Ones on a diagonal, zeros elsewhere."""
+    return lift(creation.eye(N, M, k=k, dtype=wanted(dtype, "eye") or default_float()))
+
+
+def identity(n: int, dtype: Any = None) -> Any:
+    """Ones on the diagonal, zeros elsewhere."""
+    return eye(n, dtype=dtype)
+
+
+def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
+    """Ones at and below a diagonal."""
+    return lift(creation.tril(creation.ones((N, M or N), dtype=wanted(dtype, "tri") or default_float()), k))
+
+
+def copy(a: Any) -> Any:
+    """The array itself: nobody can change it."""
+    return border.asarray(a)
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = False) -> Any:
+    """The elements as another dtype."""
+    return border.asarray(x).astype(dtype)
+
+
+# -- reductions whose arguments stand in another order -----------------------------------------------------------------
+
+
+def _reduction(name: str, reduce: Callable[..., Any]) -> Callable[..., Any]:
+    def call(
+        a: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        *,
+        where: Any = None,
+        **options: Any,
+    ) -> Any:
+        if out is not None or where is not None:
+            raise ArgumentError(
+                message(
+                    f"{name}: out= and where= are not supported",
+                    help="use what it returns; jnp.where(mask, x, 0) before",
+                )
+            )
+        if dtype is not None:
+            options["dtype"] = wanted(dtype, name)
+        return lift(reduce(lower(a), axis, keepdims, **options))
+
+    call.__name__, call.__doc__ = name, reduce.__doc__
+    return call
+
+
+sum, prod, mean = (
+    _reduction(n, f) for n, f in (("sum", reductions.sum), ("prod", reductions.prod), ("mean", reductions.mean))
+)
+
+
+def _spread(name: str, reduce: Callable[..., Any]) -> Callable[..., Any]:
+    def call(
+        a: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        out: None = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Any:
+        result = lift(reduce(lower(a), axis, keepdims, correction=ddof if correction is None else correction))
+        return result if dtype is None else result.astype(dtype)
+
+    call.__name__, call.__doc__ = name, reduce.__doc__
+    return call
+
+
+std, var = _spread("std", reductions.std), _spread("var", reductions.var)
+
+
+def _running(name: str, scan: Callable[..., Any]) -> Callable[..., Any]:
+    def call(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+        a = border.asarray(a)
+        return lift(scan(a.ravel() if axis is None else a, 0 if axis is None else axis, dtype=wanted(dtype, name)))
+
+    call.__name__, call.__doc__ = name, scan.__doc__
+    return call
+
+
+cumsum, cumprod = _running("cumsum", reductions.cumsum), _running("cumprod", reductions.cumprod)
+
+
+def average(a: Any, axis: Any = None, weights: Any = None) -> Any:
+    """The mean, with weights."""
+    a = border.asarray(a)
+    if weights is None:
+        return a.mean(axis)
+    weights = border.asarray(weights)
+    return (a * weights).sum(axis) / (weights * ones_like(a)).sum(axis)
+
+
+def quantile(a: Any, q: Any, axis: int | None = None, keepdims: bool = False, method: str = "linear") -> Any:
+    """Quantiles."""
+    from pullback.api.sorting import quantile as find  # sorting is loaded when it is needed
+
+    return lift(find(lower(a), lower(q), axis, keepdims, method=method))
+
+
+def percentile(a: Any, q: Any, axis: int | None = None, keepdims: bool = False, method: str = "linear") -> Any:
+    """Quantiles in percent."""
+    return quantile(a, border.asarray(q) / 100, axis, keepdims, method)
+
+
+# -- functions with NumPy's own rules ----------------------------------------------------------------------------------
+
+
+def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
+    """x where the condition holds, y elsewhere; with one argument the positions where it holds."""
+    if x is None and y is None:
+        return nonzero(condition)
+    return lift(elementwise.where(lower(condition), lower(x), lower(y)))
+
+
+def nonzero(a: Any) -> tuple[Any, ...]:
+    """The positions of elements that are not zero."""
+    return lift(selecting.nonzero(border.asarray(a)))
+
+
+def clip(
+    arr: Any = None, /, min: Any = None, max: Any = None, *, a: Any = None, a_min: Any = None, a_max: Any = None
+) -> Any:
+    """The elements limited to [min, max]."""
+    x = a if arr is None else arr
+    low, high = (a_min if min is None else min), (a_max if max is None else max)
+    return (
+        border.asarray(x) if low is None and high is None else lift(elementwise.clip(lower(x), lower(low), lower(high)))
+    )
+
+
+def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None) -> Any:
+    """Each element several times."""
+    return lift(manipulation.repeat_interleave(border.asarray(a), lower(repeats), axis))
+
+
+def tile(A: Any, reps: Any) -> Any:
+    """The array several times along dimensions."""
+    counts = (reps,) if isinstance(reps, int) else tuple(reps)
+    return lift(manipulation.tile(border.asarray(A), counts))
+
+
+def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    """Values at the end."""
+    arr, values = border.asarray(arr), border.asarray(values)
+    if axis is None:
+        arr, values, axis = arr.ravel(), values.ravel(), 0
+    return lift(manipulation.concat([arr, values], axis))
+
+
+def column_stack(tup: Any) -> Any:
+    """Vectors as columns."""
+    columns = [border.asarray(x) for x in tup]
+    return lift(manipulation.concat([x[:, None] if x.ndim == 1 else x for x in columns], 1))
+
+
+def result_type(*args: Any) -> Any:
+    """The dtype of a result of these."""
+    return canonical(data_types.result_type(*[a.dtype if isinstance(a, ScalarType) else lower(a) for a in args]))
+
+
+def promote_types(a: Any, b: Any) -> Any:
+    """The dtype of a result of two dtypes."""
+    return canonical(data_types.promote_types(dtype_of(a), dtype_of(b)))
+
+
+class _Kind:
+    """An abstract kind of dtype, for `issubdtype`."""
+
+    def __init__(self, name: str, kinds: str) -> None:
+        self.name, self.kinds = name, kinds
+
+    def __repr__(self) -> str:
+        return f"<class 'jax.numpy.{self.name}'>"
+
+
+number, inexact, floating = _Kind("number", "iufc"), _Kind("inexact", "fc"), _Kind("floating", "f")
+integer, signedinteger = _Kind("integer", "iu"), _Kind("signedinteger", "i")
+unsignedinteger, complexfloating, generic = (
+    _Kind("unsignedinteger", "u"),
+    _Kind("complexfloating", "c"),
+    _Kind("generic", "biufc"),
+)
+
+
+def issubdtype(arg1: Any, arg2: Any) -> bool:
+    """Whether a dtype is of a kind, or is another dtype."""
+    first = dtype_of(arg1)
+    if isinstance(arg2, _Kind):
+        return first.kind in arg2.kinds
+    kinds = {
+        np.floating: "f",
+        np.integer: "iu",
+        np.number: "iufc",
+        np.inexact: "fc",
+        np.complexfloating: "c",
+        np.signedinteger: "i",
+        np.unsignedinteger: "u",
+    }
+    if arg2 in kinds:
+        return first.kind in kinds[arg2]
+    return first is dtype_of(arg2)
+
+
+def dtype(x: Any) -> DType:
+    """A dtype."""
+    return canonical(x)
+
+
+def shape(a: Any) -> tuple[int, ...]:
+    """The shape of an array or number."""
+    return border.asarray(a).shape
+
+
+def ndim(a: Any) -> int:
+    """The number of dimensions of an array or number."""
+    return border.asarray(a).ndim
+
+
+def size(a: Any, axis: int | None = None) -> int:
+    """The number of elements."""
+    x = border.asarray(a)
+    return x.size if axis is None else x.shape[axis]
+
+
+def isscalar(element: Any) -> bool:
+    """Whether something is a number."""
+    return type(element) in SCALARS or (isinstance(element, (TensorBase, np.generic)) and element.ndim == 0)
+
+
+def iscomplexobj(x: Any) -> bool:
+    """Whether the dtype is complex."""
+    return border.asarray(x).dtype.is_complex
+
+
+def vectorize(pyfunc: Any, **_: Any) -> Any:
+    """A function of numbers as one of arrays of one shape."""
+    from pullback.dialects.jax.transforms import vmap  # vmap needs this module
+
+    def vectorized(*args: Any) -> Any:
+        arrays = manipulation.broadcast_arrays(*[border.asarray(a) for a in args])
+        mapped = pyfunc
+        for _ in range(arrays[0].ndim):
+            mapped = vmap(mapped)
+        return mapped(*[lift(a) for a in arrays])
+
+    return vectorized
+
+
+__all__ = ["e", "inf", "nan", "newaxis", "pi"]

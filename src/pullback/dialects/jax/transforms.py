@@ -1,0 +1,274 @@
+"""JAX's transformations of functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from pullback.api.loops import ShapeDtype
+from pullback.api.loops import eval_shape as _eval_shape
+from pullback.dialects.jax.array import Array, asarray, canonical, host_array, lift
+from pullback.dialects.jax.config import config
+from pullback.engine import control, functional
+from pullback.engine.jit import Jitted
+from pullback.engine.tensor import TensorBase
+from pullback.engine.trace import SCALARS
+from pullback.util import tree
+from pullback.util.errors import ArgumentError, GradientError, message
+
+Function = Callable[..., Any]
+
+
+class ScalarOutputError(GradientError, TypeError):
+    """A gradient was asked for of a function that does not return one number."""
+
+
+def _leaf(x: Any) -> Any:
+    """An argument's leaf as an Array; tensors of other dialects, and what is no array, stay as they are."""
+    if isinstance(x, TensorBase):
+        return x
+    return asarray(x) if type(x) in SCALARS or isinstance(x, (np.ndarray, np.generic)) else x
+
+
+def arrays(x: Any) -> Any:
+    """A pytree whose numbers and NumPy arrays are Arrays."""
+    leaves, structure = tree.flatten(x)
+    return (
+        x if all(isinstance(v, TensorBase) for v in leaves) else tree.unflatten(structure, [_leaf(v) for v in leaves])
+    )
+
+
+def _check(fun: Any, name: str) -> None:
+    if not callable(fun):
+        raise ArgumentError(
+            message(
+                f"{name}: expected a function",
+                [("given", f"{type(fun).__name__} {fun!r:.60}")],
+                f"jax.{name}(f)(x), not jax.{name}(f(x))",
+            )
+        )
+
+
+def value_and_grad(
+    fun: Function,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Function:
+    """A function that returns `(value, gradients)`."""
+    _check(fun, "value_and_grad")
+    both = functional.value_and_grad(fun, argnums, has_aux)
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    @wraps(fun)
+    def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
+        given = list(args)
+        for n in numbers:
+            if -len(given) <= n < len(given):
+                given[n] = arrays(given[n])
+        try:
+            value, gradients = both(*given, **kwargs)
+        except GradientError as error:
+            raise ScalarOutputError(str(error)) from None
+        return ((lift(value[0]), value[1]) if has_aux else lift(value)), gradients
+
+    return value_and_grad_of
+
+
+def grad(
+    fun: Function,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Function:
+    """A function that returns the gradient."""
+    _check(fun, "grad")
+    both = value_and_grad(fun, argnums, has_aux)
+
+    @wraps(fun)
+    def grad_of(*args: Any, **kwargs: Any) -> Any:
+        value, gradients = both(*args, **kwargs)
+        return (gradients, value[1]) if has_aux else gradients
+
+    return grad_of
+
+
+class JaxJitted(Jitted):
+    """A compiled function: NumPy's 64-bit numbers are cut to 32 bits on the way in."""
+
+    array_class = Array
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if config.jax_disable_jit:
+            return self.function(*args, **kwargs)
+        return super().__call__(*args, **kwargs)
+
+    def signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any, dict[int, Any], Any]:
+        leaves, structure, static, key = super().signature(args, kwargs)
+        entries = list(key)
+        for k, x in enumerate(leaves):
+            if k in static or not isinstance(x, (np.ndarray, np.generic)) or canonical(x.dtype) == x.dtype:
+                continue
+            leaves[k] = host_array(x)
+            entries[k + 2] = leaves[k].info
+        return leaves, structure, static, tuple(entries)
+
+    def clear_cache(self) -> None:
+        """Forget what was compiled."""
+        self.entries.clear()
+        self.last = None
+
+    def _cache_size(self) -> int:
+        """How many signatures were compiled."""
+        return len(self.entries)
+
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """Shapes and dtypes of the result."""
+        return eval_shape(self.function, *args, **kwargs)
+
+
+def jit(
+    fun: Function | None = None,
+    *,
+    static_argnums: Any = None,
+    static_argnames: Any = None,
+    donate_argnums: Any = None,
+    donate_argnames: Any = None,
+    inline: bool = False,
+    **options: Any,
+) -> Any:
+    """Compile a function: once for each structure, shapes and dtypes of its arguments."""
+    if fun is None:
+        return lambda f: jit(f, static_argnums=static_argnums, static_argnames=static_argnames)
+    _check(fun, "jit")
+    unknown = [k for k in options if k not in ("device", "backend", "in_shardings", "out_shardings", "keep_unused")]
+    if unknown:
+        raise ArgumentError(message("jit: no such option", [("option", unknown[0])], "static_argnums, static_argnames"))
+    return JaxJitted(fun, static_argnums, static_argnames)
+
+
+def vmap(
+    fun: Function, in_axes: Any = 0, out_axes: Any = 0, axis_name: Any = None, axis_size: int | None = None
+) -> Function:
+    """The function applied along an axis of its arguments."""
+    _check(fun, "vmap")
+    if axis_name is not None:
+        raise ArgumentError(
+            message(
+                "vmap: named axes are not supported",
+                [("axis_name", repr(axis_name))],
+                "reduce over the mapped axis outside",
+            )
+        )
+
+    @wraps(fun)
+    def vmapped(*args: Any, **kwargs: Any) -> Any:
+        given = tuple(arrays(a) for a in args)
+        axes = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(given)
+        axes = (
+            tuple(None if a is not None and not tree.leaves(x) else a for a, x in zip(axes, given, strict=False))
+            if len(axes) == len(given)
+            else tuple(axes)
+        )
+        if kwargs:
+            names = tuple(kwargs)
+            values = tuple(arrays(v) for v in kwargs.values())
+            positional = functional.vmap(
+                lambda *xs: fun(*xs[: len(given)], **dict(zip(names, xs[len(given) :], strict=True))),
+                (*axes, *(0,) * len(names)),
+                out_axes,
+            )
+            return lift(positional(*given, *values))
+        return lift(functional.vmap(fun, axes, out_axes)(*given))
+
+    return vmapped
+
+
+def _jacobian(name: str, native: Callable[..., Function]) -> Callable[..., Function]:
+    def transform(
+        fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+    ) -> Function:
+        _check(fun, name)
+        if has_aux:
+            raise ArgumentError(
+                message(f"{name}: has_aux is not supported", help="compute the auxiliary results apart")
+            )
+        inner = native(fun, argnums)
+        return wraps(fun)(lambda *args, **kwargs: inner(*[arrays(a) for a in args], **kwargs))
+
+    transform.__name__, transform.__doc__ = name, native.__doc__
+    return transform
+
+
+jacfwd, jacrev, hessian = (
+    _jacobian(n, f)
+    for n, f in (("jacfwd", functional.jacfwd), ("jacrev", functional.jacrev), ("hessian", functional.hessian))
+)
+jacobian = jacrev
+
+
+def jvp(fun: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """Value and directional derivative."""
+    return lift(functional.jvp(fun, arrays(tuple(primals)), arrays(tuple(tangents))))
+
+
+def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
+    """Value, and the function that maps cotangents of it to cotangents of the primals."""
+    found = functional.vjp(fun, *[arrays(p) for p in primals], has_aux=has_aux)
+    pull = found[1]
+    return (found[0], lambda cotangents: pull(arrays(cotangents)), *found[2:])
+
+
+def linearize(fun: Function, *primals: Any) -> tuple[Any, Function]:
+    """Value, and the function that maps tangents of the primals to a tangent of it."""
+    return fun(*[arrays(p) for p in primals]), lambda *tangents: jvp(fun, primals, tangents)[1]
+
+
+class custom_vjp(control.custom_vjp):
+    """A function with its own reverse rule: `f.defvjp(fwd, bwd)`."""
+
+    def __call__(self, *args: Any) -> Any:
+        return super().__call__(*[a if k in self.nondiff else arrays(a) for k, a in enumerate(args)])
+
+
+class custom_jvp(control.custom_jvp):
+    """A function with its own forward rule: `f.defjvp(rule)`."""
+
+    def __call__(self, *args: Any) -> Any:
+        return super().__call__(*[arrays(a) for a in args])
+
+    def defjvps(self, *rules: Function | None) -> None:
+        """One rule `(tangent, answer, *primals) -> tangent` for each argument (None: no derivative)."""
+
+        def rule(primals: Any, tangents: Any) -> Any:
+            answer = self.function(*primals)
+            parts = [r(t, answer, *primals) for r, t in zip(rules, tangents, strict=True) if r is not None]
+            total = parts[0]
+            for part in parts[1:]:
+                total = total + part
+            return answer, total
+
+        self.defjvp(rule)
+
+
+def checkpoint(fun: Function, **_: Any) -> Function:
+    """The same function; intermediate results are computed again in the backward pass."""
+    return control.checkpoint(fun)
+
+
+def eval_shape(fun: Function, *args: Any, **kwargs: Any) -> Any:
+    """Shapes and dtypes of the result, without computing it."""
+    return _eval_shape(fun, *arrays(args), array_class=Array, **arrays(kwargs))
+
+
+ShapeDtypeStruct = ShapeDtype
+
+
+def block_until_ready(x: Any) -> Any:
+    """Wait until all arrays of a pytree are computed."""
+    return tree.map(lambda v: v.block_until_ready() if isinstance(v, Array) else v, x)

@@ -1,0 +1,64 @@
+"""`jax.tree_util`: functions on pytrees under their long names, and the registry."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from pullback.util.tree import TreeDef as PyTreeDef
+from pullback.util.tree import all as tree_all
+from pullback.util.tree import flatten as tree_flatten
+from pullback.util.tree import flatten_with_path as tree_flatten_with_path
+from pullback.util.tree import leaves as tree_leaves
+from pullback.util.tree import leaves_with_path as tree_leaves_with_path
+from pullback.util.tree import map as tree_map
+from pullback.util.tree import map_with_path as tree_map_with_path
+from pullback.util.tree import path_text as keystr
+from pullback.util.tree import reduce as tree_reduce
+from pullback.util.tree import (
+    register_dataclass,
+    register_pytree_node,
+    register_pytree_node_class,
+)
+from pullback.util.tree import structure as tree_structure
+from pullback.util.tree import transpose as tree_transpose
+from pullback.util.tree import unflatten as tree_unflatten
+
+
+@register_pytree_node_class
+class Partial(partial[Any]):
+    """A function with some arguments given, as a pytree of these arguments."""
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], Any]:
+        return (self.args, self.keywords), self.func
+
+    @classmethod
+    def tree_unflatten(cls, func: Any, children: Any) -> Any:
+        return cls(func, *children[0], **children[1])
+
+
+def treedef_is_leaf(treedef: PyTreeDef) -> bool:
+    """Whether a structure is one leaf."""
+    return treedef.num_nodes == 1 and treedef.num_leaves == 1
+
+
+__all__ = [
+    "Partial",
+    "PyTreeDef",
+    "keystr",
+    "register_dataclass",
+    "register_pytree_node",
+    "register_pytree_node_class",
+    "tree_all",
+    "tree_flatten",
+    "tree_flatten_with_path",
+    "tree_leaves",
+    "tree_leaves_with_path",
+    "tree_map",
+    "tree_map_with_path",
+    "tree_reduce",
+    "tree_structure",
+    "tree_transpose",
+    "tree_unflatten",
+    "treedef_is_leaf",
+]

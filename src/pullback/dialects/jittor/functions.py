@@ -1,0 +1,230 @@
+"""Functions of `jt` that differ from the array room's in name, order of arguments or defaults."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+from pullback.api import creation, elementwise, losses, manipulation, reindexing
+from pullback.api.arguments import shape_of
+from pullback.api.sorting import argsort as _argsort
+from pullback.api.sorting import sort as _sort
+from pullback.dialects.jittor import stream
+from pullback.dialects.jittor.var import Var, as_var
+from pullback.engine.execute import synchronize
+from pullback.engine.inspect import liveness
+from pullback.ir.dtypes import dtype_of
+from pullback.util.errors import DeviceError, message
+
+
+def array(data: Any, dtype: Any = None) -> Var:
+    """A Var of numbers; 64-bit numbers become 32-bit ones unless a dtype is given."""
+    return as_var(data, dtype)
+
+
+def _cast(name: str) -> Any:
+    def cast(data: Any) -> Var:
+        return as_var(data, name)
+
+    cast.__name__ = name
+    cast.__doc__ = f"A Var of numbers as {name}."
+    return cast
+
+
+(float16, float32, float64, bfloat16, int8, int16, int32, int64, uint8, uint16, uint32, uint64) = (
+    _cast(n)
+    for n in (
+        "float16",
+        "float32",
+        "float64",
+        "bfloat16",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+    )
+)
+bool, float, double, half, int, long = (_cast(n) for n in ("bool", "float32", "float64", "float16", "int32", "int64"))
+
+
+def random(shape: Any, dtype: Any = "float32", type: str = "uniform") -> Var:
+    """Random numbers, drawn when they are first needed: uniform in [0, 1), or standard normal with `type="normal"`."""
+    return Var(stream.draw(shape, dtype_of(dtype), stream.kind_of(type)))
+
+
+def rand(*size: Any, dtype: Any = "float32", requires_grad: Any = True) -> Var:
+    """Uniform in [0, 1)."""
+    return random(shape_of(size, "jt.rand"), dtype)
+
+
+def randn(*size: Any, dtype: Any = "float32", requires_grad: Any = True) -> Var:
+    """Standard normal."""
+    return random(shape_of(size, "jt.randn"), dtype, "normal")
+
+
+def rand_like(x: Any, dtype: Any = None) -> Var:
+    """Uniform in [0, 1), in the shape of a Var."""
+    return random(x.shape, dtype or x.dtype)
+
+
+def randn_like(x: Any, dtype: Any = None) -> Var:
+    """Standard normal, in the shape of a Var."""
+    return random(x.shape, dtype or x.dtype, "normal")
+
+
+def uniform(low: Any = 0.0, high: Any = 1.0, shape: Any = (1,), dtype: Any = "float32") -> Var:
+    """Uniform in [low, high)."""
+    return random(shape, dtype) * (high - low) + low
+
+
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = (1,), dtype: Any = "float32") -> Var:
+    """Normal with a mean and a standard deviation."""
+    return random(size, dtype, "normal") * std + mean
+
+
+def randint(low: Any, high: Any = None, shape: Any = (1,), dtype: Any = "int32") -> Var:
+    """Whole numbers in [low, high)."""
+    low, high = (0, low) if high is None else (low, high)
+    return elementwise.astype(elementwise.floor(random(shape) * (high - low) + low), dtype).stop_grad()
+
+
+def _filled(function: Any) -> Any:
+    def make(shape: Any, dtype: Any = "float32", *more: Any) -> Var:
+        size = (shape, dtype, *more) if isinstance(dtype, int_) else shape
+        return Var(function(size, dtype="float32" if isinstance(dtype, int_) else dtype)._peek())
+
+    make.__name__, make.__doc__ = function.__name__, function.__doc__
+    return make
+
+
+int_ = builtins.int
+zeros, ones, empty = _filled(creation.zeros), _filled(creation.ones), _filled(creation.empty)
+
+
+def full(shape: Any, val: Any, dtype: Any = "float32") -> Var:
+    """One number everywhere."""
+    return Var(creation.full(shape, val, dtype=dtype)._peek())
+
+
+def _like(function: Any) -> Any:
+    def make(x: Any, *args: Any, dtype: Any = None) -> Var:
+        return Var(function(x, *args, dtype=dtype)._peek())
+
+    make.__name__, make.__doc__ = function.__name__, function.__doc__
+    return make
+
+
+zeros_like, ones_like, full_like = (_like(f) for f in (creation.zeros_like, creation.ones_like, creation.full_like))
+
+
+def arange(start: Any = 0, end: Any = None, step: Any = 1, dtype: Any = None) -> Var:
+    """Numbers from start up to end, not included."""
+    return Var(creation.arange(start, end, step, dtype=dtype)._peek())
+
+
+def linspace(start: Any, end: Any, steps: Any) -> Var:
+    """Equally spaced numbers, both ends included."""
+    return Var(creation.linspace(start, end, steps)._peek())
+
+
+def broadcast(x: Any, shape: Any, dims: Sequence[Any] = ()) -> Any:
+    """Repeat to a shape; `dims` are the dimensions of the result that are new."""
+    return as_operand(x).broadcast(shape, dims)
+
+
+def reindex(x: Any, shape: Any, indexes: Sequence[str], overflow_value: Any = 0) -> Any:
+    """y[i0, i1, ...] = x[indexes[0], indexes[1], ...]."""
+    return reindexing.reindex(as_operand(x), tuple(shape), indexes, overflow_value)
+
+
+def reindex_reduce(x: Any, op: str, shape: Any, indexes: Sequence[str]) -> Any:
+    """y[indexes[0], ...] op= x[i0, i1, ...]."""
+    return reindexing.reindex_reduce(as_operand(x), op, tuple(shape), indexes)
+
+
+def as_operand(x: Any) -> Any:
+    """A Var of an argument that may be numbers."""
+    return x if isinstance(x, Var) else as_var(x)
+
+
+def argmax(x: Any, dim: Any = None, keepdims: Any = False) -> Any:
+    """The positions of the greatest elements, and these elements."""
+    return as_operand(x).argmax(dim, keepdims)
+
+
+def argmin(x: Any, dim: Any = None, keepdims: Any = False) -> Any:
+    """The positions of the least elements, and these elements."""
+    return as_operand(x).argmin(dim, keepdims)
+
+
+def argsort(x: Any, dim: Any = -1, descending: Any = False) -> Any:
+    """The positions in sorted order, and the sorted elements."""
+    x = as_operand(x)
+    return _argsort(x, dim, descending=descending), _sort(x, dim, descending=descending)
+
+
+def clamp(x: Any, min_v: Any = None, max_v: Any = None) -> Any:
+    """The elements limited to [min_v, max_v]."""
+    return elementwise.clip(as_operand(x), min_v, max_v)
+
+
+def concat(arr: Sequence[Any], dim: Any = 0) -> Any:
+    """Vars joined along a dimension."""
+    return manipulation.concat([as_operand(x) for x in arr], dim)
+
+
+def stack(x: Sequence[Any], dim: Any = 0) -> Any:
+    """Vars joined along a new dimension."""
+    return manipulation.stack([as_operand(v) for v in x], dim)
+
+
+def cross_entropy_loss(
+    output: Any, target: Any, weight: Any = None, ignore_index: Any = None, reduction: str = "mean"
+) -> Any:
+    """Softmax and negative log likelihood of the right classes."""
+    return losses.cross_entropy(output, target, weight, -100 if ignore_index is None else ignore_index, reduction)
+
+
+def sync_all(device_sync: Any = False) -> None:
+    """Compute everything that is pending, and wait for it."""
+    synchronize()
+
+
+def liveness_info() -> dict[str, Any]:
+    """How many Vars are held, and how much is alive behind them."""
+    return liveness(Var)
+
+
+class _Flags:
+    """`jt.flags`: settings. There is no CUDA device here."""
+
+    def __init__(self) -> None:
+        self.__dict__.update(
+            use_cuda=0,
+            lazy_execution=1,
+            auto_mixed_precision_level=0,
+            amp_level=0,
+            log_silent=0,
+            use_stat_allocator=1,
+            no_grad=0,
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "use_cuda" and value:
+            raise DeviceError(
+                message(
+                    "jt.flags.use_cuda: there is no CUDA device here",
+                    [("use_cuda", str(value))],
+                    "write jt.flags.use_cuda = jt.has_cuda",
+                )
+            )
+        self.__dict__[name] = value
+
+
+flags = _Flags()
+has_cuda = 0

@@ -1,0 +1,264 @@
+"""Sessions: variables' values, and runs of the graph, each compiled once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pullback.api.random import Generator
+from pullback.api.tensor import Tensor as Array
+from pullback.dialects.tensorflow import graph as graphs
+from pullback.dialects.tensorflow.dtypes import TensorShape
+from pullback.dialects.tensorflow.errors import InvalidArgumentError
+from pullback.dialects.tensorflow.graph import Graph, Operation, Tensor, get_default_graph
+from pullback.dialects.tensorflow.run import Run, needed, seeded, unfed
+from pullback.engine.jit import Jitted
+from pullback.engine.tensor import TensorBase, from_host
+from pullback.util import tree
+from pullback.util.errors import ArgumentError, ValueError_, message
+
+_SEED_STEP = 0x9E3779B97F4A7C15
+
+
+class Plan:
+    """What a set of fetches with a set of feeds does: the operations needed, the variables read and written, the
+    program."""
+
+    __slots__ = ("jitted", "operations", "pulled", "reads", "targets", "writes")
+
+    def __init__(self, session: Session, fetches: list[Any], feeds: list[Tensor]) -> None:
+        wanted = [f if isinstance(f, Operation) else f.op for f in fetches]
+        fed = dict.fromkeys(feeds)
+        self.operations = needed(wanted, fed)
+        self.targets = [None if isinstance(f, Operation) else f for f in fetches]
+        self.pulled = [op for op in self.operations if op.type == "IteratorGetNext"]
+        self.writes = [op.variable for op in self.operations if op.variable is not None and op.type in WRITES]
+        self.reads = [op.variable for op in self.operations if op.variable is not None and op.type in READS]
+        for op in self.operations:
+            if op.compute is None:
+                raise InvalidArgumentError(unfed(op), op)
+        given = [*feeds, *(t for op in self.pulled for t in op.outputs)]
+
+        def run(*values: Any) -> Any:
+            state = Run(session)
+            state.bound.update(zip(given, values, strict=True))
+            for op in self.operations:
+                state.step(op)
+            for variable, value in state.updates.items():
+                session.store(variable, value)
+            return [None if t is None else state.bound[t] for t in self.targets]
+
+        run.__name__ = "Session.run"
+        self.jitted = Jitted(run)
+
+    def call(self, session: Session, values: list[Any]) -> Any:
+        storage = session.storage
+        if all(v in storage for v in self.writes) and all(v in storage for v in self.reads):
+            return self.jitted(*values)
+        return self.jitted.function(*values)  # variables get their first values: once, so it is not compiled apart
+
+
+#: types of operations that write and read variables
+WRITES, READS = (
+    frozenset(("Assign", "AssignAdd", "AssignSub")),
+    frozenset(("VariableV2", "ReadVariableOp", "AssignAdd", "AssignSub")),
+)
+
+
+class Session:
+    """Runs parts of a graph and keeps the values of its variables."""
+
+    def __init__(self, target: str = "", graph: Graph | None = None, config: Any = None) -> None:
+        self.graph = graph or get_default_graph()
+        self.storage: dict[Any, Any] = {}
+        self.plans: dict[Any, Plan] = {}
+        self.generators: dict[Any, Generator] = {}
+        self.iterators: dict[Operation, Any] = {}
+        self.closed = False
+        self._graph_context: Any = None
+
+    # -- running -------------------------------------------------------------------------------------------------------
+    def run(self, fetches: Any, feed_dict: Any = None, options: Any = None, run_metadata: Any = None) -> Any:
+        """The values of `fetches` (a tensor, operation, variable or name, or nested lists, tuples and dicts of them),
+        as NumPy
+        arrays; `feed_dict` gives values of placeholders."""
+        if self.closed:
+            raise ValueError_(message("Attempted to use a closed Session.", help="make a new one"))
+        leaves, structure = tree.flatten(fetches)
+        found = [self.fetched(x) for x in leaves]
+        feeds = [self.fed(k) for k in feed_dict] if feed_dict else []
+        key = (*found, None, *feeds)
+        plan = self.plans.get(key)
+        if plan is None:
+            plan = self.plans[key] = Plan(self, found, feeds)
+        values = [_value(t, v) for t, v in zip(feeds, feed_dict.values(), strict=True)] if feed_dict else []
+        for op in plan.pulled:
+            values.extend(self.pull(op))
+        results = plan.call(self, values)
+        return tree.unflatten(structure, [_host(x) for x in results])
+
+    def fetched(self, x: Any) -> Any:
+        """A fetch as a tensor or operation of this session's graph."""
+        if isinstance(x, str):
+            return self.graph.get_tensor_by_name(x) if ":" in x else self.graph.get_operation_by_name(x)
+        found = x.value() if hasattr(x, "initializer") else x
+        if not isinstance(found, (Tensor, Operation)):
+            raise ArgumentError(
+                message(
+                    f"Fetch argument {x!r:.60} has invalid type {type(x).__name__}",
+                    help="fetch tensors, operations or variables",
+                )
+            )
+        if found.graph is not self.graph:
+            raise ValueError_(
+                message(
+                    f"Tensor {found} is not an element of this graph.",
+                    help="make the session with tf.Session(graph=...)",
+                )
+            )
+        return found
+
+    def fed(self, x: Any) -> Tensor:
+        """A feed's key as a tensor."""
+        found = (
+            self.graph.get_tensor_by_name(x) if isinstance(x, str) else x.value() if hasattr(x, "initializer") else x
+        )
+        if not isinstance(found, Tensor):
+            raise ArgumentError(
+                message(f"Cannot interpret feed_dict key as Tensor: {x!r:.60}", help="feed placeholders")
+            )
+        if found.graph is not self.graph:
+            raise ValueError_(message(f"Tensor {found} is not an element of this graph."))
+        return found
+
+    def store(self, variable: Any, value: Any) -> None:
+        """Keep a variable's new value."""
+        tensor: Any = value if isinstance(value, TensorBase) else from_host(np.asarray(value), variable.dtype.native)
+        held = self.storage.get(variable)
+        if held is None:
+            self.storage[variable] = Array(tensor.detach()._peek())
+        else:
+            held.data = tensor
+
+    def pull(self, op: Operation) -> list[Any]:
+        """The next elements of a data set."""
+        iterator = self.iterators.get(op)
+        if iterator is None:
+            iterator = self.iterators[op] = op.source.start()
+        return iterator.next(op)
+
+    def key_of(self, op: Operation) -> Any:
+        """The key of a random operation for one run: from the operation's seed, the graph's, or the system."""
+        own = op.seed
+        label = op if own is not None or self.graph.seed is not None else None
+        generator = self.generators.get(label)
+        if generator is None:
+            generator = self.generators[label] = self.generator(op, own)
+        return generator.next_key()
+
+    def generator(self, op: Operation, own: int | None) -> Generator:
+        if own is None and self.graph.seed is None:
+            found = Generator()
+            found.seed()
+            return found
+        number = op.number if own is None else 0
+        return seeded(((self.graph.seed or 0) * _SEED_STEP + (own or 0) + number * 2654435761) & (2**63 - 1))
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+    def as_default(self) -> Any:
+        """A context in which this session is the default one."""
+        return _Default(self)
+
+    def __enter__(self) -> Session:
+        self._graph_context = self.graph.as_default()
+        self._graph_context.__enter__()
+        graphs.sessions.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        graphs.sessions.remove(self)
+        self._graph_context.__exit__(None, None, None)
+        self.close()
+
+    def close(self) -> None:
+        """Let the variables go."""
+        self.closed = True
+        self.storage.clear()
+        self.plans.clear()
+
+
+class _Default:
+    """Makes a session the default one, and leaves it open."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def __enter__(self) -> Session:
+        graphs.sessions.append(self.session)
+        return self.session
+
+    def __exit__(self, *_: object) -> None:
+        graphs.sessions.remove(self.session)
+
+
+class InteractiveSession(Session):
+    """A session that is the default one from the start."""
+
+    def __init__(self, target: str = "", graph: Graph | None = None, config: Any = None) -> None:
+        super().__init__(target, graph, config)
+        graphs.sessions.append(self)
+
+    def close(self) -> None:
+        """Let the variables go."""
+        if self in graphs.sessions:
+            graphs.sessions.remove(self)
+        super().close()
+
+
+def get_default_session() -> Any:
+    """The session entered last."""
+    return graphs.sessions[-1] if graphs.sessions else None
+
+
+def _value(tensor: Tensor, value: Any) -> Any:
+    """A fed value, checked and cast."""
+    if isinstance(value, Tensor):
+        raise ArgumentError(
+            message(
+                "The value of a feed cannot be a tf.Tensor object.",
+                [("feed", str(tensor))],
+                "feed numbers, lists or NumPy arrays; run the tensor first",
+            )
+        )
+    kind = tensor.dtype.as_numpy_dtype
+    try:
+        array = np.ascontiguousarray(value, kind).reshape(np.shape(value))
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(
+            message(
+                f"Cannot feed value for Tensor {tensor.name!r}: not numbers of dtype {tensor.dtype.name}",
+                [("value", f"{type(value).__name__} {value!r:.60}")],
+            ),
+            tensor.op,
+        ) from None
+    sizes = tensor.sizes
+    if sizes is not None and (
+        len(sizes) != array.ndim or any(n is not None and n != m for n, m in zip(sizes, array.shape, strict=True))
+    ):
+        raise InvalidArgumentError(
+            message(
+                f"Cannot feed value of shape {array.shape} for Tensor {tensor.name!r}, "
+                f"which has shape {str(TensorShape(sizes))!r}"
+            ),
+            tensor.op,
+        )
+    return array
+
+
+def _host(x: Any) -> Any:
+    """A result as NumPy has it."""
+    if isinstance(x, TensorBase):
+        array = x.numpy()
+        return array if array.ndim else array[()]
+    return x[()] if isinstance(x, np.ndarray) and not x.ndim else x
