@@ -27,7 +27,8 @@ def call_operation(function: Function, label: str, differentiable: bool = True) 
     return Operation(define, "exact", differentiable, False, label)
 
 
-def residual_slots(nodes: list[Node], leaf_slots: list[int], wrt_slots: list[int], roots: tuple[int, ...]) -> tuple[int, ...]:
+def residual_slots(nodes: list[Node], leaf_slots: list[int], wrt_slots: list[int],
+                   roots: tuple[int, ...]) -> tuple[int, ...]:
     """Slots that the gradient of the roots reads, besides leaves: kept when a trace with history is launched."""
     gradients, _ = _pullback(nodes, list(roots), [nodes[s] for s in wrt_slots])
     skip = set(wrt_slots)
@@ -322,7 +323,8 @@ def add_operation() -> Operation:
     return _operations["add"]
 
 
-def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None = None,
+             create_graph: bool = False) -> None:
     """Accumulate the gradient of `tensor` into `.grad` of every leaf it depends on."""
     if gradient is None and not create_graph and not retain_graph and _known_backward(tensor._value):
         return
@@ -352,7 +354,8 @@ def _known_backward(value: Value | None) -> bool:
     try:
         for sink, info in zip(sinks, found.infos, strict=True):
             cotangent = new(Value)
-            cotangent.trace, cotangent.slot, cotangent.info, cotangent.buffer, cotangent.sink = trace, slot, info, None, None
+            cotangent.trace, cotangent.slot, cotangent.info = trace, slot, info
+            cotangent.buffer = cotangent.sink = None
             trace.values.append(cotangent)
             slot += 1
             grad = sink.grad

@@ -52,9 +52,9 @@ class Captured:
 class Entry:
     """One compiled signature."""
 
-    __slots__ = ("arrays", "captured", "classes", "clears", "direct", "executables", "flat", "function", "given", "grad_enabled",
-                 "immediates", "infos", "mutated", "operation", "output_positions", "requires_grad", "single",
-                 "static_outputs", "structure", "wanted")
+    __slots__ = ("arrays", "captured", "classes", "clears", "direct", "executables", "flat", "function", "given",
+                 "grad_enabled", "immediates", "infos", "mutated", "operation", "output_positions", "requires_grad",
+                 "single", "static_outputs", "structure", "wanted")
 
     def __init__(self, owner: Jitted, leaves: list[Any], structure: Any, static: dict[int, Any]) -> None:
         self.arrays = [k for k, x in enumerate(leaves) if k not in static]
@@ -98,7 +98,8 @@ class Entry:
         self.function = Function(params, [nodes[v.slot] for v in values])
         outside = trace.leaves[len(trace.params):]
         self.captured = [Captured(v, track.get(v)) for v in outside]
-        self.immediates = frozenset(k for k, p in enumerate(trace.params) if p.info.weak and p.info.type.dtype is _IMMEDIATE[p.info.weak])
+        self.immediates = frozenset(k for k, p in enumerate(trace.params)
+                                    if p.info.weak and p.info.type.dtype is _IMMEDIATE[p.info.weak])
         self.requires_grad = any(v.info.requires_grad and v.slot not in trace.freed
                                  for v in values[:len(self.output_positions)])
         self.infos = [Info.of(t) for t in self.function.out_types]
@@ -126,7 +127,7 @@ class Entry:
         return self.deliver(self.run([a.buffer if type(a) is Value else a for a in arguments]))
 
     def match(self, leaves: Sequence[Any]) -> list[Any] | None:
-        """Buffers and numbers for the program where the arguments have this entry's types; None where they do not fit."""
+        """Buffers and numbers for the program; None where the arguments do not have this entry's types."""
         found: list[Any] = []
         pending = False
         for x, want in zip(leaves, self.wanted, strict=True):
@@ -135,7 +136,7 @@ class Entry:
                 found.append(x)
                 continue
             if kind is np.ndarray:
-                if type(want) is not HostArray or x.shape != want.shape or x.dtype != want.dtype or not x.flags.c_contiguous:
+                if type(want) is not HostArray or not want.fits(x):
                     return None
                 found.append(execute.upload_as(x, want.info).buffer)
                 continue
@@ -160,7 +161,7 @@ class Entry:
         return found
 
     def quick(self, leaves: Sequence[Any]) -> Any:
-        """A call whose program runs at once on values that are there; NotImplemented where the general way is needed."""
+        """A call whose program runs at once on values that are there; NotImplemented for any other."""
         if execute._in_flight or execute.watch is not None:  # pyright: ignore[reportPrivateUsage]
             return NotImplemented
         slots: list[Any] = []
@@ -171,7 +172,7 @@ class Entry:
                 slots.append(x)
                 continue
             if kind is np.ndarray:
-                if type(want) is not HostArray or x.shape != want.shape or x.dtype != want.dtype or not x.flags.c_contiguous:
+                if type(want) is not HostArray or not want.fits(x):
                     return NotImplemented
                 held.append(execute.upload_as(x, want.info).buffer)
                 slots.append(held[-1].address)
@@ -268,6 +269,9 @@ class HostArray(NamedTuple):
     shape: tuple[int, ...]
     dtype: Any
     info: Info
+
+    def fits(self, x: np.ndarray[Any, Any]) -> bool:
+        return x.shape == self.shape and x.dtype == self.dtype and x.flags.c_contiguous
 
 
 def _host_array(array: Any) -> HostArray | None:

@@ -27,9 +27,11 @@ BOUND_LIMIT = 4096
 
 
 class Operation:
-    """A recordable operation. `promote`: "exact" (operands as they are), "none", "dtype" (one dtype), "broadcast" (one dtype,
-    one shape) or "float" (the same, integers become the default float). `leaf`: the result is a leaf that requires
-    gradients."""
+    """A recordable operation.
+
+    `promote`: "exact" (operands as they are), "none", "dtype" (one dtype), "broadcast" (one dtype, one shape) or "float"
+    (the same, integers become the default float). `leaf`: the result is a leaf that requires gradients.
+    """
 
     __slots__ = ("bound", "define", "differentiable", "leaf", "name", "promote")
 
@@ -82,7 +84,8 @@ class Operation:
         if len(self.bound) > BOUND_LIMIT:
             self.bound.clear()
         fixed = new(type(self))
-        Operation.__init__(fixed, partial(self.define, **dict(static)), self.promote, self.differentiable, self.leaf, self.name)
+        define = partial(self.define, **dict(static))
+        Operation.__init__(fixed, define, self.promote, self.differentiable, self.leaf, self.name)
         return self.bound.setdefault(static, fixed)
 
     def slowly(self, args: tuple[Any, ...]) -> Any:
@@ -203,7 +206,8 @@ def _promote_exact(name: str, operands: list[Operand]) -> tuple[list[Node], str]
     return [o.node for o in operands], ""
 
 
-_PROMOTE = {"exact": _promote_exact, "none": _promote_none, "dtype": _promote_dtype, "broadcast": _promote_broadcast, "float": _promote_float}
+_PROMOTE = {"exact": _promote_exact, "none": _promote_none, "dtype": _promote_dtype,
+            "broadcast": _promote_broadcast, "float": _promote_float}
 
 
 def broadcast_to(x: Node, shape: tuple[int, ...]) -> Node:

@@ -355,7 +355,8 @@ def from_host(data: Any, dtype: DType | None = None, cls: Any = None) -> Any:
         raise RaggedError(message("tensor: rows of different lengths", [("data", f"{data!r:.60}")],
                                     "every row of a nested list must have the same length")) from error
     if array.dtype.kind in "OUSMmV" and "float" not in array.dtype.name:
-        raise ArgumentError(message("tensor: not numbers", [("data", f"{data!r:.60}")], "pass numbers or arrays of them"))
+        raise ArgumentError(message("tensor: not numbers", [("data", f"{data!r:.60}")],
+                                    "pass numbers or arrays of them"))
     if dtype is None:
         python = not isinstance(data, (np.ndarray, np.generic)) and not hasattr(data, "__array__")
         dtype = {"f": float32, "i": int32}.get(array.dtype.kind) if python else None

@@ -1,9 +1,9 @@
 """Recording: values, traces and the table of all structures seen.
 
-Every operation on tensors is recorded in the current `Trace` as one step in a trie of `State`s. The key of a step is the
-operation, its static arguments and where its operands come from (an earlier slot, a new leaf of some type, a Python
-scalar). A loop body that records the same structure again therefore walks the same states: one dictionary lookup per
-operation, no type rule, no graph. The graph of a state is built from the path to it, only when it is new.
+Every operation on tensors is recorded in the current `Trace` as one step in a trie of `State`s. The key of a step is
+the operation, its static arguments and where its operands come from (an earlier slot, a new leaf of some type, a
+Python scalar). A loop body that records the same structure again therefore walks the same states: one dictionary
+lookup per operation, no type rule, no graph. The graph of a state is built from the path to it, only when it is new.
 
 Leaves are values from outside (concrete arrays, values of an enclosing trace, Python scalars). Slots number leaves and
 results in order of appearance.
@@ -144,8 +144,11 @@ new = object.__new__
 
 
 class Trace:
-    """A program being recorded. `kind`: "main" (a thread's pending work), "eager" (inside pb.grad and its like, values may
-    be asked for) or "staged" (inside jit, vmap, scan: values may not)."""
+    """A program being recorded.
+
+    `kind`: "main" (a thread's pending work), "eager" (inside pb.grad and its like, values may be asked for) or "staged"
+    (inside jit, vmap, scan: values may not).
+    """
 
     kind: str = "main"
     what: str = ""
@@ -357,8 +360,8 @@ _IMMEDIATE = {"f": dtypes.float64, "i": dtypes.int64, "b": dtypes.bool_, "c": dt
 def record(op: Any, args: list[Any] | tuple[Any, ...], static: Any = ()) -> tuple[Value, ...]:
     """Record one step; `args` are Values and Python scalars, `static` is hashable. Returns the results.
 
-    The key of a step is the operation and its operands: a slot, the complement of a gradient variable's slot that is used
-    without history, the Info of a new leaf, or the type of a number. A last None says that gradients are off.
+    The key of a step is the operation and its operands: a slot, the complement of a gradient variable's slot that is
+    used without history, the Info of a new leaf, or the type of a number. A last None says that gradients are off.
     """
     if static:
         op = op.bind(static)
@@ -464,7 +467,7 @@ def _new_step(trace: Trace, op: Any, args: Any, key: tuple[Any, ...], grad_enabl
 
 def _operands(nodes: list[Node], args: Any, entries: tuple[Any, ...],
               history: bool) -> tuple[list[Operand], list[Node], list[int], list[int]]:
-    """The operands of a step by its key; the nodes of new leaves, their slots, and those of them that require gradients."""
+    """The operands of a step by its key; the nodes of new leaves, their slots, and those that require gradients."""
     from pullback.ir.node import param
     from pullback.ops.build import const_scalar, stop_gradient
 
@@ -494,7 +497,8 @@ def _operands(nodes: list[Node], args: Any, entries: tuple[Any, ...],
 
 def visible_dtype(info: Info) -> DType:
     """The dtype a user sees: a weak scalar has the default dtype of its kind."""
-    return dtypes.WEAK_DEFAULT[info.weak] if info.weak and info.type.dtype is _IMMEDIATE.get(info.weak) else info.type.dtype
+    weak = info.weak and info.type.dtype is _IMMEDIATE.get(info.weak)
+    return dtypes.WEAK_DEFAULT[info.weak] if weak else info.type.dtype
 
 
 @contextmanager
