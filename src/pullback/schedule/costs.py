@@ -13,6 +13,7 @@ _ROWS: dict[str, int] = {
     **dict.fromkeys(("pow", "erf_inv", "lgamma", "digamma"), 40),
 }
 EXPENSIVE = 4  # from here on a value is kept rather than computed twice
+LONG = range(10, 21)  # costs of rows that are one long chain of multiply-adds; beyond, registers do not suffice
 SERIAL_WORK = 120_000  # below this a kernel is not worth a second thread
 THREAD_WORK = 60_000  # what each thread should have at least
 CHUNK_WORK = 400_000  # from here on a reduction over the leading dimension is split
@@ -38,6 +39,12 @@ def expression_cost(roots: tuple[Expr, ...]) -> int:
         else:
             total += 1
     return total
+
+
+def waits(roots: tuple[Expr, ...]) -> bool:
+    """Whether the latency of long rows decides, rather than how many operations there are."""
+    found = [_ROWS.get(x.row, 1) for x in subexpressions(roots) if type(x) is Scalar]
+    return max(found, default=0) in LONG
 
 
 def chunks_of(size: int) -> int:

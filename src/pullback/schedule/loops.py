@@ -467,14 +467,19 @@ def nest(loops: list[LoopPlan], body: tuple[Stmt, ...], lanes: int, parallel: bo
 
 
 def choose_lanes(values: list[Expr]) -> int:
-    """How many elements at once: full vectors of the widest common type, several where the work is light."""
+    """How many elements at once: full vectors of the widest common type, several where the work is light.
+
+    Long chains of multiply-adds (`costs.LONG`) wait for each other's results: four vectors of them side by side take
+    three quarters of the time of two.
+    """
     size = 4
     for x in subexpressions(tuple(values)):
         if x.dtype.itemsize > size and not isinstance(x, IndexValue):
             size = 8
     base = VECTOR_BYTES // size
     cost = costs.expression_cost(tuple(values))
-    return base * (4 if cost <= 16 else 2 if cost <= 48 else 1)
+    side_by_side = 48 if costs.waits(tuple(values)) else 16
+    return base * (4 if cost <= side_by_side else 2 if cost <= 48 else 1)
 
 
 def lanes_for(turns: int, lanes: int) -> int:

@@ -142,8 +142,8 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     edge = chunks(spec.n % cols, lanes, masked) if spec.n > cols else ()
     cols = min(cols, spec.n)
     tall = tall_rows(spec.m, rows)
-    if spec.m % tall and spec.m % (tall - 1) == 0 and tall > 4:
-        tall -= 1
+    if spec.m % tall and spec.m % (tall - 1) == 0 and tall > 4 and len(edge) != 1:
+        tall -= 1  # not where a tile of one vector has too few rows to hide a multiply-add's latency anyway
     unit = 1 if spec.m % tall else tall
     kc = spec.k if dot else k_block(spec, target, size)
     tiles = -(-spec.n // cols)
@@ -151,7 +151,9 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     together = PANELS_TOGETHER if masked and spec.a.row_stride == 1 else 1
     pack_b = "no" if dot or not packs_b(spec, target, size) else "panel"
     mc, nc_tiles = blocks(spec, kc, cols, size)
-    row_outer = kc == spec.k and spec.k * spec.n * size <= target.l1_bytes * 3 // 4 and spec.m > 2 * tall
+    strided_a = spec.a.row_stride == 1 and not pack_a  # read again for every panel it costs more than B out of L2
+    room = target.l1_bytes if strided_a else target.l1_bytes * 3 // 4
+    row_outer = kc == spec.k and spec.k * spec.n * size <= room and spec.m > 2 * tall
     split, most = thread_split(spec, tall, unit, tiles, pack_a, pack_b, threads)
     mc = -(-mc // unit) * unit
     pack_b = "block" if pack_b == "panel" and row_outer else pack_b
