@@ -227,6 +227,17 @@ def test_panels_side_by_side(m: int) -> None:
         check(m, 192, 33, a="column", dtype=dtype, threads=(1, 2, 3))
 
 
+@pytest.mark.parametrize("m", [500, 1000, 1003])
+def test_transposed_rows_are_read_once(m: int) -> None:
+    """A transposed and not copied, B nearly all of L1: rows outside, tiles of six rows beside a narrow last panel."""
+    for n in (90, 100, 112):
+        plan = make_plan(MatmulSpec(m, n, 64, Operand(1, m), Operand(n, 1), "float"), X86_64_V3)
+        assert plan.row_outer
+        assert not plan.pack_a
+        assert plan.tall == 6 or len(plan.edge) != 1
+        check(m, n, 64, a="column", threads=(1, 2, 3))
+
+
 @pytest.mark.parametrize("n", [2, 3, 5, 6, 7, 9, 11, 12])
 def test_narrow_packed_columns(n: int) -> None:
     """Panels narrower than a vector, or of one vector and a bit."""

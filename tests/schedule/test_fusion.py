@@ -10,7 +10,9 @@ import pullback as pb
 import pullback.ops.build as b
 from pullback.ir.dtypes import float32
 from pullback.ir.node import Function, Node, TensorType, param
+from pullback.kernel.nodes import For, walk
 from pullback.runtime.native import native
+from pullback.schedule.plan import Options, plan
 
 
 def count(function: Function, kind: str = "", **options: object) -> int:
@@ -177,6 +179,22 @@ def test_large_sum_has_the_same_bits_for_any_threads() -> None:
     assert max(k.threads for k in program.kernels) >= 1
     first = run(program, *arrays)[0]
     assert all(run(program, *arrays)[0] == first for _ in range(3))
+
+
+def lanes_of(function: Function) -> int:
+    """The widest loop of a function's only kernel of loops."""
+    made = plan(function, frozenset(), frozenset(), Options())
+    return max(s.lanes for phase in made.phases for k in phase for s in walk(k.body) if isinstance(s, For))
+
+
+def test_rows_that_wait_run_four_vectors_side_by_side() -> None:
+    x, y = floats(1000), floats(1000)
+    assert lanes_of(Function([x, y], [b.mul(b.unary("tanh", x), b.unary("sigmoid", y))])) == 32
+    assert lanes_of(Function([x, y], [b.binary("pow", x, y)])) == 16
+    many = x
+    for _ in range(20):
+        many = b.add(b.mul(many, y), x)
+    assert lanes_of(Function([x, y], [many])) == 16
 
 
 def test_sums_of_columns() -> None:

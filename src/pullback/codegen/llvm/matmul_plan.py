@@ -151,8 +151,8 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     together = PANELS_TOGETHER if masked and spec.a.row_stride == 1 else 1
     pack_b = "no" if dot or not packs_b(spec, target, size) else "panel"
     mc, nc_tiles = blocks(spec, kc, cols, size)
-    strided_a = spec.a.row_stride == 1 and not pack_a  # read again for every panel it costs more than B out of L2
-    room = target.l1_bytes if strided_a else target.l1_bytes * 3 // 4
+    strided_a = spec.a.row_stride == 1 and not pack_a  # a tile takes a line for each k, read again for every panel of B
+    room = max(target.l1_bytes * 3 // 4, target.l1_bytes - spec.k * LINE if strided_a else 0)
     row_outer = kc == spec.k and spec.k * spec.n * size <= room and spec.m > 2 * tall
     split, most = thread_split(spec, tall, unit, tiles, pack_a, pack_b, threads)
     mc = -(-mc // unit) * unit
