@@ -29,7 +29,7 @@ BOUND_LIMIT = 4096
 class Operation:
     """A recordable operation.
 
-    `promote`: "exact" (operands as they are), "none", "dtype" (one dtype), "broadcast" (one dtype, one shape) or "float"
+    `promote`: "exact" (operands as they are), "none", "dtype" (one dtype), "broadcast" (one dtype and shape) or "float"
     (the same, integers become the default float). `leaf`: the result is a leaf that requires gradients.
     """
 
