@@ -122,6 +122,19 @@ def test_syntax_error_is_the_scripts(tmp_path: Path) -> None:
     assert done.stderr == subprocess.run([sys.executable, str(path)], capture_output=True, text=True).stderr
 
 
+def test_names_that_a_document_imports_nowhere(tmp_path: Path) -> None:
+    """Modules of the standard library and names of its frameworks are given to it; a script gets nothing."""
+    code = "import jax\nsquares = jit(lambda x: x * x)\nprint(float(copy.copy(squares)(3.0)))\n"
+    done = run(script(tmp_path, f"Text.\n\n```python\n{code}```\n", "x.md"))
+    assert (done.returncode, done.stdout) == (0, "9.0\n"), done.stderr
+    assert "x.md:5: 'jit' is imported nowhere in the document: taken from jax" in done.stderr
+    assert "x.md:6: 'copy' is imported nowhere in the document: taken from the standard library" in done.stderr
+    assert "'jax'" not in done.stderr and "'squares'" not in done.stderr
+    missing = run(script(tmp_path, "```python\nprint(nowhere)\n```\n", "y.md"))
+    assert missing.returncode == 1 and "NameError: name 'nowhere' is not defined" in missing.stderr
+    assert "NameError: name 'jit'" in run(script(tmp_path, code)).stderr
+
+
 def test_markdown_keeps_line_numbers(tmp_path: Path) -> None:
     text = "# Text\n\n```python\na = 1\n```\n\n```sh\nnot python\n```\n\n  ```python\n  b = a\n  b.missing\n  ```\n"
     path = script(tmp_path, text, "x.md")

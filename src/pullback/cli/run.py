@@ -41,6 +41,7 @@ def run_file(options: argparse.Namespace) -> int:
     _answer_imports()
     module = _main_module(path, [options.file, *options.arguments])
     try:
+        _give_forgotten(blocks, module, path)
         for block in blocks:
             _run_block(block, module, path)
     except SystemExit as stop:
@@ -78,6 +79,17 @@ def _main_module(path: str, arguments: list[str]) -> ModuleType:
     if sys.path and not getattr(sys.flags, "safe_path", False):
         sys.path[0] = folder
     return module
+
+
+def _give_forgotten(blocks: list[Block], module: ModuleType, path: str) -> None:
+    """Names that a document uses and imports nowhere. A script says what it needs."""
+    if not any(block.shown for block in blocks):
+        return
+    from pullback.cli.forgotten import forgotten  # documents only: it reads their syntax trees
+
+    for name, line, source, value in forgotten(blocks):
+        print(f"{path}:{line}: {name!r} is imported nowhere in the document: taken from {source}", file=sys.stderr)
+        module.__dict__[name] = value
 
 
 def _display(*values: Any) -> None:
