@@ -88,6 +88,10 @@ def _ones(type: TensorType) -> Node:
     return build.full(type.shape, 1.0, type.dtype)
 
 
+def _ones_as(x: Node) -> Node:
+    return _ones(x.tensor)
+
+
 def _between(nodes: list[Node], roots: tuple[int, ...], wrt: list[int]) -> set[int]:
     """Slots on a path from the leaves to the roots."""
     reached = set(topological([nodes[r] for r in roots]))
@@ -308,7 +312,7 @@ def _one(value: Value) -> Value:
 
     key = "ones"
     if key not in _operations:
-        _operations[key] = operation(differentiable=False, name="ones")(lambda x: _ones(x.tensor))
+        _operations[key] = operation(differentiable=False, name="ones")(_ones_as)
     return record(_operations[key], [value])[0]
 
 
@@ -319,14 +323,15 @@ def add_operation() -> Operation:
     if "add" not in _operations:
         from pullback.ops import build
 
-        _operations["add"] = Operation(lambda a, b: build.add(a, b), "none", True, False, "accumulate")
+        _operations["add"] = Operation(build.add, "none", True, False, "accumulate")
     return _operations["add"]
 
 
 def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None = None,
              create_graph: bool = False) -> None:
     """Accumulate the gradient of `tensor` into `.grad` of every leaf it depends on."""
-    if gradient is None and not create_graph and not retain_graph and _known_backward(tensor._value):
+    if gradient is None and not create_graph and not retain_graph and _known_backward(
+            tensor._value):  # pyright: ignore[reportPrivateUsage]
         return
     value = _root(tensor, gradient, "backward")
     sweep(([value], [gradient]), create_graph, bool(create_graph if retain_graph is None else retain_graph), {}, None)
@@ -339,8 +344,10 @@ def _known_backward(value: Value | None) -> bool:
     if value is None or value.trace is not trace or trace.freed:
         return False
     state = trace.state
-    plan = state.memo.get(value.slot)
-    found = state.next.get(plan.key) if plan is not None else None
+    plan: Plan | None = state.memo.get(value.slot)
+    if plan is None:
+        return False
+    found = state.next.get(plan.key)
     if found is None or trace.kind != "main" or trace.sinks is None:
         return False
     try:
@@ -378,7 +385,7 @@ def known_gradients(tensor: TensorBase, inputs: list[TensorBase]) -> list[Value]
     """The common case of `gradients`, seen before: all history in the current trace, one number, all inputs leaves
     that it
     depends on. None where it is another case."""
-    value = tensor._value
+    value = tensor._value  # pyright: ignore[reportPrivateUsage]
     here = thread.context
     trace = here.trace
     if value is None or value.trace is not trace or trace.kind != "main":
@@ -394,7 +401,7 @@ def known_gradients(tensor: TensorBase, inputs: list[TensorBase]) -> list[Value]
     positions: list[int] = []
     wrt = plan.wrt
     for x in inputs:
-        meta, own = x._meta, x._value
+        meta, own = x._meta, x._value  # pyright: ignore[reportPrivateUsage]
         leaf = own if meta is None else meta.leaf
         slot = None if leaf is None else leaf.slot if leaf.trace is trace else trace.leaf_slots.get(leaf)
         if slot not in wrt or own is None or (meta is not None and meta.source is not own):
@@ -409,7 +416,7 @@ def known_gradients(tensor: TensorBase, inputs: list[TensorBase]) -> list[Value]
 
 
 def _root(tensor: TensorBase, gradient: Any, what: str) -> Value:
-    value = tensor._use()
+    value = tensor._use()  # pyright: ignore[reportPrivateUsage]
     if not value.info.requires_grad:
         raise GradientError(message(
             f"{what}: this tensor does not depend on anything that requires gradients",
@@ -452,7 +459,7 @@ def gradients(outputs: list[TensorBase], inputs: list[TensorBase], grad_outputs:
     sinks: dict[AutogradMeta, int] = {}
     concrete: dict[Value, int] = {}
     for k, tensor in enumerate(inputs):
-        value = tensor._use()
+        value = tensor._use()  # pyright: ignore[reportPrivateUsage]
         if value.sink is not None:
             sinks[value.sink] = k
         elif value.trace is not None and value.info.requires_grad:

@@ -158,7 +158,8 @@ class Interrupted(Buffer):
         self._home.append(_address_of(self))
 
 
-_address_of = Buffer.address.__get__  # type: ignore[attr-defined]  # the slot beneath the property
+#: reads the slot beneath the property
+_address_of: Callable[[Buffer], int] = Buffer.address.__get__  # type: ignore[attr-defined]
 
 
 class Deferred(Buffer):
@@ -247,7 +248,7 @@ def synchronize() -> None:
         raise _errors.pop()
 
 
-def observe(value: Value, what: str) -> Buffer:
+def observe(value: Value, what: str) -> Buffer | Any:
     """The finished buffer of a value."""
     if value.buffer is None:
         trace = value.trace
@@ -334,7 +335,7 @@ class FlushPlan:
 
 
 #: set by the array room: views whose base nobody else holds become values of their own
-before_flush: Callable[[], None] = tracing._unset
+before_flush: Callable[[], None] = tracing.unset
 
 
 def flush(trace: Trace) -> None:
@@ -392,7 +393,7 @@ def _new_plan(trace: Trace, live: tuple[int, ...], history: tuple[int, ...], don
     from), later nobody does. So the program is made for later, and the first step runs it on copies.
     """
     programs = trace.state.programs
-    replaced = {s if s >= 0 else ~s for s in trace.carried.values() if s is not None} if not history else set()
+    replaced: set[int] = set() if history else {s if s >= 0 else ~s for s in trace.carried.values() if s is not None}
     expected = tuple([k for k, s in enumerate(trace.state.leaf_slots()) if k in donated or s in replaced])
     plan = programs.get((live, history, expected))
     if plan is None or (expected != donated and plan.copies >= COPIES):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import update_wrapper
+from functools import partial, update_wrapper
+from types import MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,18 +20,7 @@ from pullback.engine.autograd import GradHolder, call_operation
 from pullback.engine.functional import _identity  # pyright: ignore[reportPrivateUsage]
 from pullback.engine.programs import Executable
 from pullback.engine.tensor import TensorBase, from_host
-from pullback.engine.trace import (  # pyright: ignore[reportPrivateUsage]
-    _IMMEDIATE,
-    SCALARS,
-    Info,
-    Trace,
-    Value,
-    local,
-    new,
-    record,
-    thread,
-    tracing,
-)
+from pullback.engine.trace import IMMEDIATE, SCALARS, Info, Trace, Value, class_of, local, new, record, thread, tracing
 from pullback.ir.node import Function, TensorType
 from pullback.runtime.memory import allocate_all
 from pullback.util import config, tree
@@ -57,13 +47,15 @@ class Entry:
                  "single", "static_outputs", "structure", "wanted")
 
     def __init__(self, owner: Jitted, leaves: list[Any], structure: Any, static: dict[int, Any]) -> None:
-        self.arrays = [k for k, x in enumerate(leaves) if k not in static]
+        self.arrays = [k for k in range(len(leaves)) if k not in static]
         self.grad_enabled = local.grad_enabled
         self.given: Any = None  # the structure of arguments that `match` expects
         self.direct: Any = None  # the program, where `quick` may run it
         self.flat = -1  # the number of arguments where each is an array or a number by itself
-        self.wanted = [type(x) if type(x) in SCALARS else x._use().info if isinstance(x, TensorBase)
-                       else _host_array(x) if type(x) is np.ndarray else None for x in leaves]
+        self.wanted: list[Any] = [
+            class_of(x) if type(x) in SCALARS
+            else x._use().info if isinstance(x, TensorBase)  # pyright: ignore[reportPrivateUsage]
+            else _host_array(x) if type(x) is np.ndarray else None for x in leaves]
         self.executables: dict[frozenset[int], Executable] = {}
         infos = {k: _argument_info(leaves[k]) for k in self.arrays}  # outside: views record their reading
         before = local.track
@@ -85,7 +77,7 @@ class Entry:
         self.single = len(flat) == 1 and output is flat[0] and isinstance(output, TensorBase)
         self.output_positions = [k for k, x in enumerate(flat) if isinstance(x, TensorBase)]
         self.static_outputs = [None if isinstance(x, TensorBase) else x for x in flat]
-        self.classes = [type(flat[k]).result_class for k in self.output_positions]
+        self.classes: list[Any] = [flat[k].result_class for k in self.output_positions]
         values = [flat[k]._use() for k in self.output_positions]
         self.mutated: list[Any] = []
         self.clears: list[Any] = []
@@ -99,7 +91,7 @@ class Entry:
         outside = trace.leaves[len(trace.params):]
         self.captured = [Captured(v, track.get(v)) for v in outside]
         self.immediates = frozenset(k for k, p in enumerate(trace.params)
-                                    if p.info.weak and p.info.type.dtype is _IMMEDIATE[p.info.weak])
+                                    if p.info.weak and p.info.type.dtype is IMMEDIATE[p.info.weak])
         self.requires_grad = any(v.info.requires_grad and v.slot not in trace.freed
                                  for v in values[:len(self.output_positions)])
         self.infos = [Info.of(t) for t in self.function.out_types]
@@ -108,11 +100,11 @@ class Entry:
 
     def _collect_mutation(self, trace: Trace, tensor: Any, before: Any, values: list[Value]) -> None:
         if isinstance(tensor, GradHolder):
-            if tensor._value is None:
+            if tensor._value is None:  # pyright: ignore[reportPrivateUsage]
                 self.clears.append(tensor)
-            elif tensor._value is not before:
+            elif tensor._value is not before:  # pyright: ignore[reportPrivateUsage]
                 self.mutated.append(tensor)
-                values.append(tensor._value._use())
+                values.append(tensor._value._use())  # pyright: ignore[reportPrivateUsage]
         elif before.trace is not trace and tensor._value is not before:
             self.mutated.append(tensor)
             values.append(tensor._value)
@@ -131,7 +123,7 @@ class Entry:
         found: list[Any] = []
         pending = False
         for x, want in zip(leaves, self.wanted, strict=True):
-            kind = type(x)
+            kind = class_of(x)
             if kind is want:
                 found.append(x)
                 continue
@@ -167,7 +159,7 @@ class Entry:
         slots: list[Any] = []
         held: list[Any] = []
         for x, want in zip(leaves, self.wanted):
-            kind = type(x)
+            kind = class_of(x)
             if kind is want:
                 slots.append(x)
                 continue
@@ -208,7 +200,7 @@ class Entry:
         for k in self.arrays:
             x = leaves[k]
             if isinstance(x, TensorBase):
-                x = x._use() if differentiable else x._peek()
+                x = x._use() if differentiable else x._peek()  # pyright: ignore[reportPrivateUsage]
             elif type(x) not in SCALARS:
                 x = from_host(x)._peek()
             found.append(x)
@@ -249,7 +241,8 @@ class Entry:
 
     def _write_back(self, values: Sequence[Value]) -> None:
         for tensor, value in zip(self.mutated, values, strict=True):
-            tensor._value = TensorBase.default_class(value) if isinstance(tensor, GradHolder) else value
+            tensor._value = (  # pyright: ignore[reportPrivateUsage]
+                TensorBase.default_class(value) if isinstance(tensor, GradHolder) else value)
         for holder in self.clears:
             holder._value = None
 
@@ -283,9 +276,9 @@ def _argument_info(leaf: Any) -> Info:
     """What is known of an argument inside: numbers are weak scalars."""
     if type(leaf) in SCALARS:
         kind = SCALARS[type(leaf)]
-        return Info.of(TensorType.of((), _IMMEDIATE[kind]), False, kind)
+        return Info.of(TensorType.of((), IMMEDIATE[kind]), False, kind)
     tensor = leaf if isinstance(leaf, TensorBase) else from_host(leaf)
-    return tensor._use().info
+    return tensor._use().info  # pyright: ignore[reportPrivateUsage]
 
 
 def _stand_in(trace: Trace, leaf: Any, info: Info, array_class: Any) -> TensorBase:
@@ -317,7 +310,7 @@ class Jitted:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return self
-        return lambda *args, **kwargs: self(instance, *args, **kwargs)
+        return MethodType(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         here = thread.context
@@ -372,7 +365,7 @@ class Jitted:
         static: dict[int, Any] = {}
         for k, leaf in enumerate(leaves):
             if isinstance(leaf, TensorBase):
-                key.append(leaf._use().info)
+                key.append(leaf._use().info)  # pyright: ignore[reportPrivateUsage]
             elif type(leaf) in SCALARS:
                 key.append(type(leaf))
             elif hasattr(leaf, "__array__"):
@@ -417,5 +410,5 @@ def jit(function: Callable[..., Any] | None = None, *, static_argnums: int | Seq
     Tensor([0.5, 0.5], dtype=float32)
     """
     if function is None:
-        return lambda f: Jitted(f, static_argnums, static_argnames)
+        return partial(Jitted, static_argnums=static_argnums, static_argnames=static_argnames)
     return Jitted(function, static_argnums, static_argnames)

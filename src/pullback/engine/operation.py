@@ -17,13 +17,15 @@ import numpy as np
 
 from pullback.engine.known import record1, record2, record_known
 from pullback.engine.tensor import TensorBase, from_host
-from pullback.engine.trace import SCALARS, Operand, Value, local, new, record
+from pullback.engine.trace import SCALARS, Operand, Value, class_of, local, new, record
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Node
 from pullback.util.errors import ArgumentError, ShapeError, message
 
 BOUND_LIMIT = 4096
+_NUMBERS: tuple[Any, ...] = (bool, int, float, complex)
+_HOST_SCALAR: Any = np.generic
 
 
 class Operation:
@@ -61,7 +63,7 @@ class Operation:
         if value is None:
             return self.slowly(args)
         first = args[0]
-        kind = type(first)
+        kind = class_of(first)
         cls = TensorBase.default_class if kind is float or kind is int else first.result_class
         result = new(cls)
         result._value, result._meta, result._view = value, None, None
@@ -103,9 +105,9 @@ class Operation:
         track = local.track
         for a in args:
             if isinstance(a, TensorBase):
-                v = a._value
-                if v is None or a._meta is not None:
-                    v = a._use()
+                v = a._value  # pyright: ignore[reportPrivateUsage]
+                if v is None or a._meta is not None:  # pyright: ignore[reportPrivateUsage]
+                    v = a._use()  # pyright: ignore[reportPrivateUsage]
                 if track is not None:
                     track.setdefault(v, a)
                 if cls is None:
@@ -123,10 +125,10 @@ class Operation:
 
 def _coerce(a: Any, name: str, args: tuple[Any, ...] = ()) -> Any:
     """Accept NumPy arrays and scalars, lists and tuples of numbers."""
-    if isinstance(a, np.generic) and any(isinstance(x, TensorBase) and x.result_class.weak_numbers for x in args):
+    if isinstance(a, _HOST_SCALAR) and any(isinstance(x, TensorBase) and x.result_class.weak_numbers for x in args):
         return a.item()
-    if isinstance(a, (bool, int, float, complex)) and not isinstance(a, np.generic):
-        return next(kind(a) for kind in (bool, int, float, complex) if isinstance(a, kind))
+    if isinstance(a, _NUMBERS) and not isinstance(a, _HOST_SCALAR):
+        return next(kind(a) for kind in _NUMBERS if isinstance(a, kind))
     if isinstance(a, (np.ndarray, np.generic, list, tuple)) or hasattr(a, "__array__"):
         return from_host(a)._use()
     raise ArgumentError(message(f"{name}: not an array", [("argument", f"{type(a).__name__} {a!r:.60}")],

@@ -81,7 +81,7 @@ class View:
 
     def read(self) -> Value:
         base = self.base
-        value = base._use()
+        value = base._use()  # pyright: ignore[reportPrivateUsage]
         here = thread.context
         cached = self.cached
         if self.seen is value and cached is not None and (cached.buffer is not None or cached.trace is here.trace) \
@@ -105,7 +105,8 @@ class View:
             finally:
                 local.grad_enabled = before
         else:
-            base.assign_value(record(self.write_op, [base._use(), new], self.static)[0])
+            base.assign_value(record(
+                self.write_op, [base._use(), new], self.static)[0])  # pyright: ignore[reportPrivateUsage]
         self.seen = None
 
 
@@ -379,7 +380,7 @@ def leaf_operation() -> Any:
         from pullback.engine.operation import operation
         from pullback.ops import build
 
-        _operations["leaf"] = operation(leaf=True, name="leaf")(lambda x: build.copy(x))
+        _operations["leaf"] = operation(leaf=True, name="leaf")(build.copy)
     return _operations["leaf"]
 
 
@@ -389,7 +390,7 @@ def stop_operation() -> Any:
         from pullback.engine.operation import operation
         from pullback.ops import build
 
-        _operations["stop"] = operation(differentiable=False, name="detach")(lambda x: build.stop_gradient(x))
+        _operations["stop"] = operation(differentiable=False, name="detach")(build.stop_gradient)
     return _operations["stop"]
 
 

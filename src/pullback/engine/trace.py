@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -141,6 +141,8 @@ STATE_LIMIT = 200_000
 _NONE: frozenset[Any] = frozenset()
 _serials = itertools.count(1)
 new = object.__new__
+#: `type` of one argument as any class: what `type` itself gives for an argument of any type is unknown to pyright
+class_of: Callable[[Any], Any] = type
 
 
 class Trace:
@@ -346,15 +348,15 @@ class Local:
 
 local = Local()
 #: set by execute.py: launch a trace of another thread; observe
-def _unset(*_: Any) -> None:
+def unset(*_: Any) -> None:
     """Before execute.py has been loaded nothing can be pending."""
 
 
-launch_other: Callable[[Trace, Value], None] = _unset
-boundary: Callable[[Trace], None] = _unset
+launch_other: Callable[[Trace, Value], None] = unset
+boundary: Callable[[Trace], None] = unset
 
 SCALARS: dict[type, str] = {float: "f", int: "i", bool: "b", complex: "c"}
-_IMMEDIATE = {"f": dtypes.float64, "i": dtypes.int64, "b": dtypes.bool_, "c": dtypes.complex128}
+IMMEDIATE = {"f": dtypes.float64, "i": dtypes.int64, "b": dtypes.bool_, "c": dtypes.complex128}
 
 
 def record(op: Any, args: list[Any] | tuple[Any, ...], static: Any = ()) -> tuple[Value, ...]:
@@ -478,7 +480,7 @@ def _operands(nodes: list[Node], args: Any, entries: tuple[Any, ...],
     for a, entry in zip(args, entries, strict=True):
         weak = a.info.weak if type(a) is Value else SCALARS[type(a)]
         if type(entry) is tuple:
-            operands.append(Operand(const_scalar(a, _IMMEDIATE[weak]), weak))
+            operands.append(Operand(const_scalar(a, IMMEDIATE[weak]), weak))
             continue
         if type(entry) is int:
             slot = entry if entry >= 0 else ~entry
@@ -487,7 +489,7 @@ def _operands(nodes: list[Node], args: Any, entries: tuple[Any, ...],
             leaves.append(len(nodes) + len(own))
             if type(entry) is Info and entry.requires_grad:
                 grads.append(leaves[-1])
-            node = param(entry.type if type(entry) is Info else TensorType.of((), _IMMEDIATE[weak]))
+            node = param(entry.type if type(entry) is Info else TensorType.of((), IMMEDIATE[weak]))
             own.append(node)
         if type(a) is Value and ((type(entry) is int and entry < 0) or (not history and a.info.requires_grad)):
             node = stop_gradient(node)  # what follows has no history, whatever it is used for later
@@ -497,12 +499,12 @@ def _operands(nodes: list[Node], args: Any, entries: tuple[Any, ...],
 
 def visible_dtype(info: Info) -> DType:
     """The dtype a user sees: a weak scalar has the default dtype of its kind."""
-    weak = info.weak and info.type.dtype is _IMMEDIATE.get(info.weak)
+    weak = info.weak and info.type.dtype is IMMEDIATE.get(info.weak)
     return dtypes.WEAK_DEFAULT[info.weak] if weak else info.type.dtype
 
 
 @contextmanager
-def tracing(kind: str, what: str) -> Iterator[Trace]:
+def tracing(kind: str, what: str) -> Generator[Trace, None, None]:
     """Record into a new trace inside the current one."""
     here = local
     outer = here.trace
