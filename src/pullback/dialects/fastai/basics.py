@@ -30,7 +30,7 @@ class _Absent(ModuleType):
 
 def _pyplot() -> Any:
     try:
-        import matplotlib.pyplot as pyplot
+        import matplotlib.pyplot as pyplot  # pyright: ignore[reportMissingImports]
     except ImportError:
         return _Absent("matplotlib.pyplot")
     return pyplot
