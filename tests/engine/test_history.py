@@ -174,3 +174,14 @@ def test_a_clone_is_a_tensor_of_its_own():
     h = (w * w).clone()
     (h * 3).sum().backward()
     assert w.grad.tolist() == [6.0, 12.0]
+
+
+def test_a_hook_that_reads_its_gradient_launches_half_way():
+    """Each step launches the trace between two gradients; both are right, accumulated over known steps."""
+    u, v = (pb.tensor(x, requires_grad=True) for x in ([1.0, 2.0], [3.0, 4.0]))
+    seen = []
+    u.register_hook(lambda g: seen.append(g.tolist()))
+    for k in range(1, 5):
+        (u * v).sum().backward()
+        assert (u.grad.tolist(), v.grad.tolist()) == ([3.0 * k, 4.0 * k], [1.0 * k, 2.0 * k])
+    assert seen == [[3.0, 4.0]] * 4

@@ -1,10 +1,9 @@
 """Dialects: the library under the names of other frameworks.
 
 A dialect is a package here, `pullback.dialects.torch`. It is imported as `pullback.torch` (also `from pullback.torch
-import nn`,
-`import pullback.torch.nn.functional as F`); `pullback run` also answers `import torch` with it, in its own process.
-Both are
-entries of one finder: an alias and the home it stands for. A module is loaded once, whatever name it was imported by.
+import nn`, `import pullback.torch.nn.functional as F`); `pullback run` also answers `import torch` with it, in its own
+process. Both are entries of one finder: an alias and the home it stands for. A module is loaded once, whatever name it
+was imported by.
 """
 
 from __future__ import annotations

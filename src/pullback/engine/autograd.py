@@ -73,8 +73,7 @@ class Plan:
         explicit = [c for c, flag in zip(cotangents, given, strict=True) if flag]
         stops = [n for n in topological(results, [*slot_of, *explicit]) if n in slot_of]
         infos = _infos(trace)
-        position = {slot: k for k, slot in enumerate(leaf_slots)}
-        self.inputs = [(slot_of[n], infos[slot_of[n]], position.get(slot_of[n], -1)) for n in stops]
+        self.inputs = [(slot_of[n], infos[slot_of[n]], positions.get(slot_of[n], -1)) for n in stops]
         function = Function([*stops, *explicit], results)
         self.operation = call_operation(function, "backward")
         self.freed = frozenset(self.visited)
@@ -354,6 +353,9 @@ def _known_backward(value: Value | None) -> bool:
         sinks = [trace.sinks[slot] for slot in plan.wrt]
     except KeyError:
         return False
+    for sink in sinks:
+        if sink.hooks:  # a user's function, which may launch this trace half-way
+            return False
     trace.state = found
     trace.freed = plan.freed
     slot = found.count - len(sinks)
@@ -366,9 +368,7 @@ def _known_backward(value: Value | None) -> bool:
             trace.values.append(cotangent)
             slot += 1
             grad = sink.grad
-            if sink.hooks:
-                accumulate(sink, cotangent)
-            elif grad is None:
+            if grad is None:
                 sink.grad = TensorBase.default_class(cotangent)
             else:
                 total = None if grad._value is None else record_sum(add_operation(), grad._value, cotangent)
@@ -383,8 +383,7 @@ def _known_backward(value: Value | None) -> bool:
 
 def known_gradients(tensor: TensorBase, inputs: list[TensorBase]) -> list[Value] | None:
     """The common case of `gradients`, seen before: all history in the current trace, one number, all inputs leaves
-    that it
-    depends on. None where it is another case."""
+    that it depends on. None where it is another case."""
     value = tensor._value  # pyright: ignore[reportPrivateUsage]
     here = thread.context
     trace = here.trace
