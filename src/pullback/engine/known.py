@@ -2,7 +2,7 @@
 
 `record1`, `record2` and `record_known` are `Operation.values` and `record` in one, for concrete or recorded tensors and
 numbers. They give None, and have recorded no step, where anything else is met: a NumPy array, a new structure, a
-function being traced. What could be a loop over one or two operands, or a call, is written out: it is run at each operation.
+function being traced. What could be a loop over one or two operands, or a call, is written out: it runs each time.
 """
 
 from __future__ import annotations
