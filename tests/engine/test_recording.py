@@ -9,7 +9,7 @@ import pytest
 import pullback as pb
 from pullback.engine import execute
 from pullback.engine.trace import State, local
-from pullback.util.errors import ConcretizationError, GradientError, TracerLeakError
+from pullback.util.errors import ArgumentError, ConcretizationError, GradientError, TracerLeakError
 
 
 def test_nothing_runs_before_it_is_observed():
@@ -85,6 +85,23 @@ def test_views_write_through_under_jit():
         return y
 
     assert f(pb.zeros((2, 2))).tolist() == [[1.0, 3.0], [1.0, 3.0]]
+
+
+def test_jit_changes_its_arguments_as_the_function_does():
+    def update(p, x, rate):
+        p -= rate * x
+        p[0] = 7.0
+        return p.sum()
+
+    eager, jitted, step = pb.ones(3), pb.ones(3), pb.jit(update)
+    base = pb.zeros((2, 3))
+    for rate in (0.5, 0.25):
+        assert update(eager, pb.ones(3), rate).item() == step(jitted, pb.ones(3), rate).item()
+        assert eager.tolist() == jitted.tolist()
+    step(base[1], pb.ones(3), 1.0)
+    assert base.tolist() == [[0.0, 0.0, 0.0], [7.0, -1.0, -1.0]]
+    with pytest.raises(ArgumentError, match="given twice"):
+        step(jitted, jitted, 1.0)
 
 
 def test_backward_accumulates_and_in_place_cannot_corrupt():

@@ -197,6 +197,31 @@ def test_rows_that_wait_run_four_vectors_side_by_side() -> None:
     assert lanes_of(Function([x, y], [many])) == 16
 
 
+def test_a_sum_along_layers_is_not_added_up_again_by_each() -> None:
+    x = floats(256, 256)
+    weights = [floats(256, 256) for _ in range(6)]
+    g, s = floats(256), floats(256)
+    stream: Node = x
+    for w in weights:
+        stream = b.add(stream, linear(layer_norm(stream, g, s), w, s))
+    function = Function([x, g, s, *weights], [layer_norm(stream, g, s)])
+    check(function, *randoms(function))
+    kernels = [k for phase in plan(function, frozenset(), frozenset(), Options()).phases for k in phase]
+    assert max(len(k.reads) for k in kernels) <= 6
+
+
+@pytest.mark.parametrize("perm", [(1, 0, 2, 3), (0, 2, 1, 3), (3, 0, 2, 1), (2, 1, 0, 3)])
+@pytest.mark.parametrize("shape", [(3, 5, 7, 4), (2, 6, 10, 16), (4, 3, 5, 24), (2, 3, 4, 96), (1, 2, 33, 8)])
+def test_reading_through_reshapes(shape: tuple[int, ...], perm: tuple[int, ...]) -> None:
+    x = floats(*shape)
+    turned = b.transpose(x, perm)
+    rows = b.reshape(turned, (turned.shape[0] * turned.shape[1], turned.shape[2] * turned.shape[3]))
+    flat = b.reshape(turned, (x.tensor.size,))
+    shifted = b.pad(flat, (3,), (1,))
+    function = Function([x], [b.mul(rows, rows), b.mul(flat, flat), b.add(shifted, shifted)])
+    check(function, *randoms(function))
+
+
 def test_sums_of_columns() -> None:
     x = floats(1000, 37)
     y = b.unary("tanh", x)

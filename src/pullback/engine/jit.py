@@ -42,9 +42,9 @@ class Captured:
 class Entry:
     """One compiled signature."""
 
-    __slots__ = ("arrays", "captured", "classes", "clears", "direct", "executables", "flat", "function", "given",
-                 "grad_enabled", "immediates", "infos", "mutated", "operation", "output_positions", "requires_grad",
-                 "single", "static_outputs", "structure", "wanted")
+    __slots__ = ("arrays", "captured", "changed", "classes", "clears", "direct", "executables", "flat", "function",
+                 "given", "grad_enabled", "immediates", "infos", "mutated", "operation", "output_positions",
+                 "requires_grad", "single", "static_outputs", "structure", "wanted")
 
     def __init__(self, owner: Jitted, leaves: list[Any], structure: Any, static: dict[int, Any]) -> None:
         self.arrays = [k for k in range(len(leaves)) if k not in static]
@@ -68,11 +68,14 @@ class Entry:
                     inner[k] = _stand_in(trace, leaves[k], infos[k], owner.array_class)
                 args, kwargs = tree.unflatten(structure, inner)
                 output = owner.function(*args, **kwargs)
-                self._collect(trace, output, track)
+                # arguments changed in place; where the caller gave something else than a tensor, only names were
+                self.changed = [k for k, p in zip(self.arrays, trace.params, strict=False)
+                                if isinstance(leaves[k], TensorBase) and inner[k]._peek() is not p]
+                self._collect(trace, output, track, [inner[k] for k in self.changed])
         finally:
             local.track = before
 
-    def _collect(self, trace: Trace, output: Any, track: dict[Value, Any]) -> None:
+    def _collect(self, trace: Trace, output: Any, track: dict[Value, Any], changed: list[Any]) -> None:
         flat, self.structure = tree.flatten(output)
         self.single = len(flat) == 1 and output is flat[0] and isinstance(output, TensorBase)
         self.output_positions = [k for k, x in enumerate(flat) if isinstance(x, TensorBase)]
@@ -83,6 +86,7 @@ class Entry:
         self.clears: list[Any] = []
         for tensor, before in (trace.mutated or {}).values():
             self._collect_mutation(trace, tensor, before, values)
+        values += [tensor._use() for tensor in changed]
         nodes = trace.graph()
         values = [v if v.trace is trace else record(_identity(), [v])[0] for v in values]
         nodes = trace.graph()
@@ -111,12 +115,22 @@ class Entry:
 
     def call(self, leaves: list[Any]) -> Any:
         """Run on actual arguments."""
+        if self.changed:
+            self._refuse_twice(leaves)
         if self.requires_grad and local.grad_enabled:
-            return self.finish(record(self.operation, self.operands(leaves, True)))
+            return self.finish(record(self.operation, self.operands(leaves, True)), leaves)
         arguments = self.operands(leaves, False)
         if any(type(a) is Value and a.buffer is None for a in arguments):
             execute.flush(local.trace)
-        return self.deliver(self.run([a.buffer if type(a) is Value else a for a in arguments]))
+        return self.deliver(self.run([a.buffer if type(a) is Value else a for a in arguments]), leaves)
+
+    def _refuse_twice(self, leaves: list[Any]) -> None:
+        """A tensor that is changed in place must not be another argument as well: inside, those are two."""
+        for k in self.changed:
+            if sum(x is leaves[k] for x in leaves) > 1:
+                raise ArgumentError(message(
+                    "jit: a tensor that the function changes in place was given twice",
+                    [("tensor", repr(leaves[k].info.type))], "pass a copy for one of them: x.clone()"))
 
     def match(self, leaves: Sequence[Any]) -> list[Any] | None:
         """Buffers and numbers for the program; None where the arguments do not have this entry's types."""
@@ -190,7 +204,7 @@ class Entry:
         executable = self.executables.get(donated)
         if executable is None:
             executable = self.executables[donated] = Executable(self.function, self.immediates, donated)
-            if executable.at_once and not self.mutated:
+            if executable.at_once and not self.mutated and not self.changed:
                 self.direct = executable
         return execute.launch(executable, arguments)
 
@@ -216,31 +230,33 @@ class Entry:
         return frozenset([first + k for k, captured in enumerate(self.captured)
                           if id(captured.owner) in replaced and _refcount(arguments[first + k]) <= DONATION_COUNT])
 
-    def deliver(self, buffers: list[Any]) -> Any:
+    def deliver(self, buffers: list[Any], leaves: Sequence[Any] = ()) -> Any:
         """The results of a launch as the function returns them."""
         values: list[Any] = []
         for info, buffer in zip(self.infos, buffers):
             value = new(Value)
             value.trace, value.slot, value.info, value.buffer, value.sink = None, -1, info, buffer, None
             values.append(value)
-        if self.single and len(values) == 1 and not self.clears:
+        if self.single and len(values) == 1 and not self.clears and not self.changed:
             tensor = new(self.classes[0])
             tensor._value, tensor._meta, tensor._view = value, None, None  # pyright: ignore[reportPossiblyUnboundVariable]
             return tensor
-        return self.finish(values)
+        return self.finish(values, leaves)
 
-    def finish(self, values: Sequence[Value]) -> Any:
+    def finish(self, values: Sequence[Value], leaves: Sequence[Any]) -> Any:
         """Give the results their structure, write the changed tensors back."""
-        if self.mutated or self.clears:
-            self._write_back(values[len(self.output_positions):])
+        if self.mutated or self.clears or self.changed:
+            self._write_back(values[len(self.output_positions):], leaves)
         flat = list(self.static_outputs)
         for k, cls, value in zip(self.output_positions, self.classes, values, strict=False):
             tensor = flat[k] = new(cls)
             tensor._value, tensor._meta, tensor._view = value, None, None
         return flat[0] if self.single else tree.unflatten(self.structure, flat)
 
-    def _write_back(self, values: Sequence[Value]) -> None:
-        for tensor, value in zip(self.mutated, values, strict=True):
+    def _write_back(self, values: Sequence[Value], leaves: Sequence[Any]) -> None:
+        for k, value in zip(self.changed, values[len(self.mutated):], strict=True):
+            leaves[k].assign_value(value)
+        for tensor, value in zip(self.mutated, values, strict=False):
             tensor._value = (  # pyright: ignore[reportPrivateUsage]
                 TensorBase.default_class(value) if isinstance(tensor, GradHolder) else value)
         for holder in self.clears:
@@ -335,7 +351,7 @@ class Jitted:
         entry = self.entries.get(key)
         if entry is None:
             entry = self.trace(leaves, structure, static, key)
-        if not static and not entry.requires_grad:
+        if not static and not entry.requires_grad and not entry.changed:
             entry.given = structure
             entry.flat = len(args) if not kwargs and all(x is a for x, a in zip(leaves, args, strict=False)) \
                 and len(leaves) == len(args) else -1

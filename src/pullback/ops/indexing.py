@@ -143,6 +143,7 @@ class _Take(_Indexed):
     """What reading at places has in common."""
 
     lowering: ClassVar[str] = "view"
+    cost: ClassVar[int] = 3
 
     def put(self, base: Node, indices: Node, updates: Node) -> Node:
         """The updates added at the places."""

@@ -20,6 +20,8 @@ CHUNK_WORK = 400_000  # from here on a reduction over the leading dimension is s
 NANOSECONDS = 0.06  # of one unit
 BYTES_PER_NANOSECOND = 16.0
 STREAM_BYTES = 8 << 20  # outputs from this size on bypass the caches
+MEMORY_SIZE = 32_768  # elements from which on the traffic of a value counts
+WRITE_READS = 2  # reads that cost what writing a value does: its lines are read first
 DEPTH = 100  # longest chain of operators that one expression may hold
 
 

@@ -93,6 +93,7 @@ class Roots:
         stored = self.stored
         cost: dict[Node, int] = {}
         depth: dict[Node, int] = {}
+        reads: dict[Node, frozenset[Node]] = {}
         results = {r for r in self.function.results if r not in self.params}
         for node in self.order:
             if node in self.params:
@@ -115,11 +116,25 @@ class Roots:
             if kind != "view" or node in results or deep > costs.DEPTH:
                 if isinstance(node.type, TensorType):
                     stored[node] = None
-            elif here >= costs.EXPENSIVE and own_cost(node) >= costs.EXPENSIVE and self.users.get(node, 0) > 1:
-                stored[node] = None
+            else:
+                dear = here >= costs.EXPENSIVE and own_cost(node) >= costs.EXPENSIVE and self.users.get(node, 0) > 1
+                if dear or self._read_too_often(node, reads):
+                    stored[node] = None
             cost[node], depth[node] = (0, 0) if node in stored else (here, deep)
             if kind not in ("view", "reduce", "argreduce", "chunk", "cumulative", "scatter"):
                 self._operands(node, kind)
+
+    def _read_too_often(self, node: Node, reads: dict[Node, frozenset[Node]]) -> bool:
+        """Whether its users would read several arrays each where they could read one: a sum along a chain of layers."""
+        size = node_size(node)
+        if size < costs.MEMORY_SIZE:
+            return False
+        found = frozenset[Node]().union(*(
+            frozenset((x,)) if x in self.stored or x in self.params else reads.get(x, ()) for x in node.inputs))
+        if getattr(node.op, "cost", 1) > 1:
+            found |= {node}  # reading at computed places
+        reads[node] = found = frozenset(x for x in found if node_size(x) * 2 >= size)
+        return (len(found) - 1) * (self.users.get(node, 0) - 1) > costs.WRITE_READS
 
     def _constant(self, node: Node, data: bytes) -> None:
         buffer = Buffer(f"c{len(self.params)}", node.dtype, node.shape, "constant")

@@ -79,6 +79,7 @@ class Emitter:
         self.pending: set[Buffer] = set()
         self.lane_var: Var | None = None
         self.width = 1
+        self.aligned = False  # the lanes start at a multiple of their number
         self.mask: V | None = None
         self.running: dict[Accumulator, list[V]] = {}
         self.tid: V = i64(0)
@@ -137,7 +138,7 @@ class Emitter:
         value = self.emit(stmt.value)
         self.put((stmt.buffer, stmt.indices), value)
         flat = stmt.flat
-        stride = flat.coefficient(self.lane_var) if self.lane_var is not None else 0
+        stride = self.stride(flat)
         type_ = storage_type(stmt.buffer.dtype.name)
         if self.width > 1 and stride != 0:
             value = self.fn.splat(value, self.width) if lanes(value.type) == 1 else value
@@ -266,7 +267,7 @@ class Emitter:
             flat = stmt.buffer.flat(tuple(x for x in stmt.indices if isinstance(x, Index)))
             type_ = storage_type(dtype)
             at = self.address(stmt.buffer, flat)
-            if self.width > 1 and flat.coefficient(self.lane_var) == 1:  # pyright: ignore[reportArgumentType]
+            if self.width > 1 and self.stride(flat) == 1:
                 type_, value = vector(type_, self.width), self.vec(value)
             self.combine(stmt, dtype, at, type_, value)
             return
@@ -360,7 +361,7 @@ class Emitter:
         """One turn of the body, at `counter` (and the next lanes)."""
         mark, order, bound = len(self.log), len(self.order), self.bound
         self.bound = set(bound)
-        lane_var, outer_width = self.lane_var, self.width
+        outside = self.lane_var, self.width, self.aligned
         self.index[stmt.var] = counter
         self.order.append(stmt.var)
         self.bound.add(stmt.var)
@@ -370,8 +371,9 @@ class Emitter:
             self.bound.add(var)
         if stmt.lanes > 1:
             self.lane_var, self.width = (stmt.var, width) if width > 1 else (None, 1)
+            self.aligned = width == stmt.lanes and stmt.count < 0
         self.body(stmt.body)
-        self.lane_var, self.width = lane_var, outer_width
+        self.lane_var, self.width, self.aligned = outside
         self.bound = bound
         del self.order[order:]
         self.forget(mark)
@@ -544,23 +546,35 @@ class Emitter:
         quotient = fn.binary("sdiv", inner, d)
         return fn.binary("sub", quotient, fn.cast("zext", negative, quotient.type))
 
+    def stride(self, index: Index) -> int | None:
+        """How much an index grows from lane to lane: 0 where all lanes have it in common, None where that differs."""
+        if self.lane_var is None or self.width == 1:
+            return 0
+        return index.stride(self.lane_var, self.width) if self.aligned else index.coefficient(self.lane_var)
+
+    def index_at(self, index: Index) -> V:
+        """An index expression: a vector where it varies along the lanes."""
+        return self.index_value(index) if self.stride(index) == 0 else self.index_lanes(index)
+
     def index_lanes(self, index: Index) -> V:
         """An index expression at every lane, as a vector of i64."""
         key = ("lanes", index, self.width)
         found = self.cache.get(key)
         if found is not None:
             return found
-        fn, var = self.fn, self.lane_var
-        fixed = tuple(t for t in index.terms if var not in _variables(t[0]))
+        fn = self.fn
+        fixed = tuple(t for t in index.terms if self.stride(Index((t,), 0)) == 0)
         total = fn.splat(self.index_value(Index(fixed, index.const)), self.width)
         for atom, c in index.terms:
             if (atom, c) in fixed:
                 continue
-            if isinstance(atom, Var):
-                steps = ", ".join(f"i64 {k * c}" for k in range(self.width))
+            stride = self.stride(Index(((atom, c),), 0))
+            if stride is not None:
+                steps = ", ".join(f"i64 {k * stride}" for k in range(self.width))
                 base = fn.splat(self.index_value(Index(((atom, c),), 0)), self.width)
                 value = fn.op(f"add {base.type} {base.ref}, <{steps}>", base.type)
             else:
+                assert isinstance(atom, Part)
                 value = self.divide(self.index_lanes(atom.inner), atom)
                 value = fn.mul(value, const(c, value.type)) if c != 1 else value
             total = fn.add(total, value)
@@ -569,8 +583,7 @@ class Emitter:
     def lane_addresses(self, buffer: Buffer, flat: Index) -> list[V]:
         """One address for each lane."""
         fn, type_ = self.fn, storage_type(buffer.dtype.name)
-        assert self.lane_var is not None
-        stride = flat.coefficient(self.lane_var)
+        stride = self.stride(flat)
         if stride is not None:
             first = self.address(buffer, flat)
             return [fn.gep(first, i64(k * stride), type_) if k else first for k in range(self.width)]
@@ -647,11 +660,7 @@ class Emitter:
         size, type_ = buffer.dtype.itemsize, storage_type(buffer.dtype.name)
         if buffer.size == 0:
             return const(0, type_)
-        varies = self.lane_var is not None and self.width > 1 and self.lane_var in x.free
-        if not varies:
-            at = self.address(buffer, flat) if self.mask is None else self.clamped(buffer, flat)
-            return fn.load(at, type_, size)
-        stride = flat.coefficient(self.lane_var)  # pyright: ignore[reportArgumentType]
+        stride = self.stride(flat)
         if stride == 0:
             at = self.address(buffer, flat) if self.mask is None else self.clamped(buffer, flat)
             return fn.load(at, type_, size)
@@ -696,8 +705,7 @@ class Emitter:
         fn, total = self.fn, i64(0)
         for x, n in zip(indices[buffer.drop:], buffer.shape[buffer.drop:], strict=True):
             if isinstance(x, Index):
-                varies = self.width > 1 and self.lane_var in x.variables()
-                value = self.index_lanes(x) if varies else self.index_value(x)
+                value = self.index_at(x)
             else:
                 value = emit_convert(fn, self.emit(x), x.dtype.name, "int64")
             width = max(lanes(total.type), lanes(value.type))
@@ -723,16 +731,13 @@ class Emitter:
         return emit_load_convert(fn, raw, buffer.dtype.name)
 
     def number(self, x: IndexValue) -> V:
-        varies = self.width > 1 and self.lane_var in x.free
-        value = self.index_lanes(x.index) if varies else self.index_value(x.index)
-        return emit_convert(self.fn, value, "int64", x.dtype.name)
+        return emit_convert(self.fn, self.index_at(x.index), "int64", x.dtype.name)
 
     def inside(self, x: Inside) -> V:
         fn = self.fn
         total: V | None = None
         for index, low, high in x.tests:
-            varies = self.width > 1 and self.lane_var in index.variables()
-            value = self.index_lanes(index) if varies else self.index_value(index)
+            value = self.index_at(index)
             for needed, predicate, limit in ((index.low < low, "sge", low), (index.high > high, "sle", high)):
                 if not needed:
                     continue
