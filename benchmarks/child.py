@@ -9,7 +9,7 @@ from typing import Any
 
 MODULES = {"numpy": "numpy", "torch": "torch", "torch.compile": "torch", "jax": "jax.numpy", "mlx": "mlx.core",
            "tinygrad": "tinygrad", "tensorflow": "tensorflow", "pullback": "pullback",
-           "pullback imperative": "pullback", "machine": "numpy"}
+           "machine": "numpy"}  # others: pullback
 clock = time.perf_counter
 
 
@@ -62,9 +62,9 @@ def training(workload: Any, framework: str, seconds: float) -> dict[str, Any]:
 
 def main(name: str, framework: str, seconds: float) -> dict[str, Any]:
     start = clock()
-    importlib.import_module(MODULES[framework])
+    importlib.import_module(MODULES.get(framework, "pullback"))
     import_s = clock() - start
-    workload = importlib.import_module(f"workloads.{name}")
+    workload = importlib.import_module("workloads").workload_of(name)
     if framework.startswith("torch"):
         importlib.import_module("torch").set_num_threads(2)
     if hasattr(workload, "STEPS"):

@@ -38,7 +38,7 @@ def run_file(options: argparse.Namespace) -> int:
         raise FileError(message("no file is given", help="pullback run train.py, or pullback run --styles"))
     path = os.path.abspath(options.file)
     blocks = blocks_of(path, _content(options.file))
-    _answer_imports()
+    answer_imports()
     module = _main_module(path, [options.file, *options.arguments])
     try:
         _give_forgotten(blocks, module, path)
@@ -62,7 +62,8 @@ def _content(path: str) -> bytes:
         raise FileError(f"can't open file {path!r}: {error.strerror}") from None
 
 
-def _answer_imports() -> None:
+def answer_imports() -> None:
+    """Let `import torch` and its like find the dialects, in this process."""
     for name in DIALECTS:
         FINDER.add(name, f"{HOME}.{name}")
 
