@@ -65,7 +65,7 @@ def main(name: str, framework: str, seconds: float) -> dict[str, Any]:
     importlib.import_module(MODULES.get(framework, "pullback"))
     import_s = clock() - start
     workload = importlib.import_module("workloads").workload_of(name)
-    if framework.startswith("torch"):
+    if framework in ("torch", "torch.compile"):
         importlib.import_module("torch").set_num_threads(2)
     if hasattr(workload, "STEPS"):
         found = training(workload, framework, seconds)

@@ -102,7 +102,7 @@ def run_program(bench: Any, program: Program) -> list[dict[str, dict[str, Any]]]
         for name in [n for n in names[turn:] + names[:turn] if n not in errors]:
             one[name], _ = _measured(bench, program, name, files[name])
             one[name]["others_cores"] = round(bench.others, 2)
-            print(f"  round {number + 1}  {name:<24}" + "  ".join(f"{k} {v:.3g}" for k, v in one[name].items()))
+            print(f"  round {number + 1}  {name:<24} " + "  ".join(f"{k} {v:.3g}" for k, v in one[name].items()))
         rounds.append({name: one[name] for name in files})
     for name, error in errors.items():
         print(f"  {name}: {error}")

@@ -133,7 +133,7 @@ class Bench:
                     continue
                 one[framework]["others_cores"] = round(self.others, 2)
                 busy = f"  (others used {self.others:.1f} cores)" if self.others > 0.1 else ""
-                print(f"  round {number + 1}  {framework:<20}{summary(one[framework])}{busy}", flush=True)
+                print(f"  round {number + 1}  {framework:<24} {summary(one[framework])}{busy}", flush=True)
             frameworks = [name for name in frameworks if one[name]]
             one = {name: one[name] for name in sorted(one, key=list(one).index) if one[name]}
             for complaint in disagreements(group, one, tolerance) if tolerance is not None else ():
