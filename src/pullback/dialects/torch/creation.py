@@ -13,7 +13,7 @@ from pullback.api.mersenne import Mersenne
 from pullback.api.mersenne import generator as default_generator
 from pullback.dialects.torch.dtypes import DefaultDtype, checked_device, dtype_argument, shown
 from pullback.dialects.torch.tensors import Tensor, styled
-from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.tensor import TensorBase, from_array, from_host
 from pullback.ir import dtypes
 from pullback.util.errors import ArgumentError, DTypeError, ValueError_, message
 
@@ -92,6 +92,10 @@ def _kind_of(data: Any) -> Any:
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
            pin_memory: bool = False) -> Any:
     """A tensor of numbers, nested lists or arrays, which are copied."""
+    if type(data) is np.ndarray and dtype is None and device is None and not requires_grad:
+        found = from_array(data, Tensor)
+        if found is not None:
+            return found
     checked_device(device)
     kind = dtype_argument(dtype) if dtype is not None else _kind_of(data)
     return _finished(styled(creation.tensor(data, kind)), requires_grad)
@@ -125,7 +129,8 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
 
 def from_numpy(data: Any) -> Any:
     """A tensor with the numbers of a NumPy array (copied)."""
-    return styled(creation.from_numpy(data))
+    found = from_array(data, Tensor) if type(data) is np.ndarray else None
+    return found if found is not None else styled(creation.from_numpy(data))
 
 
 def from_dlpack(data: Any) -> Any:
