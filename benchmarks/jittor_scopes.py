@@ -1,4 +1,5 @@
-"""The parameter scopes of Jittor's first version, for today's, which has modules only; and its order of random draws."""
+"""Jittor's first version had scopes of parameters, and drew their random numbers in an order of its own: both, for
+today's, which has modules only."""
 import jittor as jt
 
 

@@ -168,7 +168,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--frameworks", default="", help="names, separated by commas (default: all but the slow ones)")
     parser.add_argument("--slow", action="store_true", help=f"also {', '.join(SLOW)}")
     parser.add_argument("--peers-python", default=os.environ.get("BENCH_PYTHON", sys.executable),
-                        help="interpreters that have the peers, separated by commas (default: $BENCH_PYTHON, else this one)")
+                        help="interpreters that have the peers, by commas (default: $BENCH_PYTHON, else this one)")
     parser.add_argument("--documents", default=os.path.join(os.path.dirname(HERE), "tests", "dialects"),
                         help="a Markdown document, or a folder of them, whose programs are run as whole processes")
     parser.add_argument("--rounds", type=int, default=3)
@@ -201,7 +201,7 @@ def main() -> int:
     folder = tempfile.mkdtemp(prefix="pullback-bench-")
     bench = Bench(options, folder)
     try:
-        for group, program in [pair for group in wanted for pair in expanded(group, options)]:
+        for group, program in [pair for name in wanted for pair in expanded(name, options)]:
             print(group)
             results[group] = run_program(bench, program) if program else bench.run(group)
             if options.results:

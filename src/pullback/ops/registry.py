@@ -21,9 +21,9 @@ from pullback.ops.shape import Broadcast, Concat, Reindex, ReindexReduce
 from pullback.ops.source import Const, Iota, RandomBits
 
 _CLASSES: tuple[Any, ...] = (
-    Map, Convert, Bitcast, Copy, Leaf, StopGradient, Broadcast, Reindex, ReindexReduce, Concat, Reduce, ArgReduce, Cumulative,
-    Contract, Gather, Scatter, TakeAlong, PutAlong, Sort, Const, Iota, RandomBits, Call, Composite, Checkpoint, Barrier,
-    Custom, CustomLinear, Cond, While, Scan)
+    Map, Convert, Bitcast, Copy, Leaf, StopGradient, Broadcast, Reindex, ReindexReduce, Concat, Reduce, ArgReduce,
+    Cumulative, Contract, Gather, Scatter, TakeAlong, PutAlong, Sort, Const, Iota, RandomBits, Call, Composite,
+    Checkpoint, Barrier, Custom, CustomLinear, Cond, While, Scan)
 OPS: dict[str, type[Op]] = {c.name: c for c in _CLASSES}
 RULES = ("infer", "reference", "jvp", "transpose", "batch", "lowering", "samples")
 
