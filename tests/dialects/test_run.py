@@ -336,3 +336,13 @@ def test_missing_module_names_the_scripts_line(tmp_path: Path) -> None:
     assert len(re.findall("  File ", done.stderr)) == 1
     done = run(script(tmp_path, "import torchvision\n"))
     assert "torchvision is no part of them and needs the real torch" in done.stderr
+
+
+def test_plots_are_written(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the document plots")
+    done = run("--plots", tmp_path / "plots", HERE / "line.md", plot=True)
+    assert done.returncode == 0, done.stderr
+    written = sorted((tmp_path / "plots").iterdir())
+    assert [p.name for p in written] == ["line_1.png", "line_2.png"]
+    assert all(p.read_bytes()[:4] == b"\x89PNG" and p.stat().st_size > 5000 for p in written)
+    assert f"written: {written[0]}" in done.stderr

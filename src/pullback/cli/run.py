@@ -23,6 +23,7 @@ _COMPANIONS = {"torchvision": "torch", "torchaudio": "torch", "torchtext": "torc
                "lightning": "torch", "pytorch_lightning": "torch", "flax": "jax", "optax": "jax", "equinox": "jax",
                "haiku": "jax", "keras": "tensorflow", "tensorflow_datasets": "tensorflow",
                "tensorflow_hub": "tensorflow"}
+_written: set[str] = set()
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -33,6 +34,8 @@ class FileError(PullbackError):
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--styles", action="store_true", help="list the imports that are answered")
+    parser.add_argument("--plots", metavar="FOLDER", help="write what matplotlib draws there, as PNG, after each block "
+                                                          "(before FILE)")
     parser.add_argument("file", nargs="?", help="a Python file, a notebook (.ipynb) or a Markdown document (.md)")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
 
@@ -48,12 +51,16 @@ def run_file(options: argparse.Namespace) -> int:
         blocks = blocks_of(path, _content(options.file))
     except PullbackError as error:
         raise FileError(str(error)) from None
+    if options.plots is not None:
+        os.environ.setdefault("MPLBACKEND", "Agg")
     answer_imports()
     module = _main_module(path, [options.file, *options.arguments])
     try:
         _give_forgotten(blocks, module, path)
         for block in blocks:
             _run_block(block, module, path)
+            if options.plots is not None:
+                _write_plots(options.plots, path)
     except SystemExit as stop:
         return _exit_code(stop.code)
     except BaseException as error:
@@ -133,6 +140,19 @@ def _run_block(block: Block, module: ModuleType, path: str) -> None:
     _evaluated(body, module)
     if last is not None:
         sys.displayhook(_evaluated(last, module))
+
+
+def _write_plots(folder: str, path: str) -> None:
+    """Write the open figures, and close them: a notebook shows each below the cell that drew it."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    for number in pyplot.get_fignums() if pyplot is not None else ():
+        os.makedirs(folder, exist_ok=True)
+        stem = os.path.join(folder, os.path.splitext(os.path.basename(path))[0])
+        count = next(k for k in range(1, 10**6) if f"{stem}_{k}.png" not in _written)
+        _written.add(f"{stem}_{count}.png")
+        pyplot.figure(number).savefig(f"{stem}_{count}.png")
+        pyplot.close(number)
+        print(f"written: {stem}_{count}.png", file=sys.stderr)
 
 
 def _evaluated(code: CodeType, module: ModuleType) -> Any:
