@@ -1,4 +1,4 @@
-"""A two-layer network as one writes it in fastai's first lessons: parameters, and an update by hand. Draws what it found.
+"""A two-layer network as one writes it in fastai's first lessons: parameters, an update by hand, and a picture.
 
     python examples/fastai_style.py [PICTURE.png]
 """

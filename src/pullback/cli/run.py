@@ -144,7 +144,7 @@ def _run_block(block: Block, module: ModuleType, path: str) -> None:
 
 def _write_plots(folder: str, path: str) -> None:
     """Write the open figures, and close them: a notebook shows each below the cell that drew it."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
+    pyplot: Any = sys.modules.get("matplotlib.pyplot")
     for number in pyplot.get_fignums() if pyplot is not None else ():
         os.makedirs(folder, exist_ok=True)
         stem = os.path.join(folder, os.path.splitext(os.path.basename(path))[0])
