@@ -9,7 +9,7 @@ from typing import Any
 
 MODULES = {"numpy": "numpy", "torch": "torch", "torch.compile": "torch", "jax": "jax.numpy", "mlx": "mlx.core",
            "tinygrad": "tinygrad", "tensorflow": "tensorflow", "pullback": "pullback",
-           "pullback imperative": "pullback", "machine": "numpy"}
+           "machine": "numpy"}  # others: pullback
 clock = time.perf_counter
 
 
@@ -62,10 +62,10 @@ def training(workload: Any, framework: str, seconds: float) -> dict[str, Any]:
 
 def main(name: str, framework: str, seconds: float) -> dict[str, Any]:
     start = clock()
-    importlib.import_module(MODULES[framework])
+    importlib.import_module(MODULES.get(framework, "pullback"))
     import_s = clock() - start
-    workload = importlib.import_module(f"workloads.{name}")
-    if framework.startswith("torch"):
+    workload = importlib.import_module("workloads").workload_of(name)
+    if framework in ("torch", "torch.compile"):
         importlib.import_module("torch").set_num_threads(2)
     if hasattr(workload, "STEPS"):
         found = training(workload, framework, seconds)

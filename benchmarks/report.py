@@ -12,7 +12,13 @@ from targets import PROGRAMS, Answer, Round, answers
 TITLES = {**PROGRAMS, "mlp_adam": "MLP 784-512-256-10, batch 128, Adam", "matmul": "matrix products",
           "vector_math": "vector functions", "fused_mean": "tanh(a*b+c)*sigmoid(d), mean over 4M",
           "costs": "Python's costs",
+          **{f"dialects {name}": f"dialects: {title}" for name, title in PROGRAMS.items()},
           **{f"whole {name}": f"whole process: {title}" for name, title in PROGRAMS.items()}}
+
+
+DOCUMENTS = """Seconds of the whole process, plots drawn without a screen. "As written" is the same file that Pullback
+ran; where today's version of the framework does not run it, its error stands there, and "mended" is the file with the
+lines changed that `benchmarks/documents.py` names. Jittor has its compiled operators in its own cache."""
 
 
 def number(x: Any) -> str:
@@ -55,6 +61,19 @@ def figures_table(rounds: list[Round]) -> str:
     return table(["", *frameworks], rows)
 
 
+def documents_table(results: dict[str, list[Round]]) -> str:
+    """Whole processes of the documents' programs: seconds, or the last line of the error."""
+    rows: list[list[str]] = []
+    for group, rounds in results.items():
+        frameworks = list(dict.fromkeys(name for one in rounds for name in one))
+        cells = [number(middle(rounds, name, "warm_s")) if middle(rounds, name, "warm_s") is not None
+                 else f"`{middle(rounds, name, 'error')}`" for name in frameworks[1:]]
+        rows.append([group.removeprefix("documents: "), frameworks[1], number(middle(rounds, "pullback", "cold_s")),
+                     number(middle(rounds, "pullback", "warm_s")), *cells, *["" for _ in range(2 - len(cells))]])
+    return table(["program", "framework", "pullback run, cold cache", "warm cache", "framework, as written",
+                  "framework, mended"], rows)
+
+
 def processor() -> str:
     try:
         with open("/proc/cpuinfo") as file:
@@ -73,7 +92,12 @@ def markdown(results: dict[str, list[Round]], versions: dict[str, str]) -> str:
              "## Targets", "",
              table(["work", "figure", "to reach", "ratio (least - greatest)", "Pullback", "best peer", "reached"],
                    [target_row(a) for a in answers(results)])]
+    documents = {group: rounds for group, rounds in results.items() if group.startswith("documents: ")}
+    if documents:
+        parts += ["", "## Programs of the documents", "", DOCUMENTS, "", documents_table(documents)]
     for group, rounds in results.items():
+        if group in documents:
+            continue
         parts += ["", f"## {TITLES.get(group, group)}", "", f"Medians of {len(rounds)} rounds.", "",
                   figures_table(rounds)]
     return "\n".join(parts) + "\n"

@@ -15,14 +15,16 @@ from typing import Any
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
+from documents import Program, programs, run_program  # noqa: E402
 from report import markdown, target_row  # noqa: E402
-from targets import MINE, PROGRAMS, Round, answers, disagreements  # noqa: E402
+from targets import DIALECTS, MINE, PROGRAMS, Round, answers, disagreements  # noqa: E402
+from workloads import workload_of  # noqa: E402
 
 SLOW = ("torch.compile", "tinygrad", "tensorflow")
 GROUPS = ("machine", "imports", *PROGRAMS, "mlp_adam", *(f"whole {name}" for name in PROGRAMS), "matmul", "vector_math",
-          "fused_mean", "costs", "memory")
+          "fused_mean", "costs", "memory", *(f"dialects {name}" for name in PROGRAMS), "documents")
 EXTRA = ("install",)
-PACKAGES = {"pullback imperative": "pullback", "torch.compile": "torch", "machine": "numpy"}
+PACKAGES = {**dict.fromkeys((*MINE, *DIALECTS), "pullback"), "torch.compile": "torch", "machine": "numpy"}
 LIMIT_SECONDS = 600.0
 
 
@@ -32,6 +34,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace, folder: str) -> None:
         self.options, self.folder = options, folder
         self.versions: dict[str, str] = {}
+        self.peers: dict[tuple[str, ...], str] = {}
         self.others = 0.0  # cores that other processes used during the last measured one
         source = os.path.join(os.path.dirname(HERE), "src")
         self.environment = {**os.environ, "PULLBACK_CACHE_DIR": os.path.join(folder, "warm"),
@@ -43,13 +46,24 @@ class Bench:
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # children inherit the two cores
 
     def python(self, framework: str) -> str:
-        return sys.executable if framework in (*MINE, "machine") else self.options.peers_python
+        """The interpreter for a framework."""
+        package = PACKAGES.get(framework, framework)
+        return sys.executable if package == "pullback" or framework == "machine" else self.peer(package)
 
-    def start(self, framework: str, *arguments: str, **environment: str) -> tuple[str, float]:
+    def peer(self, *packages: str) -> str:
+        """The first of the peers' interpreters that has all of these packages; the first of all if none has."""
+        if packages not in self.peers:
+            code = f"import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, {packages!r})))"
+            interpreters = self.options.peers_python.split(",")
+            self.peers[packages] = next((python for python in interpreters if not subprocess.run(
+                [python, "-c", code], env=self.environment, check=False).returncode), interpreters[0])
+        return self.peers[packages]
+
+    def start(self, python: str, *arguments: str, **environment: str) -> tuple[str, float]:
         """Run a process to its end: what it printed, and seconds. Notes how many cores others used meanwhile."""
         busy, own = busy_seconds(), sum(os.times()[2:4])
         began = time.perf_counter()
-        process = subprocess.Popen([self.python(framework), *arguments], env={**self.environment, **environment},
+        process = subprocess.Popen([python, *arguments], env={**self.environment, **environment},
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         output, errors = process.communicate(timeout=LIMIT_SECONDS)
         took = time.perf_counter() - began
@@ -65,7 +79,7 @@ class Bench:
             code = (f"import importlib.metadata as m, importlib.util as u; there = u.find_spec({package!r}); "
                     f"print(bool(there) and ({package!r} == 'pullback' or m.version({package!r})))")
             try:
-                found = self.start(framework, "-c", code)[0].strip()
+                found = self.start(self.python(framework), "-c", code)[0].strip()
             except (RuntimeError, OSError):
                 found = "False"
             self.versions[package] = {"False": "", "True": "(this tree)"}.get(found, found)
@@ -74,24 +88,22 @@ class Bench:
     def measure(self, group: str, framework: str) -> dict[str, Any]:
         """The figures of one framework in one process (for whole programs: one or two)."""
         if not group.startswith("whole "):
-            output, _ = self.start(framework, os.path.join(HERE, "child.py"), group, framework,
+            output, _ = self.start(self.python(framework), os.path.join(HERE, "child.py"), group, framework,
                                       str(self.options.seconds))
             return json.loads(output.strip().splitlines()[-1])
         program = os.path.join(HERE, "whole.py"), group.split()[1], framework
         found: dict[str, Any] = {}
         if framework in MINE:
             with tempfile.TemporaryDirectory(dir=self.folder) as cold:
-                output, found["cold_s"] = self.start(framework, *program, PULLBACK_CACHE_DIR=cold)
-                output, found["warm_s"] = self.start(framework, *program, PULLBACK_CACHE_DIR=cold)
+                output, found["cold_s"] = self.start(self.python(framework), *program, PULLBACK_CACHE_DIR=cold)
+                output, found["warm_s"] = self.start(self.python(framework), *program, PULLBACK_CACHE_DIR=cold)
         else:
-            output, found["warm_s"] = self.start(framework, *program)
+            output, found["warm_s"] = self.start(self.python(framework), *program)
         return {**found, "losses": [float(output.strip().splitlines()[-1])] * 3}
 
     def frameworks(self, group: str) -> list[str]:
         """Those that have this workload, are wanted and are there."""
-        import importlib
-
-        module = importlib.import_module("workloads." + (group.split()[-1]))
+        module = workload_of(group)
         wanted = self.options.frameworks.split(",") if self.options.frameworks else [
             name for name in module.FRAMEWORKS if self.options.slow or name not in SLOW]
         found: list[str] = []
@@ -106,11 +118,8 @@ class Bench:
 
     def run(self, group: str) -> list[Round]:
         """Rounds of a group, frameworks alternated; one that fails is left out with its error."""
-        import importlib
-
-        print(f"{group}")
         frameworks = self.frameworks(group)
-        tolerance = getattr(importlib.import_module("workloads." + group.split()[-1]), "LOSS", None)
+        tolerance = getattr(workload_of(group), "LOSS", None)
         rounds: list[Round] = []
         for number in range(self.options.rounds):
             one: Round = {}
@@ -124,7 +133,7 @@ class Bench:
                     continue
                 one[framework]["others_cores"] = round(self.others, 2)
                 busy = f"  (others used {self.others:.1f} cores)" if self.others > 0.1 else ""
-                print(f"  round {number + 1}  {framework:<20}{summary(one[framework])}{busy}", flush=True)
+                print(f"  round {number + 1}  {framework:<24} {summary(one[framework])}{busy}", flush=True)
             frameworks = [name for name in frameworks if one[name]]
             one = {name: one[name] for name in sorted(one, key=list(one).index) if one[name]}
             for complaint in disagreements(group, one, tolerance) if tolerance is not None else ():
@@ -159,7 +168,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--frameworks", default="", help="names, separated by commas (default: all but the slow ones)")
     parser.add_argument("--slow", action="store_true", help=f"also {', '.join(SLOW)}")
     parser.add_argument("--peers-python", default=os.environ.get("BENCH_PYTHON", sys.executable),
-                        help="interpreter that has the peers (default: $BENCH_PYTHON, else this one)")
+                        help="interpreters that have the peers, by commas (default: $BENCH_PYTHON, else this one)")
+    parser.add_argument("--documents", default=os.path.join(os.path.dirname(HERE), "tests", "dialects"),
+                        help="a Markdown document, or a folder of them, whose programs are run as whole processes")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each measured process, after warming up")
     parser.add_argument("--results", default="", help="JSON file that is read first and written after each group")
@@ -167,10 +178,18 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def expanded(group: str, options: argparse.Namespace) -> list[tuple[str, Program | None]]:
+    """The groups that a name stands for: of documents, one for each program."""
+    if group != "documents":
+        return [(group, None)]
+    return [(f"documents: {program.title}", program) for program in programs(options.documents)]
+
+
 def main() -> int:
     options = parse()
     wanted = options.only.split(",") if options.only else list(GROUPS)
-    wanted = [g for w in wanted for g in ((w,) if w != "whole" else [g for g in GROUPS if g.startswith("whole ")])]
+    wanted = [g for w in wanted for g in ((w,) if w not in ("whole", "dialects") else
+                                          [g for g in GROUPS if g.startswith(f"{w} ")])]
     unknown = [group for group in wanted if group not in (*GROUPS, *EXTRA)]
     if unknown:
         print(f"no such group: {', '.join(unknown)}; there are {', '.join((*GROUPS, *EXTRA))}")
@@ -182,8 +201,9 @@ def main() -> int:
     folder = tempfile.mkdtemp(prefix="pullback-bench-")
     bench = Bench(options, folder)
     try:
-        for group in wanted:
-            results[group] = bench.run(group)
+        for group, program in [pair for name in wanted for pair in expanded(name, options)]:
+            print(group)
+            results[group] = run_program(bench, program) if program else bench.run(group)
             if options.results:
                 with open(options.results, "w") as file:
                     json.dump(results, file)
@@ -191,7 +211,7 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     print()
     for answer in answers(results):
-        if answer.ratio is not None and answer.target.group in wanted:
+        if answer.ratio is not None and answer.target.group.split(": ")[0] in wanted:
             print("  ".join(target_row(answer)))
     if options.write:
         with open(options.write, "w") as file:

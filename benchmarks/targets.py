@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 MINE = ("pullback", "pullback imperative")
+#: each dialect and the native style that it corresponds to
+DIALECTS = {"torch dialect": MINE[1], "fastai dialect": MINE[1], "jittor dialect": MINE[1], "jax dialect": MINE[0],
+            "jax dialect without jit": "pullback without jit", "tensorflow dialect": MINE[0],
+            "pullback without jit": ""}
 #: frameworks that compile a step, whatever the word for it
 COMPILED = ("torch.compile", "jax", "mlx", "tinygrad", "tensorflow")
 FRAMEWORKS = ("torch", *COMPILED)
@@ -95,6 +99,22 @@ def process_targets() -> list[Target]:
     return found
 
 
+def dialect_targets(results: dict[str, list[Round]]) -> list[Target]:
+    """Steps in each dialect beside the native style; whole processes of the documents beside the real framework."""
+    found = [Target(f"dialects {name}", f"step, {mine}, against {native}", 1.1, "step_us", mine, (native,))
+             for name in PROGRAMS for mine, native in DIALECTS.items() if native]
+    for group, rounds in results.items():
+        peers = tuple(dict.fromkeys(name for one in rounds for name in one if name != MINE[0]))
+        if not group.startswith("documents: "):
+            continue
+        if peers == ("numpy",):
+            found.append(Target(group, "process, warm cache, against Python alone", 1.5, "warm_s", peers=peers))
+            continue
+        found.append(Target(group, "process, cold cache", 0.5, "cold_s", peers=peers, peer_figure="warm_s"))
+        found.append(Target(group, "process, warm cache", 0.3, "warm_s", peers=peers))
+    return found
+
+
 def piece_targets(results: dict[str, list[Round]]) -> list[Target]:
     found = [Target("imports", "import", 1.3, "import_s", peers=("numpy",))]
     shown = {key for one in results.get("matmul", []) for figures in one.values() for key in figures if "x" in key}
@@ -141,7 +161,7 @@ def with_limits(results: dict[str, list[Round]]) -> dict[str, list[Round]]:
 
 def answers(results: dict[str, list[Round]]) -> list[Answer]:
     complete = with_limits(results)
-    targets = [*step_targets(), *process_targets(), *piece_targets(results)]
+    targets = [*step_targets(), *process_targets(), *dialect_targets(results), *piece_targets(results)]
     return [evaluate(target, complete[target.group]) for target in targets if target.group in complete]
 
 

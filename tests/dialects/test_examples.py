@@ -10,10 +10,12 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STYLES = ["numpy_by_hand", "native_imperative", "native_functional", "jax_style", "jittor_style", "tensorflow_style"]
+STYLES = ["numpy_by_hand", "native_imperative", "native_functional", "torch_style", "fastai_style",
+          "jax_style", "jittor_style", "tensorflow_style"]
 LOSSES = ["2.43522", "0.08153", "0.05071", "0.03582", "0.02848", "0.02447"]
 
 
@@ -43,6 +45,17 @@ def test_one_program_of_few_kernels_for_each_step(name: str) -> None:
     _, kernels = run(name)
     assert 101 <= len(kernels) <= 110  # one launch for a step; a value that is read half-way ends one earlier
     assert Counter(kernels).most_common(1)[0][0] <= 3
+
+
+def test_picture(tmp_path: Path) -> None:
+    """The fastai style draws what it found: a picture with points in blue and a line in red."""
+    images = pytest.importorskip("matplotlib.image", reason="the example plots")
+    path = tmp_path / "found.png"
+    subprocess.run([sys.executable, str(ROOT / "examples" / "fastai_style.py"), str(path)], check=True, timeout=300,
+                   env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "MPLBACKEND": "Agg"}, capture_output=True)
+    red, green, blue = (images.imread(str(path))[..., k] for k in range(3))
+    assert np.count_nonzero((blue > 0.9) & (red < 0.1) & (green < 0.1)) > 500
+    assert np.count_nonzero((red > 0.9) & (blue < 0.1) & (green < 0.1)) > 200
 
 
 def test_page() -> None:

@@ -24,6 +24,12 @@ def run(*arguments: object, plot: bool = True) -> subprocess.CompletedProcess[st
                           env=environment, timeout=300)
 
 
+def run_with_null(path: Path) -> subprocess.CompletedProcess[str]:
+    """No process can be given such a name by the system; a program that calls the command can."""
+    code = f"import sys; from pullback.cli.main import main; sys.exit(main(['run', {str(path)!r}]))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
 def script(folder: Path, text: str, name: str = "script.py") -> Path:
     path = folder / name
     path.write_text(text)
@@ -185,14 +191,17 @@ def test_missing_matplotlib_has_a_word(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "content", "words"), [
     ("none.py", None, "can't open file"), ("n.ipynb", b"{", "not a notebook"), ("n.ipynb", b"[1]", "not a notebook"),
-    ("x.md", b"\xff\xfe\x00", "not a text file"),
+    ("x.md", b"\xff\xfe\x00", "not a text file"), ("x.py", b"\x00\x01", "not a Python file"),
+    ("n.ipynb", b"", "not a notebook"), ("x.md", b"", "no Python in it"),
+    ("x.md", b"# A\n```sh\nls\n```\n", "```python"),
+    ("n.ipynb", b'{"cells": []}', "no Python in it"), ("nul\0.py", None, "can't open file"), (".", None, "directory"),
 ])
 def test_files_that_cannot_be_run(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    done = run(path)
-    assert done.returncode == 1
+    done = run(path) if "\0" not in name else run_with_null(path)
+    assert done.returncode == 2, "as Python says of files that it cannot open"
     assert done.stderr.startswith("pullback run: error: ")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -202,7 +211,8 @@ def test_styles() -> None:
     done = run("--styles")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^torch +PyTorch's names", done.stdout, re.M)
-    assert "fastai" in done.stdout
+    assert re.search(r"fastai\.basics\(\d\d\)", done.stdout)
+    assert max(map(len, done.stdout.splitlines())) <= 120
 
 
 def test_blocks() -> None:
@@ -215,3 +225,124 @@ def test_blocks() -> None:
     for block in found:
         exec(block.compile("x.md")[0], scope)
     assert scope["y"] == 2
+
+
+def notebook(folder: Path, *cells: str) -> Path:
+    """A notebook of code cells."""
+    written = [{"cell_type": "code", "source": cell} for cell in cells]
+    return script(folder, json.dumps({"cells": written, "nbformat": 4}), "n.ipynb")
+
+
+def test_traceback_in_a_notebook_shows_the_cells_line(tmp_path: Path) -> None:
+    path = notebook(tmp_path, "import torch\ndef f(x):\n    return x.foo\n", "a = 1\nf(torch.ones(a))")
+    done = run(path)
+    assert done.returncode == 1
+    assert done.stderr == f"""Traceback (most recent call last):
+  File "{path}, cell 2", line 2, in <module>
+    f(torch.ones(a))
+  File "{path}, cell 1", line 3, in f
+    return x.foo
+           ^^^^^
+AttributeError: 'Tensor' object has no attribute 'foo'
+  help  to ask for it, open an issue that names torch.Tensor.foo
+"""
+
+
+def test_syntax_error_in_a_block(tmp_path: Path) -> None:
+    done = run(notebook(tmp_path, "print(1)", "x = = 2"))
+    assert (done.returncode, done.stdout) == (1, "1\n"), "what stands before it has run, as in a notebook"
+    assert f'File "{tmp_path / "n.ipynb"}, cell 2", line 1\n    x = = 2\n' in done.stderr
+    done = run(script(tmp_path, "```python\nx = 1\n```\n\n```python\nif x\n    y\n```\n", "x.md"))
+    assert done.returncode == 1
+    assert f'File "{tmp_path / "x.md"}", line 6\n    if x\n' in done.stderr
+
+
+def test_magics(tmp_path: Path) -> None:
+    lines = ["files = !ls", "%cd /nowhere", "!pip install torch", "?print", "for i in range(2):", "    !echo hi",
+             "    print(i % 2)", "x = 7 % 4", "x"]
+    done = run(notebook(tmp_path, "\n".join(lines), "get_ipython().run_line_magic('matplotlib', 'inline')\n"
+                                                    "get_ipython().system('ls')", "%%writefile x.py\nno python"))
+    assert (done.returncode, done.stdout) == (0, "0\n1\n3\n"), done.stderr
+    for skipped in ("cell 1:1: skipped: files = !ls", "cell 1:6: skipped: !echo hi", "skipped: matplotlib inline",
+                    "cell 3:1: skipped: %%writefile"):
+        assert skipped in done.stderr
+
+
+def test_documents_may_await(tmp_path: Path) -> None:
+    done = run(notebook(tmp_path, "import asyncio\nasync def f(): return 3", "await asyncio.sleep(0)\nawait f()"))
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+
+
+@pytest.mark.parametrize(("name", "code"), [
+    ("chained", "try:\n    1/0\nexcept ZeroDivisionError as e:\n    raise ValueError('outer') from e\n"),
+    ("thread", "import threading\ndef f(): 1/0\nt = threading.Thread(target=f); t.start(); t.join(); print('end')\n"),
+    ("hook", "import sys\nsys.excepthook = lambda *e: print('mine', e[0])\n1/0\n"),
+    ("at exit", "import atexit, sys\natexit.register(print, 'bye')\nsys.exit('words')\n"),
+    ("warning", "import warnings\nwarnings.warn('careful')\n"),
+    ("hard exit", "import os\nprint('lost', end='')\nos._exit(7)\n"),
+    ("exit -1", "import sys\nsys.exit(-1)\n"), ("exit True", "import sys\nsys.exit(True)\n"),
+    ("exit tuple", "import sys\nsys.exit((1, 2))\n"), ("exit 300", "import sys\nsys.exit(300)\n"),
+    ("base", "raise BaseException('x')\n"),
+    ("text fails", "class E(Exception):\n    def __str__(self): raise ValueError\n"
+     "raise E()\n"),
+    ("relative", "from . import beside\n"), ("no input", "input('name? ')\n"),
+    ("main", "if __name__ == '__main__':\n    print(__name__, __spec__, __package__, __doc__)\n"),
+    ("async", "import asyncio\nasync def m(): print('ok')\nasyncio.run(m())\n"),
+    ("fork", "import os\npid = os.fork()\nif not pid: os._exit(4)\n"
+     "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"),
+])
+def test_as_python_runs_it(tmp_path: Path, name: str, code: str) -> None:
+    """Output, errors and exit code of a plain script are those of Python."""
+    path = script(tmp_path, code)
+    mine = subprocess.run([sys.executable, "-m", "pullback.cli.main", "run", str(path)], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=60)
+    pythons = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                             timeout=60)
+    assert (mine.stdout, mine.stderr, mine.returncode) == (pythons.stdout, pythons.stderr, pythons.returncode)
+
+
+def test_arguments_are_the_scripts(tmp_path: Path) -> None:
+    path = script(tmp_path, "import sys\nprint(sys.argv[1:])\n")
+    assert run(path, "--styles", "-h", "--", "x y", "").stdout == "['--styles', '-h', '--', 'x y', '']\n"
+
+
+def test_closed_input_and_output(tmp_path: Path) -> None:
+    path = script(tmp_path, "import torch\nx = torch.ones(3)\nprint(x.sum())\n")
+    command = f"{sys.executable} -m pullback.cli.main run {path}"
+    done = subprocess.run(["sh", "-c", f"{command} <&-"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "tensor(3.)\n"), done.stderr
+    done = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_encodings(tmp_path: Path) -> None:
+    path = tmp_path / "latin.py"
+    path.write_bytes(b"# -*- coding: latin-1 -*-\nprint(ascii('\xe9'))\n")
+    assert run(path).stdout == "'\\xe9'\n"
+    path.write_bytes(b"\xef\xbb\xbfprint('bom')\n")
+    assert run(path).stdout == "bom\n"
+    path.write_bytes(b"x = '\xe9'\n")
+    done = run(path)
+    assert done.returncode == 1 and "SyntaxError" in done.stderr and "utf-8" in done.stderr
+
+
+def test_missing_module_names_the_scripts_line(tmp_path: Path) -> None:
+    """How imports are answered is not part of the traceback; packages beside a framework are named."""
+    path = script(tmp_path, "import torch\nimport torch.distributed as dist\n")
+    done = run(path)
+    assert done.stderr.splitlines()[:3] == ["Traceback (most recent call last):",
+                                            f'  File "{path}", line 2, in <module>',
+                                            "    import torch.distributed as dist"]
+    assert len(re.findall("  File ", done.stderr)) == 1
+    done = run(script(tmp_path, "import torchvision\n"))
+    assert "torchvision is no part of them and needs the real torch" in done.stderr
+
+
+def test_plots_are_written(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the document plots")
+    done = run("--plots", tmp_path / "plots", HERE / "line.md", plot=True)
+    assert done.returncode == 0, done.stderr
+    written = sorted((tmp_path / "plots").iterdir())
+    assert [p.name for p in written] == ["line_1.png", "line_2.png"]
+    assert all(p.read_bytes()[:4] == b"\x89PNG" and p.stat().st_size > 5000 for p in written)
+    assert f"written: {written[0]}" in done.stderr

@@ -185,3 +185,13 @@ def test_a_hook_that_reads_its_gradient_launches_half_way():
         (u * v).sum().backward()
         assert (u.grad.tolist(), v.grad.tolist()) == ([3.0 * k, 4.0 * k], [1.0 * k, 2.0 * k])
     assert seen == [[3.0, 4.0]] * 4
+
+
+def test_leaves_that_are_equal_have_gradients_of_their_own() -> None:
+    """Two tensors of ones are one node before they are computed, and yet two leaves."""
+    for _ in range(3):
+        x, y, z = (pb.ones(3).requires_grad_() for _ in range(3))
+        (2 * x * x + y).sum().backward()
+        assert x.grad.tolist() == [4.0, 4.0, 4.0]
+        assert y.grad.tolist() == [1.0, 1.0, 1.0]
+        assert z.grad is None

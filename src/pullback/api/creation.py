@@ -16,7 +16,7 @@ from pullback.engine.trace import SCALARS
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType, dtype_of
 from pullback.ir.node import Node
-from pullback.util.errors import ArgumentError, DTypeError, ShapeError, ValueError_, message
+from pullback.util.errors import ArgumentError, DTypeError, NotNumbersError, ShapeError, ValueError_, message
 
 Array = Any
 
@@ -72,7 +72,7 @@ def _buffer(data: Any) -> Any:
     if isinstance(data, (range, memoryview, bytearray)):
         return np.asarray(data) if not isinstance(data, range) else list(data)
     if data is None or isinstance(data, (str, bytes, dict, set)):
-        raise ArgumentError(message("tensor: not numbers", [("data", f"{type(data).__name__} {data!r:.60}")],
+        raise NotNumbersError(message("tensor: not numbers", [("data", f"{type(data).__name__} {data!r:.60}")],
                                     "pass numbers, nested lists of numbers, or arrays"))
     if not isinstance(data, (list, tuple, np.ndarray, np.generic)) and type(data) not in SCALARS:
         if hasattr(data, "__array__"):
@@ -80,7 +80,7 @@ def _buffer(data: Any) -> Any:
         if hasattr(data, "__dlpack__"):
             return np.from_dlpack(data)
         if not isinstance(data, (int, float, complex)):
-            raise ArgumentError(message("tensor: not numbers", [("data", f"{type(data).__name__} {data!r:.60}")],
+            raise NotNumbersError(message("tensor: not numbers", [("data", f"{type(data).__name__} {data!r:.60}")],
                                         "pass numbers, nested lists of numbers, or arrays"))
     return data
 

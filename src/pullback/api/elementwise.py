@@ -15,7 +15,7 @@ from pullback.engine.trace import Operand, thread
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType, dtype_of
 from pullback.ir.node import Node
-from pullback.util.errors import ArgumentError, DTypeError, message
+from pullback.util.errors import ArgumentError, DTypeError, ValueError_, message
 
 Array = Any
 COMPLEX_PARTS = (angle, conj, imag, real)  # elementwise functions too, kept in a file of their own
@@ -605,7 +605,7 @@ def clip(x: Array, min: Array = None, max: Array = None) -> Array:
     Tensor([0. , 0.5, 1. ], dtype=float32)
     """
     if min is None and max is None:
-        raise ArgumentError(message("clip: no limit is given", [("min", "None"), ("max", "None")],
+        raise ValueError_(message("clip: no limit is given", [("min", "None"), ("max", "None")],
                                     "give min, max or both"))
     if max is None:
         return _clamp_min(x, min)

@@ -25,9 +25,9 @@ def pad(input: Array, pad: Any, mode: str = "constant", value: float | None = No
     x = as_tensor(input, "pad")
     items = tuple(integer(n, "pad", "pad") for n in (pad if isinstance(pad, (tuple, list)) else (pad,)))
     if len(items) % 2 or len(items) > 2 * x.ndim:
-        raise ArgumentError(message("pad: needs a pair for each of the last dimensions",
-                                    [("input", described(x)), ("pad", str(items))],
-                                    f"at most {2 * x.ndim} numbers, an even number of them"))
+        raise ShapeError(message("pad: needs a pair for each of the last dimensions",
+                                 [("input", described(x)), ("pad", str(items))],
+                                 f"at most {2 * x.ndim} numbers, an even number of them"))
     pairs = [(0, 0)] * x.ndim
     for k in range(len(items) // 2):
         pairs[-1 - k] = (items[2 * k], items[2 * k + 1])

@@ -17,7 +17,7 @@ from pullback.engine.trace import SCALARS, Info, record, thread
 from pullback.ir import dtypes
 from pullback.ir.dtypes import numpy_dtype
 from pullback.ir.node import Node
-from pullback.util.errors import ArgumentError, IndexError_, ShapeError, message
+from pullback.util.errors import ArgumentError, IndexError_, IndexKindError, ShapeError, message
 
 Array = Any
 _HELP = "use integers, slices, ..., None, integer arrays or boolean masks"
@@ -197,7 +197,8 @@ class _Parser:
         if array is None and hasattr(item, "__index__"):
             array = np.asarray(item.__index__())
         if array is None or (isinstance(array, np.ndarray) and array.dtype.kind not in "iu"):
-            raise IndexError_(message("index: not an index", [("index", f"{type(item).__name__} {item!r:.60}")], _HELP))
+            raise IndexKindError(message("index: not an index", [("index", f"{type(item).__name__} {item!r:.60}")],
+                                         _HELP))
         if isinstance(array, TensorBase):
             if not array.info.type.dtype.is_integer:
                 raise IndexError_(message("index: an index array must have an integer or bool dtype",

@@ -97,6 +97,7 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_n
         raise ArgumentError(message("embedding: max_norm and scale_grad_by_freq are not there",
                                     help="normalise the weight yourself"))
     indices, mode = checked_indices(input, weight.shape[0], "embedding")
+    mode = "positive" if mode == "error" else mode
     row = None
     if padding_idx is not None:
         row = integer(padding_idx, "embedding", "padding_idx")

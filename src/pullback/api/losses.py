@@ -275,7 +275,7 @@ def nll_loss(input: Array, target: Array, weight: Array = None, ignore_index: in
              reduction: str = "mean") -> Array:
     """Minus the log-probability of the target classes; input (batch, classes, ...) holds log-probabilities."""
     operands, single = _classes(input, target, weight, "nll_loss", False)
-    return _nll(*operands, ignore=ignore_index, reduction=_check_reduction(reduction, "nll_loss"), mode="error",
+    return _nll(*operands, ignore=ignore_index, reduction=_check_reduction(reduction, "nll_loss"), mode="positive",
                 single=single)
 
 
@@ -295,7 +295,7 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, ignore_inde
         raise ValueError_(message("cross_entropy: label_smoothing must be from 0 to 1",
                                   [("label_smoothing", str(smoothing))], "use 0.1"))
     return _cross_entropy(*operands, ignore=ignore_index, reduction=_check_reduction(reduction, "cross_entropy"),
-                          smoothing=float(smoothing), mode="error", single=single)
+                          smoothing=float(smoothing), mode="positive", single=single)
 
 
 @operation(promote="float")
@@ -481,7 +481,7 @@ def triplet_margin_loss(anchor: Array, positive: Array, negative: Array, margin:
 
 
 def _define_multi_margin(x: Node, target: Node, *weight: Node, p: int, margin: float, reduction: str) -> Node:
-    own = _pick(x, target, "error")
+    own = _pick(x, target, "positive")
     off = build.add(build.sub(x, build.broadcast(own, x.shape, (0,))), _like(x, margin))
     losses = _positive_part(off)
     losses = build.square(losses) if p == 2 else losses

@@ -9,21 +9,24 @@ from typing import Any
 
 from pullback.util.errors import FileFormatError, message
 
-_ONLY_AST = 0x400
+_ONLY_AST, _AWAIT = 0x400, 0x2000
 _FENCE = re.compile(r"^(?P<indent>\s*)(?P<fence>`{3,}|~{3,})\s*(?P<tag>[^`]*)$")
 _LANGUAGE = re.compile(r"[\s{.]*(?P<name>[\w+-]*)")
 _PYTHON = {"python", "py", "python3", "ipython", "ipython3", "pycon"}
 #: first letters of lines that a notebook does not give to Python
 _MAGIC = ("%", "!", "?")
+#: `files = !ls`, `%timeit`'s result: what is assigned is a notebook's too
+_ASSIGNED = re.compile(r"[\w ,.]+=\s*[!%][\w./~]")
 #: cell magics whose cell is Python all the same
 _PYTHON_CELLS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%python")
 
 
 class Block:
-    """Source that runs as one: where it begins, what was left out, whether its last value is shown."""
+    """Source that runs as one: where it begins, what was left out, whether its last value is shown; `cell` is its
+    number in a notebook."""
 
-    def __init__(self, source: str | bytes, first_line: int = 1, shown: bool = False) -> None:
-        self.source, self.first_line, self.shown = source, first_line, shown
+    def __init__(self, source: str | bytes, first_line: int = 1, shown: bool = False, cell: int = 0) -> None:
+        self.source, self.first_line, self.shown, self.cell = source, first_line, shown, cell
         self.skipped: list[tuple[int, str]] = []
         if isinstance(source, str):
             self._skip_magics(source)
@@ -40,10 +43,14 @@ class Block:
             return
         for k, line in enumerate(lines):
             text = line.strip()
-            if text.startswith(_MAGIC) or re.fullmatch(r"[\w.]+\?{1,2}", text):
+            if text.startswith(_MAGIC) or _ASSIGNED.match(text) or re.fullmatch(r"[\w.]+\?{1,2}", text):
                 self.skipped.append((self.first_line + k, text))
                 lines[k] = line[:len(line) - len(line.lstrip())] + "pass"
         self.source = "\n".join(lines)
+
+    def name(self, path: str) -> str:
+        """What tracebacks call it: the file, or a cell of the notebook, whose lines are not those of the file."""
+        return f"{path}, cell {self.cell}" if self.cell else path
 
     def compile(self, path: str) -> tuple[CodeType, CodeType | None]:
         """Code to run, and the expression at the end whose value is shown."""
@@ -51,14 +58,15 @@ class Block:
             return compile(self.source, path, "exec", dont_inherit=True), None
         import ast  # a script is compiled without
 
+        name = self.name(path)
         padded = "\n" * (self.first_line - 1) + self.source
-        tree: Any = compile(padded, path, "exec", _ONLY_AST, dont_inherit=True)
+        tree: Any = compile(padded, name, "exec", _ONLY_AST | _AWAIT, dont_inherit=True)
         last: Any = tree.body[-1] if tree.body else None
         if not self.shown or not isinstance(last, ast.Expr) or self._silenced():
-            return compile(tree, path, "exec", dont_inherit=True), None
+            return compile(tree, name, "exec", _AWAIT, dont_inherit=True), None
         tree.body.pop()
-        return (compile(tree, path, "exec", dont_inherit=True),
-                compile(ast.Expression(last.value), path, "eval", dont_inherit=True))
+        return (compile(tree, name, "exec", _AWAIT, dont_inherit=True),
+                compile(ast.Expression(last.value), name, "eval", _AWAIT, dont_inherit=True))
 
     def _silenced(self) -> bool:
         """Whether the block ends with a semicolon."""
@@ -68,7 +76,7 @@ class Block:
 
 def _looks_wrong(source: str) -> bool:
     try:
-        compile(source, "<block>", "exec", _ONLY_AST, dont_inherit=True)
+        compile(source, "<block>", "exec", _ONLY_AST | _AWAIT, dont_inherit=True)
     except (SyntaxError, ValueError):
         return True
     return False
@@ -78,10 +86,18 @@ def blocks_of(path: str, content: bytes) -> list[Block]:
     """The Python of a file."""
     lower = path.lower()
     if lower.endswith(".ipynb"):
-        return _cells(path, content)
+        return _some(path, _cells(path, content), "its code cells are empty")
     if lower.endswith((".md", ".markdown")):
-        return _fenced(_text(path, content))
+        return _some(path, _fenced(_text(path, content)), "a block of Python begins with ```python")
+    if b"\0" in content:
+        raise FileFormatError(message(f"{path}: not a Python file", help="it contains null bytes"))
     return [Block(content)]
+
+
+def _some(path: str, blocks: list[Block], cure: str) -> list[Block]:
+    if not any(str(block.source).strip() or block.skipped for block in blocks):
+        raise FileFormatError(message(f"{path}: there is no Python in it", help=cure))
+    return blocks
 
 
 def _text(path: str, content: bytes) -> str:
@@ -134,4 +150,5 @@ def _cells(path: str, content: bytes) -> list[Block]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise FileFormatError(message(f"{path}: not a notebook",
                                       help="a notebook is JSON with a list of cells")) from None
-    return [Block(s if isinstance(s, str) else "".join(s), shown=True) for s in sources]
+    return [Block(s if isinstance(s, str) else "".join(s), shown=True, cell=number)
+            for number, s in enumerate(sources, 1)]

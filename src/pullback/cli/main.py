@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pullback.cli.train import run_train
 
         return run_train(options)
-    except train_options.OptionError as error:
+    except (train_options.OptionError, run.FileError) as error:
         print(f"pullback {options.command}: error: {error}", file=sys.stderr)
         return 2
     except PullbackError as error:

@@ -9,18 +9,26 @@ from typing import Any
 import numpy as np
 
 from pullback.engine.tensor import TensorBase, from_host
-from pullback.util.errors import ArgumentError, DataError, IndexError_, ShapeError, ValueError_, message
+from pullback.util.errors import (
+    ArgumentError,
+    DataError,
+    IndexError_,
+    LengthsError,
+    NotDefinedError,
+    ValueError_,
+    message,
+)
 
 
 class Dataset:
     """A collection of samples: define `__len__` and `__getitem__(index)`."""
 
     def __getitem__(self, index: int) -> Any:
-        raise DataError(message("dataset: no __getitem__", [("class", type(self).__name__)],
+        raise NotDefinedError(message("dataset: no __getitem__", [("class", type(self).__name__)],
                                 "define __getitem__(self, index) and __len__(self)"))
 
     def __len__(self) -> int:
-        raise DataError(message("dataset: no __len__", [("class", type(self).__name__)],
+        raise ArgumentError(message("dataset: no __len__", [("class", type(self).__name__)],
                                 "define __len__(self), or derive from IterableDataset"))
 
     def __add__(self, other: Dataset) -> ConcatDataset:
@@ -43,7 +51,7 @@ class TensorDataset(Dataset):
         self.arrays: tuple[np.ndarray[Any, Any], ...] = tuple(_host(t) for t in tensors)
         for k, array in enumerate(self.arrays):
             if array.ndim == 0 or len(array) != len(self.arrays[0]):
-                raise ShapeError(message(
+                raise LengthsError(message(
                     "TensorDataset: all tensors must have the same first dimension",
                     [("0", str(list(self.arrays[0].shape))), (str(k), str(list(array.shape)))],
                     "pass one row of each tensor per sample"))

@@ -292,35 +292,36 @@ def _with_static(f: Callable[..., Any], positions: tuple[int, ...], static: list
     return bound
 
 
-def _call_custom(what: str, function: Callable[..., Any], fwd: Callable[..., Any], bwd: Callable[..., Any],
+def _call_custom(what: str, function: Callable[..., Any] | None, fwd: Callable[..., Any], bwd: Callable[..., Any],
                  tensors: list[TensorBase], structure: Any) -> Any:
-    """Record a call whose derivative is the user's: function, fwd and bwd are traced once each."""
+    """Record a call whose derivative is the user's: function, fwd and bwd are traced once each. Without a function,
+    the value is that of fwd."""
     infos = [_info(t.info.type) for t in tensors]
 
     def rebuild(new: list[Any]) -> Any:
         return tuple(tree.unflatten(structure, new)), {}
 
-    primal = Traced(what, "eager", function, tensors, infos, rebuild)
     forward = Traced(what, "eager", fwd, tensors, infos, rebuild)
+    primal = Traced(what, "eager", function, tensors, infos, rebuild) if function is not None else forward
     pair = tree.unflatten(forward.structure, forward.outputs)
     if not is_pair(pair):
         raise ArgumentError(message(f"{what}: fwd must return a pair (result, residuals)"))
-    count = len(tree.leaves(pair[0]))
+    values, structure_of_value = tree.flatten(pair[0])
+    out_structure = primal.structure if function is not None else structure_of_value
+    count = len(values)
     residual_structure = tree.flatten(pair[1])[1]
-    back = _trace_bwd(what, bwd, forward, count, residual_structure, primal.structure, tensors)
-    program, consts = _closed(primal)
-    forward_program, forward_consts = _closed(forward)
-    backward_program, backward_consts = _closed(back)
-    extra = [*forward_consts, *backward_consts]
-    numbers = (len(consts), len(forward_consts), len(backward_consts), count, len(tensors))
+    back = _trace_bwd(what, bwd, forward, count, residual_structure, out_structure, tensors)
+    consts = [traced.leaves[len(traced.params):] for traced in (primal, forward, back)]
 
     def make(_: Program) -> Operation:
+        program, forward_program, backward_program = (_closed(traced)[0] for traced in (primal, forward, back))
+        program = Program(program.params, program.results[:count])
+        numbers = (*map(len, consts), count, len(tensors))
         return _custom_operation(program, forward_program, backward_program, numbers)
 
-    key = ("custom", forward.state, forward.slots, back.state, back.slots)
-    operation = primal.memo(key, make)
-    results = record(operation, [*consts, *extra, *(value_of(t) for t in tensors)])
-    return tree.unflatten(primal.structure, [cls(v) for cls, v in zip(primal.classes, results, strict=True)])
+    operation = primal.memo(("custom", count, forward.state, forward.slots, back.state, back.slots), make)
+    results = record(operation, [*(c for part in consts for c in part), *(value_of(t) for t in tensors)])
+    return tree.unflatten(out_structure, [cls(v) for cls, v in zip(primal.classes[:count], results, strict=True)])
 
 
 def _trace_bwd(what: str, bwd: Callable[..., Any], forward: Traced, count: int, residual_structure: Any,
@@ -502,7 +503,7 @@ class Function:
                                             "return None for arguments without a gradient"))
             return tuple(found[k] for k in positions)
 
-        return _call_custom(cls.__name__, run, fwd, bwd, tensors, structure)
+        return _call_custom(cls.__name__, None, fwd, bwd, tensors, structure)
 
 
 class grad_mode:

@@ -93,6 +93,8 @@ class Operation:
     def slowly(self, args: tuple[Any, ...]) -> Any:
         """Record what is new, or out of the ordinary: views, NumPy arrays, traced functions, several results."""
         values, cls = self.values(args)
+        if self.name in cls.checks:
+            cls.checks[self.name](self, values)
         results = record(self, values)
         if len(results) == 1:
             return cls(results[0])

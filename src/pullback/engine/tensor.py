@@ -16,7 +16,17 @@ from pullback.engine.execute import observe, upload, upload_as
 from pullback.engine.known import record1, record2
 from pullback.engine.trace import Info, Value, local, new, record, thread, visible_dtype
 from pullback.ir.dtypes import DType, dtype_of, float32, int32, numpy_dtype
-from pullback.util.errors import ArgumentError, GradientError, ImmutableError, NotOneNumberError, RaggedError, message
+from pullback.util.errors import (
+    ArgumentError,
+    DTypeError,
+    GradientError,
+    ImmutableError,
+    NotNumbersError,
+    NotOneNumberError,
+    RaggedError,
+    ShapeError,
+    message,
+)
 
 
 class AutogradMeta:
@@ -120,6 +130,7 @@ class TensorBase:
     default_class: ClassVar[Any] = None
     result_class: ClassVar[Any] = None
     weak_numbers: ClassVar[bool] = False  # whether NumPy's scalars promote as Python's numbers do
+    checks: ClassVar[dict[str, Any]] = {}  # what an array type asks of operands, by the operation's name
     generator: ClassVar[Any] = None  # the random numbers of an array type; None for the global generator
 
     def __init__(self, value: Value) -> None:
@@ -260,11 +271,13 @@ class TensorBase:
 
     @grad.setter
     def grad(self, value: Any) -> None:
-        if value is not None and (not isinstance(value, TensorBase) or value.shape != self.shape):
+        if value is not None and not isinstance(value, TensorBase):
+            raise ArgumentError(message("grad: must be None or a tensor", [("grad", type(value).__name__)],
+                                        "assign None or pb.zeros_like(x)"))
+        if value is not None and value.info.type is not self.info.type:
             raise GradientError(message(
-                "grad: must be None or a tensor of the same shape",
-                [("tensor", repr(self.info.type)), ("grad", repr(value.info.type) if isinstance(value, TensorBase)
-                                                   else type(value).__name__)], "assign None or pb.zeros_like(x)"))
+                "grad: must have the same shape and dtype as its tensor",
+                [("tensor", repr(self.info.type)), ("grad", repr(value.info.type))], "assign pb.zeros_like(x)"))
         if self._meta is None:
             self._meta = AutogradMeta(False)
         meta = self._meta
@@ -356,7 +369,7 @@ def from_host(data: Any, dtype: DType | None = None, cls: Any = None) -> Any:
         raise RaggedError(message("tensor: rows of different lengths", [("data", f"{data!r:.60}")],
                                     "every row of a nested list must have the same length")) from error
     if array.dtype.kind in "OUSMmV" and "float" not in array.dtype.name:
-        raise ArgumentError(message("tensor: not numbers", [("data", f"{data!r:.60}")],
+        raise NotNumbersError(message("tensor: not numbers", [("data", f"{data!r:.60}")],
                                     "pass numbers or arrays of them"))
     if dtype is None:
         python = not isinstance(data, (np.ndarray, np.generic)) and not hasattr(data, "__array__")
@@ -402,8 +415,9 @@ def fit_operation() -> Any:
 
         def fit(x: Any, type: Any, name: str) -> Any:
             rank = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
-            if rank[x.dtype.kind] > rank[type.dtype.kind] or not _broadcasts(x.shape, type.shape):
-                raise ArgumentError(message(
+            fits = _broadcasts(x.shape, type.shape)
+            if not fits or rank[x.dtype.kind] > rank[type.dtype.kind]:
+                raise (DTypeError if fits else ShapeError)(message(
                     f"{name}: the result does not fit the tensor it would be written to",
                     [("result", repr(x.type)), ("tensor", repr(type))],
                     f"write x = x {name} ... instead of changing x in place"))

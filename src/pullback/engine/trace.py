@@ -454,6 +454,8 @@ def _new_step(trace: Trace, op: Any, args: Any, key: tuple[Any, ...], grad_enabl
     history = grad_enabled and op.differentiable
     operands, own, leaves, grads = _operands(nodes, args, entries, history)
     results, weak = op.build(operands)
+    if op.leaf:
+        results = _distinct(results, nodes, own)
     requires = (history and any(type(a) is Value and a.info.requires_grad for a in args)) or op.leaf
     infos = tuple(Info.of(r.tensor, requires and r.tensor.dtype.is_inexact, weak) for r in results)
     if op.leaf:
@@ -465,6 +467,16 @@ def _new_step(trace: Trace, op: Any, args: Any, key: tuple[Any, ...], grad_enabl
     if trace.nodes is not None and len(trace.nodes) == trace.state.count:
         trace.nodes.extend(state.own)
     return state
+
+
+def _distinct(results: tuple[Node, ...], nodes: list[Node], own: list[Node]) -> tuple[Node, ...]:
+    """The result of a leaf operation, as a node of its own where another leaf has the same one: two tensors of ones
+    are equal nodes and yet two leaves."""
+    if not any(node is results[0] for node in nodes):
+        return results
+    from pullback.ops.build import leaf
+
+    return (leaf(results[0], len(nodes) + len(own)),)
 
 
 def _operands(nodes: list[Node], args: Any, entries: tuple[Any, ...],

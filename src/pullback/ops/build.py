@@ -13,7 +13,7 @@ from pullback.ir.index import Index, loop_vars, ravel, unravel
 from pullback.ir.node import Node, apply, project
 from pullback.ops.contract import Contract
 from pullback.ops.indexing import Gather, PutAlong, Scatter, TakeAlong, located
-from pullback.ops.map import Bitcast, Convert, Copy, Map, StopGradient
+from pullback.ops.map import Bitcast, Convert, Copy, Leaf, Map, StopGradient
 from pullback.ops.order import Sort
 from pullback.ops.reduce import ArgReduce, Cumulative, Reduce
 from pullback.ops.shape import Broadcast, Concat, Reindex, ReindexReduce
@@ -126,6 +126,11 @@ def bitcast(x: Node, dtype: DType) -> Node:
 
 def copy(x: Node) -> Node:
     return apply(Copy(), x)
+
+
+def leaf(x: Node, number: int) -> Node:
+    """x as a node that differs from those with other numbers."""
+    return apply(Leaf(number), x)
 
 
 def stop_gradient(x: Node) -> Node:

@@ -17,7 +17,9 @@ from pullback.ops.view import Value, ViewContext
 from pullback.util.errors import ArgumentError, AxisError, DTypeError, IndexError_, ShapeError, message
 from pullback.util.lines import user_line
 
-MODES = ("clip", "fill", "wrap", "error")
+MODES = ("clip", "fill", "wrap", "error", "positive")
+#: those whose indices are looked at
+CHECKED = ("error", "positive")
 
 
 class Located(str):
@@ -33,7 +35,7 @@ class Located(str):
 
 def located(mode: str) -> str:
     """The mode, with the present line if it needs one."""
-    if mode != "error" or isinstance(mode, Located):
+    if mode not in CHECKED or isinstance(mode, Located):
         return mode
     found = Located(mode)
     found.line = user_line()
@@ -47,13 +49,14 @@ class _Indexed(Op):
     mode: str
 
     def refuses(self, *inputs: Node) -> Node | None:
-        """Whether any index lies outside of -n .. n-1."""
+        """Whether any index lies outside of -n .. n-1, or of 0 .. n-1."""
         indices, size = inputs[1], inputs[0].shape[self.axis]
-        if self.mode != "error" or not indices.tensor.size:
+        if self.mode not in CHECKED or not indices.tensor.size:
             return None
         low, high = _limits(indices.dtype)
+        least = 0 if self.mode == "positive" else -size
         outside = [b.binary(row, indices, b.scalar_like(indices, bound))
-                   for row, bound, possible in (("ge", size, size <= high), ("lt", -size, low < -size)) if possible]
+                   for row, bound, possible in (("ge", size, size <= high), ("lt", least, low < least)) if possible]
         if not outside:
             return None
         bad = outside[0] if len(outside) == 1 else b.binary("logical_or", *outside)
@@ -68,7 +71,7 @@ class _Indexed(Op):
 
     def only_where(self, condition: Node, *inputs: Node) -> Node | None:
         """Elsewhere every index is 0."""
-        if self.mode != "error":
+        if self.mode not in CHECKED:
             return None
         indices = inputs[1]
         meant = b.broadcast(condition, indices.shape, ())
@@ -91,7 +94,7 @@ def place(indices: Any, size: int, mode: str) -> tuple[Any, Any]:
 
     clip: the nearest place. fill: outside nothing is read or written. wrap: negative ones count from the end, then
     the nearest place. error: negative ones count from the end, outside nothing is read or written, and the engine
-    reports it.
+    reports it. positive: the same, but negative ones are outside too: classes and tokens do not count from the end.
     """
     at: Any = indices.astype(np.int64)
     if mode in ("wrap", "error"):

@@ -258,6 +258,27 @@ class Copy(_Same):
 
 
 @primitive
+class Leaf(_Same):
+    """out[i] = x[i], a node that is no other: equal nodes are one, and gradients by each of two leaves need two"""
+
+    name: ClassVar[str] = "leaf"
+    number: int
+
+    def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
+            tangents: tuple[Node | None, ...]) -> Any:
+        return tangents[0]
+
+    def transpose(self, transforms: Transforms, cotangent: Any, inputs: tuple[Node, ...],
+                  linear: tuple[bool, ...]) -> Sequence[Node | None]:
+        return [cotangent]
+
+    @staticmethod
+    def samples() -> Iterator[Sample]:
+        yield Leaf(1), [np.asarray([1.0, 2.0])]
+        yield Leaf(2), [np.zeros((0, 3))]
+
+
+@primitive
 class StopGradient(_Same):
     """out[i] = x[i], with derivative zero"""
 

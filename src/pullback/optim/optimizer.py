@@ -15,7 +15,7 @@ from pullback.engine.trace import SCALARS, record, thread
 from pullback.ir.dtypes import float32, numpy_dtype
 from pullback.optim.functional import OPERATIONS, Structure, first_scalar, first_state, have_of
 from pullback.optim.rules import Rule
-from pullback.util.errors import ArgumentError, GradientError, KeyError_, ShapeError, ValueError_, message
+from pullback.util.errors import ArgumentError, GradientError, KeyError_, NotLeafError, ShapeError, ValueError_, message
 
 
 class _Required:
@@ -376,7 +376,7 @@ def _check_parameter(p: Any) -> None:
         raise ArgumentError(message("optimizer can only optimize Tensors", [("given", type(p).__name__)],
                                     "pass model.parameters()"))
     if not p.is_leaf:
-        raise GradientError(message("can't optimize a non-leaf Tensor", [("tensor", repr(p.info.type))],
+        raise NotLeafError(message("can't optimize a non-leaf Tensor", [("tensor", repr(p.info.type))],
                                     "pass the tensor it was computed from, or x.detach().requires_grad_()"))
     if not p.info.type.dtype.is_inexact:
         raise GradientError(message("optimizer can only optimize floating-point tensors",

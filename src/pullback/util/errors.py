@@ -27,8 +27,9 @@ class ValueError_(PullbackError, ValueError, RuntimeError):
     RuntimeErrors."""
 
 
-class DTypeError(PullbackError, TypeError):
-    """A dtype does not fit, for example `pb.bitwise_and(pb.ones(3), 1)`."""
+class DTypeError(PullbackError, TypeError, NotImplementedError):
+    """A dtype does not fit, for example `pb.bitwise_and(pb.ones(3), 1)`. A TypeError in NumPy and JAX; PyTorch says
+    that it is not implemented, or a RuntimeError, which that is."""
 
 
 class ArgumentError(PullbackError, TypeError):
@@ -39,16 +40,29 @@ class NotOneNumberError(ArgumentError, ValueError, RuntimeError):
     """A tensor of several elements was used as a number, for example `float(pb.ones(2))`."""
 
 
-class AxisError(PullbackError, ValueError, IndexError):
-    """An axis is out of range, for example `pb.ones((2, 3)).sum(axis=2)`."""
+class NotNumbersError(ArgumentError, ValueError, RuntimeError):
+    """A tensor was to be made of something that is no number, for example `pb.tensor("a")`."""
 
 
-class IndexError_(PullbackError, IndexError):
-    """An index is out of range, for example `pb.arange(3)[5]`."""
+class AxisError(PullbackError, ValueError, IndexError, RuntimeError):
+    """An axis is out of range, for example `pb.ones((2, 3)).sum(axis=2)`, or given twice, which PyTorch calls a
+    RuntimeError."""
+
+
+class IndexError_(PullbackError, IndexError, RuntimeError):
+    """An index is out of range, for example `pb.arange(3)[5]`. PyTorch's functions say so with a RuntimeError."""
+
+
+class IndexKindError(IndexError_, TypeError):
+    """Something that cannot be an index, for example `pb.arange(3)["a"]`."""
 
 
 class GradientError(PullbackError, RuntimeError):
     """A gradient was asked for where there is none, for example `pb.ones(3).backward()`."""
+
+
+class NotLeafError(GradientError, ValueError):
+    """A tensor that is computed from others was to be optimised."""
 
 
 class ConcretizationError(PullbackError, TypeError):
@@ -61,6 +75,10 @@ class TracerLeakError(PullbackError, RuntimeError):
 
 class TreeError(PullbackError, ValueError):
     """Two pytrees differ in structure, for example `pb.tree.map(f, [1], (1,))`."""
+
+
+class LengthsError(ShapeError, AssertionError):
+    """Tensors of one data set differ in length."""
 
 
 class KeyError_(PullbackError, KeyError):
@@ -96,6 +114,10 @@ class OutOfMemoryError(PullbackError, MemoryError):
 
 class FileFormatError(PullbackError, ValueError):
     """A file is cut, damaged, or not what its name says."""
+
+
+class MissingFolderError(PullbackError, FileNotFoundError, RuntimeError):
+    """A file was to be written to a folder that is not there."""
 
 
 class MissingFileError(FileFormatError, FileNotFoundError):

@@ -14,38 +14,39 @@ import numpy as np
 from pullback.dialects import names, torch
 from pullback.dialects.torch import Tensor, nn, optim
 from pullback.dialects.torch.nn import functional as F
+from pullback.ir import dtypes
 from pullback.util.errors import MissingModuleError, message
 
 
-class _Absent(ModuleType):
-    """Stands for matplotlib.pyplot where it is not installed: says so when it is used."""
+class _Pyplot(ModuleType):
+    """matplotlib.pyplot, loaded when it is first used: that takes longer than everything else here. Where it is not
+    installed, says so."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise MissingModuleError(message(f"plt.{name}: matplotlib is not installed",
-                                         help="pip install 'pullback[plot]'"),
-                                 name="matplotlib")
+        try:
+            import matplotlib.pyplot as pyplot  # pyright: ignore[reportMissingImports]
+        except ImportError:
+            raise MissingModuleError(message(f"plt.{name}: matplotlib is not installed",
+                                             help="pip install 'pullback[plot]'"), name="matplotlib") from None
+        self.__dict__.update({n: value for n, value in vars(pyplot).items() if not n.startswith("__")})
+        return getattr(pyplot, name)
 
 
-def _pyplot() -> Any:
-    try:
-        import matplotlib.pyplot as pyplot  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        return _Absent("matplotlib.pyplot")
-    return pyplot
-
-
-plt = _pyplot()
+plt = _Pyplot("matplotlib.pyplot")
 
 
 def tensor(x: Any, *rest: Any) -> Any:
     """A tensor of an array or list, or of several numbers: `tensor(3., 2)`."""
     data = [x, *rest] if rest else x
     made: Any = torch.tensor(data) if not isinstance(data, Tensor) else data
-    if made.dtype == torch.int32:
+    kind = made.info.type.dtype
+    if kind is dtypes.float32:
+        return made
+    if kind is dtypes.int32:
         return made.long()
-    return made.float() if made.dtype in (torch.float16, torch.float64) else made
+    return made.float() if kind in (dtypes.float16, dtypes.float64) else made
 
 
 def to_np(x: Any) -> Any:

@@ -13,9 +13,9 @@ from pullback.api.mersenne import Mersenne
 from pullback.api.mersenne import generator as default_generator
 from pullback.dialects.torch.dtypes import DefaultDtype, checked_device, dtype_argument, shown
 from pullback.dialects.torch.tensors import Tensor, styled
-from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.tensor import TensorBase, from_array, from_host
 from pullback.ir import dtypes
-from pullback.util.errors import ArgumentError, DTypeError, ValueError_, message
+from pullback.util.errors import DTypeError, NotNumbersError, ValueError_, message
 
 
 class Generator(Mersenne):
@@ -92,6 +92,10 @@ def _kind_of(data: Any) -> Any:
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
            pin_memory: bool = False) -> Any:
     """A tensor of numbers, nested lists or arrays, which are copied."""
+    if type(data) is np.ndarray and dtype is None and device is None and not requires_grad:
+        found = from_array(data, Tensor)
+        if found is not None:
+            return found
     checked_device(device)
     kind = dtype_argument(dtype) if dtype is not None else _kind_of(data)
     return _finished(styled(creation.tensor(data, kind)), requires_grad)
@@ -125,7 +129,8 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
 
 def from_numpy(data: Any) -> Any:
     """A tensor with the numbers of a NumPy array (copied)."""
-    return styled(creation.from_numpy(data))
+    found = from_array(data, Tensor) if type(data) is np.ndarray else None
+    return found if found is not None else styled(creation.from_numpy(data))
 
 
 def from_dlpack(data: Any) -> Any:
@@ -297,13 +302,22 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = 
 
 def bernoulli(input: Any, p: Any = None, *, generator: Any = None) -> Any:
     """0 or 1; the probability of 1 is `input`, or p for all."""
+    _probabilities(input if p is None else p)
     if p is not None:
         return chances(input.shape, p, generator).to(input.dtype)
     return styled(api_rand.bernoulli(input, generator=_source(generator)))
 
 
+def _probabilities(p: Any) -> None:
+    given = np.asarray(p.numpy() if isinstance(p, TensorBase) else p)
+    if not ((given >= 0) & (given <= 1)).all():
+        raise ValueError_(message("bernoulli: a probability lies between 0 and 1", [("p", f"{given.tolist()!s:.60}")],
+                                  "check p"))
+
+
 def chances(shape: Any, p: Any, generator: Any = None) -> Any:
     """True with probability p."""
+    _probabilities(p)
     given = p.numpy() if isinstance(p, TensorBase) else p
     return from_host(_source(generator).chances(given, tuple(shape)), cls=Tensor)
 
@@ -326,13 +340,17 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None
 
 def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Any:
     """Indices drawn with the probabilities that rows of weights stand for."""
+    weights = input.numpy()
+    if (weights < 0).any() or not np.isfinite(weights).all() or (weights.sum(-1) <= 0).any():
+        raise ValueError_(message("multinomial: weights must be finite and not negative, and not all of a row 0",
+                                  [("input", f"{weights.tolist()!s:.60}")], "check the weights"))
     return styled(api_rand.multinomial(input, num_samples, replacement, generator=_source(generator)))
 
 
 def manual_seed(seed: int) -> Any:
     """Start the generator anew from a seed; the numbers are those of PyTorch on the CPU."""
     if not isinstance(seed, int):
-        raise ArgumentError(message("manual_seed: the seed must be an integer", [("seed", f"{seed!r:.60}")],
+        raise NotNumbersError(message("manual_seed: the seed must be an integer", [("seed", f"{seed!r:.60}")],
                                     "torch.manual_seed(0)"))
     return default_generator.manual_seed(seed)
 

@@ -46,6 +46,25 @@ def _refuse(*args: Any, **options: Any) -> Any:
     raise no_device("cuda")
 
 
-current_device = get_device_name = get_device_properties = set_device = device = memory_allocated = _refuse
-stream = Stream = Event = max_memory_allocated = get_device_capability = _refuse
+current_device = get_device_name = get_device_properties = set_device = device = _refuse
+stream = Stream = Event = get_device_capability = mem_get_info = current_stream = default_stream = _refuse
+memory_summary = reset_peak_memory_stats = get_rng_state = set_rng_state = ipc_collect = utilization = _refuse
+
+
+def memory_allocated(device: Any = None) -> int:
+    """0: nothing is on a device."""
+    return 0
+
+
+max_memory_allocated = memory_reserved = max_memory_reserved = memory_allocated
+
+
+def memory_stats(device: Any = None) -> dict[str, Any]:
+    """Nothing: there is no CUDA device."""
+    return {}
+
+
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    """False: there is no CUDA device."""
+    return False
 __getattr__, __dir__ = names(__name__, {})

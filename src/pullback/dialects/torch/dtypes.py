@@ -7,7 +7,7 @@ from typing import Any
 
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DTYPES, DType, dtype_of
-from pullback.util.errors import DeviceError, NoDeviceError, message
+from pullback.util.errors import DeviceError, NoDeviceError, ValueError_, message
 
 
 class dtype(DType):
@@ -85,6 +85,9 @@ class device(str):
                                       [("device", repr(type))], 'torch.device("cpu")'))
         if index is not None:
             number = str(index)
+        if number and not number.isdecimal():
+            raise DeviceError(message(f"{kind}: the number of a device must be a number", [("device", repr(type))],
+                                      f'torch.device("{kind}:0")'))
         return super().__new__(cls, f"{kind}:{number}" if number else kind)
 
     @property
@@ -163,6 +166,8 @@ def dtype_argument(spec: Any) -> Any:
     if isinstance(spec, str) and spec.startswith("torch."):
         if spec.startswith("torch.cuda."):
             raise no_device("cuda")
+        if spec.removeprefix("torch.") not in TYPE_NAMES:
+            raise ValueError_(message(f"invalid type: {spec!r}", help='x.type("torch.FloatTensor"), or x.to(dtype)'))
         return dtypes.DTYPES[TYPE_NAMES[spec.removeprefix("torch.")]]
     return None if spec is None else dtype_of(spec)
 

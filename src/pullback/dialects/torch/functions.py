@@ -17,6 +17,7 @@ from pullback.dialects.torch.tensors import Tensor, as_torch, long_sums, styled_
 from pullback.engine.control import grad_mode
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import local
+from pullback.util.errors import ArgumentError, message
 
 
 def sum(input: Any, *args: Any, **options: Any) -> Any:
@@ -45,6 +46,10 @@ def cumprod(input: Any, dim: int, **options: Any) -> Any:
 
 def equal(input: Any, other: Any) -> bool:
     """Whether two tensors have the same shape and elements."""
+    for x in (input, other):
+        if not isinstance(x, TensorBase):
+            raise ArgumentError(message("equal: not a tensor", [("argument", f"{type(x).__name__} {x!r:.60}")],
+                                        "torch.equal(x, torch.tensor(...))"))
     return tuple(input.shape) == tuple(other.shape) and bool(comparison.equal(input, other).all())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pullback import io, nn
 from pullback.dialects.torch.dtypes import checked_device
 from pullback.dialects.torch.tensors import styled_tree
-from pullback.util.errors import ArgumentError, message
+from pullback.util.errors import ArgumentError, MissingFolderError, message
 
 
 def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: Any = None,
@@ -18,6 +18,10 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: Any = Non
         raise ArgumentError(message("save: a whole module would need code in the file", [("obj", type(obj).__name__)],
                                     "torch.save(model.state_dict(), path); model.load_state_dict(torch.load(path))"))
     _checked_path("save", f)
+    folder = os.path.dirname(os.path.abspath(f))
+    if not os.path.isdir(folder):
+        raise MissingFolderError(message(f"save: parent directory {folder} does not exist", [("f", str(f))],
+                                         f"os.makedirs({folder!r})"))
     io.save(f, obj)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from pullback.api import mersenne, reductions
 from pullback.api.tensor import Tensor as NativeTensor
 from pullback.dialects.torch import printing
+from pullback.dialects.torch.checks import CHECKS
 from pullback.dialects.torch.dtypes import (
     NAME_OF_TYPE,
     SHOWN,
@@ -25,7 +26,7 @@ from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import Value, visible_dtype
 from pullback.ir import dtypes
 from pullback.nn.parameter import Parameter as NativeParameter
-from pullback.util.errors import GradientError, IndexError_, message
+from pullback.util.errors import ArgumentError, DTypeError, GradientError, IndexError_, ValueError_, message
 
 _CPU = device("cpu")
 _NOTHING: Any = object()
@@ -52,6 +53,7 @@ class Tensor(NativeTensor):
 
     generator = mersenne.generator
     weak_numbers = True
+    checks = CHECKS
     is_cuda = False
     is_sparse = False
     is_quantized = False
@@ -154,9 +156,9 @@ class Tensor(NativeTensor):
         """False."""
         return False
 
-    def pin_memory(self) -> Any:
-        """The tensor itself."""
-        return self
+    def pin_memory(self, device: Any = None) -> Any:
+        """Raises: memory is pinned for a device, and there is none."""
+        raise no_device("cuda")
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """True: every tensor is stored row by row."""
@@ -208,6 +210,9 @@ class Tensor(NativeTensor):
 
     def retain_grad(self) -> None:
         """Nothing to do for leaves; other tensors do not keep gradients."""
+        if not self.requires_grad:
+            raise GradientError(message("can't retain_grad on Tensor that has requires_grad=False",
+                                        [("x", repr(self.info.type))], "x.requires_grad_()"))
         if not self.is_leaf:
             raise GradientError(message("retain_grad: only leaves keep their gradient", [("x", repr(self.info.type))],
                                         "use torch.autograd.grad(loss, x)"))
@@ -225,7 +230,28 @@ class Tensor(NativeTensor):
             raise IndexError_(message("invalid index of a 0-dim tensor", [("x", repr(self.info.type)),
                                                                           ("index", str(index))],
                                       "use x.item() for the number"))
+        if (type(index) is slice or type(index) is tuple) and _backwards(index):
+            raise ValueError_(message("index: step must be greater than zero", [("index", str(index))],
+                                      "x.flip(0)"))
         return super().__getitem__(index)
+
+    def __delitem__(self, index: Any) -> None:
+        raise ArgumentError(message("'Tensor' object does not support item deletion", [("x", repr(self.info.type))],
+                                    "torch.cat the parts that stay"))
+
+    def uniform_(self, *args: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Uniform between two numbers, 0 and 1 by default, drawn by PyTorch's generator."""
+        return super().uniform_(*args, **options) if self._drawable("uniform_") else self
+
+    def normal_(self, *args: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Normal with a mean and standard deviation, drawn by PyTorch's generator."""
+        return super().normal_(*args, **options) if self._drawable("normal_") else self
+
+    def _drawable(self, name: str) -> bool:
+        if self.info.type.dtype.kind != "f":
+            raise DTypeError(message(f"{name}: only floating-point tensors are filled with such numbers",
+                                     [("x", repr(self.info.type))], "x.float(), or torch.randint for whole numbers"))
+        return True
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return super().__array__(dtype, copy)
@@ -290,6 +316,12 @@ class Tensor(NativeTensor):
         """Whole numbers in [from, to), in [0, from) where one is given."""
         low, high = (from_, to) if to is not None else (0, from_ or 2 ** min(24, self.info.type.dtype.bits - 1))
         return self.copy_(_creation().randint(low, high, self.shape, generator=generator))
+
+
+def _backwards(index: Any) -> bool:
+    """Whether an index goes backwards, as NumPy's may and PyTorch's may not."""
+    parts = index if type(index) is tuple else (index,)
+    return any(type(part) is slice and type(part.step) is int and part.step <= 0 for part in parts)
 
 
 def _creation() -> Any:

@@ -10,6 +10,7 @@ from pullback.api import activations, elementwise, linear_algebra, losses, manip
 from pullback.dialects.torch import functions, pairs
 from pullback.dialects.torch.tensors import Tensor, as_torch
 from pullback.engine.tensor import TensorBase
+from pullback.util.errors import ShapeError, message
 
 #: `x.name_(...)` writes what `name(x, ...)` gives
 _IN_PLACE: dict[Any, str] = {
@@ -71,6 +72,10 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 def repeat(self: Any, *repeats: Any) -> Any:
     """Copies of the whole tensor along dimensions."""
     counts = tuple(repeats[0]) if len(repeats) == 1 and isinstance(repeats[0], (tuple, list)) else repeats
+    if len(counts) < self.ndim or not repeats:
+        raise ShapeError(message("repeat: needs a number for each dimension",
+                                 [("x", repr(self.info.type)), ("repeats", str(counts))],
+                                 f"x.repeat({', '.join(['2'] * max(self.ndim, 1))})"))
     x = self.reshape((1,) * (len(counts) - self.ndim) + tuple(self.shape)) if len(counts) > self.ndim else self
     return manipulation.tile(x, counts)
 

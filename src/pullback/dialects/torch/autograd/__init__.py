@@ -12,7 +12,7 @@ from pullback.engine import control
 from pullback.engine.autograd import gradients
 from pullback.engine.control import enable_grad, no_grad
 from pullback.engine.tensor import TensorBase
-from pullback.util.errors import ArgumentError, GradientError, message
+from pullback.util.errors import ArgumentError, GradientError, NotDefinedError, message
 
 
 class _VariableType(type):
@@ -38,6 +38,22 @@ class Variable(metaclass=_VariableType):
 class Function(control.Function):
     """A differentiable operation with its own backward: `forward(ctx, ...)`, `backward(ctx, *gradients)`, called by
     `apply`."""
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        """To be defined: the results, of the arguments."""
+        raise NotDefinedError(message("autograd.Function: no forward",
+                                      help="define @staticmethod forward(ctx, ...)"))
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """To be defined: a gradient for each argument of forward, of those of the results."""
+        raise NotDefinedError(message("autograd.Function: no backward",
+                                      help="define @staticmethod backward(ctx, grad_output)"))
+
+    def __call__(self, *args: Any) -> Any:
+        raise GradientError(message(f"{type(self).__name__}: functions are not called as objects (PyTorch 0.1)",
+                                    help=f"{type(self).__name__}.apply(x), with static methods forward and backward"))
 
     @classmethod
     def apply(cls, *args: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import wraps
 from typing import Any
 
 from pullback import nn as native
@@ -10,7 +12,7 @@ from pullback.dialects.torch.dtypes import checked_device, device, dtype_argumen
 from pullback.dialects.torch.tensors import Parameter, styled
 from pullback.engine.tensor import TensorBase
 from pullback.nn.state import IncompatibleKeys
-from pullback.util.errors import AttributeError_, PullbackError, StateError
+from pullback.util.errors import ArgumentError, AttributeError_, PullbackError, StateError, message
 
 
 class Module(native.Module):
@@ -57,6 +59,9 @@ class Module(native.Module):
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> IncompatibleKeys:
         """Copy tensors into parameters and buffers by path."""
+        if not isinstance(state_dict, Mapping):
+            raise ArgumentError(message("Expected state_dict to be dict-like", [("given", type(state_dict).__name__)],
+                                        "model.load_state_dict(torch.load(path))"))
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except PullbackError as error:
@@ -72,10 +77,23 @@ class Module(native.Module):
 
 def _layer(cls: Any) -> Any:
     """A layer of the library as PyTorch's: the same code on PyTorch's parameters."""
-    made: Any = type(cls.__name__, (Module, cls), {"__doc__": cls.__doc__, "__module__": __name__,
-                                                   "__init__": cls.__init__,
-                                               "__slots__": ()})
+    code: Any = getattr(cls.__init__, "__code__", None)
+    takes = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount] if code is not None else ()
+    made: Any = type(cls.__name__, (Module, cls), {
+        "__doc__": cls.__doc__, "__module__": __name__, "__slots__": (),
+        "__init__": _on_device(cls.__init__, takes.index("device")) if "device" in takes else cls.__init__})
     return made
+
+
+def _on_device(before: Any, position: int) -> Any:
+    """An initialiser that refuses a device that is not there."""
+
+    @wraps(before)
+    def __init__(self: Any, *args: Any, **options: Any) -> None:
+        checked_device(options.get("device", args[position - 1] if len(args) >= position else None))
+        before(self, *args, **options)
+
+    return __init__
 
 
 #: arguments of PyTorch's first losses, by what they become

@@ -8,7 +8,9 @@ from pullback.api import losses, manipulation, nn_functions, selecting
 from pullback.dialects import names
 from pullback.dialects.torch.nn import reduction_of
 from pullback.dialects.torch.variants import ONE_ELEMENT, cosine_similarity, normalize, softmin
+from pullback.engine.trace import local
 from pullback.ir import dtypes
+from pullback.util.errors import ValueError_, message
 
 
 def _loss(name: str) -> Any:
@@ -36,6 +38,12 @@ def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """1 at the class of each element, 0 elsewhere, along a new last dimension."""
+    if num_classes > 0 and local.trace.kind == "main":
+        classes = tensor.numpy()
+        if classes.size and (classes.min() < 0 or classes.max() >= num_classes):
+            raise ValueError_(message("one_hot: class values must be from 0 to num_classes - 1",
+                                      [("classes", f"{classes.min()} to {classes.max()}"),
+                                       ("num_classes", str(num_classes))], "give more classes, or none"))
     return selecting.one_hot(tensor, num_classes, dtype=dtypes.int64)
 
 

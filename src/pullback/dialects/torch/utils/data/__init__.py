@@ -48,6 +48,9 @@ class RandomSampler(Sampler):
                  generator: Any = None) -> None:
         self.data_source, self.replacement, self.generator = data_source, replacement, generator
         self.num_samples = len(data_source) if num_samples is None else num_samples
+        if self.num_samples < 1:
+            raise ValueError_(message("num_samples should be a positive integer value",
+                                      [("num_samples", str(self.num_samples))], "an empty dataset cannot be shuffled"))
 
     def __len__(self) -> int:
         return self.num_samples
@@ -109,7 +112,8 @@ class DataLoader(native.DataLoader):
                  batch_sampler: Any = None, num_workers: int = 0, collate_fn: Any = None, pin_memory: bool = False,
                  drop_last: bool = False, timeout: float = 0, worker_init_fn: Any = None,
                  multiprocessing_context: Any = None,
-                 generator: Any = None, **options: Any) -> None:
+                 generator: Any = None, *, prefetch_factor: int | None = None, persistent_workers: bool = False,
+                 pin_memory_device: str = "", in_order: bool = True) -> None:
         if num_workers < 0:
             raise ValueError_(message("num_workers option should be non-negative", [("num_workers", str(num_workers))],
                                       "0"))
@@ -120,6 +124,8 @@ class DataLoader(native.DataLoader):
                          drop_last,
                          timeout, worker_init_fn, generator=0)
         self.generator, self.num_workers, self.pin_memory = generator, num_workers, pin_memory
+        if shuffle:
+            RandomSampler(dataset, generator=generator)  # which refuses an empty one
 
     def __iter__(self) -> Iterator[Any]:
         self._base_seed = _word(self.generator)
