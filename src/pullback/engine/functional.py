@@ -19,7 +19,7 @@ from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, Node, TensorType
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, AxisError, DTypeError, GradientError, ShapeError, message
+from pullback.util.errors import ArgumentError, AxisError, DTypeError, GradientError, ScalarOutputError, ShapeError, message
 from pullback.util.kinds import is_dict, is_pair, is_sequence
 
 
@@ -194,18 +194,44 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
     >>> pb.value_and_grad(lambda x: (x ** 2).sum())(pb.tensor([1.0, 2.0]))
     (Tensor(5., dtype=float32), Tensor([2., 4.], dtype=float32))
     """
+    return wraps(function)(both_of(function, argnums, has_aux))
+
+
+def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns the gradient of a function of arrays with one number as its result.
+
+    >>> import pullback as pb
+    >>> pb.grad(lambda x: x ** 3)(2.0)
+    Tensor(12., dtype=float32)
+    """
+    return wraps(function)(gradient_of(both_of(function, argnums, has_aux), has_aux))
+
+
+def gradient_of(both: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
+    """What `both_of` gives, without the value."""
+    def grad_of(*args: Any, **kwargs: Any) -> Any:
+        value, gradients = both(*args, **kwargs)
+        return (gradients, value[1]) if has_aux else gradients
+
+    return grad_of
+
+
+def both_of(function: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool,
+            variable: Callable[[Any], TensorBase] | None = None, array_class: Any = None) -> Callable[..., Any]:
+    """`value_and_grad` without the function's name. A dialect says what its variables are (`variable` makes a tensor of
+    an argument's leaf) and the class of the value."""
     if not callable(function):
         raise ArgumentError(message("grad: the first argument must be a function", [("given", repr(type(function)))],
                                     "pb.grad(f)(x), not pb.grad(f(x))"))
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    variable = variable or _differentiable
 
-    @wraps(function)
     def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
         if local.trace.stepped:
             boundary_of_step()
         chosen = [_argument(args, n) for n in numbers]
         leaves, structure = tree.flatten(chosen)
-        tensors = [_differentiable(x) for x in leaves]
+        tensors = [variable(x) for x in leaves]
 
         def rebuild(new: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
             replaced = list(args)
@@ -220,7 +246,7 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
         results = record(operation, traced.bind([value_of(t) for t in tensors]))
         local.trace.stepped = local.trace.kind == "main"
         count = len(traced.slots)
-        value = traced.classes[0](weakened(results[0], traced.results[0].info.weak))
+        value = (array_class or traced.classes[0])(weakened(results[0], traced.results[0].info.weak))
         gradients = [type(t).result_class(weakened(g, info.weak))
                      for t, info, g in zip(tensors, infos, results[count:], strict=True)]
         found = tree.unflatten(structure, gradients)
@@ -228,23 +254,6 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
         return ((value, traced.restore_aux(results[1:count])) if has_aux else value), result
 
     return value_and_grad_of
-
-
-def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
-    """A function that returns the gradient of a function of arrays with one number as its result.
-
-    >>> import pullback as pb
-    >>> pb.grad(lambda x: x ** 3)(2.0)
-    Tensor(12., dtype=float32)
-    """
-    both = value_and_grad(function, argnums, has_aux)
-
-    @wraps(function)
-    def grad_of(*args: Any, **kwargs: Any) -> Any:
-        value, gradients = both(*args, **kwargs)
-        return (gradients, value[1]) if has_aux else gradients
-
-    return grad_of
 
 
 def boundary_of_step() -> None:
@@ -273,10 +282,10 @@ def _differentiable(x: Any) -> TensorBase:
 def _check_scalar(traced: Traced) -> None:
     if len(traced.results) != 1 or traced.results[0].info.type.size != 1 or traced.results[0].info.type.shape:
         shown = ", ".join(repr(v.info.type) for v in traced.results) or "nothing"
-        raise GradientError(message("grad: the function must return one number (shape ())", [("returned", shown)],
+        raise ScalarOutputError(message("grad: the function must return one number (shape ())", [("returned", shown)],
                                     "reduce it, for example with .sum() or .mean(); or use pb.vjp / pb.jacrev"))
     if not traced.results[0].info.type.dtype.is_inexact:
-        raise GradientError(message("grad: the function must return a floating-point number",
+        raise ScalarOutputError(message("grad: the function must return a floating-point number",
                                     [("returned", repr(traced.results[0].info.type))]))
 
 

@@ -16,13 +16,21 @@ from pullback.api.linear_algebra import matmul_operation
 from pullback.api.tensor import Tensor
 from pullback.dialects.jax import errors
 from pullback.dialects.jax.config import config
-from pullback.engine.execute import upload_as
+from pullback.engine.execute import observe, upload_as
+from pullback.engine.known import record2
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, from_host
-from pullback.engine.trace import SCALARS, Info, Value
+from pullback.engine.trace import SCALARS, Info, Value, new
 from pullback.ir.dtypes import WEAK_DEFAULT, DType, dtype_of, numpy_dtype
 from pullback.ir.node import TensorType
-from pullback.util.errors import ArgumentError, DeviceError, DTypeError, ImmutableError, message
+from pullback.util.errors import (
+    ArgumentError,
+    ConcretizationError,
+    DeviceError,
+    DTypeError,
+    ImmutableError,
+    message,
+)
 
 IMMUTABLE = (
     "JAX arrays are immutable and do not support in-place item assignment. Instead of x[idx] = y, use "
@@ -101,15 +109,22 @@ class ShapedArray:
 
 def _binary(op: Operation) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
     def forward(self: Array, other: Any) -> Any:
-        kind = type(other)
-        if kind is Array or kind is float or kind is int:
-            return op(self, other)
-        other = operand(other)
-        return NotImplemented if other is NotImplemented else op(self, other)
+        value = record2(op, self, other)
+        if value is None:
+            other = operand(other)
+            return NotImplemented if other is NotImplemented else op(self, other)
+        result = new(Array)
+        result._value, result._meta, result._view = value, None, None
+        return result
 
     def backward(self: Array, other: Any) -> Any:
-        other = operand(other)
-        return NotImplemented if other is NotImplemented else lift(op(other, self))
+        value = record2(op, other, self)
+        if value is None:
+            other = operand(other)
+            return NotImplemented if other is NotImplemented else lift(op(other, self))
+        result = new(Array)
+        result._value, result._meta, result._view = value, None, None
+        return result
 
     return forward, backward
 
@@ -161,6 +176,8 @@ class Array(Tensor):
     __hash__ = Tensor.__hash__
 
     def __pow__(self, other: Any, modulo: None = None) -> Any:
+        if type(other) is int and -elementwise.POWER_LIMIT <= other <= elementwise.POWER_LIMIT:
+            return elementwise.INTEGER_POWERS[other].on(self)
         other = operand(other)
         return NotImplemented if other is NotImplemented else elementwise.power(self, other)
 
@@ -206,42 +223,52 @@ class Array(Tensor):
         return At(self)
 
     # -- values --------------------------------------------------------------------------------------------------------
-    def _known(self, kind: type[errors.ConcretizationTypeError], what: str) -> None:
-        value = self._peek()
-        trace = value.trace
-        if value.buffer is None and trace is not None and trace.kind == "staged":
-            raise kind(
-                errors.text(
-                    f"{what}: the value is not known while {trace.what or 'a function'} is being traced",
-                    [("value", described(self))],
-                )
-            )
-
     def __bool__(self) -> bool:
-        self._known(errors.TracerBoolConversionError, "Attempted boolean conversion of traced array")
-        return super().__bool__()
+        try:
+            return super().__bool__()
+        except ConcretizationError:
+            raise self._traced(errors.TracerBoolConversionError, "Attempted boolean conversion of traced array") from None
 
     def __index__(self) -> int:
-        self._known(errors.TracerIntegerConversionError, "The __index__() method was called on a traced array")
-        return super().__index__()
+        try:
+            return super().__index__()
+        except ConcretizationError:
+            raise self._traced(
+                errors.TracerIntegerConversionError, "The __index__() method was called on a traced array"
+            ) from None
 
     def __float__(self) -> float:
-        self._known(errors.ConcretizationTypeError, "float() of a traced array")
-        return super().__float__()
+        number = self.only("float()")
+        return number if type(number) is float else float(self._real_one("float"))
 
     def __int__(self) -> int:
-        self._known(errors.ConcretizationTypeError, "int() of a traced array")
-        return super().__int__()
+        try:
+            return super().__int__()
+        except ConcretizationError:
+            raise self._traced(errors.ConcretizationTypeError, "int() of a traced array") from None
 
-    def item(self, *index: Any) -> Any:
+    def only(self, what: str = "item()") -> Any:
         """The one element as a Python number."""
-        self._known(errors.ConcretizationTypeError, "item() of a traced array")
-        return super().item(*index)
+        try:
+            return super().only()
+        except ConcretizationError:
+            raise self._traced(errors.ConcretizationTypeError, f"{what} of a traced array") from None
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The elements on the host."""
-        self._known(errors.TracerArrayConversionError, "The __array__() method was called on a traced array")
-        return super().numpy()
+        try:
+            return super().numpy()
+        except ConcretizationError:
+            raise self._traced(
+                errors.TracerArrayConversionError, "The __array__() method was called on a traced array"
+            ) from None
+
+    def _traced(self, kind: type[errors.ConcretizationTypeError], what: str) -> errors.ConcretizationTypeError:
+        trace = self._peek().trace
+        where = (trace.what if trace is not None else "") or "a function"
+        return kind(
+            errors.text(f"{what}: the value is not known while {where} is being traced", [("value", described(self))])
+        )
 
     def __repr__(self) -> str:
         return _repr(self)
@@ -280,10 +307,10 @@ class Array(Tensor):
 
     def block_until_ready(self) -> Any:
         """Wait until the elements are computed."""
-        self._known(errors.ConcretizationTypeError, "block_until_ready() of a traced array")
-        from pullback.engine.execute import observe  # the one place that waits without reading
-
-        observe(self._peek(), "block_until_ready()")
+        try:
+            observe(self._peek(), "block_until_ready()")
+        except ConcretizationError:
+            raise self._traced(errors.ConcretizationTypeError, "block_until_ready() of a traced array") from None
         return self
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
@@ -407,12 +434,13 @@ def function(target: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(target)
     def call(*args: Any, **kwargs: Any) -> Any:
         for a in args:
-            if isinstance(a, (np.ndarray, np.generic)):
+            if type(a) is not Array and isinstance(a, (np.ndarray, np.generic)):
                 args = tuple([lower(b) for b in args])
                 break
-        if kwargs:
-            kwargs = {k: lower(v) for k, v in kwargs.items()}
-        result = target(*args, **kwargs)
+        if not kwargs:
+            result = target(*args)
+        else:
+            result = target(*args, **{k: lower(v) for k, v in kwargs.items()})
         return result if type(result) is Array else lift(result)
 
     return call

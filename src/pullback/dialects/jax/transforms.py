@@ -10,20 +10,15 @@ import numpy as np
 
 from pullback.api.loops import ShapeDtype
 from pullback.api.loops import eval_shape as _eval_shape
+from pullback.dialects.jax.config import Compiled
 from pullback.dialects.jax.array import Array, asarray, canonical, host_array, lift
-from pullback.dialects.jax.config import config
 from pullback.engine import control, functional
-from pullback.engine.jit import Jitted
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import SCALARS
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, GradientError, message
+from pullback.util.errors import ArgumentError, DTypeError, message
 
 Function = Callable[..., Any]
-
-
-class ScalarOutputError(GradientError, TypeError):
-    """A gradient was asked for of a function that does not return one number."""
 
 
 def _leaf(x: Any) -> Any:
@@ -31,6 +26,21 @@ def _leaf(x: Any) -> Any:
     if isinstance(x, TensorBase):
         return x
     return asarray(x) if type(x) in SCALARS or isinstance(x, (np.ndarray, np.generic)) else x
+
+
+def _variable(x: Any) -> Any:
+    """A leaf of an argument that is differentiated."""
+    found = x if isinstance(x, TensorBase) else _leaf(x)
+    if not isinstance(found, TensorBase) or not found.info.type.dtype.is_inexact:
+        given = repr(found.info.type) if isinstance(found, TensorBase) else f"{type(x).__name__} {x!r:.60}"
+        raise DTypeError(
+            message(
+                "grad requires real- or complex-valued inputs (input dtype that is a sub-dtype of np.inexact)",
+                [("argument", given)],
+                "convert it: x.astype(jnp.float32), or say with argnums what to differentiate",
+            )
+        )
+    return found
 
 
 def arrays(x: Any) -> Any:
@@ -61,22 +71,7 @@ def value_and_grad(
 ) -> Function:
     """A function that returns `(value, gradients)`."""
     _check(fun, "value_and_grad")
-    both = functional.value_and_grad(fun, argnums, has_aux)
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-
-    @wraps(fun)
-    def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
-        given = list(args)
-        for n in numbers:
-            if -len(given) <= n < len(given):
-                given[n] = arrays(given[n])
-        try:
-            value, gradients = both(*given, **kwargs)
-        except GradientError as error:
-            raise ScalarOutputError(str(error)) from None
-        return ((lift(value[0]), value[1]) if has_aux else lift(value)), gradients
-
-    return value_and_grad_of
+    return wraps(fun)(functional.both_of(fun, argnums, has_aux, _variable, Array))
 
 
 def grad(
@@ -88,25 +83,13 @@ def grad(
 ) -> Function:
     """A function that returns the gradient."""
     _check(fun, "grad")
-    both = value_and_grad(fun, argnums, has_aux)
-
-    @wraps(fun)
-    def grad_of(*args: Any, **kwargs: Any) -> Any:
-        value, gradients = both(*args, **kwargs)
-        return (gradients, value[1]) if has_aux else gradients
-
-    return grad_of
+    return wraps(fun)(functional.gradient_of(functional.both_of(fun, argnums, has_aux, _variable, Array), has_aux))
 
 
-class JaxJitted(Jitted):
+class JaxJitted(Compiled):
     """A compiled function: NumPy's 64-bit numbers are cut to 32 bits on the way in."""
 
     array_class = Array
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if config.jax_disable_jit:
-            return self.function(*args, **kwargs)
-        return super().__call__(*args, **kwargs)
 
     def signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any, dict[int, Any], Any]:
         leaves, structure, static, key = super().signature(args, kwargs)
