@@ -6,14 +6,17 @@ import builtins
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from pullback.api import creation, elementwise, losses, manipulation, reindexing
 from pullback.api.arguments import shape_of
 from pullback.api.sorting import argsort as _argsort
 from pullback.api.sorting import sort as _sort
 from pullback.dialects.jittor import stream
-from pullback.dialects.jittor.var import Var, as_var
+from pullback.dialects.jittor.var import FLOATS, Var, as_var
 from pullback.engine.execute import synchronize
 from pullback.engine.inspect import liveness
+from pullback.engine.tensor import from_array
 from pullback.ir.dtypes import dtype_of
 from pullback.util.errors import DeviceError, message
 
@@ -32,11 +35,18 @@ def _cast(name: str) -> Any:
     return cast
 
 
-(float16, float32, float64, bfloat16, int8, int16, int32, int64, uint8, uint16, uint32, uint64) = (
+
+
+def float32(data: Any) -> Var:
+    """A Var of numbers as float32."""
+    found = from_array(data, Var, FLOATS) if type(data) is np.ndarray else None
+    return as_var(data, "float32") if found is None else found
+
+
+(float16, float64, bfloat16, int8, int16, int32, int64, uint8, uint16, uint32, uint64) = (
     _cast(n)
     for n in (
         "float16",
-        "float32",
         "float64",
         "bfloat16",
         "int8",
@@ -49,7 +59,8 @@ def _cast(name: str) -> Any:
         "uint64",
     )
 )
-bool, float, double, half, int, long = (_cast(n) for n in ("bool", "float32", "float64", "float16", "int32", "int64"))
+bool, double, half, int, long = (_cast(n) for n in ("bool", "float64", "float16", "int32", "int64"))
+float = float32
 
 
 def random(shape: Any, dtype: Any = "float32", type: str = "uniform") -> Var:

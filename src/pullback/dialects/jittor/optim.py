@@ -41,21 +41,24 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        self.native.zero_grad()
+        for p in self.params:
+            p._meta.grad = None
 
     def backward(self, loss: Any, retain_graph: bool = False) -> None:
         """Add the gradients of a loss to those there are."""
         for p, g in zip(self.params, grad(loss, self.params, retain_graph or None), strict=True):
-            p.grad = g if p.grad is None else p.grad + g
+            meta = p._meta
+            meta.grad = g if meta.grad is None else meta.grad + g
 
     def step(self, loss: Any = None, retain_graph: bool = False) -> None:
         """Update the parameters, with the gradient of `loss` where one is given."""
-        if loss is not None:
-            self.zero_grad()
-            self.backward(loss, retain_graph)
+        if loss is None:
+            self.native.step()
+            return
+        for p, g in zip(self.params, grad(loss, self.params, retain_graph or None), strict=True):
+            p._meta.grad = g
         self.native.step()
-        if loss is not None:
-            self.zero_grad()
+        self.zero_grad()
 
     def gradient_of(self, param: Any) -> Any:
         """The gradient collected for a parameter."""
