@@ -43,8 +43,8 @@ class Entry:
     """One compiled signature."""
 
     __slots__ = ("arrays", "captured", "classes", "clears", "direct", "executables", "flat", "function", "given",
-                 "grad_enabled", "immediates", "infos", "mutated", "operation", "output_positions", "requires_grad",
-                 "single", "static_outputs", "structure", "wanted")
+                 "grad_enabled", "holders", "immediates", "infos", "mutated", "operation", "output_positions",
+                 "replaced", "requires_grad", "single", "static_outputs", "structure", "wanted")
 
     def __init__(self, owner: Jitted, leaves: list[Any], structure: Any, static: dict[int, Any]) -> None:
         self.arrays = [k for k in range(len(leaves)) if k not in static]
@@ -90,6 +90,9 @@ class Entry:
         self.function = Function(params, [nodes[v.slot] for v in values])
         outside = trace.leaves[len(trace.params):]
         self.captured = [Captured(v, track.get(v)) for v in outside]
+        owners = {id(t) for t in self.mutated}
+        self.replaced = frozenset(len(self.arrays) + k for k, c in enumerate(self.captured) if id(c.owner) in owners)
+        self.holders = any(isinstance(t, GradHolder) for t in self.mutated)
         self.immediates = frozenset(k for k, p in enumerate(trace.params)
                                     if p.info.weak and p.info.type.dtype is IMMEDIATE[p.info.weak])
         self.requires_grad = any(v.info.requires_grad and v.slot not in trace.freed
@@ -211,38 +214,46 @@ class Entry:
 
     def donatable(self, arguments: list[Any]) -> frozenset[int]:
         """Captured tensors that are replaced by this call and held by nobody else."""
-        replaced = {id(t) for t in self.mutated}
-        first = len(self.arrays)
-        return frozenset([first + k for k, captured in enumerate(self.captured)
-                          if id(captured.owner) in replaced and _refcount(arguments[first + k]) <= DONATION_COUNT])
+        replaced = self.replaced
+        free = [k for k in replaced if _refcount(arguments[k]) <= DONATION_COUNT]
+        return replaced if len(free) == len(replaced) else frozenset(free)
 
     def deliver(self, buffers: list[Any]) -> Any:
         """The results of a launch as the function returns them."""
-        values: list[Any] = []
+        values = self.values(buffers)
+        if self.single and len(values) == 1 and not self.clears:
+            tensor = new(self.classes[0])
+            tensor._value, tensor._meta, tensor._view = values[0], None, None  # pyright: ignore[reportPossiblyUnboundVariable]
+            return tensor
+        return self.finish(values)
+
+    def values(self, buffers: list[Any]) -> list[Value]:
+        """The results of a launch, with those that are written back at the end."""
+        values: list[Value] = []
         for info, buffer in zip(self.infos, buffers):
             value = new(Value)
             value.trace, value.slot, value.info, value.buffer, value.sink = None, -1, info, buffer, None
             values.append(value)
-        if self.single and len(values) == 1 and not self.clears:
-            tensor = new(self.classes[0])
-            tensor._value, tensor._meta, tensor._view = value, None, None  # pyright: ignore[reportPossiblyUnboundVariable]
-            return tensor
-        return self.finish(values)
+        return values
 
     def finish(self, values: Sequence[Value]) -> Any:
         """Give the results their structure, write the changed tensors back."""
         if self.mutated or self.clears:
-            self._write_back(values[len(self.output_positions):])
+            self.write_back(values[len(self.output_positions):])
         flat = list(self.static_outputs)
         for k, cls, value in zip(self.output_positions, self.classes, values, strict=False):
             tensor = flat[k] = new(cls)
             tensor._value, tensor._meta, tensor._view = value, None, None
         return flat[0] if self.single else tree.unflatten(self.structure, flat)
 
-    def _write_back(self, values: Sequence[Value]) -> None:
-        for tensor, value in zip(self.mutated, values, strict=True):
-            tensor._value = (  # pyright: ignore[reportPrivateUsage]
-                TensorBase.default_class(value) if isinstance(tensor, GradHolder) else value)
+    def write_back(self, values: Sequence[Value]) -> None:
+        if not self.holders:
+            for tensor, value in zip(self.mutated, values, strict=True):
+                tensor._value = value
+        else:
+            for tensor, value in zip(self.mutated, values, strict=True):
+                tensor._value = (  # pyright: ignore[reportPrivateUsage]
+                    TensorBase.default_class(value) if isinstance(tensor, GradHolder) else value)
         for holder in self.clears:
             holder._value = None
 
@@ -342,6 +353,21 @@ class Jitted:
                 and len(leaves) == len(args) else -1
             self.last = entry
         return entry.call(leaves)
+
+    def again(self, args: Sequence[Any]) -> list[Value] | None:
+        """The arrays that the call returns, where arguments are of the types of the last one; None for others."""
+        last = self.last
+        here = thread.context
+        if last is None or last.flat != len(args) or last.grad_enabled is not here.grad_enabled \
+                or here.trace.kind != "main":
+            return None
+        arguments = last.match(args)
+        if arguments is None:
+            return None
+        values = last.values(last.run(arguments))
+        if last.mutated or last.clears:
+            last.write_back(values[len(last.output_positions):])
+        return values
 
     def entry_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
         """What a call would run, without running it."""

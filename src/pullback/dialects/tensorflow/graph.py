@@ -120,9 +120,6 @@ class Tensor:
         shape = "<unknown>" if self.sizes is None else self.shape
         return f'Tensor("{self.name}", shape={shape}, dtype={self.dtype.name})'
 
-    def __hash__(self) -> int:
-        return id(self)
-
     def __bool__(self) -> bool:
         raise ArgumentError(
             message(

@@ -14,7 +14,7 @@ from pullback.dialects.tensorflow.errors import InvalidArgumentError
 from pullback.dialects.tensorflow.graph import Graph, Operation, Tensor, get_default_graph
 from pullback.dialects.tensorflow.run import Run, needed, seeded, unfed
 from pullback.engine.jit import Jitted
-from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.tensor import TensorBase, from_host, host_array, host_number
 from pullback.util import tree
 from pullback.util.errors import ArgumentError, ValueError_, message
 
@@ -25,13 +25,18 @@ class Plan:
     """What a set of fetches with a set of feeds does: the operations needed, the variables read and written, the
     program."""
 
-    __slots__ = ("jitted", "operations", "pulled", "reads", "targets", "writes")
+    __slots__ = ("feeds", "jitted", "listed", "operations", "places", "pulled", "reads", "ready", "structure",
+                 "targets", "writes")
 
-    def __init__(self, session: Session, fetches: list[Any], feeds: list[Tensor]) -> None:
+    def __init__(self, session: Session, fetches: list[Any], structure: Any, feeds: list[Tensor]) -> None:
+        self.structure, self.feeds = structure, feeds
+        self.listed = structure is tree.flatten([0] * len(fetches))[1]
+        self.ready = False  # whether all variables have values
         wanted = [f if isinstance(f, Operation) else f.op for f in fetches]
         fed = dict.fromkeys(feeds)
         self.operations = needed(wanted, fed)
         self.targets = [None if isinstance(f, Operation) else f for f in fetches]
+        self.places = [k for k, t in enumerate(self.targets) if t is not None]
         self.pulled = [op for op in self.operations if op.type == "IteratorGetNext"]
         self.writes = [op.variable for op in self.operations if op.variable is not None and op.type in WRITES]
         self.reads = [op.variable for op in self.operations if op.variable is not None and op.type in READS]
@@ -52,11 +57,33 @@ class Plan:
         run.__name__ = "Session.run"
         self.jitted = Jitted(run)
 
-    def call(self, session: Session, values: list[Any]) -> Any:
+    def values(self, given: Any) -> list[Any]:
+        """The values fed, checked and cast."""
+        return [_value(t, v) for t, v in zip(self.feeds, given, strict=True)]
+
+    def call(self, session: Session, given: Any) -> Any:
+        """The results for values fed."""
+        if self.ready and not self.pulled:
+            found = self.jitted.again(given)
+            if found is not None:  # types met before need no check
+                return self.placed(found)
+        values = self.values(given)
+        for op in self.pulled:
+            values.extend(session.pull(op))
         storage = session.storage
-        if all(v in storage for v in self.writes) and all(v in storage for v in self.reads):
-            return self.jitted(*values)
-        return self.jitted.function(*values)  # variables get their first values: once, so it is not compiled apart
+        if self.ready or (all(v in storage for v in self.writes) and all(v in storage for v in self.reads)):
+            self.ready = True
+            results = self.jitted(*values)
+        else:  # variables get their first values: once, so it is not compiled apart
+            results = self.jitted.function(*values)
+        return tree.unflatten(self.structure, [_host(x) for x in results])
+
+    def placed(self, values: list[Any]) -> Any:
+        """The values of the tensors fetched, among the fetches, as NumPy has them."""
+        results: list[Any] = [None] * len(self.targets)
+        for k, value in zip(self.places, values):
+            results[k] = _host_value(value)
+        return results if self.listed else tree.unflatten(self.structure, results)
 
 
 #: types of operations that write and read variables
@@ -73,6 +100,7 @@ class Session:
         self.graph = graph or get_default_graph()
         self.storage: dict[Any, Any] = {}
         self.plans: dict[Any, Plan] = {}
+        self.routes: dict[Any, Plan] = {}  # plans by fetches and feeds as they are given
         self.generators: dict[Any, Generator] = {}
         self.iterators: dict[Operation, Any] = {}
         self.closed = False
@@ -83,20 +111,31 @@ class Session:
         """The values of `fetches` (a tensor, operation, variable or name, or nested lists, tuples and dicts of them),
         as NumPy
         arrays; `feed_dict` gives values of placeholders."""
+        kind = type(fetches)
+        feeds = feed_dict or ()
+        try:
+            key = (kind, *fetches, None, *feeds) if kind is list or kind is tuple else (fetches, None, *feeds)
+            plan = self.routes.get(key)
+        except TypeError:  # nested fetches
+            key = plan = None
+        if plan is None:
+            plan = self.plan(fetches, feeds)
+            if key is not None:
+                self.routes[key] = plan
+        return plan.call(self, tuple(feed_dict.values()) if feed_dict else ())
+
+    def plan(self, fetches: Any, feeds: Any) -> Plan:
+        """What a run of these fetches with values for these feeds does."""
         if self.closed:
             raise ValueError_(message("Attempted to use a closed Session.", help="make a new one"))
         leaves, structure = tree.flatten(fetches)
         found = [self.fetched(x) for x in leaves]
-        feeds = [self.fed(k) for k in feed_dict] if feed_dict else []
-        key = (*found, None, *feeds)
+        fed = [self.fed(k) for k in feeds]
+        key = (structure, *found, None, *fed)
         plan = self.plans.get(key)
         if plan is None:
-            plan = self.plans[key] = Plan(self, found, feeds)
-        values = [_value(t, v) for t, v in zip(feeds, feed_dict.values(), strict=True)] if feed_dict else []
-        for op in plan.pulled:
-            values.extend(self.pull(op))
-        results = plan.call(self, values)
-        return tree.unflatten(structure, [_host(x) for x in results])
+            plan = self.plans[key] = Plan(self, found, structure, fed)
+        return plan
 
     def fetched(self, x: Any) -> Any:
         """A fetch as a tensor or operation of this session's graph."""
@@ -186,6 +225,7 @@ class Session:
         self.closed = True
         self.storage.clear()
         self.plans.clear()
+        self.routes.clear()
 
 
 class _Default:
@@ -259,6 +299,17 @@ def _value(tensor: Tensor, value: Any) -> Any:
 def _host(x: Any) -> Any:
     """A result as NumPy has it."""
     if isinstance(x, TensorBase):
-        array = x.numpy()
-        return array if array.ndim else array[()]
+        return _host_value(x._peek())
     return x[()] if isinstance(x, np.ndarray) and not x.ndim else x
+
+
+def _host_value(value: Any) -> Any:
+    if value.info.type.shape:
+        return host_array(value)
+    make = _SCALARS.get(value.info.type.dtype.name)
+    return make(host_number(value)) if make is not None else host_array(value)[()]
+
+
+#: NumPy's types of single numbers that Python's hold without loss
+_SCALARS: dict[str, Any] = {"float32": np.float32, "float64": np.float64, "int32": np.int32, "int64": np.int64,
+                            "bool": np.bool_}

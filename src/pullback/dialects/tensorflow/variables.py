@@ -135,9 +135,6 @@ class Variable:
     def __repr__(self) -> str:
         return f"<tf.Variable {self.name!r} shape={self.shape} dtype={self.dtype.name}_ref>"
 
-    def __hash__(self) -> int:
-        return id(self)
-
     def __iter__(self) -> Iterator[Any]:
         return iter(self.value())
 
