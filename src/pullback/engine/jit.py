@@ -24,7 +24,7 @@ from pullback.engine.trace import IMMEDIATE, SCALARS, Info, Trace, Value, class_
 from pullback.ir.node import Function, TensorType
 from pullback.runtime.memory import allocate_all
 from pullback.util import config, tree
-from pullback.util.errors import ArgumentError, message
+from pullback.util.errors import ArgumentError, StructureError, message
 
 _refcount = sys.getrefcount
 _NOTHING: frozenset[int] = frozenset()
@@ -84,7 +84,8 @@ class Entry:
         for tensor, before in (trace.mutated or {}).values():
             self._collect_mutation(trace, tensor, before, values)
         nodes = trace.graph()
-        values = [v if v.trace is trace else record(_identity(), [v])[0] for v in values]
+        weak = [v.info.weak for v in values]  # a result gives way as it does outside, in the dtype that is visible
+        values = [v if v.trace is trace and not v.info.weak else record(_identity(), [v])[0] for v in values]
         nodes = trace.graph()
         params = [nodes[s] for s in trace.state.leaf_slots()]
         self.function = Function(params, [nodes[v.slot] for v in values])
@@ -97,7 +98,7 @@ class Entry:
                                     if p.info.weak and p.info.type.dtype is IMMEDIATE[p.info.weak])
         self.requires_grad = any(v.info.requires_grad and v.slot not in trace.freed
                                  for v in values[:len(self.output_positions)])
-        self.infos = [Info.of(t) for t in self.function.out_types]
+        self.infos = [Info.of(t, False, w) for t, w in zip(self.function.out_types, weak, strict=True)]
         self.operation = call_operation(self.function, "jit")
         trace.close()
 
@@ -398,17 +399,21 @@ class Jitted:
             elif hasattr(leaf, "__array__"):
                 key.append((leaf.shape, leaf.dtype))
             else:
-                value = leaf.value if type(leaf) is Static else leaf
+                value = leaf.value if type(leaf) is Static else self.constant(leaf)
                 static[k] = value
                 leaves[k] = value
                 key.append((Static, self.hashable(value)))
         return leaves, structure, static, tuple(key)
 
+    def constant(self, leaf: Any) -> Any:
+        """An argument that is no array, and was not said to be static: part of the signature."""
+        return leaf
+
     def hashable(self, value: Any) -> Any:
         try:
             hash(value)
         except TypeError:
-            raise ArgumentError(message(
+            raise StructureError(message(
                 f"jit of {self.__name__}: a static argument must be hashable",
                 [("argument", f"{type(value).__name__} {value!r:.60}")],
                 "pass arrays and numbers as ordinary arguments, lists as tuples")) from None

@@ -26,9 +26,11 @@ from pullback.ir.node import TensorType
 from pullback.util.errors import (
     ArgumentError,
     ConcretizationError,
-    DeviceError,
     DTypeError,
     ImmutableError,
+    NoDeviceError,
+    StructureError,
+    ValueError_,
     message,
 )
 
@@ -173,7 +175,11 @@ class Array(Tensor):
     __iadd__, __isub__, __imul__, __itruediv__ = __add__, __sub__, __mul__, __truediv__
     __ifloordiv__, __imod__, __imatmul__ = __floordiv__, __mod__, __matmul__
     __iand__, __ior__, __ixor__, __ilshift__, __irshift__ = __and__, __or__, __xor__, __lshift__, __rshift__
-    __hash__ = Tensor.__hash__
+
+    def __hash__(self) -> int:
+        raise ArgumentError(
+            message("unhashable type: a jax.Array", [("x", described(self))], "use its numbers: x.item(), x.tobytes()")
+        )
 
     def __pow__(self, other: Any, modulo: None = None) -> Any:
         if type(other) is int and -elementwise.POWER_LIMIT <= other <= elementwise.POWER_LIMIT:
@@ -187,11 +193,22 @@ class Array(Tensor):
 
     __ipow__ = __pow__
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's functions give NumPy arrays; an operator with a NumPy array on its left gives an Array."""
+        operator = _OPERATORS.get(ufunc.__name__) if method == "__call__" and len(inputs) == 2 and not options else None
+        if operator is not None and inputs[1] is self and not isinstance(inputs[0], Array):
+            return getattr(self, operator)(inputs[0])
+        plain = [x.numpy() if isinstance(x, Array) else x for x in inputs]
+        return getattr(ufunc, method)(*plain, **options)
+
     # -- immutable -----------------------------------------------------------------------------------------------------
     def __setitem__(self, index: Any, value: Any) -> None:
         raise ImmutableError(
             message(IMMUTABLE, [("x", described(self)), ("index", f"{index!r:.60}")], "x = x.at[idx].set(y)")
         )
+
+    def __delitem__(self, index: Any) -> None:
+        raise ImmutableError(message(IMMUTABLE, [("x", described(self)), ("index", f"{index!r:.60}")], "jnp.delete"))
 
     def assign_value(self, new: Value) -> None:
         raise ImmutableError(message(IMMUTABLE, [("x", described(self))], "use what the function returns"))
@@ -227,7 +244,9 @@ class Array(Tensor):
         try:
             return super().__bool__()
         except ConcretizationError:
-            raise self._traced(errors.TracerBoolConversionError, "Attempted boolean conversion of traced array") from None
+            raise self._traced(
+                errors.TracerBoolConversionError, "Attempted boolean conversion of traced array"
+            ) from None
 
     def __index__(self) -> int:
         try:
@@ -324,6 +343,27 @@ class Array(Tensor):
 
 Array.result_class = Array
 
+#: the reflected operator that stands for a NumPy function
+_OPERATORS = {
+    "add": "__radd__",
+    "subtract": "__rsub__",
+    "multiply": "__rmul__",
+    "divide": "__rtruediv__",
+    "floor_divide": "__rfloordiv__",
+    "remainder": "__rmod__",
+    "matmul": "__rmatmul__",
+    "power": "__rpow__",
+    "bitwise_and": "__rand__",
+    "bitwise_or": "__ror__",
+    "bitwise_xor": "__rxor__",
+    "less": "__gt__",
+    "less_equal": "__ge__",
+    "greater": "__lt__",
+    "greater_equal": "__le__",
+    "equal": "__eq__",
+    "not_equal": "__ne__",
+}
+
 
 def on_device(x: Any, device: Any) -> Any:
     """Refuse devices that are not there."""
@@ -332,7 +372,9 @@ def on_device(x: Any, device: Any) -> Any:
         and not isinstance(device, Device)
         and str(device).split(":")[0] not in ("cpu", "CpuDevice(id=0)")
     ):
-        raise DeviceError(message("device_put: no such device", [("device", str(device))], "arrays live on the CPU"))
+        raise NoDeviceError(
+            message("device_put: no such device", [("device", str(device))], "arrays live on jax.devices()[0]")
+        )
     return x
 
 
@@ -415,7 +457,7 @@ def asarray(x: Any, dtype: Any = None, name: str = "array") -> Any:
     if isinstance(x, (np.ndarray, np.generic)):
         return host_array(x) if target is None else Array(from_host(x, target)._peek())
     if x is None or isinstance(x, (str, bytes, dict, set)):
-        raise ArgumentError(
+        raise StructureError(
             message(
                 f"{name}: not a valid JAX array type",
                 [("value", f"{type(x).__name__} {x!r:.60}")],
@@ -428,14 +470,16 @@ def asarray(x: Any, dtype: Any = None, name: str = "array") -> Any:
     return lift(found)
 
 
-def function(target: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of the array room with JAX's border: Arrays out, NumPy's numbers in as 32 bits."""
+def function(target: Callable[..., Any], strict: bool = False) -> Callable[..., Any]:
+    """A function of the array room with JAX's border: Arrays out, NumPy's numbers in as 32 bits. A `strict` one takes
+    arrays and numbers, and no lists of them."""
 
     @wraps(target)
     def call(*args: Any, **kwargs: Any) -> Any:
         for a in args:
-            if type(a) is not Array and isinstance(a, (np.ndarray, np.generic)):
-                args = tuple([lower(b) for b in args])
+            kind = type(a)
+            if kind is not Array and kind is not float and kind is not int:
+                args = _lowered(target, args, strict)
                 break
         if not kwargs:
             result = target(*args)
@@ -444,6 +488,19 @@ def function(target: Callable[..., Any]) -> Callable[..., Any]:
         return result if type(result) is Array else lift(result)
 
     return call
+
+
+def _lowered(target: Callable[..., Any], args: tuple[Any, ...], strict: bool) -> tuple[Any, ...]:
+    """Positional arguments as the array room takes them."""
+    if strict and isinstance(args[0], (list, tuple, str)):
+        raise ArgumentError(
+            message(
+                f"{target.__name__} requires ndarray or scalar arguments, got {type(args[0]).__name__} at position 0",
+                [("argument", f"{args[0]!r:.60}")],
+                "make it an array: jnp.array(...)",
+            )
+        )
+    return tuple([lower(a) for a in args])
 
 
 _MODES = {None: None, "drop": "fill", "fill": "fill", "clip": "clip", "promise_in_bounds": None, "wrap": "wrap"}
@@ -466,7 +523,7 @@ class At:
 
     def _native(self, mode: str | None) -> Any:
         if mode not in _MODES:
-            raise ArgumentError(
+            raise ValueError_(
                 message(
                     "at[]: no such mode", [("mode", repr(mode))], "one of 'drop', 'fill', 'clip', 'promise_in_bounds'"
                 )

@@ -17,7 +17,14 @@ from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import SCALARS
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType, dtype_of
-from pullback.util.errors import ArgumentError, AttributeError_, message
+from pullback.util.errors import (
+    ArgumentError,
+    AttributeError_,
+    ShapeError,
+    UnsupportedError,
+    ValueError_,
+    message,
+)
 
 newaxis = None
 ndarray = Array
@@ -45,7 +52,7 @@ _SAME = {
         concatenate=concat
         diagonal expand_dims flip fliplr flipud hstack matrix_transpose moveaxis permute_dims ravel reshape roll rot90
         row_stack=vstack
-        split squeeze stack swapaxes transpose unstack vstack pad""",
+        squeeze stack swapaxes unstack vstack""",
     "linear_algebra": "cross dot einsum inner kron matmul outer tensordot trace vdot vecdot",
     "selecting": "argwhere bincount isin put_along_axis searchsorted take take_along_axis",
     "sorting": "argsort median sort unique unique_counts unique_inverse unique_values",
@@ -53,6 +60,8 @@ _SAME = {
     "polynomials": "polyval",
     "data_types": "can_cast finfo iinfo",
 }
+#: homes whose functions take arrays and numbers, and no lists of them
+_STRICT = ("elementwise", "comparison", "reductions", "linear_algebra", "sorting", "polynomials")
 _HOMES = {
     entry.partition("=")[0]: (home, entry.partition("=")[2] or entry)
     for home, entries in _SAME.items()
@@ -84,7 +93,10 @@ class ScalarType:
         self.dtype, self.name = dtype, dtype.name
 
     def __call__(self, x: Any = 0) -> Any:
-        return border.asarray(x, canonical(self.dtype))
+        kind = canonical(self.dtype)
+        if type(x) is int and kind.is_integer and not np.iinfo(kind.name).min <= x <= np.iinfo(kind.name).max:
+            raise OverflowError(f"Python integer {x} out of bounds for {kind.name}")
+        return border.asarray(x, kind)
 
     def __repr__(self) -> str:
         return f"<class 'jax.numpy.{self.name}'>"
@@ -115,7 +127,7 @@ def __getattr__(name: str) -> Any:
         found = import_module("pullback.dialects.jax.linalg")
     elif name in _HOMES:
         home, there = _HOMES[name]
-        found = function(vars(import_module(f"pullback.api.{home}"))[there])
+        found = function(vars(import_module(f"pullback.api.{home}"))[there], home in _STRICT and name != "einsum")
     elif name.startswith("__"):
         raise AttributeError(name)
     else:
@@ -322,6 +334,49 @@ def quantile(a: Any, q: Any, axis: int | None = None, keepdims: bool = False, me
 def percentile(a: Any, q: Any, axis: int | None = None, keepdims: bool = False, method: str = "linear") -> Any:
     """Quantiles in percent."""
     return quantile(a, border.asarray(q) / 100, axis, keepdims, method)
+
+
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """Pieces of equal size, or cut at the positions in a list."""
+    x = border.asarray(ary)
+    count = indices_or_sections
+    if isinstance(count, int) and x.shape[axis] % count:
+        raise ShapeError(
+            message(
+                "split: array split does not result in an equal division",
+                [("array", repr(x.info.type)), ("sections", str(count))],
+                "use jnp.array_split, or give the positions of the cuts in a list",
+            )
+        )
+    return list(lift(manipulation.array_split(x, list(count) if isinstance(count, tuple) else count, axis)))
+
+
+_PADDINGS = ("constant", "edge", "reflect", "wrap", "symmetric")
+
+
+def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
+    """Elements added around."""
+    if mode not in _PADDINGS:
+        raise UnsupportedError(message("pad: no such mode", [("mode", repr(mode))], "one of " + ", ".join(_PADDINGS)))
+    if np.any(np.asarray(pad_width) < 0):
+        raise ValueError_(message("pad: index can't contain negative values", [("pad_width", repr(pad_width))]))
+    options = {"constant_values": lower(constant_values)} if mode == "constant" else {}
+    return lift(manipulation.pad(border.asarray(array), pad_width, mode, **options))
+
+
+def transpose(a: Any, axes: Any = None) -> Any:
+    """The dimensions in another order, by default reversed."""
+    x = border.asarray(a)
+    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(axes)
+    if sorted(k % max(x.ndim, 1) for k in order) != list(range(x.ndim)):
+        raise ShapeError(
+            message(
+                "transpose permutation isn't a permutation of operand dimensions",
+                [("permutation", str(order)), ("operand", repr(x.info.type))],
+                "name every dimension once",
+            )
+        )
+    return lift(manipulation.permute_dims(x, order))
 
 
 # -- functions with NumPy's own rules ----------------------------------------------------------------------------------

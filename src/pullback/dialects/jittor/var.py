@@ -23,7 +23,7 @@ from pullback.engine.execute import upload_as
 from pullback.engine.known import record2
 from pullback.engine.tensor import AutogradMeta, TensorBase, from_array, from_host
 from pullback.engine.trace import Info, Value, local, thread
-from pullback.ir.dtypes import DType, dtype_of, float32
+from pullback.ir.dtypes import dtype_of, float32
 from pullback.ir.node import TensorType
 from pullback.util.errors import ArgumentError, ShapeError, message
 
