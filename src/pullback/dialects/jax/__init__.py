@@ -82,6 +82,7 @@ __getattr__, __dir__ = names(
         "dialects.jax.random": "random=",
         "dialects.jax.nn": "nn=",
         "dialects.jax.lax": "lax=",
+        "dialects.jax.scipy": "scipy=",
         "dialects.jax.tree": "tree=",
         "dialects.jax.tree_util": "tree_util=",
         "dialects.jax.errors": "errors=",

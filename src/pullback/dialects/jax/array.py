@@ -152,6 +152,23 @@ def operand(x: Any) -> Any:
     return NotImplemented
 
 
+def _reducing(name: str) -> Callable[..., Any]:
+    """A method with the arguments of NumPy's, which NumPy's own function calls with `out=None`."""
+    native = getattr(Tensor, name)
+
+    def method(self: Array, *args: Any, **options: Any) -> Any:
+        if not args and not options:
+            return native(self)
+        from pullback.dialects.jax import numpy as jnp  # it needs this module
+
+        if options.get("out", 0) is None:
+            del options["out"]
+        return getattr(jnp, name)(self, *args, **options)
+
+    method.__name__, method.__doc__ = name, native.__doc__
+    return method
+
+
 class Array(Tensor):
     """An immutable array. Update copies: `x = x.at[i].set(v)`."""
 
@@ -339,6 +356,13 @@ class Array(Tensor):
     def copy(self) -> Any:
         """The array itself: nobody can change it."""
         return self
+
+    def nonzero(self) -> tuple[Any, ...]:
+        """The positions of elements that are not zero."""
+        return lift(super().nonzero())
+
+    sum, prod, mean, std, var = (_reducing(n) for n in ("sum", "prod", "mean", "std", "var"))
+    max, min, any, all = (_reducing(n) for n in ("max", "min", "any", "all"))
 
 
 Array.result_class = Array

@@ -88,6 +88,11 @@ class Config:
             flags.set("random_layout", "partitionable" if value else "original")
         self.__dict__[name] = value
 
+    @property
+    def x64_enabled(self) -> bool:
+        """Whether 64-bit numbers keep their size."""
+        return self.jax_enable_x64
+
     def __setattr__(self, name: str, value: Any) -> None:
         self.update(name, value)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from pullback.api import (
     comparison,
+    convolution,
     creation,
     elementwise,
     linear_algebra,
@@ -26,7 +27,8 @@ from pullback.dialects.jax.transforms import arrays, check_function
 from pullback.engine import control
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import SCALARS
-from pullback.util.errors import ArgumentError, DTypeError, ShapeError, ValueError_, message
+from pullback.util import tree
+from pullback.util.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError, ValueError_, message
 
 #: functions of one array, and of two, as "name" or "name=name_there"
 _UNARY = """abs acos acosh asin asinh atan atanh cbrt ceil conj cos cosh digamma erf erfc erf_inv=erfinv exp exp2
@@ -87,6 +89,11 @@ dot = function(linear_algebra.dot)
 stop_gradient = function(control.stop_gradient)
 
 
+def lifted(result: Any) -> Any:
+    """What a control function returns: Arrays where a branch returned plain numbers."""
+    return tree.map(lift, result)
+
+
 def cond(
     pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any, operand: Any = None
 ) -> Any:
@@ -94,14 +101,14 @@ def cond(
     check_function(true_fun, "lax.cond")
     check_function(false_fun, "lax.cond")
     given = operands if operand is None else (operand,)
-    return control.cond(border.asarray(pred), true_fun, false_fun, *[arrays(x) for x in given])
+    return lifted(control.cond(border.asarray(pred), true_fun, false_fun, *[arrays(x) for x in given]))
 
 
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
     """`branches[index](*operands)`."""
     if not branches:
         raise ValueError_(message("switch: Empty branch sequence", help="give at least one function"))
-    return control.switch(border.asarray(index), branches, *[arrays(x) for x in operands])
+    return lifted(control.switch(border.asarray(index), branches, *[arrays(x) for x in operands]))
 
 
 def scan(
@@ -109,19 +116,19 @@ def scan(
 ) -> tuple[Any, Any]:
     """Fold with history: `f(carry, x) -> (carry, y)` along the leading axis."""
     check_function(f, "lax.scan")
-    return control.scan(f, arrays(init), arrays(xs), length, reverse)
+    return lifted(control.scan(f, arrays(init), arrays(xs), length, reverse))
 
 
 def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
     """Repeat `body_fun` while `cond_fun` holds."""
     check_function(cond_fun, "lax.while_loop")
     check_function(body_fun, "lax.while_loop")
-    return control.while_loop(cond_fun, body_fun, arrays(init_val))
+    return lifted(control.while_loop(cond_fun, body_fun, arrays(init_val)))
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
     """`for i in range(lower, upper): val = body_fun(i, val)`."""
-    return loops.fori_loop(_known(lower), _known(upper), lambda i, v: body_fun(lift(i), v), arrays(init_val))
+    return lifted(loops.fori_loop(_known(lower), _known(upper), lambda i, v: body_fun(lift(i), v), arrays(init_val)))
 
 
 def _known(x: Any) -> Any:
@@ -131,7 +138,7 @@ def _known(x: Any) -> Any:
 
 def map(f: Callable[..., Any], xs: Any) -> Any:
     """`stack([f(x) for x in xs])` as a loop."""
-    return loops.map_sequentially(f, arrays(xs))
+    return lifted(loops.map_sequentially(f, arrays(xs)))
 
 
 def select(pred: Any, on_true: Any, on_false: Any) -> Any:
@@ -237,6 +244,77 @@ def dynamic_update_slice_in_dim(operand: Any, update: Any, start_index: Any, axi
     start = elementwise.clip(border.asarray(start_index), 0, x.shape[axis] - new.shape[axis])
     places = lift(creation.arange(new.shape[axis])) + start
     return x.at[(*(_slice(None),) * (axis % x.ndim), places)].set(new)
+
+
+def dynamic_update_slice(operand: Any, update: Any, start_indices: Sequence[Any]) -> Any:
+    """A block replaced, at a place that need not be known."""
+    x, new = border.asarray(operand), border.asarray(update)
+    if not len(start_indices) == new.ndim == x.ndim:
+        raise ShapeError(
+            message(
+                "dynamic_update_slice: one start for every dimension, and an update of as many dimensions",
+                [("operand", described(x)), ("update", described(new))],
+            )
+        )
+    places = []
+    for axis, start in enumerate(start_indices):
+        first = elementwise.clip(border.asarray(start), 0, x.shape[axis] - new.shape[axis])
+        shape = tuple(-1 if k == axis else 1 for k in range(x.ndim))
+        places.append((lift(creation.arange(new.shape[axis])) + first).reshape(shape))
+    return x.at[tuple(places)].set(new) if places else new
+
+
+def conv(lhs: Any, rhs: Any, window_strides: Sequence[int], padding: Any) -> Any:
+    """Cross-correlation of (batch, channels, ...) with (filters, channels, ...)."""
+    return conv_general_dilated(lhs, rhs, window_strides, padding)
+
+
+def conv_general_dilated(
+    lhs: Any,
+    rhs: Any,
+    window_strides: Sequence[int],
+    padding: Any,
+    lhs_dilation: Any = None,
+    rhs_dilation: Any = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    **_: Any,
+) -> Any:
+    """Cross-correlation in one to three dimensions, whose layouts `dimension_numbers` names, as ("NHWC", "HWIO",
+    "NHWC")."""
+    x, w = border.asarray(lhs), border.asarray(rhs)
+    rank = x.ndim - 2
+    if not 1 <= rank <= 3 or (lhs_dilation is not None and any(n != 1 for n in lhs_dilation)):
+        raise UnsupportedError(
+            message(
+                "conv_general_dilated: one to three dimensions, and no dilation of the input",
+                [("lhs", described(x)), ("lhs_dilation", repr(lhs_dilation))],
+            )
+        )
+    plain = ("NC" + "DHW"[-rank:], "OI" + "DHW"[-rank:])
+    given = dimension_numbers or (*plain, plain[0])
+    x = x.transpose(*[given[0].index(c) for c in plain[0]])
+    w = w.transpose(*[given[1].index(c) for c in plain[1]])
+    dilation = tuple(rhs_dilation or (1,) * rank)
+    around = _around(padding, x.shape[2:], w.shape[2:], window_strides, dilation)
+    native = (convolution.conv1d, convolution.conv2d, convolution.conv3d)[rank - 1]
+    padded = manipulation.pad(x, [(0, 0), (0, 0), *around])
+    found = lift(native(padded, w, None, tuple(window_strides), 0, dilation, feature_group_count))
+    return found.transpose(*[plain[0].index(c) for c in given[2]])
+
+
+def _around(padding: Any, sizes: Any, kernel: Any, strides: Any, dilation: Any) -> list[tuple[int, int]]:
+    """What is put before and after each dimension."""
+    if padding == "VALID":
+        return [(0, 0)] * len(sizes)
+    if padding != "SAME":
+        return [tuple(p) for p in padding]
+    found: list[tuple[int, int]] = []
+    for n, k, s, d in zip(sizes, kernel, strides, dilation, strict=True):
+        missing = (-(-n // s) - 1) * s + (k - 1) * d + 1 - n
+        missing = missing if missing > 0 else 0
+        found.append((missing // 2, missing - missing // 2))
+    return found
 
 
 def dynamic_index_in_dim(operand: Any, index: Any, axis: int = 0, keepdims: bool = True) -> Any:

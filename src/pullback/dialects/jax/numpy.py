@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from importlib import import_module
 from math import e, inf, nan, pi
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.api import creation, data_types, elementwise, manipulation, reductions, selecting
+from pullback.api import comparison, creation, data_types, elementwise, manipulation, reductions, selecting
 from pullback.dialects import missing_text
 from pullback.dialects.jax import array as border
 from pullback.dialects.jax.array import Array, canonical, default_float, default_int, function, lift, lower, wanted
@@ -41,14 +42,15 @@ _SAME = {
         rad2deg radians=deg2rad real reciprocal remainder round rint=round sign signbit sin sinh sqrt square subtract
         tan tanh
         true_divide=divide trunc""",
-    "comparison": """allclose array_equal bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
+    "series": "convolve diff interp trapezoid",
+    "comparison": """bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
         bitwise_right_shift
         bitwise_xor equal greater greater_equal invert=bitwise_not isclose left_shift=bitwise_left_shift less
         less_equal logical_and
         logical_not logical_or logical_xor not_equal right_shift=bitwise_right_shift""",
     "reductions": """all amax amin any argmax argmin count_nonzero max min nanmean nansum ptp cumulative_prod
         cumulative_sum""",
-    "manipulation": """array_split atleast_1d atleast_2d broadcast_arrays broadcast_shapes broadcast_to concat
+    "manipulation": """atleast_1d atleast_2d broadcast_arrays broadcast_shapes broadcast_to concat
         concatenate=concat
         diagonal expand_dims flip fliplr flipud hstack matrix_transpose moveaxis permute_dims ravel reshape roll rot90
         row_stack=vstack
@@ -203,7 +205,7 @@ zeros_like, ones_like, empty_like, full_like = (
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
     """Numbers from start up to stop, not included."""
     if dtype is None:
-        floating = any(isinstance(x, float) for x in (start, stop, step))
+        floating = builtins.any(isinstance(x, float) for x in (start, stop, step))
         dtype = default_float() if floating else default_int()
     return lift(creation.arange(start, stop, 1 if step is None else step, dtype=wanted(dtype, "arange")))
 
@@ -215,7 +217,7 @@ def linspace(
     found = lift(
         creation.linspace(start, stop, num, endpoint=endpoint, dtype=wanted(dtype, "linspace") or default_float())
     )
-    return (found, (stop - start) / max(num - bool(endpoint), 1)) if retstep else found
+    return (found, (stop - start) / builtins.max(num - builtins.bool(endpoint), 1)) if retstep else found
 
 
 def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0, dtype: Any = None) -> Any:
@@ -351,6 +353,56 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     return list(lift(manipulation.array_split(x, list(count) if isinstance(count, tuple) else count, axis)))
 
 
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """Pieces of nearly equal size, or cut at the positions in a list."""
+    return list(lift(manipulation.array_split(border.asarray(ary), indices_or_sections, axis)))
+
+
+def hsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    """`split` along the second dimension, or the only one."""
+    return split(ary, indices_or_sections, 0 if ndim(ary) == 1 else 1)
+
+
+def vsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    """`split` along the first dimension."""
+    return split(ary, indices_or_sections, 0)
+
+
+def dstack(tup: Any) -> Any:
+    """Arrays joined along the third dimension."""
+    arrays = [border.asarray(x) for x in tup]
+    deep = [x[None, :, None] if x.ndim == 1 else x.reshape(1, 1, 1) if not x.ndim else x for x in arrays]
+    return lift(manipulation.concat([x[:, :, None] if x.ndim == 2 else x for x in deep], 2))
+
+
+def flatnonzero(a: Any) -> Any:
+    """The positions of elements that are not zero, of the array as one line."""
+    return nonzero(border.asarray(a).reshape(-1))[0]
+
+
+def digitize(x: Any, bins: Any, right: bool = False) -> Any:
+    """The bin of each number, between ascending limits."""
+    return lift(selecting.searchsorted(border.asarray(bins), border.asarray(x), right=not right))
+
+
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    """The choice of the first condition that holds."""
+    result = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        result = where(condition, choice, result)
+    return result
+
+
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
+    """Whether two arrays have one shape and the same elements."""
+    return border.asarray(comparison.array_equal(border.asarray(a1), border.asarray(a2), equal_nan))
+
+
+def allclose(a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
+    """Whether all elements are nearly the same."""
+    return border.asarray(comparison.allclose(border.asarray(a), border.asarray(b), rtol, atol, equal_nan))
+
+
 _PADDINGS = ("constant", "edge", "reflect", "wrap", "symmetric")
 
 
@@ -368,7 +420,7 @@ def transpose(a: Any, axes: Any = None) -> Any:
     """The dimensions in another order, by default reversed."""
     x = border.asarray(a)
     order = tuple(range(x.ndim))[::-1] if axes is None else tuple(axes)
-    if sorted(k % max(x.ndim, 1) for k in order) != list(range(x.ndim)):
+    if sorted(k % builtins.max(x.ndim, 1) for k in order) != list(range(x.ndim)):
         raise ShapeError(
             message(
                 "transpose permutation isn't a permutation of operand dimensions",
