@@ -507,7 +507,7 @@ WRONG: list[tuple[Callable[[], Any], Any, str]] = [
     (lambda: tf.constant(1) * 1.5, TypeError, "Expected int32"),
     (lambda: tf.constant("a" * 3 and object()), TypeError, "Failed to convert"),
     (lambda: run(3), TypeError, "Fetch argument 3 has invalid type"),
-    (lambda: run("Nothing:0"), KeyError, "not in the graph"),
+    (lambda: run("Nothing:0"), ValueError, "not in the graph"),
     (lambda: tf.Session(graph=tf.Graph()).run(tf.constant(1)), ValueError, "not an element of this graph"),
     (lambda: tf.constant(1.0).eval(), ValueError, "No default session"),
     (lambda: tf.cond(tf.constant(True), 1, 2), TypeError, "must be callable"),

@@ -10,13 +10,13 @@ from pullback.api.random import Generator
 from pullback.api.tensor import Tensor as Array
 from pullback.dialects.tensorflow import graph as graphs
 from pullback.dialects.tensorflow.dtypes import TensorShape
-from pullback.dialects.tensorflow.errors import InvalidArgumentError
-from pullback.dialects.tensorflow.graph import Graph, Operation, Tensor, get_default_graph
+from pullback.dialects.tensorflow.errors import InvalidArgumentError, NotFoundError, OpError
+from pullback.dialects.tensorflow.graph import Graph, MissingNameError, Operation, Tensor, get_default_graph
 from pullback.dialects.tensorflow.run import Run, needed, seeded, unfed
 from pullback.engine.jit import Jitted
 from pullback.engine.tensor import TensorBase, from_host, host_array, host_number
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, ValueError_, message
+from pullback.util.errors import ArgumentError, IndexError_, ValueError_, message
 
 _SEED_STEP = 0x9E3779B97F4A7C15
 
@@ -41,6 +41,7 @@ class Plan:
         self.writes = [op.variable for op in self.operations if op.variable is not None and op.type in WRITES]
         self.reads = [op.variable for op in self.operations if op.variable is not None and op.type in READS]
         for op in self.operations:
+            _check_device(op, session.soft)
             if op.compute is None:
                 raise InvalidArgumentError(unfed(op), op)
         given = [*feeds, *(t for op in self.pulled for t in op.outputs)]
@@ -93,11 +94,31 @@ WRITES, READS = (
 )
 
 
+def _check_device(op: Operation, soft: bool) -> None:
+    """Refuse operations for a device that is not there, unless the CPU may stand for it."""
+    if soft or not op.device or "cpu" in op.device.lower() or ":" not in op.device:
+        return
+    raise InvalidArgumentError(
+        message(
+            f"Cannot assign a device for operation {op.name}: Could not satisfy explicit device specification "
+            f"'{op.device}'",
+            [("devices", "/device:CPU:0")],
+            "leave tf.device() out, or tf.Session(config=tf.ConfigProto(allow_soft_placement=True))",
+        ),
+        op,
+    )
+
+
 class Session:
     """Runs parts of a graph and keeps the values of its variables."""
 
     def __init__(self, target: str = "", graph: Graph | None = None, config: Any = None) -> None:
+        if graph is not None and not isinstance(graph, Graph):
+            raise ArgumentError(message(f"Argument `graph` must be a tf.Graph, but got {type(graph).__name__}"))
+        if target:
+            raise NotFoundError(message("Session: no such master", [("target", repr(target))], "leave it empty"))
         self.graph = graph or get_default_graph()
+        self.soft = bool(getattr(config, "allow_soft_placement", False))  # whether the CPU may stand for other devices
         self.storage: dict[Any, Any] = {}
         self.plans: dict[Any, Plan] = {}
         self.routes: dict[Any, Plan] = {}  # plans by fetches and feeds as they are given
@@ -122,13 +143,18 @@ class Session:
             plan = self.plan(fetches, feeds)
             if key is not None:
                 self.routes[key] = plan
-        return plan.call(self, tuple(feed_dict.values()) if feed_dict else ())
+        try:
+            return plan.call(self, tuple(feed_dict.values()) if feed_dict else ())
+        except IndexError_ as error:  # met by a program, or by an operation as the program was made
+            if isinstance(error, OpError):
+                raise
+            raise InvalidArgumentError(str(error)) from None
 
     def plan(self, fetches: Any, feeds: Any) -> Plan:
         """What a run of these fetches with values for these feeds does."""
         if self.closed:
             raise ValueError_(message("Attempted to use a closed Session.", help="make a new one"))
-        leaves, structure = tree.flatten(fetches)
+        leaves, structure = tree.flatten(fetches, is_leaf=lambda x: x is None)
         found = [self.fetched(x) for x in leaves]
         fed = [self.fed(k) for k in feeds]
         key = (structure, *found, None, *fed)
@@ -140,7 +166,10 @@ class Session:
     def fetched(self, x: Any) -> Any:
         """A fetch as a tensor or operation of this session's graph."""
         if isinstance(x, str):
-            return self.graph.get_tensor_by_name(x) if ":" in x else self.graph.get_operation_by_name(x)
+            try:
+                return self.graph.get_tensor_by_name(x) if ":" in x else self.graph.get_operation_by_name(x)
+            except MissingNameError as error:
+                raise ValueError_(f"Argument `fetch` = {x} cannot be interpreted as a Tensor. {error}") from None
         found = x.value() if hasattr(x, "initializer") else x
         if not isinstance(found, (Tensor, Operation)):
             raise ArgumentError(
@@ -160,9 +189,11 @@ class Session:
 
     def fed(self, x: Any) -> Tensor:
         """A feed's key as a tensor."""
-        found = (
-            self.graph.get_tensor_by_name(x) if isinstance(x, str) else x.value() if hasattr(x, "initializer") else x
-        )
+        try:
+            named = self.graph.get_tensor_by_name(x) if isinstance(x, str) else x
+        except MissingNameError as error:
+            raise ArgumentError(f"Cannot interpret feed_dict key as Tensor: {error}") from None
+        found = named.value() if hasattr(named, "initializer") else named
         if not isinstance(found, Tensor):
             raise ArgumentError(
                 message(f"Cannot interpret feed_dict key as Tensor: {x!r:.60}", help="feed placeholders")
