@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pullback.dialects.jittor.autograd import grad
 from pullback.dialects.jittor.scope import find_vars
 from pullback.dialects.jittor.var import Var
-from pullback.engine.tensor import AutogradMeta
+from pullback.engine.tensor import AutogradMeta, TensorBase
 from pullback.optim import algorithms
 from pullback.optim.optimizer import Optimizer as Native
 from pullback.util.errors import ArgumentError, GradientError, message
@@ -17,7 +18,23 @@ class Optimizer:
     """Takes the gradient of a loss and updates the parameters: `step(loss)`."""
 
     def __init__(self, params: Any, native: type[Native], **hyper: Any) -> None:
-        self.params = [p for p in params if not p.is_stop_grad()]
+        if isinstance(params, TensorBase) or not isinstance(params, Iterable):
+            raise ArgumentError(
+                message(
+                    "optimizer: parameters come in a list",
+                    [("given", f"{type(params).__name__} {params!r:.60}")],
+                    "model.parameters()",
+                )
+            )
+        given = list(params)
+        for p in given:
+            if not isinstance(p, Var):
+                raise ArgumentError(
+                    message(
+                        "optimizer: not a Var", [("given", f"{type(p).__name__} {p!r:.60}")], "pass model.parameters()"
+                    )
+                )
+        self.params = [p for p in given if not p.is_stop_grad()]
         for p in self.params:
             if p._meta is None:
                 p._meta = AutogradMeta(True)

@@ -34,6 +34,12 @@ class Var(Tensor):
     _name: str = ""
     _stored: bool = False  # a parameter: changed in place it becomes a new leaf
 
+    def __init__(self, value: Any) -> None:
+        if type(value) is not Value and value is not None:
+            value = as_var(value)._peek()
+        self._value = value
+        self._meta = self._view = None
+
     # -- printing and reading ------------------------------------------------------------------------------------------
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy on the host; a single number has shape (1,)."""
@@ -62,6 +68,8 @@ class Var(Tensor):
 
     def fetch(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Call `callback(numbers, ...)` with the numbers on the host."""
+        if not callable(callback):
+            raise ArgumentError(message("fetch: expected a function", [("given", f"{callback!r:.60}")]))
         callback(self.numpy(), *args, **kwargs)
 
     def sync(self, device_sync: bool = False, weak_sync: bool = True) -> Var:
@@ -89,6 +97,8 @@ class Var(Tensor):
         """Give a name, and get the Var back; without one, the name."""
         if name is None:
             return self._name
+        if not isinstance(name, str):
+            raise ArgumentError(message("name: a name is a string", [("name", repr(name))]))
         self._name = name
         return self
 

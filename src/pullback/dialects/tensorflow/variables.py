@@ -180,7 +180,7 @@ def assign(ref: Variable, value: Any, name: str | None = None, **_: Any) -> Tens
     """A tensor that sets a variable when it is run."""
     if not isinstance(ref, Variable):
         raise AttributeError_(
-            message(f"assign: '{type(ref).__name__}' is no variable", [("ref", f"{ref!r:.60}")], "make it with tf.Variable")
+            message(f"assign: '{type(ref).__name__}' is no variable", [("ref", f"{ref!r:.60}")], "tf.Variable(...)")
         )
     return ref.assign(value, name=name)
 
