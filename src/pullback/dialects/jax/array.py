@@ -309,6 +309,10 @@ class Array(Tensor):
     def __repr__(self) -> str:
         return _repr(self)
 
+    def __str__(self) -> str:
+        trace = self._peek().trace
+        return _repr(self) if trace is not None and trace.kind != "main" else super().__str__()
+
     def __format__(self, spec: str) -> str:
         return str(self) if not spec else super().__format__(spec)
 
