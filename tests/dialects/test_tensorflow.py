@@ -526,7 +526,7 @@ WRONG: list[tuple[Callable[[], Any], Any, str]] = [
     (lambda: tf.reduce_summ, AttributeError_, "reduce_sum"),
     (lambda: tf.nn.rellu, AttributeError_, "relu"),
     (
-        lambda: run(tf.cond(tf.constant(True), lambda: tf.Variable(1.0).assign(2.0), lambda: tf.constant(1.0))),
+        lambda: run(tf.map_fn(lambda x: tf.Variable(1.0).assign(2.0) * x, tf.zeros(3))),
         tf.errors.UnimplementedError,
         "assignment inside",
     ),

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-
 import pullback.tensorflow as tf
+import pytest
 
 
 @pytest.fixture(autouse=True)
@@ -191,3 +190,26 @@ def test_loops_and_gradients_by_hand() -> None:
         with tf.control_dependencies([tf.assign(x, 7.0)]):
             after = tf.identity(x)
         assert sess.run(after) == 7.0
+
+
+def test_assignment_in_a_branch() -> None:
+    p = tf.placeholder(tf.bool, [])
+    best, other = tf.Variable(1.0), tf.Variable(5.0)
+    kept = tf.cond(p, lambda: tf.assign(best, best + 10.0), lambda: tf.assign_sub(other, 1.0))
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        assert sess.run(kept, {p: True}) == 11.0 and sess.run([best, other]) == [11.0, 5.0]
+        assert sess.run(kept, {p: False}) == 4.0 and sess.run([best, other]) == [11.0, 4.0]
+        assert sess.run(kept, {p: True}) == 21.0 and sess.run([best, other]) == [21.0, 4.0]
+
+
+def test_gradients_through_a_loop_with_a_limit() -> None:
+    x = tf.placeholder(tf.float32, [])
+    _, power = tf.while_loop(
+        lambda i, y: i < 3, lambda i, y: (i + 1, y * x), [tf.constant(0), tf.constant(1.0)], maximum_iterations=10
+    )
+    gradient = tf.gradients(power, x)[0]
+    short = tf.while_loop(lambda i: i < 100, lambda i: i + 1, [tf.constant(0)], maximum_iterations=7)
+    with tf.Session() as sess:
+        assert sess.run([power, gradient], {x: 2.0}) == [8.0, 12.0]
+        assert sess.run(short) == 7

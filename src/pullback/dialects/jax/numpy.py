@@ -395,12 +395,18 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     """Whether two arrays have one shape and the same elements."""
-    return border.asarray(comparison.array_equal(border.asarray(a1), border.asarray(a2), equal_nan))
+    x, y = border.asarray(a1), border.asarray(a2)
+    if x.shape != y.shape:
+        return border.asarray(False)
+    same = x == y
+    if equal_nan:
+        same = same | (lift(elementwise.isnan(x)) & lift(elementwise.isnan(y)))
+    return same.all()
 
 
 def allclose(a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
     """Whether all elements are nearly the same."""
-    return border.asarray(comparison.allclose(border.asarray(a), border.asarray(b), rtol, atol, equal_nan))
+    return lift(comparison.isclose(border.asarray(a), border.asarray(b), rtol, atol, equal_nan)).all()
 
 
 _PADDINGS = ("constant", "edge", "reflect", "wrap", "symmetric")

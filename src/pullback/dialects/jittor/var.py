@@ -35,10 +35,10 @@ class Var(Tensor):
     _stored: bool = False  # a parameter: changed in place it becomes a new leaf
 
     def __init__(self, value: Any) -> None:
+        self._value, self._meta, self._view = value, None, None
         if type(value) is not Value and value is not None:
-            value = as_var(value)._peek()
-        self._value = value
-        self._meta = self._view = None
+            made = as_var(value)
+            self._value, self._meta = made._peek(), made._meta
 
     # -- printing and reading ------------------------------------------------------------------------------------------
     def numpy(self) -> np.ndarray[Any, Any]:
@@ -296,6 +296,8 @@ def as_var(value: Any, dtype: Any = None) -> Var:
         return _floats(value) if found is None else found
     if isinstance(value, TensorBase):
         var = Var(value._use())
+        if not isinstance(value, Var) and var.info.type.dtype.is_inexact and not var.info.requires_grad:
+            var._meta = AutogradMeta(True)  # an array of another style is a Var as any other here
         return var if dtype is None else var.astype(dtype)
     if dtype is None:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from pullback.api import creation, loops
 from pullback.dialects.tensorflow import ops
 from pullback.dialects.tensorflow.graph import Operation, Tensor, get_default_graph, make
-from pullback.dialects.tensorflow.run import Run, needed
+from pullback.dialects.tensorflow.run import WRITES, Run, needed
 from pullback.engine import control, functional
 from pullback.util import tree
 from pullback.util.errors import ArgumentError, DTypeError, ShapeError, StructureError, ValueError_, message
@@ -134,6 +134,18 @@ class Body:
             )
         )
 
+    @property
+    def written(self) -> list[Any]:
+        """The variables that it assigns."""
+        return list(dict.fromkeys(op.variable for op in self.operations if op.type in WRITES))
+
+    def call_writing(self, run: Any, captured: dict[Tensor, Any], variables: Sequence[Any]) -> list[Any]:
+        """The results without arguments, then the values of variables afterwards."""
+        state = _inner_run(run, captured)
+        state.captured = {}
+        found = state.evaluate(self.results, self.operations)
+        return [*found, *(state.read(v, True) for v in variables)]
+
     def call(self, run: Any, captured: dict[Tensor, Any], values: Sequence[Any]) -> Any:
         """The results for arguments, in the structure that the function returned."""
         state = _inner_run(run, {**captured, **dict(zip(self.arguments, values, strict=True))})
@@ -194,12 +206,16 @@ def cond(
                 )
             )
     outside = list(dict.fromkeys([*one.captured, *other.captured]))
+    written = list(dict.fromkeys([*one.written, *other.written]))
 
     def compute(run: Any, value: Any, *values: Any) -> Any:
         known = dict(zip(outside, values, strict=True))
-        return control.cond(
-            value, lambda: tree.leaves(one.call(run, known, ())), lambda: tree.leaves(other.call(run, known, ()))
+        found = control.cond(
+            value, lambda: one.call_writing(run, known, written), lambda: other.call_writing(run, known, written)
         )
+        if run.root is run:  # a gradient runs the branches again, and assigns nothing
+            run.updates.update(zip(written, found[len(one.results) :], strict=True))
+        return found[: len(one.results)]
 
     types = [
         (a.dtype, a.sizes if a.sizes == b.sizes else None) for a, b in zip(one.results, other.results, strict=True)
@@ -229,8 +245,14 @@ def while_loop(
     maximum_iterations: Any = None,
     return_same_structure: bool = False,
 ) -> Any:
-    """Repeat `loop_vars = body(*loop_vars)` while `cond(*loop_vars)` holds. Forward only: no gradients go through
-    it."""
+    """Repeat `loop_vars = body(*loop_vars)` while `cond(*loop_vars)` holds.
+
+    Gradients go through it where `maximum_iterations`, a whole number, limits it.
+    """
+    if maximum_iterations is not None and not isinstance(maximum_iterations, int):
+        raise ArgumentError(
+            message("while_loop: maximum_iterations is a Python number", [("given", f"{maximum_iterations!r:.60}")])
+        )
     check_functions("while_loop", cond, body)
     given = tuple(loop_vars)
     if not given:
@@ -263,9 +285,20 @@ def while_loop(
     def compute(run: Any, *values: Any) -> Any:
         n = len(start)
         known = dict(zip(outside, values[n:], strict=True))
-        return control.while_loop(
-            lambda s: test.call(run, known, s), lambda s: tree.leaves(turn.call(run, known, s)), list(values[:n])
-        )
+
+        def again(state: Any) -> Any:
+            return test.call(run, known, state)
+
+        def next_state(state: Any) -> list[Any]:
+            return tree.leaves(turn.call(run, known, state))
+
+        if maximum_iterations is None:
+            return control.while_loop(again, next_state, list(values[:n]))
+
+        def one(state: Any, _: Any) -> Any:
+            return control.cond(again(state), lambda: next_state(state), lambda: list(state)), None
+
+        return control.scan(one, list(values[:n]), None, maximum_iterations)[0]
 
     found = make("while", [*start, *outside], compute, name, types=[(t.dtype, t.sizes) for t in start])
     result = tree.unflatten(structure, found)

@@ -12,7 +12,7 @@ from pullback.dialects.tensorflow import graph as graphs
 from pullback.dialects.tensorflow.dtypes import TensorShape
 from pullback.dialects.tensorflow.errors import InvalidArgumentError, NotFoundError, OpError
 from pullback.dialects.tensorflow.graph import Graph, MissingNameError, Operation, Tensor, get_default_graph
-from pullback.dialects.tensorflow.run import Run, needed, seeded, unfed
+from pullback.dialects.tensorflow.run import READS, WRITES, Run, needed, seeded, unfed
 from pullback.engine.jit import Jitted
 from pullback.engine.tensor import TensorBase, from_host, host_array, host_number
 from pullback.util import tree
@@ -85,13 +85,6 @@ class Plan:
         for k, value in zip(self.places, values):
             results[k] = _host_value(value)
         return results if self.listed else tree.unflatten(self.structure, results)
-
-
-#: types of operations that write and read variables
-WRITES, READS = (
-    frozenset(("Assign", "AssignAdd", "AssignSub")),
-    frozenset(("VariableV2", "ReadVariableOp", "AssignAdd", "AssignSub")),
-)
 
 
 def _check_device(op: Operation, soft: bool) -> None:
