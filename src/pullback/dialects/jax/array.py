@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.api import comparison, elementwise, indexing
+from pullback.api import comparison, elementwise, indexing, selecting
 from pullback.api.arguments import described
 from pullback.api.creation import asarray as _asarray
 from pullback.api.linear_algebra import matmul_operation
@@ -363,7 +363,7 @@ class Array(Tensor):
 
     def nonzero(self) -> tuple[Any, ...]:
         """The positions of elements that are not zero."""
-        return lift(super().nonzero())
+        return lift(selecting.nonzero(self))
 
     sum, prod, mean, std, var = (_reducing(n) for n in ("sum", "prod", "mean", "std", "var"))
     max, min, any, all = (_reducing(n) for n in ("max", "min", "any", "all"))

@@ -183,7 +183,7 @@ class Session:
     def fed(self, x: Any) -> Tensor:
         """A feed's key as a tensor."""
         try:
-            named = self.graph.get_tensor_by_name(x) if isinstance(x, str) else x
+            named: Any = self.graph.get_tensor_by_name(x) if isinstance(x, str) else x
         except MissingNameError as error:
             raise ArgumentError(f"Cannot interpret feed_dict key as Tensor: {error}") from None
         found = named.value() if hasattr(named, "initializer") else named
