@@ -72,6 +72,7 @@ _NAMES: dict[str, str] = {
     "api.images": "cdist",
     "api.loops": "ShapeDtype eval_shape fori_loop map_sequentially",
     "api.polynomials": "polyval",
+    "api.series": "convolve diff interp trapezoid",
     "api.reindexing": "broadcast_in_dim reindex reindex_reduce",
     "api.data_types": """array_namespace_info can_cast finfo iinfo is_complex is_floating_point is_tensor isdtype
         promote_types result_type""",

@@ -591,7 +591,7 @@ WRONG: list[tuple[Callable[[], Any], Any, str]] = [
     (lambda: jnp.ones((2, 3)) @ jnp.ones((2, 3)), TypeError, "contracted dimensions"),
     (lambda: jnp.ones((2, 3)).reshape(4), TypeError, "reshape"),
     (lambda: jax.grad(lambda x: x * 2)(jnp.ones(3)), TypeError, "one number"),
-    (lambda: jax.grad(lambda x: x * 2)(3), TypeError, "floating-point"),
+    (lambda: jax.grad(lambda x: x * 2)(3), TypeError, "real- or complex-valued"),
     (lambda: jax.jit(3), TypeError, "expected a function"),
     (lambda: jax.tree.map(lambda a, b: a, [1], (1,)), ValueError, "different structures"),
     (lambda: jnp.arange(10)[11], IndexError, "out of range"),
@@ -608,7 +608,7 @@ WRONG: list[tuple[Callable[[], Any], Any, str]] = [
     (lambda: jax.gradd, AttributeError_, "grad"),
     (lambda: jax.config.update("jax_enable_x46", True), AttributeError_, "jax_enable_x64"),
     (lambda: jax.vmap(lambda x: x)(jnp.ones(())), ValueError, "out of range"),
-    (lambda: jnp.zeros(3).at[0].set(1, mode="bounce"), TypeError, "no such mode"),
+    (lambda: jnp.zeros(3).at[0].set(1, mode="bounce"), ValueError, "no such mode"),
     (lambda: hash(len(jnp.array(1.0))), TypeError, "0-dimensional"),
 ]
 

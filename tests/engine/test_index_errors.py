@@ -45,7 +45,10 @@ def test_an_index_in_a_tensor(operator, call, reference):
             call(pb.tensor([0, 3])).item()
             refused(lambda: call(pb.tensor([0, 4])).item(), call, "lambda i", operator)
             refused(lambda: call(pb.tensor([-5, 0])).item(), call, "lambda i", operator)
-        call(pb.tensor([-4, 3])).item()
+        if "nn." in inspect.getsource(call):  # labels and tokens do not count from the end
+            refused(lambda: call(pb.tensor([-4, 3])).item(), call, "lambda i", operator)
+        else:
+            call(pb.tensor([-4, 3])).item()
 
 
 def test_under_jit_and_for_gradients():

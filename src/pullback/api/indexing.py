@@ -17,7 +17,7 @@ from pullback.engine.trace import SCALARS, Info, record, thread
 from pullback.ir import dtypes
 from pullback.ir.dtypes import numpy_dtype
 from pullback.ir.node import Node
-from pullback.util.errors import ArgumentError, IndexError_, IndexKindError, ShapeError, message
+from pullback.util.errors import ArgumentError, IndexError_, NotAnIndexError, ShapeError, message
 
 Array = Any
 _HELP = "use integers, slices, ..., None, integer arrays or boolean masks"
@@ -67,8 +67,8 @@ def _slice(item: slice, size: int) -> tuple[Any, ...]:
     except TypeError:
         raise ArgumentError(message("index: slice limits must be integers", [("slice", repr(item))], _HELP)) from None
     except ValueError:
-        raise IndexError_(message("index: a slice step cannot be zero", [("slice", repr(item))],
-                                  "use a step of 1 or more, or a negative one")) from None
+        raise NotAnIndexError(message("index: a slice step cannot be zero", [("slice", repr(item))],
+                                      "use a step of 1 or more, or a negative one")) from None
     count = len(range(start, stop, step))
     return ("s", start if count else 0, step, count)
 
@@ -197,12 +197,12 @@ class _Parser:
         if array is None and hasattr(item, "__index__"):
             array = np.asarray(item.__index__())
         if array is None or (isinstance(array, np.ndarray) and array.dtype.kind not in "iu"):
-            raise IndexKindError(message("index: not an index", [("index", f"{type(item).__name__} {item!r:.60}")],
-                                         _HELP))
+            raise NotAnIndexError(
+                message("index: not an index", [("index", f"{type(item).__name__} {item!r:.60}")], _HELP))
         if isinstance(array, TensorBase):
             if not array.info.type.dtype.is_integer:
-                raise IndexError_(message("index: an index array must have an integer or bool dtype",
-                                          [("index", described(array))], "convert it: i.long()"))
+                raise NotAnIndexError(message("index: an index array must have an integer or bool dtype",
+                                              [("index", described(array))], "convert it: i.long()"))
             self.checked = False
         elif array.size:
             low, high = int(array.min()), int(array.max())

@@ -48,7 +48,7 @@ def _pullback(nodes: list[Node], roots: list[int], wrt: list[Node]) -> tuple[lis
 class Plan:
     """The gradient of one trace: an operation, where its inputs come from, where its results go."""
 
-    __slots__ = ("freed", "inputs", "key", "operation", "targets", "visited", "wrt")
+    __slots__ = ("freed", "inputs", "key", "operation", "order", "targets", "visited", "wrt")
 
     def __init__(self, trace: Trace, roots: tuple[int, ...], given: tuple[bool, ...], extra: tuple[int, ...],
                  available: frozenset[int] | None) -> None:
@@ -63,6 +63,7 @@ class Plan:
 
             results = list(substitute(results, ones))
         self.wrt = [s for s, _ in kept]
+        self.order: dict[int | None, int] = {s: k for k, s in enumerate(self.wrt)}
         self.visited = _between(nodes, roots, wrt)
         leaf_slots = trace.state.leaf_slots()
         usable = set(range(len(nodes))) if available is None else available | set(leaf_slots)
@@ -208,7 +209,7 @@ class Sweep:
         if plan is None:
             plan = trace.state.memo[key] = Plan(trace, roots, given, extra, available)
             if current and len(roots) == 1 and not given[0] and not extra:
-                trace.state.memo[roots[0]] = plan  # for `_known_backward`
+                trace.state.memo[roots[0]] = plan  # for `_known_backward` and `known_gradients`
         if plan.wrt:
             self.deliver_results(trace, plan, self.record_plan(trace, plan, [slots[r] for r in roots], current))
         if not self.retain_graph:
@@ -385,11 +386,10 @@ def known_gradients(tensor: TensorBase, inputs: list[TensorBase]) -> list[Value]
     """The common case of `gradients`, seen before: all history in the current trace, one number, all inputs leaves
     that it depends on. None where it is another case."""
     value = tensor._value  # pyright: ignore[reportPrivateUsage]
-    here = thread.context
-    trace = here.trace
+    trace = thread.context.trace
     if value is None or value.trace is not trace or trace.kind != "main":
         return None
-    plan: Plan | None = trace.state.memo.get(("backward", (value.slot,), (False,), (), None))
+    plan: Plan | None = trace.state.memo.get(value.slot)
     found = trace.state.next.get(plan.key) if plan is not None else None
     if plan is None or found is None:
         return None
@@ -398,19 +398,26 @@ def known_gradients(tensor: TensorBase, inputs: list[TensorBase]) -> list[Value]
         if slot not in sinks and (position < 0 or trace.leaves[position].trace is not None):
             return None
     positions: list[int] = []
-    wrt = plan.wrt
     for x in inputs:
         meta, own = x._meta, x._value  # pyright: ignore[reportPrivateUsage]
         leaf = own if meta is None else meta.leaf
-        slot = None if leaf is None else leaf.slot if leaf.trace is trace else trace.leaf_slots.get(leaf)
-        if slot not in wrt or own is None or (meta is not None and meta.source is not own):
+        if leaf is None or (meta is not None and meta.source is not own):
             return None
-        positions.append(wrt.index(slot))
+        k = plan.order.get(leaf.slot if leaf.trace is trace else trace.leaf_slots.get(leaf))
+        if k is None:
+            return None
+        positions.append(k)
     trace.state = found
-    start = found.count - len(found.infos)
-    results = [Value(trace, start + k, info) for k, info in enumerate(found.infos)]
+    slot = found.count - len(found.infos)
+    results: list[Value] = []
+    for info in found.infos:
+        cotangent = new(Value)
+        cotangent.trace, cotangent.slot, cotangent.info = trace, slot, info
+        cotangent.buffer = cotangent.sink = None
+        results.append(cotangent)
+        slot += 1
     trace.values.extend(results)
-    trace.freed = trace.freed | plan.freed
+    trace.freed = trace.freed | plan.freed if trace.freed else plan.freed
     return [results[k] for k in positions]
 
 

@@ -15,7 +15,7 @@ from pullback.ir import dtypes
 from pullback.ir.node import Function as Program
 from pullback.ir.node import Node, TensorType, apply, project
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, GradientError, ShapeError, message
+from pullback.util.errors import ArgumentError, GradientError, RuleError, ShapeError, message
 from pullback.util.kinds import as_tuple, is_pair
 
 
@@ -268,7 +268,7 @@ class custom_vjp:
 
     def __call__(self, *args: Any) -> Any:
         if self.fwd is None or self.bwd is None:
-            raise GradientError(message("custom_vjp: the rules are missing", help="call f.defvjp(fwd, bwd) first"))
+            raise RuleError(message("custom_vjp: the rules are missing", help="call f.defvjp(fwd, bwd) first"))
         static = [args[k] for k in self.nondiff]
         moving = tuple(a for k, a in enumerate(args) if k not in self.nondiff)
         tensors, structure = _leaves("custom_vjp", moving)
@@ -337,9 +337,9 @@ def _trace_bwd(what: str, bwd: Callable[..., Any], forward: Traced, count: int, 
         for x in found:
             flat.extend([None] if x is None else tree.leaves(x))
         if len(flat) != len(tensors):
-            raise GradientError(message(f"{what}: the reverse rule must return one cotangent per argument",
-                                        [("arguments", str(len(tensors))), ("returned", str(len(flat)))],
-                                        "return None for arguments without a gradient"))
+            raise RuleError(message(f"{what}: the reverse rule must return one cotangent per argument",
+                                    [("arguments", str(len(tensors))), ("returned", str(len(flat)))],
+                                    "return None for arguments without a gradient"))
         return [_fit_cotangent(what, x, t) for x, t in zip(flat, tensors, strict=True)]
 
     with tracing("staged", what):
@@ -394,7 +394,7 @@ class custom_jvp:
     def __call__(self, *args: Any) -> Any:
         rule = self.rule
         if rule is None:
-            raise GradientError(message("custom_jvp: the rule is missing", help="call f.defjvp(rule) first"))
+            raise RuleError(message("custom_jvp: the rule is missing", help="call f.defjvp(rule) first"))
         tensors, structure = _leaves("custom_jvp", tuple(args))
         infos = [_info(t.info.type) for t in tensors]
         primal = Traced("custom_jvp", "eager", self.function, tensors, infos,

@@ -19,7 +19,15 @@ from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, Node, TensorType
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, AxisError, DTypeError, GradientError, ShapeError, message
+from pullback.util.errors import (
+    ArgumentError,
+    AxisError,
+    DTypeError,
+    ScalarOutputError,
+    ShapeError,
+    StructureError,
+    message,
+)
 from pullback.util.kinds import is_dict, is_pair, is_sequence
 
 
@@ -194,18 +202,44 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
     >>> pb.value_and_grad(lambda x: (x ** 2).sum())(pb.tensor([1.0, 2.0]))
     (Tensor(5., dtype=float32), Tensor([2., 4.], dtype=float32))
     """
+    return wraps(function)(both_of(function, argnums, has_aux))
+
+
+def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns the gradient of a function of arrays with one number as its result.
+
+    >>> import pullback as pb
+    >>> pb.grad(lambda x: x ** 3)(2.0)
+    Tensor(12., dtype=float32)
+    """
+    return wraps(function)(gradient_of(both_of(function, argnums, has_aux), has_aux))
+
+
+def gradient_of(both: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
+    """What `both_of` gives, without the value."""
+    def grad_of(*args: Any, **kwargs: Any) -> Any:
+        value, gradients = both(*args, **kwargs)
+        return (gradients, value[1]) if has_aux else gradients
+
+    return grad_of
+
+
+def both_of(function: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool,
+            variable: Callable[[Any], TensorBase] | None = None, array_class: Any = None) -> Callable[..., Any]:
+    """`value_and_grad` without the function's name. A dialect says what its variables are (`variable` makes a tensor of
+    an argument's leaf) and the class of the value."""
     if not callable(function):
         raise ArgumentError(message("grad: the first argument must be a function", [("given", repr(type(function)))],
                                     "pb.grad(f)(x), not pb.grad(f(x))"))
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    variable = variable or _differentiable
 
-    @wraps(function)
     def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
         if local.trace.stepped:
             boundary_of_step()
         chosen = [_argument(args, n) for n in numbers]
         leaves, structure = tree.flatten(chosen)
-        tensors = [_differentiable(x) for x in leaves]
+        tensors = [variable(x) for x in leaves]
 
         def rebuild(new: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
             replaced = list(args)
@@ -220,7 +254,7 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
         results = record(operation, traced.bind([value_of(t) for t in tensors]))
         local.trace.stepped = local.trace.kind == "main"
         count = len(traced.slots)
-        value = traced.classes[0](weakened(results[0], traced.results[0].info.weak))
+        value = (array_class or traced.classes[0])(weakened(results[0], traced.results[0].info.weak))
         gradients = [type(t).result_class(weakened(g, info.weak))
                      for t, info, g in zip(tensors, infos, results[count:], strict=True)]
         found = tree.unflatten(structure, gradients)
@@ -228,23 +262,6 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
         return ((value, traced.restore_aux(results[1:count])) if has_aux else value), result
 
     return value_and_grad_of
-
-
-def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
-    """A function that returns the gradient of a function of arrays with one number as its result.
-
-    >>> import pullback as pb
-    >>> pb.grad(lambda x: x ** 3)(2.0)
-    Tensor(12., dtype=float32)
-    """
-    both = value_and_grad(function, argnums, has_aux)
-
-    @wraps(function)
-    def grad_of(*args: Any, **kwargs: Any) -> Any:
-        value, gradients = both(*args, **kwargs)
-        return (gradients, value[1]) if has_aux else gradients
-
-    return grad_of
 
 
 def boundary_of_step() -> None:
@@ -273,10 +290,10 @@ def _differentiable(x: Any) -> TensorBase:
 def _check_scalar(traced: Traced) -> None:
     if len(traced.results) != 1 or traced.results[0].info.type.size != 1 or traced.results[0].info.type.shape:
         shown = ", ".join(repr(v.info.type) for v in traced.results) or "nothing"
-        raise GradientError(message("grad: the function must return one number (shape ())", [("returned", shown)],
+        raise ScalarOutputError(message("grad: the function must return one number (shape ())", [("returned", shown)],
                                     "reduce it, for example with .sum() or .mean(); or use pb.vjp / pb.jacrev"))
     if not traced.results[0].info.type.dtype.is_inexact:
-        raise GradientError(message("grad: the function must return a floating-point number",
+        raise ScalarOutputError(message("grad: the function must return a floating-point number",
                                     [("returned", repr(traced.results[0].info.type))]))
 
 
@@ -374,8 +391,8 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     def pull(cotangents: Any) -> tuple[Any, ...]:
         given, given_structure = tree.flatten(cotangents)
         if given_structure != traced.structure:
-            raise ArgumentError(message("vjp: cotangents must have the structure of the function's result",
-                                        [("result", str(traced.structure)), ("cotangents", str(given_structure))]))
+            raise StructureError(message("vjp: cotangents must have the structure of the function's result",
+                                         [("result", str(traced.structure)), ("cotangents", str(given_structure))]))
         operation = traced.memo("pull", lambda f: _vjp_operation(f, traced, n))
         seeds = [cast(as_tensor(c, "vjp"), t) for c, t in zip(given, types, strict=True)]
         for seed, t in zip(seeds, types, strict=True):
@@ -419,10 +436,11 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
     def vmapped(*args: Any) -> Any:
         axes: Sequence[Any] = in_axes if is_sequence(in_axes) else (in_axes,) * len(args)
         if len(axes) != len(args):
-            raise ArgumentError(message("vmap: in_axes must have one entry per argument",
-                                        [("in_axes", repr(in_axes)), ("call", f"{len(args)} positional arguments")]))
+            raise StructureError(message(
+                "vmap: in_axes must have one entry per argument",
+                [("in_axes", repr(in_axes)), ("call", f"{len(args)} positional arguments")]))
         leaves, structure = tree.flatten(tuple(args))
-        spread = _spread_axes(tuple(axes), tuple(args))
+        spread = _spread_axes(tuple(axes), tuple(args), "in_axes")
         tensors = [as_tensor(x, "vmap") for x in leaves]
         size, moved = _mapped_size(tensors, spread)
         infos = [Info.of(t.info.type if a is None else t.info.type.with_shape(t.info.type.shape[1:]), t.requires_grad)
@@ -432,7 +450,7 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
         batched = tuple(a is not None for a in spread)
         operation = traced.memo(("vmap", batched, size), lambda f: _vmap_operation(f, traced, batched, size))
         results = record(operation, traced.bind([value_of(t) for t in moved]))
-        targets = _spread_axes(out_axes, tree.unflatten(traced.structure, traced.outputs)) \
+        targets = _spread_axes(out_axes, tree.unflatten(traced.structure, traced.outputs), "out_axes") \
             if isinstance(out_axes, (tuple, list)) else [out_axes] * len(results)
         outputs = [_place_axis(cls(v), a) for cls, v, a in zip(traced.classes, results, targets, strict=True)]
         return tree.unflatten(traced.structure, outputs)
@@ -440,17 +458,22 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
     return vmapped
 
 
-def _spread_axes(axes: Any, args: Any) -> list[int | None]:
+def _spread_axes(axes: Any, args: Any, what: str) -> list[int | None]:
     """One axis per leaf: an entry of `axes` stands for all leaves below it."""
     found: list[int | None] = []
     if axes is None or isinstance(axes, int):
         return [axes] * len(tree.leaves(args))
-    if is_dict(axes):
+    if is_dict(axes) and is_dict(args) and set(axes) == set(args):
         for key in sorted(axes):
-            found.extend(_spread_axes(axes[key], args[key]))
+            found.extend(_spread_axes(axes[key], args[key], what))
         return found
+    if not is_sequence(axes) or not is_sequence(args) or len(axes) != len(args):
+        raise StructureError(message(
+            f"vmap: {what} must be an axis, None, or a tree of them that begins like the arrays",
+            [(what, f"{axes!r:.60}"), ("arrays", str(tree.structure(args)))],
+            "0 for arrays mapped along their first dimension, None for those that are not mapped"))
     for entry, arg in zip(axes, args, strict=True):
-        found.extend(_spread_axes(entry, arg))
+        found.extend(_spread_axes(entry, arg, what))
     return found
 
 
@@ -485,6 +508,9 @@ def move_axis(tensor: TensorBase, source: int, target: int) -> TensorBase:
 def _place_axis(tensor: TensorBase, axis: int | None) -> TensorBase:
     if axis is None:
         raise ArgumentError(message("vmap: a mapped result needs an axis", [("out_axes", "None")], "use out_axes=0"))
+    if not -tensor.ndim <= axis < tensor.ndim:
+        raise AxisError(message("vmap: out_axes is out of range", [("result", repr(tensor.info.type)),
+                                                                   ("out_axes", str(axis))]))
     return move_axis(tensor, 0, axis % tensor.ndim)
 
 

@@ -24,7 +24,7 @@ from pullback.engine.trace import IMMEDIATE, SCALARS, Info, Trace, Value, class_
 from pullback.ir.node import Function, TensorType
 from pullback.runtime.memory import allocate_all
 from pullback.util import config, tree
-from pullback.util.errors import ArgumentError, message
+from pullback.util.errors import ArgumentError, StructureError, message
 
 _refcount = sys.getrefcount
 _NOTHING: frozenset[int] = frozenset()
@@ -43,8 +43,8 @@ class Entry:
     """One compiled signature."""
 
     __slots__ = ("arrays", "captured", "changed", "classes", "clears", "direct", "executables", "flat", "function",
-                 "given", "grad_enabled", "immediates", "infos", "mutated", "operation", "output_positions",
-                 "requires_grad", "single", "static_outputs", "structure", "wanted")
+                 "given", "grad_enabled", "holders", "immediates", "infos", "mutated", "operation", "output_positions",
+                 "replaced", "requires_grad", "single", "static_outputs", "structure", "wanted")
 
     def __init__(self, owner: Jitted, leaves: list[Any], structure: Any, static: dict[int, Any]) -> None:
         self.arrays = [k for k in range(len(leaves)) if k not in static]
@@ -88,17 +88,21 @@ class Entry:
             self._collect_mutation(trace, tensor, before, values)
         values += [tensor._use() for tensor in changed]
         nodes = trace.graph()
-        values = [v if v.trace is trace else record(_identity(), [v])[0] for v in values]
+        weak = [v.info.weak for v in values]  # a result gives way as it does outside, in the dtype that is visible
+        values = [v if v.trace is trace and not v.info.weak else record(_identity(), [v])[0] for v in values]
         nodes = trace.graph()
         params = [nodes[s] for s in trace.state.leaf_slots()]
         self.function = Function(params, [nodes[v.slot] for v in values])
         outside = trace.leaves[len(trace.params):]
         self.captured = [Captured(v, track.get(v)) for v in outside]
+        owners = {id(t) for t in self.mutated}
+        self.replaced = frozenset(len(self.arrays) + k for k, c in enumerate(self.captured) if id(c.owner) in owners)
+        self.holders = any(isinstance(t, GradHolder) for t in self.mutated)
         self.immediates = frozenset(k for k, p in enumerate(trace.params)
                                     if p.info.weak and p.info.type.dtype is IMMEDIATE[p.info.weak])
         self.requires_grad = any(v.info.requires_grad and v.slot not in trace.freed
                                  for v in values[:len(self.output_positions)])
-        self.infos = [Info.of(t) for t in self.function.out_types]
+        self.infos = [Info.of(t, False, w) for t, w in zip(self.function.out_types, weak, strict=True)]
         self.operation = call_operation(self.function, "jit")
         trace.close()
 
@@ -225,40 +229,48 @@ class Entry:
 
     def donatable(self, arguments: list[Any]) -> frozenset[int]:
         """Captured tensors that are replaced by this call and held by nobody else."""
-        replaced = {id(t) for t in self.mutated}
-        first = len(self.arrays)
-        return frozenset([first + k for k, captured in enumerate(self.captured)
-                          if id(captured.owner) in replaced and _refcount(arguments[first + k]) <= DONATION_COUNT])
+        replaced = self.replaced
+        free = [k for k in replaced if _refcount(arguments[k]) <= DONATION_COUNT]
+        return replaced if len(free) == len(replaced) else frozenset(free)
 
     def deliver(self, buffers: list[Any], leaves: Sequence[Any] = ()) -> Any:
         """The results of a launch as the function returns them."""
-        values: list[Any] = []
+        values = self.values(buffers)
+        if self.single and len(values) == 1 and not self.clears and not self.changed:
+            tensor = new(self.classes[0])
+            tensor._value, tensor._meta, tensor._view = values[0], None, None  # pyright: ignore[reportPossiblyUnboundVariable]
+            return tensor
+        return self.finish(values, leaves)
+
+    def values(self, buffers: list[Any]) -> list[Value]:
+        """The results of a launch, with those that are written back at the end."""
+        values: list[Value] = []
         for info, buffer in zip(self.infos, buffers):
             value = new(Value)
             value.trace, value.slot, value.info, value.buffer, value.sink = None, -1, info, buffer, None
             values.append(value)
-        if self.single and len(values) == 1 and not self.clears and not self.changed:
-            tensor = new(self.classes[0])
-            tensor._value, tensor._meta, tensor._view = value, None, None  # pyright: ignore[reportPossiblyUnboundVariable]
-            return tensor
-        return self.finish(values, leaves)
+        return values
 
     def finish(self, values: Sequence[Value], leaves: Sequence[Any]) -> Any:
         """Give the results their structure, write the changed tensors back."""
         if self.mutated or self.clears or self.changed:
-            self._write_back(values[len(self.output_positions):], leaves)
+            self.write_back(values[len(self.output_positions):], leaves)
         flat = list(self.static_outputs)
         for k, cls, value in zip(self.output_positions, self.classes, values, strict=False):
             tensor = flat[k] = new(cls)
             tensor._value, tensor._meta, tensor._view = value, None, None
         return flat[0] if self.single else tree.unflatten(self.structure, flat)
 
-    def _write_back(self, values: Sequence[Value], leaves: Sequence[Any]) -> None:
+    def write_back(self, values: Sequence[Value], leaves: Sequence[Any] = ()) -> None:
         for k, value in zip(self.changed, values[len(self.mutated):], strict=True):
             leaves[k].assign_value(value)
-        for tensor, value in zip(self.mutated, values, strict=False):
-            tensor._value = (  # pyright: ignore[reportPrivateUsage]
-                TensorBase.default_class(value) if isinstance(tensor, GradHolder) else value)
+        if not self.holders:
+            for tensor, value in zip(self.mutated, values, strict=False):
+                tensor._value = value
+        else:
+            for tensor, value in zip(self.mutated, values, strict=False):
+                tensor._value = (  # pyright: ignore[reportPrivateUsage]
+                    TensorBase.default_class(value) if isinstance(tensor, GradHolder) else value)
         for holder in self.clears:
             holder._value = None
 
@@ -307,6 +319,7 @@ class Jitted:
     """A compiled function: see `jit`. `array_class`: what arguments that are no tensors are inside."""
 
     array_class: Any = None
+    disabled = False  # run functions as they are written
 
     def __init__(self, function: Callable[..., Any], static_argnums: int | Sequence[int] | None = None,
                  static_argnames: str | Sequence[str] | None = None) -> None:
@@ -330,7 +343,7 @@ class Jitted:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         here = thread.context
-        if here.trace.kind != "main":
+        if here.trace.kind != "main" or self.disabled:
             return self.function(*args, **kwargs)
         last = self.last
         if last is not None and last.grad_enabled is here.grad_enabled:
@@ -357,6 +370,21 @@ class Jitted:
                 and len(leaves) == len(args) else -1
             self.last = entry
         return entry.call(leaves)
+
+    def again(self, args: Sequence[Any]) -> list[Value] | None:
+        """The arrays that the call returns, where arguments are of the types of the last one; None for others."""
+        last = self.last
+        here = thread.context
+        if last is None or last.flat != len(args) or last.grad_enabled is not here.grad_enabled \
+                or here.trace.kind != "main":
+            return None
+        arguments = last.match(args)
+        if arguments is None:
+            return None
+        values = last.values(last.run(arguments))
+        if last.mutated or last.clears:
+            last.write_back(values[len(last.output_positions):])
+        return values
 
     def entry_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
         """What a call would run, without running it."""
@@ -387,17 +415,21 @@ class Jitted:
             elif hasattr(leaf, "__array__"):
                 key.append((leaf.shape, leaf.dtype))
             else:
-                value = leaf.value if type(leaf) is Static else leaf
+                value = leaf.value if type(leaf) is Static else self.constant(leaf)
                 static[k] = value
                 leaves[k] = value
                 key.append((Static, self.hashable(value)))
         return leaves, structure, static, tuple(key)
 
+    def constant(self, leaf: Any) -> Any:
+        """An argument that is no array, and was not said to be static: part of the signature."""
+        return leaf
+
     def hashable(self, value: Any) -> Any:
         try:
             hash(value)
         except TypeError:
-            raise ArgumentError(message(
+            raise StructureError(message(
                 f"jit of {self.__name__}: a static argument must be hashable",
                 [("argument", f"{type(value).__name__} {value!r:.60}")],
                 "pass arrays and numbers as ordinary arguments, lists as tuples")) from None

@@ -290,11 +290,7 @@ class TensorBase:
     # -- the host ------------------------------------------------------------------------------------------------
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy on the host, detached. Waits for pending work."""
-        value = self._peek()
-        dtype = numpy_dtype(visible_dtype(value.info))
-        buffer = observe(value, "numpy()")
-        array = buffer.numpy(numpy_dtype(value.info.type.dtype), value.info.type.shape)
-        return array.astype(dtype)  # a copy: buffers are immutable, arrays are not
+        return host_array(self._peek())
 
     def only(self) -> Any:
         """The one element as a Python number."""
@@ -302,11 +298,7 @@ class TensorBase:
         if value.info.type.size != 1:
             raise NotOneNumberError(message("item: the tensor must have exactly one element",
                                         [("tensor", repr(value.info.type))], "use .tolist(), or index it first"))
-        buffer = observe(value, "item()")
-        reader = _READERS.get(value.info.type.dtype.name)
-        if reader is not None:
-            return reader.from_address(buffer.address).value
-        return self.numpy().item()
+        return host_number(value)
 
     def item(self, *index: Any) -> Any:
         """The one element as a Python number; subclasses take an index."""
@@ -324,6 +316,21 @@ _READERS: dict[str, Any] = {
 }
 
 
+def host_array(value: Value) -> np.ndarray[Any, Any]:
+    """A copy of a value on the host. Waits for pending work."""
+    dtype = numpy_dtype(visible_dtype(value.info))
+    buffer = observe(value, "numpy()")
+    array = buffer.numpy(numpy_dtype(value.info.type.dtype), value.info.type.shape)
+    return array.astype(dtype)  # a copy: buffers are immutable, arrays are not
+
+
+def host_number(value: Value) -> Any:
+    """The only element of a value as a Python number. Waits for pending work."""
+    buffer = observe(value, "item()")
+    reader = _READERS.get(value.info.type.dtype.name)
+    return host_array(value).item() if reader is None else reader.from_address(buffer.address).value
+
+
 _SIMPLE = "fdilqILQbBhH?"
 
 
@@ -338,9 +345,9 @@ _PLAIN: dict[tuple[Any, Any], Info] = {}
 _PLAIN_LIMIT = 4096
 
 
-def from_array(array: np.ndarray[Any, Any], cls: Any) -> Any:
+def from_array(array: np.ndarray[Any, Any], cls: Any, known: dict[tuple[Any, Any], Info] = _PLAIN) -> Any:
     """A tensor from a NumPy array of a kind met before, copied; None for others. Fresh batches pass here."""
-    info = _PLAIN.get((array.dtype, array.shape))
+    info = known.get((array.dtype, array.shape))
     if info is None or not array.flags.c_contiguous:
         return None
     result = new(cls)

@@ -27,7 +27,7 @@ from pullback.ir.node import (
 )
 from pullback.ops.map import Sample
 from pullback.ops.partial import Split, dependents, pick, split
-from pullback.util.errors import GradientError, ShapeError, message
+from pullback.util.errors import NoDerivativeError, ShapeError, message
 
 
 def check_body(name: str, function: Function, types: Sequence[TensorType], what: str = "body") -> None:
@@ -317,7 +317,7 @@ class While(Op):
 
     def transpose(self, transforms: Transforms, cotangent: Any, inputs: tuple[Node, ...],
                   linear: tuple[bool, ...]) -> Sequence[Node | None]:
-        raise GradientError(message(
+        raise NoDerivativeError(message(
             "while: a loop of unknown length has no reverse-mode derivative", [],
             "use a loop with a fixed number of steps (scan, fori_loop with constant bounds), or forward mode (jvp)"))
 

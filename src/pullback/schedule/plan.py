@@ -73,12 +73,12 @@ class Control:
 
 
 def plan(function: Function, donated: frozenset[int], immediates: frozenset[int], options: Options) -> Plan:
-    """Schedule a function; without `fuse` every root is a kernel of its own."""
+    """Schedule a function; without `fuse` every operation is a kernel of its own."""
     for t in (*function.in_types, *(n.type for n in function.nodes())):
         if isinstance(t, TensorType) and t.dtype.kind == "c":
             raise Unsupported(t.dtype.name)
     function = prepare(function)
-    roots = Roots(function, immediates)
+    roots = Roots(function, immediates, not options.fuse)
     for k in immediates:
         buffer = roots.params[function.params[k]]
         buffer.space = "immediate"

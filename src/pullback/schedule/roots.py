@@ -67,8 +67,9 @@ class Root:
 class Roots:
     """All roots of a function, in order, with their buffers."""
 
-    def __init__(self, function: Function, immediates: Iterable[int] = ()) -> None:
+    def __init__(self, function: Function, immediates: Iterable[int] = (), apart: bool = False) -> None:
         self.function = function
+        self.apart = apart  # whether every operation is computed into memory
         self.immediates = {function.params[k] for k in immediates}
         self.buffers: dict[Node, Buffer] = {}
         self.stored: dict[Node, None] = {}
@@ -113,7 +114,7 @@ class Roots:
             for x in node.inputs if kind != "contract" else ():  # `_operands` chooses what those read
                 if x not in stored and cost.get(x, 0) >= costs.EXPENSIVE and x.tensor.size * 2 <= node_size(node):
                     stored[x] = None  # it is read many times: computed once
-            if kind != "view" or node in results or deep > costs.DEPTH:
+            if kind != "view" or node in results or deep > costs.DEPTH or (self.apart and node.inputs):
                 if isinstance(node.type, TensorType):
                     stored[node] = None
             else:

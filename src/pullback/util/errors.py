@@ -53,8 +53,9 @@ class IndexError_(PullbackError, IndexError, RuntimeError):
     """An index is out of range, for example `pb.arange(3)[5]`. PyTorch's functions say so with a RuntimeError."""
 
 
-class IndexKindError(IndexError_, TypeError):
-    """Something that cannot be an index, for example `pb.arange(3)["a"]`."""
+class NotAnIndexError(IndexError_, TypeError, ValueError):
+    """Something that cannot be an index, for example `pb.ones(3)["a"]`: NumPy calls it an IndexError (or, of a slice, a
+    ValueError), JAX a TypeError."""
 
 
 class GradientError(PullbackError, RuntimeError):
@@ -65,15 +66,36 @@ class NotLeafError(GradientError, ValueError):
     """A tensor that is computed from others was to be optimised."""
 
 
+class ScalarOutputError(GradientError, TypeError):
+    """A gradient was asked for of a function that does not return one number, for example
+    `pb.grad(pb.sin)(pb.ones(3))`. JAX calls that a TypeError."""
+
+
+class UnsupportedError(ValueError_, NotImplementedError):
+    """Something that another framework has and this library does not."""
+
+
+class NoDerivativeError(GradientError, ValueError):
+    """An operation has no derivative in this direction, for example a `while_loop` in reverse."""
+
+
+class RuleError(GradientError, TypeError, AttributeError):
+    """A function's own rule for its derivative is missing, or does not fit."""
+
+
+class StructureError(ArgumentError, ValueError):
+    """Arguments do not fit one another, for example `pb.vmap(f, in_axes=(0,))` of two arguments."""
+
+
 class ConcretizationError(PullbackError, TypeError):
     """A value was asked for while a function was being traced, for example `if x > 0:` under `pb.jit`."""
 
 
-class TracerLeakError(PullbackError, RuntimeError):
+class TracerLeakError(PullbackError, RuntimeError, TypeError):
     """A traced value was used after its trace had ended."""
 
 
-class TreeError(PullbackError, ValueError):
+class TreeError(PullbackError, ValueError, TypeError):
     """Two pytrees differ in structure, for example `pb.tree.map(f, [1], (1,))`."""
 
 
@@ -104,8 +126,8 @@ class NotDefinedError(AttributeError_, NotImplementedError):
     """A class lacks a method that its subclasses must define, for example `forward` of a module."""
 
 
-class ImmutableError(PullbackError, TypeError):
-    """An array that cannot be changed in place was assigned to."""
+class ImmutableError(PullbackError, TypeError, AttributeError):
+    """An array, or an attribute, that cannot be changed in place was assigned to."""
 
 
 class OutOfMemoryError(PullbackError, MemoryError):
@@ -140,9 +162,9 @@ class DeviceError(PullbackError, RuntimeError):
     """A device was asked for that is not there."""
 
 
-class NoDeviceError(DeviceError, AssertionError, TypeError):
+class NoDeviceError(DeviceError, AssertionError, TypeError, ValueError):
     """A device was asked for in a dialect; PyTorch without CUDA says so with an AssertionError, or a TypeError for a
-    type."""
+    type, JAX with a ValueError."""
 
 
 class RaggedError(ArgumentError, ValueError):

@@ -61,9 +61,9 @@ def default_backend() -> str:
 def device_put(x: Any, device: Any = None) -> Any:
     """Arrays on a device."""
     from pullback.dialects.jax.array import on_device
-    from pullback.dialects.jax.transforms import arrays
+    from pullback.dialects.jax.transforms import valid_arrays
 
-    return on_device(arrays(x), device)
+    return on_device(valid_arrays(x, "device_put"), device)
 
 
 def device_get(x: Any) -> Any:
@@ -82,6 +82,7 @@ __getattr__, __dir__ = names(
         "dialects.jax.random": "random=",
         "dialects.jax.nn": "nn=",
         "dialects.jax.lax": "lax=",
+        "dialects.jax.scipy": "scipy=",
         "dialects.jax.tree": "tree=",
         "dialects.jax.tree_util": "tree_util=",
         "dialects.jax.errors": "errors=",

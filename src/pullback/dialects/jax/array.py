@@ -9,20 +9,30 @@ from typing import Any
 
 import numpy as np
 
-from pullback.api import comparison, elementwise, indexing
+from pullback.api import comparison, elementwise, indexing, selecting
 from pullback.api.arguments import described
 from pullback.api.creation import asarray as _asarray
 from pullback.api.linear_algebra import matmul_operation
 from pullback.api.tensor import Tensor
 from pullback.dialects.jax import errors
 from pullback.dialects.jax.config import config
-from pullback.engine.execute import upload_as
+from pullback.engine.execute import observe, upload_as
+from pullback.engine.known import record2
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, from_host
-from pullback.engine.trace import SCALARS, Info, Value
+from pullback.engine.trace import SCALARS, Info, Value, new
 from pullback.ir.dtypes import WEAK_DEFAULT, DType, dtype_of, numpy_dtype
 from pullback.ir.node import TensorType
-from pullback.util.errors import ArgumentError, DeviceError, DTypeError, ImmutableError, message
+from pullback.util.errors import (
+    ArgumentError,
+    ConcretizationError,
+    DTypeError,
+    ImmutableError,
+    NoDeviceError,
+    StructureError,
+    ValueError_,
+    message,
+)
 
 IMMUTABLE = (
     "JAX arrays are immutable and do not support in-place item assignment. Instead of x[idx] = y, use "
@@ -101,15 +111,22 @@ class ShapedArray:
 
 def _binary(op: Operation) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
     def forward(self: Array, other: Any) -> Any:
-        kind = type(other)
-        if kind is Array or kind is float or kind is int:
-            return op(self, other)
-        other = operand(other)
-        return NotImplemented if other is NotImplemented else op(self, other)
+        value = record2(op, self, other)
+        if value is None:
+            other = operand(other)
+            return NotImplemented if other is NotImplemented else op(self, other)
+        result = new(Array)
+        result._value, result._meta, result._view = value, None, None
+        return result
 
     def backward(self: Array, other: Any) -> Any:
-        other = operand(other)
-        return NotImplemented if other is NotImplemented else lift(op(other, self))
+        value = record2(op, other, self)
+        if value is None:
+            other = operand(other)
+            return NotImplemented if other is NotImplemented else lift(op(other, self))
+        result = new(Array)
+        result._value, result._meta, result._view = value, None, None
+        return result
 
     return forward, backward
 
@@ -135,6 +152,23 @@ def operand(x: Any) -> Any:
     return NotImplemented
 
 
+def _reducing(name: str) -> Callable[..., Any]:
+    """A method with the arguments of NumPy's, which NumPy's own function calls with `out=None`."""
+    native = getattr(Tensor, name)
+
+    def method(self: Array, *args: Any, **options: Any) -> Any:
+        if not args and not options:
+            return native(self)
+        from pullback.dialects.jax import numpy as jnp  # it needs this module
+
+        if options.get("out", 0) is None:
+            del options["out"]
+        return getattr(jnp, name)(self, *args, **options)
+
+    method.__name__, method.__doc__ = name, native.__doc__
+    return method
+
+
 class Array(Tensor):
     """An immutable array. Update copies: `x = x.at[i].set(v)`."""
 
@@ -158,9 +192,15 @@ class Array(Tensor):
     __iadd__, __isub__, __imul__, __itruediv__ = __add__, __sub__, __mul__, __truediv__
     __ifloordiv__, __imod__, __imatmul__ = __floordiv__, __mod__, __matmul__
     __iand__, __ior__, __ixor__, __ilshift__, __irshift__ = __and__, __or__, __xor__, __lshift__, __rshift__
-    __hash__ = Tensor.__hash__
+
+    def __hash__(self) -> int:
+        raise ArgumentError(
+            message("unhashable type: a jax.Array", [("x", described(self))], "use its numbers: x.item(), x.tobytes()")
+        )
 
     def __pow__(self, other: Any, modulo: None = None) -> Any:
+        if type(other) is int and -elementwise.POWER_LIMIT <= other <= elementwise.POWER_LIMIT:
+            return elementwise.INTEGER_POWERS[other].on(self)
         other = operand(other)
         return NotImplemented if other is NotImplemented else elementwise.power(self, other)
 
@@ -170,11 +210,22 @@ class Array(Tensor):
 
     __ipow__ = __pow__
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's functions give NumPy arrays; an operator with a NumPy array on its left gives an Array."""
+        operator = _OPERATORS.get(ufunc.__name__) if method == "__call__" and len(inputs) == 2 and not options else None
+        if operator is not None and inputs[1] is self and not isinstance(inputs[0], Array):
+            return getattr(self, operator)(inputs[0])
+        plain = [x.numpy() if isinstance(x, Array) else x for x in inputs]
+        return getattr(ufunc, method)(*plain, **options)
+
     # -- immutable -----------------------------------------------------------------------------------------------------
     def __setitem__(self, index: Any, value: Any) -> None:
         raise ImmutableError(
             message(IMMUTABLE, [("x", described(self)), ("index", f"{index!r:.60}")], "x = x.at[idx].set(y)")
         )
+
+    def __delitem__(self, index: Any) -> None:
+        raise ImmutableError(message(IMMUTABLE, [("x", described(self)), ("index", f"{index!r:.60}")], "jnp.delete"))
 
     def assign_value(self, new: Value) -> None:
         raise ImmutableError(message(IMMUTABLE, [("x", described(self))], "use what the function returns"))
@@ -206,45 +257,61 @@ class Array(Tensor):
         return At(self)
 
     # -- values --------------------------------------------------------------------------------------------------------
-    def _known(self, kind: type[errors.ConcretizationTypeError], what: str) -> None:
-        value = self._peek()
-        trace = value.trace
-        if value.buffer is None and trace is not None and trace.kind == "staged":
-            raise kind(
-                errors.text(
-                    f"{what}: the value is not known while {trace.what or 'a function'} is being traced",
-                    [("value", described(self))],
-                )
-            )
-
     def __bool__(self) -> bool:
-        self._known(errors.TracerBoolConversionError, "Attempted boolean conversion of traced array")
-        return super().__bool__()
+        try:
+            return super().__bool__()
+        except ConcretizationError:
+            raise self._traced(
+                errors.TracerBoolConversionError, "Attempted boolean conversion of traced array"
+            ) from None
 
     def __index__(self) -> int:
-        self._known(errors.TracerIntegerConversionError, "The __index__() method was called on a traced array")
-        return super().__index__()
+        try:
+            return super().__index__()
+        except ConcretizationError:
+            raise self._traced(
+                errors.TracerIntegerConversionError, "The __index__() method was called on a traced array"
+            ) from None
 
     def __float__(self) -> float:
-        self._known(errors.ConcretizationTypeError, "float() of a traced array")
-        return super().__float__()
+        number = self.only("float()")
+        return number if type(number) is float else float(self._real_one("float"))
 
     def __int__(self) -> int:
-        self._known(errors.ConcretizationTypeError, "int() of a traced array")
-        return super().__int__()
+        try:
+            return super().__int__()
+        except ConcretizationError:
+            raise self._traced(errors.ConcretizationTypeError, "int() of a traced array") from None
 
-    def item(self, *index: Any) -> Any:
+    def only(self, what: str = "item()") -> Any:
         """The one element as a Python number."""
-        self._known(errors.ConcretizationTypeError, "item() of a traced array")
-        return super().item(*index)
+        try:
+            return super().only()
+        except ConcretizationError:
+            raise self._traced(errors.ConcretizationTypeError, f"{what} of a traced array") from None
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The elements on the host."""
-        self._known(errors.TracerArrayConversionError, "The __array__() method was called on a traced array")
-        return super().numpy()
+        try:
+            return super().numpy()
+        except ConcretizationError:
+            raise self._traced(
+                errors.TracerArrayConversionError, "The __array__() method was called on a traced array"
+            ) from None
+
+    def _traced(self, kind: type[errors.ConcretizationTypeError], what: str) -> errors.ConcretizationTypeError:
+        trace = self._peek().trace
+        where = (trace.what if trace is not None else "") or "a function"
+        return kind(
+            errors.text(f"{what}: the value is not known while {where} is being traced", [("value", described(self))])
+        )
 
     def __repr__(self) -> str:
         return _repr(self)
+
+    def __str__(self) -> str:
+        trace = self._peek().trace
+        return _repr(self) if trace is not None and trace.kind != "main" else super().__str__()
 
     def __format__(self, spec: str) -> str:
         return str(self) if not spec else super().__format__(spec)
@@ -280,10 +347,10 @@ class Array(Tensor):
 
     def block_until_ready(self) -> Any:
         """Wait until the elements are computed."""
-        self._known(errors.ConcretizationTypeError, "block_until_ready() of a traced array")
-        from pullback.engine.execute import observe  # the one place that waits without reading
-
-        observe(self._peek(), "block_until_ready()")
+        try:
+            observe(self._peek(), "block_until_ready()")
+        except ConcretizationError:
+            raise self._traced(errors.ConcretizationTypeError, "block_until_ready() of a traced array") from None
         return self
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
@@ -294,8 +361,36 @@ class Array(Tensor):
         """The array itself: nobody can change it."""
         return self
 
+    def nonzero(self) -> tuple[Any, ...]:
+        """The positions of elements that are not zero."""
+        return lift(selecting.nonzero(self))
+
+    sum, prod, mean, std, var = (_reducing(n) for n in ("sum", "prod", "mean", "std", "var"))
+    max, min, any, all = (_reducing(n) for n in ("max", "min", "any", "all"))
+
 
 Array.result_class = Array
+
+#: the reflected operator that stands for a NumPy function
+_OPERATORS = {
+    "add": "__radd__",
+    "subtract": "__rsub__",
+    "multiply": "__rmul__",
+    "divide": "__rtruediv__",
+    "floor_divide": "__rfloordiv__",
+    "remainder": "__rmod__",
+    "matmul": "__rmatmul__",
+    "power": "__rpow__",
+    "bitwise_and": "__rand__",
+    "bitwise_or": "__ror__",
+    "bitwise_xor": "__rxor__",
+    "less": "__gt__",
+    "less_equal": "__ge__",
+    "greater": "__lt__",
+    "greater_equal": "__le__",
+    "equal": "__eq__",
+    "not_equal": "__ne__",
+}
 
 
 def on_device(x: Any, device: Any) -> Any:
@@ -305,7 +400,9 @@ def on_device(x: Any, device: Any) -> Any:
         and not isinstance(device, Device)
         and str(device).split(":")[0] not in ("cpu", "CpuDevice(id=0)")
     ):
-        raise DeviceError(message("device_put: no such device", [("device", str(device))], "arrays live on the CPU"))
+        raise NoDeviceError(
+            message("device_put: no such device", [("device", str(device))], "arrays live on jax.devices()[0]")
+        )
     return x
 
 
@@ -388,7 +485,7 @@ def asarray(x: Any, dtype: Any = None, name: str = "array") -> Any:
     if isinstance(x, (np.ndarray, np.generic)):
         return host_array(x) if target is None else Array(from_host(x, target)._peek())
     if x is None or isinstance(x, (str, bytes, dict, set)):
-        raise ArgumentError(
+        raise StructureError(
             message(
                 f"{name}: not a valid JAX array type",
                 [("value", f"{type(x).__name__} {x!r:.60}")],
@@ -401,21 +498,37 @@ def asarray(x: Any, dtype: Any = None, name: str = "array") -> Any:
     return lift(found)
 
 
-def function(target: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of the array room with JAX's border: Arrays out, NumPy's numbers in as 32 bits."""
+def function(target: Callable[..., Any], strict: bool = False) -> Callable[..., Any]:
+    """A function of the array room with JAX's border: Arrays out, NumPy's numbers in as 32 bits. A `strict` one takes
+    arrays and numbers, and no lists of them."""
 
     @wraps(target)
     def call(*args: Any, **kwargs: Any) -> Any:
         for a in args:
-            if isinstance(a, (np.ndarray, np.generic)):
-                args = tuple([lower(b) for b in args])
+            kind = type(a)
+            if kind is not Array and kind is not float and kind is not int:
+                args = _lowered(target, args, strict)
                 break
-        if kwargs:
-            kwargs = {k: lower(v) for k, v in kwargs.items()}
-        result = target(*args, **kwargs)
+        if not kwargs:
+            result = target(*args)
+        else:
+            result = target(*args, **{k: lower(v) for k, v in kwargs.items()})
         return result if type(result) is Array else lift(result)
 
     return call
+
+
+def _lowered(target: Callable[..., Any], args: tuple[Any, ...], strict: bool) -> tuple[Any, ...]:
+    """Positional arguments as the array room takes them."""
+    if strict and isinstance(args[0], (list, tuple, str)):
+        raise ArgumentError(
+            message(
+                f"{target.__name__} requires ndarray or scalar arguments, got {type(args[0]).__name__} at position 0",
+                [("argument", f"{args[0]!r:.60}")],
+                "make it an array: jnp.array(...)",
+            )
+        )
+    return tuple([lower(a) for a in args])
 
 
 _MODES = {None: None, "drop": "fill", "fill": "fill", "clip": "clip", "promise_in_bounds": None, "wrap": "wrap"}
@@ -438,7 +551,7 @@ class At:
 
     def _native(self, mode: str | None) -> Any:
         if mode not in _MODES:
-            raise ArgumentError(
+            raise ValueError_(
                 message(
                     "at[]: no such mode", [("mode", repr(mode))], "one of 'drop', 'fill', 'clip', 'promise_in_bounds'"
                 )

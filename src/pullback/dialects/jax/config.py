@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
+from pullback.engine.jit import Jitted
 from pullback.util import config as flags
 from pullback.util.errors import AttributeError_, DeviceError, ValueError_, message
 
@@ -41,6 +42,10 @@ _FIXED = {
     "jax_check_tracer_leaks": False,
 }
 _TRUE = ("1", "true", "yes", "on")
+
+
+class Compiled(Jitted):
+    """Jitted functions of this dialect, all of which `jax_disable_jit` turns off."""
 
 
 class Config:
@@ -77,9 +82,16 @@ class Config:
             )
         if name in ("jax_platform_name", "jax_platforms") and value not in (None, "", "cpu"):
             raise DeviceError(message(f"Unknown backend {value!r}", [("backends", "cpu")], "leave it 'cpu'"))
+        if name == "jax_disable_jit":
+            Compiled.disabled = bool(value)
         if name == "jax_threefry_partitionable":
             flags.set("random_layout", "partitionable" if value else "original")
         self.__dict__[name] = value
+
+    @property
+    def x64_enabled(self) -> bool:
+        """Whether 64-bit numbers keep their size."""
+        return self.jax_enable_x64
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.update(name, value)

@@ -8,6 +8,7 @@ from pullback.api import activations, elementwise, reductions, selecting
 from pullback.dialects import names
 from pullback.dialects.jax import array as border
 from pullback.dialects.jax.array import default_float, function, lift, lower, wanted
+from pullback.util.errors import ArgumentError, message
 
 relu, relu6, silu, swish, softplus, softsign, selu, hard_swish, hard_sigmoid, mish, log_sigmoid = map(
     function,
@@ -65,6 +66,10 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 def one_hot(x: Any, num_classes: int, *, dtype: Any = float, axis: int = -1) -> Any:
     """1 at the class, 0 elsewhere."""
+    if not isinstance(num_classes, int) or num_classes < 0:
+        raise ArgumentError(
+            message("one_hot: num_classes is a whole number of 0 or more", [("num_classes", repr(num_classes))])
+        )
     kind = default_float() if dtype is float else wanted(dtype, "one_hot")
     return lift(selecting.one_hot(border.asarray(x), num_classes, axis=axis, dtype=kind))
 

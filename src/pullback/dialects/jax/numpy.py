@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from importlib import import_module
 from math import e, inf, nan, pi
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.api import creation, data_types, elementwise, manipulation, reductions, selecting
+from pullback.api import comparison, creation, data_types, elementwise, manipulation, reductions, selecting
 from pullback.dialects import missing_text
 from pullback.dialects.jax import array as border
 from pullback.dialects.jax.array import Array, canonical, default_float, default_int, function, lift, lower, wanted
@@ -17,7 +18,14 @@ from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import SCALARS
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType, dtype_of
-from pullback.util.errors import ArgumentError, AttributeError_, message
+from pullback.util.errors import (
+    ArgumentError,
+    AttributeError_,
+    ShapeError,
+    UnsupportedError,
+    ValueError_,
+    message,
+)
 
 newaxis = None
 ndarray = Array
@@ -34,18 +42,19 @@ _SAME = {
         rad2deg radians=deg2rad real reciprocal remainder round rint=round sign signbit sin sinh sqrt square subtract
         tan tanh
         true_divide=divide trunc""",
-    "comparison": """allclose array_equal bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
+    "series": "convolve diff interp trapezoid",
+    "comparison": """bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
         bitwise_right_shift
         bitwise_xor equal greater greater_equal invert=bitwise_not isclose left_shift=bitwise_left_shift less
         less_equal logical_and
         logical_not logical_or logical_xor not_equal right_shift=bitwise_right_shift""",
     "reductions": """all amax amin any argmax argmin count_nonzero max min nanmean nansum ptp cumulative_prod
         cumulative_sum""",
-    "manipulation": """array_split atleast_1d atleast_2d broadcast_arrays broadcast_shapes broadcast_to concat
+    "manipulation": """atleast_1d atleast_2d broadcast_arrays broadcast_shapes broadcast_to concat
         concatenate=concat
         diagonal expand_dims flip fliplr flipud hstack matrix_transpose moveaxis permute_dims ravel reshape roll rot90
         row_stack=vstack
-        split squeeze stack swapaxes transpose unstack vstack pad""",
+        squeeze stack swapaxes unstack vstack""",
     "linear_algebra": "cross dot einsum inner kron matmul outer tensordot trace vdot vecdot",
     "selecting": "argwhere bincount isin put_along_axis searchsorted take take_along_axis",
     "sorting": "argsort median sort unique unique_counts unique_inverse unique_values",
@@ -53,6 +62,8 @@ _SAME = {
     "polynomials": "polyval",
     "data_types": "can_cast finfo iinfo",
 }
+#: homes whose functions take arrays and numbers, and no lists of them
+_STRICT = ("elementwise", "comparison", "reductions", "linear_algebra", "sorting", "polynomials")
 _HOMES = {
     entry.partition("=")[0]: (home, entry.partition("=")[2] or entry)
     for home, entries in _SAME.items()
@@ -84,7 +95,10 @@ class ScalarType:
         self.dtype, self.name = dtype, dtype.name
 
     def __call__(self, x: Any = 0) -> Any:
-        return border.asarray(x, canonical(self.dtype))
+        kind = canonical(self.dtype)
+        if type(x) is int and kind.is_integer and not np.iinfo(kind.name).min <= x <= np.iinfo(kind.name).max:
+            raise OverflowError(f"Python integer {x} out of bounds for {kind.name}")
+        return border.asarray(x, kind)
 
     def __repr__(self) -> str:
         return f"<class 'jax.numpy.{self.name}'>"
@@ -115,7 +129,7 @@ def __getattr__(name: str) -> Any:
         found = import_module("pullback.dialects.jax.linalg")
     elif name in _HOMES:
         home, there = _HOMES[name]
-        found = function(vars(import_module(f"pullback.api.{home}"))[there])
+        found = function(vars(import_module(f"pullback.api.{home}"))[there], home in _STRICT and name != "einsum")
     elif name.startswith("__"):
         raise AttributeError(name)
     else:
@@ -191,7 +205,7 @@ zeros_like, ones_like, empty_like, full_like = (
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
     """Numbers from start up to stop, not included."""
     if dtype is None:
-        floating = any(isinstance(x, float) for x in (start, stop, step))
+        floating = builtins.any(isinstance(x, float) for x in (start, stop, step))
         dtype = default_float() if floating else default_int()
     return lift(creation.arange(start, stop, 1 if step is None else step, dtype=wanted(dtype, "arange")))
 
@@ -203,7 +217,7 @@ def linspace(
     found = lift(
         creation.linspace(start, stop, num, endpoint=endpoint, dtype=wanted(dtype, "linspace") or default_float())
     )
-    return (found, (stop - start) / max(num - bool(endpoint), 1)) if retstep else found
+    return (found, (stop - start) / builtins.max(num - builtins.bool(endpoint), 1)) if retstep else found
 
 
 def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0, dtype: Any = None) -> Any:
@@ -322,6 +336,105 @@ def quantile(a: Any, q: Any, axis: int | None = None, keepdims: bool = False, me
 def percentile(a: Any, q: Any, axis: int | None = None, keepdims: bool = False, method: str = "linear") -> Any:
     """Quantiles in percent."""
     return quantile(a, border.asarray(q) / 100, axis, keepdims, method)
+
+
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """Pieces of equal size, or cut at the positions in a list."""
+    x = border.asarray(ary)
+    count = indices_or_sections
+    if isinstance(count, int) and x.shape[axis] % count:
+        raise ShapeError(
+            message(
+                "split: array split does not result in an equal division",
+                [("array", repr(x.info.type)), ("sections", str(count))],
+                "use jnp.array_split, or give the positions of the cuts in a list",
+            )
+        )
+    return list(lift(manipulation.array_split(x, list(count) if isinstance(count, tuple) else count, axis)))
+
+
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """Pieces of nearly equal size, or cut at the positions in a list."""
+    return list(lift(manipulation.array_split(border.asarray(ary), indices_or_sections, axis)))
+
+
+def hsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    """`split` along the second dimension, or the only one."""
+    return split(ary, indices_or_sections, 0 if ndim(ary) == 1 else 1)
+
+
+def vsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    """`split` along the first dimension."""
+    return split(ary, indices_or_sections, 0)
+
+
+def dstack(tup: Any) -> Any:
+    """Arrays joined along the third dimension."""
+    arrays = [border.asarray(x) for x in tup]
+    deep = [x[None, :, None] if x.ndim == 1 else x.reshape(1, 1, 1) if not x.ndim else x for x in arrays]
+    return lift(manipulation.concat([x[:, :, None] if x.ndim == 2 else x for x in deep], 2))
+
+
+def flatnonzero(a: Any) -> Any:
+    """The positions of elements that are not zero, of the array as one line."""
+    return nonzero(border.asarray(a).reshape(-1))[0]
+
+
+def digitize(x: Any, bins: Any, right: bool = False) -> Any:
+    """The bin of each number, between ascending limits."""
+    return lift(selecting.searchsorted(border.asarray(bins), border.asarray(x), right=not right))
+
+
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    """The choice of the first condition that holds."""
+    result = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        result = where(condition, choice, result)
+    return result
+
+
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
+    """Whether two arrays have one shape and the same elements."""
+    x, y = border.asarray(a1), border.asarray(a2)
+    if x.shape != y.shape:
+        return border.asarray(False)
+    same = x == y
+    if equal_nan:
+        same = same | (lift(elementwise.isnan(x)) & lift(elementwise.isnan(y)))
+    return same.all()
+
+
+def allclose(a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
+    """Whether all elements are nearly the same."""
+    return lift(comparison.isclose(border.asarray(a), border.asarray(b), rtol, atol, equal_nan)).all()
+
+
+_PADDINGS = ("constant", "edge", "reflect", "wrap", "symmetric")
+
+
+def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
+    """Elements added around."""
+    if mode not in _PADDINGS:
+        raise UnsupportedError(message("pad: no such mode", [("mode", repr(mode))], "one of " + ", ".join(_PADDINGS)))
+    if np.any(np.asarray(pad_width) < 0):
+        raise ValueError_(message("pad: index can't contain negative values", [("pad_width", repr(pad_width))]))
+    options = {"constant_values": lower(constant_values)} if mode == "constant" else {}
+    return lift(manipulation.pad(border.asarray(array), pad_width, mode, **options))
+
+
+def transpose(a: Any, axes: Any = None) -> Any:
+    """The dimensions in another order, by default reversed."""
+    x = border.asarray(a)
+    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(axes)
+    if sorted(k % builtins.max(x.ndim, 1) for k in order) != list(range(x.ndim)):
+        raise ShapeError(
+            message(
+                "transpose permutation isn't a permutation of operand dimensions",
+                [("permutation", str(order)), ("operand", repr(x.info.type))],
+                "name every dimension once",
+            )
+        )
+    return lift(manipulation.permute_dims(x, order))
 
 
 # -- functions with NumPy's own rules ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pullback.dialects.jax.array import Array, default_float, default_int, lift,
 from pullback.dialects.jax.config import config
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import local
-from pullback.util.errors import ArgumentError, message
+from pullback.util.errors import ArgumentError, StructureError, message
 
 
 class KeyType:
@@ -112,7 +112,7 @@ def _data(key: Any, name: str, uses: bool = True) -> Any:
         use(key, name)
     if isinstance(key, PRNGKeyArray):
         if key.shape:
-            raise ArgumentError(
+            raise StructureError(
                 message(
                     f"{name} accepts a single key, but was given a key array of shape {key.shape}",
                     help="use jax.vmap for batching",
@@ -196,7 +196,14 @@ def _floats(name: str, sample: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _float_dtype(dtype: Any, name: str) -> Any:
-    return default_float() if dtype is float or dtype is None else wanted(dtype, name)
+    if dtype is float or dtype is None:
+        return default_float()
+    found = wanted(dtype, name)
+    if found is None or not found.is_inexact:
+        raise StructureError(
+            message(f"dtype argument to `{name}` must be a float or complex dtype", [("dtype", repr(dtype))])
+        )
+    return found
 
 
 normal, gumbel, exponential = (
@@ -239,6 +246,8 @@ def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = int) ->
 
 def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> Any:
     """A shuffle of range(x), or of an array along an axis."""
+    if isinstance(x, (float, np.floating)) or (isinstance(x, TensorBase) and not x.shape and x.dtype.is_inexact):
+        raise ArgumentError(message("permutation: x must be an integer or at least 1-dimensional", [("x", repr(x))]))
     return lift(native.permutation(_data(key, "permutation"), lower(x), axis))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -11,19 +12,14 @@ import numpy as np
 from pullback.api.loops import ShapeDtype
 from pullback.api.loops import eval_shape as _eval_shape
 from pullback.dialects.jax.array import Array, asarray, canonical, host_array, lift
-from pullback.dialects.jax.config import config
+from pullback.dialects.jax.config import Compiled
 from pullback.engine import control, functional
-from pullback.engine.jit import Jitted
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import SCALARS
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, GradientError, message
+from pullback.util.errors import ArgumentError, DTypeError, ValueError_, message
 
 Function = Callable[..., Any]
-
-
-class ScalarOutputError(GradientError, TypeError):
-    """A gradient was asked for of a function that does not return one number."""
 
 
 def _leaf(x: Any) -> Any:
@@ -31,6 +27,21 @@ def _leaf(x: Any) -> Any:
     if isinstance(x, TensorBase):
         return x
     return asarray(x) if type(x) in SCALARS or isinstance(x, (np.ndarray, np.generic)) else x
+
+
+def _variable(x: Any) -> Any:
+    """A leaf of an argument that is differentiated."""
+    found = x if isinstance(x, TensorBase) else _leaf(x)
+    if not isinstance(found, TensorBase) or not found.info.type.dtype.is_inexact:
+        given = repr(found.info.type) if isinstance(found, TensorBase) else f"{type(x).__name__} {x!r:.60}"
+        raise DTypeError(
+            message(
+                "grad requires real- or complex-valued inputs (input dtype that is a sub-dtype of np.inexact)",
+                [("argument", given)],
+                "convert it: x.astype(jnp.float32), or say with argnums what to differentiate",
+            )
+        )
+    return found
 
 
 def arrays(x: Any) -> Any:
@@ -41,7 +52,28 @@ def arrays(x: Any) -> Any:
     )
 
 
-def _check(fun: Any, name: str) -> None:
+def _check_argnums(argnums: Any) -> None:
+    for n in argnums if isinstance(argnums, (tuple, list)) else (argnums,):
+        if not isinstance(n, int):
+            raise ArgumentError(
+                message(
+                    "argnums are the positions of arguments", [("argnums", repr(argnums))], "for example argnums=(0, 1)"
+                )
+            )
+
+
+def valid_arrays(x: Any, name: str) -> Any:
+    """A pytree as Arrays only."""
+    found = arrays(x)
+    for leaf in tree.leaves(found):
+        if not isinstance(leaf, TensorBase):
+            raise ArgumentError(
+                message(f"{name}: not a valid JAX type", [("argument", f"{type(leaf).__name__} {leaf!r:.60}")])
+            )
+    return found
+
+
+def check_function(fun: Any, name: str) -> None:
     if not callable(fun):
         raise ArgumentError(
             message(
@@ -60,23 +92,9 @@ def value_and_grad(
     allow_int: bool = False,
 ) -> Function:
     """A function that returns `(value, gradients)`."""
-    _check(fun, "value_and_grad")
-    both = functional.value_and_grad(fun, argnums, has_aux)
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-
-    @wraps(fun)
-    def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
-        given = list(args)
-        for n in numbers:
-            if -len(given) <= n < len(given):
-                given[n] = arrays(given[n])
-        try:
-            value, gradients = both(*given, **kwargs)
-        except GradientError as error:
-            raise ScalarOutputError(str(error)) from None
-        return ((lift(value[0]), value[1]) if has_aux else lift(value)), gradients
-
-    return value_and_grad_of
+    check_function(fun, "value_and_grad")
+    _check_argnums(argnums)
+    return wraps(fun)(functional.both_of(fun, argnums, has_aux, _variable, Array))
 
 
 def grad(
@@ -87,26 +105,75 @@ def grad(
     allow_int: bool = False,
 ) -> Function:
     """A function that returns the gradient."""
-    _check(fun, "grad")
-    both = value_and_grad(fun, argnums, has_aux)
-
-    @wraps(fun)
-    def grad_of(*args: Any, **kwargs: Any) -> Any:
-        value, gradients = both(*args, **kwargs)
-        return (gradients, value[1]) if has_aux else gradients
-
-    return grad_of
+    check_function(fun, "grad")
+    _check_argnums(argnums)
+    return wraps(fun)(functional.gradient_of(functional.both_of(fun, argnums, has_aux, _variable, Array), has_aux))
 
 
-class JaxJitted(Jitted):
+def _returning_arrays(function: Function, what: str) -> Function:
+    """The function with its results as Arrays."""
+    name = getattr(function, "__name__", type(function).__name__)
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        leaves, structure = tree.flatten(function(*args, **kwargs))
+        found = [_leaf(x) for x in leaves]
+        for x in found:
+            if not isinstance(x, TensorBase):
+                raise ArgumentError(
+                    message(
+                        f"{name} traced for {what} returned a value of type {type(x).__name__}, which is not a valid "
+                        "JAX type",
+                        [("returned", f"{x!r:.60}")],
+                        "return arrays, numbers, and containers of them",
+                    )
+                )
+        return tree.unflatten(structure, found)
+
+    return call
+
+
+def _check_static(function: Function, numbers: tuple[Any, ...], names: tuple[Any, ...]) -> None:
+    """Refuse static arguments that the function does not have."""
+    for n in numbers:
+        if not isinstance(n, int):
+            raise ArgumentError(
+                message("jit: static_argnums are whole numbers", [("given", repr(n))], "static_argnames takes names")
+            )
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return
+    positional = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if not variadic and any(not -positional <= n < positional for n in numbers):
+        raise ValueError_(
+            message(
+                f"Jitted function has static_argnums={numbers}, but only accepts {positional} positional arguments.",
+                help="positions are counted from 0",
+            )
+        )
+    known = {p.name for p in parameters}
+    absent = [n for n in names if n not in known]
+    if absent and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        raise ValueError_(
+            message(
+                f"Jitted function has invalid argnames {absent} in static_argnames. Function does not take these args.",
+                [("arguments", ", ".join(known))],
+            )
+        )
+
+
+class JaxJitted(Compiled):
     """A compiled function: NumPy's 64-bit numbers are cut to 32 bits on the way in."""
 
     array_class = Array
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if config.jax_disable_jit:
-            return self.function(*args, **kwargs)
-        return super().__call__(*args, **kwargs)
+    def __init__(self, function: Function, static_argnums: Any, static_argnames: Any) -> None:
+        super().__init__(function, static_argnums, static_argnames)
+        if self.static_numbers or self.static_names:
+            _check_static(function, self.static_numbers, self.static_names)
+        self.function = _returning_arrays(function, "jit")
 
     def signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any, dict[int, Any], Any]:
         leaves, structure, static, key = super().signature(args, kwargs)
@@ -117,6 +184,15 @@ class JaxJitted(Jitted):
             leaves[k] = host_array(x)
             entries[k + 2] = leaves[k].info
         return leaves, structure, static, tuple(entries)
+
+    def constant(self, leaf: Any) -> Any:
+        raise ArgumentError(
+            message(
+                f"jit of {self.__name__}: cannot interpret an argument as an array",
+                [("argument", f"{type(leaf).__name__} {leaf!r:.60}")],
+                "name it in static_argnums or static_argnames, or bind it with a lambda",
+            )
+        )
 
     def clear_cache(self) -> None:
         """Forget what was compiled."""
@@ -145,7 +221,7 @@ def jit(
     """Compile a function: once for each structure, shapes and dtypes of its arguments."""
     if fun is None:
         return lambda f: jit(f, static_argnums=static_argnums, static_argnames=static_argnames)
-    _check(fun, "jit")
+    check_function(fun, "jit")
     unknown = [k for k in options if k not in ("device", "backend", "in_shardings", "out_shardings", "keep_unused")]
     if unknown:
         raise ArgumentError(message("jit: no such option", [("option", unknown[0])], "static_argnums, static_argnames"))
@@ -156,7 +232,7 @@ def vmap(
     fun: Function, in_axes: Any = 0, out_axes: Any = 0, axis_name: Any = None, axis_size: int | None = None
 ) -> Function:
     """The function applied along an axis of its arguments."""
-    _check(fun, "vmap")
+    check_function(fun, "vmap")
     if axis_name is not None:
         raise ArgumentError(
             message(
@@ -193,7 +269,8 @@ def _jacobian(name: str, native: Callable[..., Function]) -> Callable[..., Funct
     def transform(
         fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
     ) -> Function:
-        _check(fun, name)
+        check_function(fun, name)
+        _check_argnums(argnums)
         if has_aux:
             raise ArgumentError(
                 message(f"{name}: has_aux is not supported", help="compute the auxiliary results apart")
@@ -214,11 +291,30 @@ jacobian = jacrev
 
 def jvp(fun: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """Value and directional derivative."""
+    check_function(fun, "jvp")
+    if not isinstance(primals, (list, tuple)) or not isinstance(tangents, (list, tuple)):
+        raise ArgumentError(
+            message(
+                "primal and tangent arguments to jax.jvp must be tuples or lists",
+                [("primals", type(primals).__name__), ("tangents", type(tangents).__name__)],
+                "jax.jvp(f, (x,), (dx,))",
+            )
+        )
+    for p in tree.leaves((primals, tangents)):
+        if not isinstance(_leaf(p), TensorBase) or not _leaf(p).info.type.dtype.is_inexact:
+            raise DTypeError(
+                message(
+                    "primal and tangent arguments to jax.jvp must be floating or complex numbers",
+                    [("argument", f"{type(p).__name__} {p!r:.60}")],
+                    "bind other arguments with a lambda",
+                )
+            )
     return lift(functional.jvp(fun, arrays(tuple(primals)), arrays(tuple(tangents))))
 
 
 def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     """Value, and the function that maps cotangents of it to cotangents of the primals."""
+    check_function(fun, "vjp")
     found = functional.vjp(fun, *[arrays(p) for p in primals], has_aux=has_aux)
     pull = found[1]
     return (found[0], lambda cotangents: pull(arrays(cotangents)), *found[2:])
@@ -226,6 +322,7 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
 
 def linearize(fun: Function, *primals: Any) -> tuple[Any, Function]:
     """Value, and the function that maps tangents of the primals to a tangent of it."""
+    check_function(fun, "linearize")
     return fun(*[arrays(p) for p in primals]), lambda *tangents: jvp(fun, primals, tangents)[1]
 
 
@@ -263,6 +360,7 @@ def checkpoint(fun: Function, **_: Any) -> Function:
 
 def eval_shape(fun: Function, *args: Any, **kwargs: Any) -> Any:
     """Shapes and dtypes of the result, without computing it."""
+    check_function(fun, "eval_shape")
     return _eval_shape(fun, *arrays(args), array_class=Array, **arrays(kwargs))
 
 

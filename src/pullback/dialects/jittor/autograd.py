@@ -25,9 +25,9 @@ def grad(loss: Any, targets: Any, retain_graph: bool | None = None) -> Any:
                 message("jt.grad: not a Var", [("given", f"{type(x).__name__} {x!r:.60}")], "jt.grad(loss, [w, b])")
             )
     if not retain_graph:
-        known = known_gradients(loss, wanted)
-        if known is not None:
-            result = [Var(g) for g in known]
+        found = known_gradients(loss, wanted)
+        if found is not None:
+            result = [Var(g) for g in found]
             return result[0] if isinstance(targets, TensorBase) else result
     if not loss.requires_grad:
         raise GradientError(

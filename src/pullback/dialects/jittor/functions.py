@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
+
+import numpy as np
 
 from pullback.api import creation, elementwise, losses, manipulation, reindexing
 from pullback.api.arguments import shape_of
 from pullback.api.sorting import argsort as _argsort
 from pullback.api.sorting import sort as _sort
 from pullback.dialects.jittor import stream
-from pullback.dialects.jittor.var import Var, as_var
+from pullback.dialects.jittor.var import FLOATS, Var, as_var
 from pullback.engine.execute import synchronize
 from pullback.engine.inspect import liveness
+from pullback.engine.tensor import AutogradMeta, from_array
+from pullback.engine.trace import local
 from pullback.ir.dtypes import dtype_of
-from pullback.util.errors import DeviceError, message
+from pullback.util import config
+from pullback.util.errors import AttributeError_, DeviceError, ValueError_, message
 
 
 def array(data: Any, dtype: Any = None) -> Var:
@@ -32,11 +39,18 @@ def _cast(name: str) -> Any:
     return cast
 
 
-(float16, float32, float64, bfloat16, int8, int16, int32, int64, uint8, uint16, uint32, uint64) = (
+
+
+def float32(data: Any) -> Var:
+    """A Var of numbers as float32."""
+    found = from_array(data, Var, FLOATS) if type(data) is np.ndarray else None
+    return as_var(data, "float32") if found is None else found
+
+
+(float16, float64, bfloat16, int8, int16, int32, int64, uint8, uint16, uint32, uint64) = (
     _cast(n)
     for n in (
         "float16",
-        "float32",
         "float64",
         "bfloat16",
         "int8",
@@ -49,7 +63,8 @@ def _cast(name: str) -> Any:
         "uint64",
     )
 )
-bool, float, double, half, int, long = (_cast(n) for n in ("bool", "float32", "float64", "float16", "int32", "int64"))
+bool, double, half, int, long = (_cast(n) for n in ("bool", "float64", "float16", "int32", "int64"))
+float = float32
 
 
 def random(shape: Any, dtype: Any = "float32", type: str = "uniform") -> Var:
@@ -90,13 +105,23 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = (1,), dtype: Any = "floa
 def randint(low: Any, high: Any = None, shape: Any = (1,), dtype: Any = "int32") -> Var:
     """Whole numbers in [low, high)."""
     low, high = (0, low) if high is None else (low, high)
+    if not low < high:
+        raise ValueError_(message("jt.randint: low must be less than high", [("low", repr(low)), ("high", repr(high))]))
     return elementwise.astype(elementwise.floor(random(shape) * (high - low) + low), dtype).stop_grad()
+
+
+def made(tensor: Any) -> Var:
+    """A Var of what the array room made: floating ones can be differentiated."""
+    var = Var(tensor._peek())
+    if var.info.type.dtype.is_inexact:
+        var._meta = AutogradMeta(True)
+    return var
 
 
 def _filled(function: Any) -> Any:
     def make(shape: Any, dtype: Any = "float32", *more: Any) -> Var:
         size = (shape, dtype, *more) if isinstance(dtype, int_) else shape
-        return Var(function(size, dtype="float32" if isinstance(dtype, int_) else dtype)._peek())
+        return made(function(size, dtype="float32" if isinstance(dtype, int_) else dtype))
 
     make.__name__, make.__doc__ = function.__name__, function.__doc__
     return make
@@ -108,12 +133,12 @@ zeros, ones, empty = _filled(creation.zeros), _filled(creation.ones), _filled(cr
 
 def full(shape: Any, val: Any, dtype: Any = "float32") -> Var:
     """One number everywhere."""
-    return Var(creation.full(shape, val, dtype=dtype)._peek())
+    return made(creation.full(shape, val, dtype=dtype))
 
 
 def _like(function: Any) -> Any:
     def make(x: Any, *args: Any, dtype: Any = None) -> Var:
-        return Var(function(x, *args, dtype=dtype)._peek())
+        return made(function(x, *args, dtype=dtype))
 
     make.__name__, make.__doc__ = function.__name__, function.__doc__
     return make
@@ -124,12 +149,12 @@ zeros_like, ones_like, full_like = (_like(f) for f in (creation.zeros_like, crea
 
 def arange(start: Any = 0, end: Any = None, step: Any = 1, dtype: Any = None) -> Var:
     """Numbers from start up to end, not included."""
-    return Var(creation.arange(start, end, step, dtype=dtype)._peek())
+    return made(creation.arange(start, end, step, dtype=dtype))
 
 
 def linspace(start: Any, end: Any, steps: Any) -> Var:
     """Equally spaced numbers, both ends included."""
-    return Var(creation.linspace(start, end, steps)._peek())
+    return made(creation.linspace(start, end, steps))
 
 
 def broadcast(x: Any, shape: Any, dims: Sequence[Any] = ()) -> Any:
@@ -200,19 +225,43 @@ def liveness_info() -> dict[str, Any]:
     return liveness(Var)
 
 
+#: settings that are accepted because they change nothing here, with their values
+_INERT = {
+    "use_cuda": 0,
+    "lazy_execution": 1,
+    "auto_mixed_precision_level": 0,
+    "amp_level": 0,
+    "amp_reg": 0,
+    "auto_convert_64_to_32": 1,
+    "compile_options": {},
+    "log_silent": 0,
+    "log_v": 0,
+    "log_vprefix": "",
+    "para_opt_level": 3,
+    "profiler_enable": 0,
+    "trace_py_var": 0,
+    "try_use_32bit_index": 0,
+    "use_parallel_op_compiler": 16,
+    "use_sfrl_allocator": 1,
+    "use_stat_allocator": 1,
+    "use_tensorcore": 0,
+}
+#: settings that are flags of the library: the flag, and whether 1 turns it on or off
+_NATIVE = {"enable_tuner": ("recognise", True), "no_fuse": ("fuse", False)}
+
+
 class _Flags:
     """`jt.flags`: settings. There is no CUDA device here."""
 
-    def __init__(self) -> None:
-        self.__dict__.update(
-            use_cuda=0,
-            lazy_execution=1,
-            auto_mixed_precision_level=0,
-            amp_level=0,
-            log_silent=0,
-            use_stat_allocator=1,
-            no_grad=0,
-        )
+    def __getattr__(self, name: str) -> Any:
+        if name == "no_grad":
+            return int_(not local.grad_enabled)
+        if name in _NATIVE:
+            flag, on = _NATIVE[name]
+            return int_(config.get(flag) is on)
+        if name not in _INERT:
+            raise _no_flag(name)
+        return _INERT[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "use_cuda" and value:
@@ -223,7 +272,35 @@ class _Flags:
                     "write jt.flags.use_cuda = jt.has_cuda",
                 )
             )
-        self.__dict__[name] = value
+        if name == "no_grad":
+            local.grad_enabled = not value
+        elif name in _NATIVE:
+            flag, on = _NATIVE[name]
+            config.set(flag, builtins.bool(value) is on)
+        elif name in _INERT:
+            _INERT[name] = value
+        else:
+            raise _no_flag(name)
+
+
+def _no_flag(name: str) -> AttributeError_:
+    known = [*_INERT, *_NATIVE, "no_grad"]
+    near = get_close_matches(name, known, 1)
+    cure = f"did you mean {near[0]!r}?" if near else "one of " + ", ".join(known)
+    return AttributeError_(message(f"jt.flags has no {name!r} here", help=cure))
+
+
+@contextmanager
+def flag_scope(**settings: Any) -> Iterator[None]:
+    """A context with other settings."""
+    before = {name: getattr(flags, name) for name in settings}
+    try:
+        for name, value in settings.items():
+            setattr(flags, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(flags, name, value)
 
 
 flags = _Flags()

@@ -18,7 +18,7 @@ from pullback.dialects.jittor.var import Var
 from pullback.engine.control import Function as NativeFunction
 from pullback.engine.tensor import TensorBase
 from pullback.nn.module import Module as Native
-from pullback.util.errors import AttributeError_, message
+from pullback.util.errors import ArgumentError, AttributeError_, message
 
 
 class Module(Native):
@@ -99,6 +99,8 @@ class _Apply(Module):
 
 
 def _as_module(x: Any) -> Any:
+    if not callable(x):
+        raise ArgumentError(message("Sequential: not a module or function", [("given", f"{x!r:.60}")]))
     return x if isinstance(x, Native) else _Apply(x)
 
 
@@ -106,6 +108,11 @@ class Linear(Module):
     """y = x @ weight.T + bias."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        for size in (in_features, out_features):
+            if not isinstance(size, int) or size < 1:
+                raise ArgumentError(
+                    message("Linear: sizes are positive whole numbers", [("given", repr((in_features, out_features)))])
+                )
         self.in_features, self.out_features = in_features, out_features
         self.weight = init.invariant_uniform((out_features, in_features), "float32")
         bound = 1.0 / math.sqrt(in_features)
@@ -141,6 +148,58 @@ class Conv(Module):
 
 
 Conv2d = Conv
+
+
+class BatchNorm(Module):
+    """Mean 0 and variance 1 for each channel (dimension 1) of a batch, then scaled and shifted."""
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, is_train: bool = True
+    ) -> None:
+        self.eps, self.momentum, self.is_train = eps, momentum, is_train
+        self.weight = functions.ones((num_features,)) if affine else None
+        self.bias = functions.zeros((num_features,)) if affine else None
+        self.register_buffer("running_mean", functions.zeros((num_features,)).stop_grad())
+        self.register_buffer("running_var", functions.ones((num_features,)).stop_grad())
+
+    def execute(self, x: Any) -> Any:
+        training = self.is_train and self.is_training()
+        return layers.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, training, self.momentum, self.eps
+        )
+
+
+BatchNorm1d = BatchNorm2d = BatchNorm
+
+
+class LayerNorm(Module):
+    """Mean 0 and variance 1 over the last dimensions, then scaled and shifted."""
+
+    def __init__(self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True) -> None:
+        self.shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.eps = eps
+        self.weight = functions.ones(self.shape) if elementwise_affine else None
+        self.bias = functions.zeros(self.shape) if elementwise_affine else None
+
+    def execute(self, x: Any) -> Any:
+        return layers.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
+
+
+class Embedding(Module):
+    """Rows of a table."""
+
+    def __init__(self, num_embeddings: int, embedding_dim: int) -> None:
+        self.weight = init.gauss((num_embeddings, embedding_dim), "float32")
+
+    def execute(self, x: Any) -> Any:
+        return layers.embedding(x, self.weight)
+
+
+class Identity(Module):
+    """The argument itself."""
+
+    def execute(self, x: Any) -> Any:
+        return x
 
 
 class Pool(Module):
@@ -275,6 +334,7 @@ __getattr__, __dir__ = names(
     __name__,
     {
         "dialects.jittor.functions": "cross_entropy_loss",
+        "nn.containers": "ModuleList",
         "api.activations": "relu leaky_relu elu gelu relu6 softmax log_softmax softplus silu mish",
         "api.elementwise": "sigmoid tanh sign",
         "api.linear_algebra": "matmul bmm",

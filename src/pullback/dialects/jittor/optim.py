@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pullback.dialects.jittor.autograd import grad
 from pullback.dialects.jittor.scope import find_vars
 from pullback.dialects.jittor.var import Var
-from pullback.engine.tensor import AutogradMeta
+from pullback.engine.tensor import AutogradMeta, TensorBase
 from pullback.optim import algorithms
 from pullback.optim.optimizer import Optimizer as Native
 from pullback.util.errors import ArgumentError, GradientError, message
@@ -17,7 +18,23 @@ class Optimizer:
     """Takes the gradient of a loss and updates the parameters: `step(loss)`."""
 
     def __init__(self, params: Any, native: type[Native], **hyper: Any) -> None:
-        self.params = [p for p in params if not p.is_stop_grad()]
+        if isinstance(params, TensorBase) or not isinstance(params, Iterable):
+            raise ArgumentError(
+                message(
+                    "optimizer: parameters come in a list",
+                    [("given", f"{type(params).__name__} {params!r:.60}")],
+                    "model.parameters()",
+                )
+            )
+        given = list(params)
+        for p in given:
+            if not isinstance(p, Var):
+                raise ArgumentError(
+                    message(
+                        "optimizer: not a Var", [("given", f"{type(p).__name__} {p!r:.60}")], "pass model.parameters()"
+                    )
+                )
+        self.params = [p for p in given if not p.is_stop_grad()]
         for p in self.params:
             if p._meta is None:
                 p._meta = AutogradMeta(True)
@@ -41,21 +58,24 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        self.native.zero_grad()
+        for p in self.params:
+            p._meta.grad = None
 
     def backward(self, loss: Any, retain_graph: bool = False) -> None:
         """Add the gradients of a loss to those there are."""
         for p, g in zip(self.params, grad(loss, self.params, retain_graph or None), strict=True):
-            p.grad = g if p.grad is None else p.grad + g
+            meta = p._meta
+            meta.grad = g if meta.grad is None else meta.grad + g
 
     def step(self, loss: Any = None, retain_graph: bool = False) -> None:
         """Update the parameters, with the gradient of `loss` where one is given."""
-        if loss is not None:
-            self.zero_grad()
-            self.backward(loss, retain_graph)
+        if loss is None:
+            self.native.step()
+            return
+        for p, g in zip(self.params, grad(loss, self.params, retain_graph or None), strict=True):
+            p._meta.grad = g
         self.native.step()
-        if loss is not None:
-            self.zero_grad()
+        self.zero_grad()
 
     def gradient_of(self, param: Any) -> Any:
         """The gradient collected for a parameter."""

@@ -32,7 +32,8 @@ class _Pending:
 
 
 generator = MinimalStandard()
-_pending: dict[int, _Pending] = {}
+#: numbers that were asked for and not drawn yet, by their memory
+pending: dict[int, _Pending] = {}
 
 
 def draw(shape: Any, dtype: DType, kind: str) -> Value:
@@ -41,19 +42,19 @@ def draw(shape: Any, dtype: DType, kind: str) -> Value:
     check_memory(size, dtype, "jt.random")
     info = Info.of(TensorType.of(size, dtype), True)
     buffer = Deferred.of(info.type.nbytes, draw_all)
-    _pending.pop(id(buffer), None)
-    _pending[id(buffer)] = _Pending(buffer, info.type, kind)
+    pending.pop(id(buffer), None)
+    pending[id(buffer)] = _Pending(buffer, info.type, kind)
     return Value(None, -1, info, buffer)
 
 
 def settle(var: Any) -> None:
     """Before a Var is computed: draw what it depends on, the nearest first, then the rest."""
-    if not _pending:
+    if not pending:
         return
     value = var._peek()
     order = [value] if value.buffer is not None else leaves_breadth_first(value)
     for leaf in order:
-        found = _pending.pop(id(leaf.buffer), None) if type(leaf) is Value else None
+        found = pending.pop(id(leaf.buffer), None) if type(leaf) is Value else None
         if found is not None:
             found.draw()
     draw_all()
@@ -61,8 +62,8 @@ def settle(var: Any) -> None:
 
 def draw_all() -> None:
     """Draw everything that was asked for, the latest first."""
-    while _pending:
-        _pending.popitem()[1].draw()
+    while pending:
+        pending.popitem()[1].draw()
 
 
 def set_seed(seed: int) -> None:

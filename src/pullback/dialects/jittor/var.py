@@ -20,9 +20,10 @@ from pullback.api.arguments import as_tensor, described
 from pullback.api.tensor import Tensor
 from pullback.dialects.jittor import stream
 from pullback.engine.execute import upload_as
-from pullback.engine.tensor import AutogradMeta, TensorBase, from_host
+from pullback.engine.known import record2
+from pullback.engine.tensor import AutogradMeta, TensorBase, from_array, from_host
 from pullback.engine.trace import Info, Value, local, thread
-from pullback.ir.dtypes import DType, dtype_of, float32
+from pullback.ir.dtypes import dtype_of, float32
 from pullback.ir.node import TensorType
 from pullback.util.errors import ArgumentError, ShapeError, message
 
@@ -32,6 +33,12 @@ class Var(Tensor):
 
     _name: str = ""
     _stored: bool = False  # a parameter: changed in place it becomes a new leaf
+
+    def __init__(self, value: Any) -> None:
+        self._value, self._meta, self._view = value, None, None
+        if type(value) is not Value and value is not None:
+            made = as_var(value)
+            self._value, self._meta = made._peek(), made._meta
 
     # -- printing and reading ------------------------------------------------------------------------------------------
     def numpy(self) -> np.ndarray[Any, Any]:
@@ -51,8 +58,9 @@ class Var(Tensor):
 
     def item(self, *index: Any) -> Any:
         """The one element as a Python number."""
-        stream.settle(self)
-        return super().item(*index)
+        if stream.pending:
+            stream.settle(self)
+        return super().item(*index) if index else self.only()
 
     def fetch_sync(self) -> np.ndarray[Any, Any]:
         """The numbers on the host, computed now."""
@@ -60,6 +68,8 @@ class Var(Tensor):
 
     def fetch(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Call `callback(numbers, ...)` with the numbers on the host."""
+        if not callable(callback):
+            raise ArgumentError(message("fetch: expected a function", [("given", f"{callback!r:.60}")]))
         callback(self.numpy(), *args, **kwargs)
 
     def sync(self, device_sync: bool = False, weak_sync: bool = True) -> Var:
@@ -87,6 +97,8 @@ class Var(Tensor):
         """Give a name, and get the Var back; without one, the name."""
         if name is None:
             return self._name
+        if not isinstance(name, str):
+            raise ArgumentError(message("name: a name is a string", [("name", repr(name))]))
         self._name = name
         return self
 
@@ -136,15 +148,20 @@ class Var(Tensor):
 
     def in_place_with(self, op: Any, other: Any) -> Any:
         """Apply an operation of two operands and keep the result."""
-        if not self._stored or self._meta is None:
+        if self._meta is None or not self._stored:
             return self.in_place(op, other)
         here = thread.context
         before = here.grad_enabled
         here.grad_enabled = False
         try:
-            return super().in_place_with(op, other)
+            value = record2(op, self, other)
+            mine = self._value
+            if value is None or mine is None or value.info.type is not mine.info.type:
+                return super().in_place(op, other)
+            self.assign_value(value)
         finally:
             here.grad_enabled = before
+        return self
 
     def _is_leaf(self) -> bool:
         value = self._value
@@ -258,17 +275,29 @@ def _plain(value: Value) -> Value:
 _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
 
 
-def leaf(array: np.ndarray[Any, Any], dtype: DType) -> Var:
-    """A Var of numbers on the host, differentiable where they are floating."""
-    return Var(upload_as(array, Info.of(TensorType.of(array.shape, dtype), dtype.is_inexact)))
+#: what is known of Vars made of arrays met before, by dtype and shape of the array
+FLOATS: dict[tuple[Any, Any], Info] = {}
+FLOATS_LIMIT = 4096
+
+
+def _floats(array: np.ndarray[Any, Any]) -> Var:
+    """A differentiable Var of an array of float32 or float64."""
+    numbers = np.ascontiguousarray(array, np.float32).reshape(array.shape)
+    info = Info.of(TensorType.of(numbers.shape, float32), True)
+    if array.dtype == np.float32 and len(FLOATS) < FLOATS_LIMIT:
+        FLOATS[array.dtype, array.shape] = info
+    return Var(upload_as(numbers, info))
 
 
 def as_var(value: Any, dtype: Any = None) -> Var:
     """A Var from numbers, lists, NumPy arrays or tensors; 64-bit numbers become 32-bit ones unless a dtype is given."""
     if type(value) is np.ndarray and (dtype is None or dtype == "float32") and value.dtype.char in "fd":
-        return leaf(np.ascontiguousarray(value, np.float32).reshape(value.shape), float32)
+        found = from_array(value, Var, FLOATS)
+        return _floats(value) if found is None else found
     if isinstance(value, TensorBase):
         var = Var(value._use())
+        if not isinstance(value, Var) and var.info.type.dtype.is_inexact and not var.info.requires_grad:
+            var._meta = AutogradMeta(True)  # an array of another style is a Var as any other here
         return var if dtype is None else var.astype(dtype)
     if dtype is None:
         try:

@@ -65,7 +65,7 @@ __getattr__, __dir__ = names(
             double int8 int16 int32
         int64 uint8 uint16 uint32 uint64 bool complex64 complex128""",
         "dialects.tensorflow.graph": """Graph Operation Tensor get_default_graph reset_default_graph name_scope
-            control_dependencies""",
+            control_dependencies device""",
         "dialects.tensorflow.session": "Session InteractiveSession get_default_session",
         "dialects.tensorflow.variables": """Variable assign assign_add assign_sub global_variables trainable_variables
         variables_initializer global_variables_initializer local_variables_initializer initialize_all_variables

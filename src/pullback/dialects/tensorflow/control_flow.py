@@ -8,10 +8,10 @@ from typing import Any
 from pullback.api import creation, loops
 from pullback.dialects.tensorflow import ops
 from pullback.dialects.tensorflow.graph import Operation, Tensor, get_default_graph, make
-from pullback.dialects.tensorflow.run import Run, needed
+from pullback.dialects.tensorflow.run import WRITES, Run, needed
 from pullback.engine import control, functional
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, ShapeError, message
+from pullback.util.errors import ArgumentError, DTypeError, ShapeError, StructureError, ValueError_, message
 
 # -- gradients ---------------------------------------------------------------------------------------------------------
 
@@ -29,6 +29,9 @@ def gradients(
     """The gradients of the sum of `ys` with respect to each of `xs`; None where there is no path."""
     targets = [ops.convert_to_tensor(y) for y in _listed(ys)]
     sources = [_tensor(x) for x in _listed(xs)]
+    for x in (*targets, *sources):
+        if x.graph is not get_default_graph():
+            raise ValueError_(message(f"{x} must be from the same graph as the others.", help="the default graph"))
     weights = None if grad_ys is None else [ops.convert_to_tensor(g) for g in _listed(grad_ys)]
     blocked = [_tensor(x) for x in _listed(stop_gradients)] if stop_gradients is not None else []
     inner = _between(targets, sources, blocked)
@@ -131,6 +134,18 @@ class Body:
             )
         )
 
+    @property
+    def written(self) -> list[Any]:
+        """The variables that it assigns."""
+        return list(dict.fromkeys(op.variable for op in self.operations if op.type in WRITES))
+
+    def call_writing(self, run: Any, captured: dict[Tensor, Any], variables: Sequence[Any]) -> list[Any]:
+        """The results without arguments, then the values of variables afterwards."""
+        state = _inner_run(run, captured)
+        state.captured = {}
+        found = state.evaluate(self.results, self.operations)
+        return [*found, *(state.read(v, True) for v in variables)]
+
     def call(self, run: Any, captured: dict[Tensor, Any], values: Sequence[Any]) -> Any:
         """The results for arguments, in the structure that the function returned."""
         state = _inner_run(run, {**captured, **dict(zip(self.arguments, values, strict=True))})
@@ -175,19 +190,32 @@ def cond(
     choice = ops.convert_to_tensor(pred, "bool")
     one, other = Body(yes, ()), Body(no, ())
     if one.structure != other.structure:
-        raise ArgumentError(
+        raise StructureError(
             message(
                 "cond: true_fn and false_fn must return the same structure",
                 [("true_fn", str(one.structure)), ("false_fn", str(other.structure))],
             )
         )
+    for a, b in zip(one.results, other.results, strict=True):
+        if a.dtype != b.dtype:
+            raise StructureError(
+                message(
+                    "cond: outputs of true_fn and false_fn must have the same types",
+                    [("true_fn", str(a)), ("false_fn", str(b))],
+                    "use tf.cast",
+                )
+            )
     outside = list(dict.fromkeys([*one.captured, *other.captured]))
+    written = list(dict.fromkeys([*one.written, *other.written]))
 
     def compute(run: Any, value: Any, *values: Any) -> Any:
         known = dict(zip(outside, values, strict=True))
-        return control.cond(
-            value, lambda: tree.leaves(one.call(run, known, ())), lambda: tree.leaves(other.call(run, known, ()))
+        found = control.cond(
+            value, lambda: one.call_writing(run, known, written), lambda: other.call_writing(run, known, written)
         )
+        if run.root is run:  # a gradient runs the branches again, and assigns nothing
+            run.updates.update(zip(written, found[len(one.results) :], strict=True))
+        return found[: len(one.results)]
 
     types = [
         (a.dtype, a.sizes if a.sizes == b.sizes else None) for a, b in zip(one.results, other.results, strict=True)
@@ -217,9 +245,18 @@ def while_loop(
     maximum_iterations: Any = None,
     return_same_structure: bool = False,
 ) -> Any:
-    """Repeat `loop_vars = body(*loop_vars)` while `cond(*loop_vars)` holds. Forward only: no gradients go through
-    it."""
+    """Repeat `loop_vars = body(*loop_vars)` while `cond(*loop_vars)` holds.
+
+    Gradients go through it where `maximum_iterations`, a whole number, limits it.
+    """
+    if maximum_iterations is not None and not isinstance(maximum_iterations, int):
+        raise ArgumentError(
+            message("while_loop: maximum_iterations is a Python number", [("given", f"{maximum_iterations!r:.60}")])
+        )
+    check_functions("while_loop", cond, body)
     given = tuple(loop_vars)
+    if not given:
+        raise ValueError_(message("while_loop: loop_vars must be provided.", help="tf.while_loop(cond, body, [i])"))
     leaves, structure = tree.flatten(given)
     start = [ops.convert_to_tensor(x) for x in leaves]
     kinds = tree.unflatten(structure, [_Type(t) for t in start])
@@ -227,23 +264,72 @@ def while_loop(
     turn = Body(lambda *state: _as_state(body(*state), given), kinds)
     outside = list(dict.fromkeys([*test.captured, *turn.captured]))
     if len(turn.results) != len(start):
-        raise ArgumentError(
+        raise StructureError(
             message(
                 "while_loop: the body must return as many values as there are loop variables",
                 [("loop_vars", str(len(start))), ("body", str(len(turn.results)))],
             )
         )
 
+    if len(test.results) != 1 or not test.results[0].dtype.is_bool:
+        raise DTypeError(
+            message(
+                "while_loop: the condition must give one bool",
+                [("condition", ", ".join(map(str, test.results)))],
+                "for example i < n",
+            )
+        )
+    for before, after in zip(start, turn.results, strict=True):
+        _check_invariant(before, after, shape_invariants)
+
     def compute(run: Any, *values: Any) -> Any:
         n = len(start)
         known = dict(zip(outside, values[n:], strict=True))
-        return control.while_loop(
-            lambda s: test.call(run, known, s), lambda s: tree.leaves(turn.call(run, known, s)), list(values[:n])
-        )
+
+        def again(state: Any) -> Any:
+            return test.call(run, known, state)
+
+        def next_state(state: Any) -> list[Any]:
+            return tree.leaves(turn.call(run, known, state))
+
+        if maximum_iterations is None:
+            return control.while_loop(again, next_state, list(values[:n]))
+
+        def one(state: Any, _: Any) -> Any:
+            return control.cond(again(state), lambda: next_state(state), lambda: list(state)), None
+
+        return control.scan(one, list(values[:n]), None, maximum_iterations)[0]
 
     found = make("while", [*start, *outside], compute, name, types=[(t.dtype, t.sizes) for t in start])
     result = tree.unflatten(structure, found)
     return result[0] if len(result) == 1 else list(result) if isinstance(loop_vars, list) else result
+
+
+def _check_invariant(before: Tensor, after: Tensor, invariants: Any) -> None:
+    """A loop variable keeps its dtype and, unless told otherwise, its shape."""
+    if before.dtype != after.dtype:
+        raise DTypeError(
+            message(
+                "while_loop: a loop variable must keep its dtype",
+                [("before", str(before)), ("after one turn", str(after))],
+                "use tf.cast",
+            )
+        )
+    if invariants is None and not after.shape.is_compatible_with(before.shape):
+        raise ShapeError(
+            message(
+                "while_loop: a loop variable must keep its shape",
+                [("before", str(before)), ("after one turn", str(after))],
+                "pad it, or use tf.scan",
+            )
+        )
+
+
+def check_functions(name: str, *functions: Any) -> None:
+    """Refuse what cannot be called."""
+    for f in functions:
+        if not callable(f):
+            raise ArgumentError(message(f"{name}: expected a function", [("given", f"{type(f).__name__} {f!r:.60}")]))
 
 
 def _as_state(result: Any, given: tuple[Any, ...]) -> Any:
@@ -270,6 +356,7 @@ def map_fn(
     name: str = "map",
 ) -> Any:
     """`stack([fn(x) for x in elems])` along the first dimension, as one loop."""
+    check_functions("map_fn", fn)
     tensors, _, kinds = _rows(elems, "map_fn")
     body = Body(fn, (kinds,))
 
@@ -333,6 +420,7 @@ def foldr(
 
 
 def _fold(fn: Callable[[Any, Any], Any], elems: Any, initializer: Any, reverse: bool, name: str, every: bool) -> Any:
+    check_functions(name, fn)
     tensors, structure, kinds = _rows(elems, name)
     first = initializer is None
     leaves, acc_structure = tree.flatten(initializer) if not first else ([], structure)
@@ -340,7 +428,7 @@ def _fold(fn: Callable[[Any, Any], Any], elems: Any, initializer: Any, reverse: 
     acc_kinds = kinds if first else tree.unflatten(acc_structure, [_Type(t) for t in start])
     body = Body(fn, (acc_kinds, kinds))
     if body.structure != acc_structure:
-        raise ArgumentError(
+        raise StructureError(
             message(
                 f"{name}: fn must return the structure of its accumulator",
                 [("accumulator", str(acc_structure)), ("returned", str(body.structure))],

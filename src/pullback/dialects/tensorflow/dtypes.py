@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import builtins
+import operator
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from pullback.ir import dtypes as native
 from pullback.ir.dtypes import dtype_of, numpy_dtype
-from pullback.util.errors import DTypeError, ValueError_, message
+from pullback.util.errors import ArgumentError, DTypeError, ValueError_, message
 
 
 class DType:
@@ -116,19 +119,32 @@ class Dimension:
     __rmul__ = __mul__
 
 
+def _size(d: Any, dims: Any) -> int | None:
+    if isinstance(d, Dimension):
+        return d.value
+    if d is None:
+        return None
+    if isinstance(d, (builtins.float, np.floating, str)) or not hasattr(d, "__index__"):
+        raise ArgumentError(
+            message("Dimension value must be integer or None", [("shape", repr(dims))], "for example [None, 784]")
+        )
+    n = operator.index(d)
+    if n < 0:
+        raise ValueError_(message("Dimension value must be >= 0", [("shape", repr(dims))], "None for an unknown size"))
+    return n
+
+
 class TensorShape:
     """A shape, of which sizes, or the rank, may be unknown."""
 
     def __init__(self, dims: Any) -> None:
         if isinstance(dims, TensorShape):
             dims = dims.sizes
-        if isinstance(dims, int):
+        if isinstance(dims, (int, np.integer)):
             dims = (dims,)
-        self.sizes: tuple[int | None, ...] | None = (
-            None
-            if dims is None
-            else tuple(d.value if isinstance(d, Dimension) else None if d is None else int(d) for d in dims)
-        )
+        if isinstance(dims, Dimension):
+            dims = (dims,)
+        self.sizes: tuple[int | None, ...] | None = None if dims is None else tuple([_size(d, dims) for d in dims])
 
     @property
     def dims(self) -> list[Dimension] | None:

@@ -39,6 +39,10 @@ class NotFoundError(OpError, KeyError):
         return str(self.args[0])
 
 
+class MissingCheckpointError(NotFoundError, ValueError):
+    """A checkpoint that is not there."""
+
+
 class UnimplementedError(OpError, NotImplementedError):
     """Something that does not exist here."""
 

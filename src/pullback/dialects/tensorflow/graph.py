@@ -6,6 +6,7 @@ functions once for each set of fetches and shapes, under `jit`, and runs the pro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,9 +15,17 @@ import numpy as np
 
 from pullback.api.loops import ShapeDtype, eval_shape
 from pullback.dialects.tensorflow.dtypes import DType, TensorShape, as_dtype
-from pullback.dialects.tensorflow.errors import GraphShapeError, OpError
+from pullback.dialects.tensorflow.errors import GraphShapeError, OpError, UnimplementedError
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, ConcretizationError, PullbackError, ShapeError, ValueError_, message
+from pullback.util.errors import (
+    ArgumentError,
+    ConcretizationError,
+    IndexError_,
+    PullbackError,
+    ShapeError,
+    ValueError_,
+    message,
+)
 
 Compute = Callable[..., Any]
 Sizes = tuple[int | None, ...] | None
@@ -37,6 +46,7 @@ class Operation:
         self.variable: Any = None  # the variable that is read or written
         self.seed: int | None = None  # of a random operation
         self.source: Any = None  # the data set whose elements this gives
+        self.device = graph.device
         graph.operations.append(self)
         graph.by_name[name] = self
 
@@ -120,9 +130,6 @@ class Tensor:
         shape = "<unknown>" if self.sizes is None else self.shape
         return f'Tensor("{self.name}", shape={shape}, dtype={self.dtype.name})'
 
-    def __hash__(self) -> int:
-        return id(self)
-
     def __bool__(self) -> bool:
         raise ArgumentError(
             message(
@@ -147,7 +154,7 @@ class Tensor:
         )
 
     def __array__(self, *_: Any, **__: Any) -> Any:
-        raise ArgumentError(
+        raise SymbolicError(
             message(
                 "a tensor of a graph has no value until a session runs it",
                 [("tensor", str(self))],
@@ -157,6 +164,22 @@ class Tensor:
 
     def __float__(self) -> float:
         return float(self.__array__())
+
+
+_NAME = re.compile("[A-Za-z0-9.][A-Za-z0-9_.\\\\/>-]*")
+
+
+def check_name(name: Any, what: str) -> None:
+    """Refuse names that TensorFlow does not allow."""
+    if not isinstance(name, str):
+        raise ArgumentError(message(f"the name of a {what} is a string", [("name", repr(name))]))
+    if name and not _NAME.fullmatch(name):
+        raise ValueError_(
+            message(
+                f"'{name}' is not a valid {what} name.",
+                help="letters, digits and _ . / > - only; a letter, digit or dot first",
+            )
+        )
 
 
 class Graph:
@@ -172,6 +195,7 @@ class Graph:
         self.scopes: dict[str, Any] = {}  # variables by the name they are got by
         self.seed: int | None = None
         self.finalized = False
+        self.device = ""
 
     @contextmanager
     def as_default(self) -> Iterator[Graph]:
@@ -184,6 +208,7 @@ class Graph:
 
     def unique_name(self, name: str, mark_as_used: bool = True) -> str:
         """The name under the present scope, with a number where it is taken."""
+        check_name(name, "operation")
         full = f"{self.prefix}{name}"
         count = self.names.get(full, 0)
         if mark_as_used:
@@ -207,7 +232,7 @@ class Graph:
         """The operation of a name."""
         found = self.by_name.get(name)
         if found is None:
-            raise _MissingName(
+            raise MissingNameError(
                 message(
                     f"The name {name!r} refers to an Operation not in the graph.",
                     help="graph.get_operations() lists them",
@@ -217,12 +242,14 @@ class Graph:
 
     def get_tensor_by_name(self, name: str) -> Tensor:
         """The tensor of a name such as "Sum:0"."""
+        if not isinstance(name, str):
+            raise ArgumentError(message(f"Tensor names are strings (or similar), not {type(name).__name__}."))
         base, _, index = name.partition(":")
         if not index.isdigit():
             raise ValueError_(message(f"{name!r} is not a tensor's name", help='tensors are called "op:0"'))
         outputs = self.get_operation_by_name(base).outputs
         if int(index) >= len(outputs):
-            raise _MissingName(
+            raise MissingNameError(
                 message(f"The name {name!r} refers to a Tensor which does not exist.", [("outputs", str(len(outputs)))])
             )
         return outputs[int(index)]
@@ -240,7 +267,15 @@ class Graph:
         self.collections.setdefault(name, []).append(value)
 
 
-class _MissingName(OpError, KeyError):
+class SymbolicError(ArgumentError, NotImplementedError):
+    """A tensor of a graph was used as if it had a value."""
+
+
+class NestedGraphError(ValueError_, AssertionError):
+    """The default graph was replaced while another one was being built."""
+
+
+class MissingNameError(OpError, KeyError):
     """A name that is not in the graph."""
 
     def __str__(self) -> str:
@@ -258,7 +293,7 @@ def get_default_graph() -> Graph:
 def reset_default_graph() -> None:
     """Start a new default graph."""
     if len(_graphs) > 1:
-        raise ValueError_(
+        raise NestedGraphError(
             message(
                 "Do not use tf.reset_default_graph() to clear nested graphs.",
                 help="leave the `with graph.as_default()` block first",
@@ -273,11 +308,31 @@ def name_scope(name: str, default_name: str | None = None, values: Any = None) -
     graph = get_default_graph()
     before = graph.prefix
     wanted = name or default_name or ""
+    check_name(wanted, "scope")
     graph.prefix = wanted if wanted.endswith("/") else graph.unique_name(wanted) + "/"
     try:
         yield graph.prefix
     finally:
         graph.prefix = before
+
+
+_DEVICE = re.compile(r"(/job:\w+)?(/replica:\d+)?(/task:\d+)?(/(device:)?(cpu|gpu|tpu)(:\d+|:\*)?)?", re.IGNORECASE)
+
+
+@contextmanager
+def device(device_name_or_function: Any) -> Iterator[None]:
+    """Operations made inside are for a device. There is the CPU: others need a session with soft placement."""
+    name = device_name_or_function or ""
+    if callable(name):
+        raise UnimplementedError(message("tf.device: a function is not supported", help="name the device"))
+    if not _DEVICE.fullmatch(name):
+        raise ValueError_(message(f"Malformed device specification '{name}'", help="'/cpu:0' is there"))
+    graph = get_default_graph()
+    before, graph.device = graph.device, name
+    try:
+        yield
+    finally:
+        graph.device = before
 
 
 @contextmanager
@@ -296,6 +351,10 @@ def operation_of(x: Any) -> Operation:
     """The operation that makes a tensor, or the operation itself."""
     if isinstance(x, Operation):
         return x
+    if not isinstance(x, Tensor) and not hasattr(x, "initializer"):
+        raise ArgumentError(
+            message(f"Can not convert a {type(x).__name__} into a Tensor or Operation.", [("given", f"{x!r:.60}")])
+        )
     return x.op
 
 
@@ -360,8 +419,8 @@ def infer(kind: str, inputs: Sequence[Tensor], compute: Compute) -> Any:
         tried = [_types(inputs, compute, size) for size in trials]
     except ConcretizationError:
         return inputs[0].dtype.name, None
-    except ShapeError as error:
-        if unknown:
+    except (ShapeError, IndexError_) as error:
+        if unknown and isinstance(error, ShapeError):
             return _unknown_rank(inputs, compute)
         raise GraphShapeError(
             f"{error}\n  (while building {kind!r} from {', '.join(str(x) for x in inputs)})"

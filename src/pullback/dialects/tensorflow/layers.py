@@ -8,7 +8,7 @@ from pullback.dialects.tensorflow import nn, ops
 from pullback.dialects.tensorflow.graph import Tensor
 from pullback.dialects.tensorflow.initializers import zeros_initializer
 from pullback.dialects.tensorflow.variables import Variable, get_variable, variable_scope
-from pullback.util.errors import ShapeError, message
+from pullback.util.errors import ShapeError, ValueError_, message
 
 
 class Layer:
@@ -64,6 +64,17 @@ def _free_name(name: str) -> str:
     return f"{name}_{k}" if k else name
 
 
+def _activation(given: Any) -> Any:
+    """An activation by itself or by its name."""
+    if given is None or callable(given):
+        return given
+    if given == "linear":
+        return None
+    if not isinstance(given, str) or given not in dir(nn):
+        raise ValueError_(message("no such activation", [("activation", repr(given))], "tf.nn.relu, or 'relu'"))
+    return getattr(nn, given)
+
+
 class Dense(Layer):
     """activation(x @ kernel + bias)"""
 
@@ -82,7 +93,9 @@ class Dense(Layer):
         **_: Any,
     ) -> None:
         super().__init__(name, trainable, _reuse)
-        self.units, self.activation, self.use_bias = units, activation, use_bias
+        if not isinstance(units, int) or units < 1:
+            raise ValueError_(message("dense: units must be a positive whole number", [("units", repr(units))]))
+        self.units, self.activation, self.use_bias = units, _activation(activation), use_bias
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer or zeros_initializer()
 
     def build(self, inputs: Tensor) -> None:
@@ -128,7 +141,8 @@ class Conv2D(Layer):
         **_: Any,
     ) -> None:
         super().__init__(name, True, _reuse)
-        self.filters, self.padding, self.activation, self.use_bias = filters, padding.upper(), activation, use_bias
+        self.filters, self.padding, self.use_bias = filters, padding.upper(), use_bias
+        self.activation = _activation(activation)
         self.size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
         self.strides = (strides, strides) if isinstance(strides, int) else tuple(strides)
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer or zeros_initializer()

@@ -10,7 +10,7 @@ from pullback.api import activations, convolution, elementwise, losses, manipula
 from pullback.dialects import names
 from pullback.dialects.tensorflow import ops
 from pullback.dialects.tensorflow.graph import Tensor, make
-from pullback.util.errors import ArgumentError, ValueError_, message
+from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
 
 
 def _with(kind: str, inputs: Sequence[Any], function: Any, name: str | None) -> Tensor:
@@ -69,7 +69,17 @@ def sparse_softmax_cross_entropy_with_logits(
     _sentinel: Any = None, labels: Any = None, logits: Any = None, name: str | None = None
 ) -> Tensor:
     """The cross entropy of classes with softmax(logits), for each row."""
-    _named(_sentinel, labels, logits, "sparse_softmax_cross_entropy_with_logits")
+    name_here = "sparse_softmax_cross_entropy_with_logits"
+    _named(_sentinel, labels, logits, name_here)
+    classes, scores = ops.convert_to_tensor(labels), ops.convert_to_tensor(logits)
+    if scores.sizes is not None and not classes.shape.is_compatible_with(scores.sizes[:-1]):
+        raise ShapeError(
+            message(
+                f"{name_here}: labels must have the shape of logits without its last dimension",
+                [("labels", str(classes)), ("logits", str(scores))],
+                "for one-hot labels use softmax_cross_entropy_with_logits",
+            )
+        )
 
     def entropy(y: Any, x: Any) -> Any:
         logs = activations.log_softmax(x, axis=-1)
@@ -111,6 +121,10 @@ def dropout(
     if keep_prob is None and rate is None:
         raise ValueError_(message("dropout: keep_prob or rate must be given"))
     keep = 1 - rate if keep_prob is None else keep_prob
+    if isinstance(keep, (int, float)) and not 0 < keep <= 1:
+        raise ValueError_(
+            message("dropout: keep_prob must be in (0, 1]", [("keep_prob", repr(keep))], "rate = 1 - keep_prob")
+        )
     known = value.sizes is not None and None not in value.sizes
     noise = ops.random_uniform(value.sizes if known else ops.shape(value), seed=seed, name=f"{name}/random_uniform")
     inputs = [value, noise, *([keep] if isinstance(keep, Tensor) else [])]
@@ -154,7 +168,7 @@ def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
 def _window(padding: str, shape: Sequence[int], kernel: Sequence[int], strides: Sequence[int]) -> list[tuple[int, int]]:
     """How much is put around height and width."""
     if padding not in ("SAME", "VALID"):
-        raise ArgumentError(message("padding must be 'SAME' or 'VALID'", [("padding", repr(padding))]))
+        raise ValueError_(message("padding must be 'SAME' or 'VALID'", [("padding", repr(padding))]))
     if padding == "VALID":
         return [(0, 0), (0, 0)]
     return [_same(n, k, s) for n, k, s in zip(shape, kernel, strides, strict=True)]
@@ -173,6 +187,15 @@ def conv2d(
     """Convolution of images with filters [height, width, channels in, channels out]."""
     if data_format != "NHWC":
         raise ArgumentError(message("conv2d: only NHWC", [("data_format", repr(data_format))]))
+    for x in (ops.convert_to_tensor(input), ops.convert_to_tensor(filter if filters is None else filters)):
+        if x.sizes is not None and len(x.sizes) != 4:
+            raise ShapeError(
+                message(
+                    "conv2d: input and filter must have four dimensions",
+                    [("given", str(x))],
+                    "[batch, height, width, channels] and [height, width, channels in, channels out]",
+                )
+            )
 
     def convolve(x: Any, w: Any) -> Any:
         step = tuple(strides)[1:3]

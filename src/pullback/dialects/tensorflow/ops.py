@@ -24,7 +24,7 @@ from pullback.dialects.tensorflow.graph import Operation, Tensor, get_default_gr
 from pullback.engine.control import stop_gradient as _stop
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, DTypeError, ShapeError, ValueError_, message
+from pullback.util.errors import ArgumentError, DTypeError, ShapeError, StructureError, ValueError_, message
 
 _NUMBERS = (bool, int, float, complex)
 
@@ -54,6 +54,8 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: str = "Cons
 
 
 def _numbers(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
+    if value is None:
+        raise StructureError(message("None values not supported.", help="give numbers, or a tensor"))
     if isinstance(value, Tensor):
         raise ArgumentError(message("List of Tensors when single Tensor expected", [("value", str(value))]))
     if isinstance(value, TensorBase):
@@ -63,9 +65,9 @@ def _numbers(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
     except ValueError:
         array = np.asarray(None)
     if array.dtype.kind not in "biufcV":
-        raise ArgumentError(message("Failed to convert object to Tensor",
-                                    [("value", f"{type(value).__name__} {value!r:.60}")],
-                                    "pass numbers, nested lists of numbers, or arrays"))
+        raise StructureError(message("Failed to convert object to Tensor",
+                                     [("value", f"{type(value).__name__} {value!r:.60}")],
+                                     "pass numbers, nested lists of numbers, or arrays"))
     python = not isinstance(value, (np.ndarray, np.generic, TensorBase))
     if dtype is None:
         return array.astype({"f": np.float32, "i": np.int32}.get(array.dtype.kind, array.dtype)) if python else array
@@ -134,6 +136,8 @@ zeros, ones = _filled("zeros", creation.zeros), _filled("ones", creation.ones)
 def fill(dims: Any, value: Any, name: str = "Fill") -> Tensor:
     """One value everywhere."""
     x = convert_to_tensor(value)
+    if x.sizes:
+        raise ShapeError(message("fill: the value must be one number", [("value", str(x))], "use tf.broadcast_to"))
     return _with(name, [x], lambda v: creation.full(TensorShape(dims).known(), v))
 
 
@@ -425,7 +429,11 @@ def where(condition: Any, x: Any = None, y: Any = None, name: str | None = None)
         raise ValueError_(message("where: x and y must both be given here",
                                   help="the positions alone depend on values: use "
                                   "tf.boolean_mask's result in NumPy"))
-    return _with("Select", [convert_to_tensor(v) for v in (condition, x, y)], elementwise.where, name)
+    choice = convert_to_tensor(condition)
+    if not choice.dtype.is_bool:
+        raise DTypeError(message("Input 'condition' of 'Select' Op must be bool", [("condition", str(choice))],
+                                 "compare it first, for example x > 0"))
+    return _with("Select", [choice, *(convert_to_tensor(v) for v in (x, y))], elementwise.where, name)
 
 
 def identity(input: Any, name: str | None = None) -> Tensor:
@@ -509,6 +517,10 @@ def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False,
     if x.dtype != y.dtype:
         raise DTypeError(message(f"Input 'b' of 'MatMul' Op has type {y.dtype.name} that does not match type "
                                  f"{x.dtype.name} of argument 'a'.", help="use tf.cast"))
+    for t in (x, y):
+        if t.sizes is not None and len(t.sizes) < 2:
+            raise ShapeError(message("MatMul: shape must be rank 2 but is rank " + str(len(t.sizes)),
+                                     [("a", str(x)), ("b", str(y))], "use tf.tensordot, or tf.reshape"))
     return _with("MatMul", [x, y], product, name)
 
 
@@ -555,7 +567,8 @@ def reshape(tensor: Any, shape: Any, name: str | None = None) -> Tensor:
         return make("Reshape", [x, sizes], lambda run, v,
                     s: manipulation.reshape(v, tuple(int(n) for n in np.asarray(s))), name,
                     types=(x.dtype, None if count is None else (None,) * count))
-    target = tuple(int(n) if n is not None else -1 for n in TensorShape(shape).as_list())
+    given = [shape] if isinstance(shape, int) else [getattr(n, "value", n) for n in shape]
+    target = tuple(-1 if n is None else int(n) for n in given)
     return _with("Reshape", [x], lambda v: manipulation.reshape(v, target), name)
 
 
@@ -619,22 +632,37 @@ def unstack(value: Any, num: int | None = None, axis: int = 0, name: str = "unst
 def split(value: Any, num_or_size_splits: Any, axis: int = 0, num: Any = None, name: str = "split") -> list[Tensor]:
     """Parts of equal, or of given, sizes along a dimension."""
     x = convert_to_tensor(value)
-    places = num_or_size_splits if isinstance(num_or_size_splits,
-                                              int) else [int(n) for n in np.cumsum(num_or_size_splits)[:-1]]
-    found = make("Split", [x], lambda run, v: list(manipulation.split(v, places, axis)), name)
+    size = None if x.sizes is None else x.sizes[axis]
+    if not isinstance(num_or_size_splits, int):
+        places: Any = [int(n) for n in np.cumsum(num_or_size_splits)[:-1]]
+    elif size is not None and size % num_or_size_splits:
+        raise ShapeError(message(
+            f"split: dimension size must be evenly divisible by {num_or_size_splits} but is {size}",
+            [("value", str(x))], "give the sizes in a list"))
+    else:
+        places = num_or_size_splits
+    found = make("Split", [x], lambda run, v: list(manipulation.array_split(v, places, axis)), name)
     return found if isinstance(found, list) else [found]
 
 
 def tile(input: Any, multiples: Any, name: str | None = None) -> Tensor:
     """The tensor several times along dimensions."""
-    return _with("Tile", [convert_to_tensor(input)], lambda v: manipulation.tile(v, tuple(multiples)), name)
+    x = convert_to_tensor(input)
+    if x.sizes is not None and len(x.sizes) != len(multiples):
+        raise ShapeError(message("tile: one multiple for every dimension",
+                                 [("input", str(x)), ("multiples", str(multiples))]))
+    return _with("Tile", [x], lambda v: manipulation.tile(v, tuple(multiples)), name)
 
 
 def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", name: str | None = None,
         constant_values: Any = 0) -> Tensor:
     """Elements put around."""
     widths = [tuple(int(n) for n in p) for p in paddings]
-    return _with("Pad", [convert_to_tensor(tensor)],
+    x = convert_to_tensor(tensor)
+    if x.sizes is not None and len(x.sizes) != len(widths):
+        raise ShapeError(message("pad: one pair for every dimension",
+                                 [("tensor", str(x)), ("paddings", str(widths))]))
+    return _with("Pad", [x],
                  lambda v: manipulation.pad(v, widths, mode.lower(), constant_values), name)
 
 

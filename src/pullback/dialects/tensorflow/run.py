@@ -10,6 +10,12 @@ from pullback.dialects.tensorflow.errors import FailedPreconditionError, Invalid
 from pullback.dialects.tensorflow.graph import Operation, Tensor
 from pullback.util.errors import message
 
+#: types of operations that write and read variables
+WRITES, READS = (
+    frozenset(("Assign", "AssignAdd", "AssignSub")),
+    frozenset(("VariableV2", "ReadVariableOp", "AssignAdd", "AssignSub")),
+)
+
 
 class Run:
     """Values bound so far. All reads of a variable see its value from before the run, except reads that were made under
@@ -21,6 +27,7 @@ class Run:
         self.session = session
         self.root: Any = root or self
         self.bound: dict[Tensor, Any] = {}
+        self.captured: dict[Any, Any] | None = None  # what a branch of tf.cond assigns
         if root is None:
             self.updates: dict[Any, Any] = {}
             self.keys: dict[Operation, Any] = {}
@@ -29,6 +36,8 @@ class Run:
     def read(self, variable: Any, latest: bool = False) -> Any:
         """The value of a variable."""
         root = self.root
+        if latest and self.captured is not None and variable in self.captured:
+            return self.captured[variable]
         if latest and variable in root.updates:
             return root.updates[variable]
         storage = root.session.storage.get(variable)
@@ -45,10 +54,13 @@ class Run:
 
     def assign(self, variable: Any, value: Any) -> Any:
         """Give a variable a value, kept when the run ends."""
+        if self.captured is not None:
+            self.captured[variable] = value
+            return value
         if self.root is not self:
             raise UnimplementedError(
                 message(
-                    "an assignment inside tf.cond, tf.while_loop or tf.scan",
+                    "an assignment inside tf.while_loop or tf.scan",
                     [("variable", repr(variable))],
                     "return the value, and assign it outside",
                 ),

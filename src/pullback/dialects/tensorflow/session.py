@@ -10,13 +10,13 @@ from pullback.api.random import Generator
 from pullback.api.tensor import Tensor as Array
 from pullback.dialects.tensorflow import graph as graphs
 from pullback.dialects.tensorflow.dtypes import TensorShape
-from pullback.dialects.tensorflow.errors import InvalidArgumentError
-from pullback.dialects.tensorflow.graph import Graph, Operation, Tensor, get_default_graph
-from pullback.dialects.tensorflow.run import Run, needed, seeded, unfed
+from pullback.dialects.tensorflow.errors import InvalidArgumentError, NotFoundError, OpError
+from pullback.dialects.tensorflow.graph import Graph, MissingNameError, Operation, Tensor, get_default_graph
+from pullback.dialects.tensorflow.run import READS, WRITES, Run, needed, seeded, unfed
 from pullback.engine.jit import Jitted
-from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.tensor import TensorBase, from_host, host_array, host_number
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, ValueError_, message
+from pullback.util.errors import ArgumentError, IndexError_, ValueError_, message
 
 _SEED_STEP = 0x9E3779B97F4A7C15
 
@@ -25,17 +25,23 @@ class Plan:
     """What a set of fetches with a set of feeds does: the operations needed, the variables read and written, the
     program."""
 
-    __slots__ = ("jitted", "operations", "pulled", "reads", "targets", "writes")
+    __slots__ = ("feeds", "jitted", "listed", "operations", "places", "pulled", "reads", "ready", "structure",
+                 "targets", "writes")
 
-    def __init__(self, session: Session, fetches: list[Any], feeds: list[Tensor]) -> None:
+    def __init__(self, session: Session, fetches: list[Any], structure: Any, feeds: list[Tensor]) -> None:
+        self.structure, self.feeds = structure, feeds
+        self.listed = structure is tree.flatten([0] * len(fetches))[1]
+        self.ready = False  # whether all variables have values
         wanted = [f if isinstance(f, Operation) else f.op for f in fetches]
         fed = dict.fromkeys(feeds)
         self.operations = needed(wanted, fed)
         self.targets = [None if isinstance(f, Operation) else f for f in fetches]
+        self.places = [k for k, t in enumerate(self.targets) if t is not None]
         self.pulled = [op for op in self.operations if op.type == "IteratorGetNext"]
         self.writes = [op.variable for op in self.operations if op.variable is not None and op.type in WRITES]
         self.reads = [op.variable for op in self.operations if op.variable is not None and op.type in READS]
         for op in self.operations:
+            _check_device(op, session.soft)
             if op.compute is None:
                 raise InvalidArgumentError(unfed(op), op)
         given = [*feeds, *(t for op in self.pulled for t in op.outputs)]
@@ -52,27 +58,63 @@ class Plan:
         run.__name__ = "Session.run"
         self.jitted = Jitted(run)
 
-    def call(self, session: Session, values: list[Any]) -> Any:
+    def values(self, given: Any) -> list[Any]:
+        """The values fed, checked and cast."""
+        return [_value(t, v) for t, v in zip(self.feeds, given, strict=True)]
+
+    def call(self, session: Session, given: Any) -> Any:
+        """The results for values fed."""
+        if self.ready and not self.pulled:
+            found = self.jitted.again(given)
+            if found is not None:  # types met before need no check
+                return self.placed(found)
+        values = self.values(given)
+        for op in self.pulled:
+            values.extend(session.pull(op))
         storage = session.storage
-        if all(v in storage for v in self.writes) and all(v in storage for v in self.reads):
-            return self.jitted(*values)
-        return self.jitted.function(*values)  # variables get their first values: once, so it is not compiled apart
+        if self.ready or (all(v in storage for v in self.writes) and all(v in storage for v in self.reads)):
+            self.ready = True
+            results = self.jitted(*values)
+        else:  # variables get their first values: once, so it is not compiled apart
+            results = self.jitted.function(*values)
+        return tree.unflatten(self.structure, [_host(x) for x in results])
+
+    def placed(self, values: list[Any]) -> Any:
+        """The values of the tensors fetched, among the fetches, as NumPy has them."""
+        results: list[Any] = [None] * len(self.targets)
+        for k, value in zip(self.places, values):
+            results[k] = _host_value(value)
+        return results if self.listed else tree.unflatten(self.structure, results)
 
 
-#: types of operations that write and read variables
-WRITES, READS = (
-    frozenset(("Assign", "AssignAdd", "AssignSub")),
-    frozenset(("VariableV2", "ReadVariableOp", "AssignAdd", "AssignSub")),
-)
+def _check_device(op: Operation, soft: bool) -> None:
+    """Refuse operations for a device that is not there, unless the CPU may stand for it."""
+    if soft or not op.device or "cpu" in op.device.lower() or ":" not in op.device:
+        return
+    raise InvalidArgumentError(
+        message(
+            f"Cannot assign a device for operation {op.name}: Could not satisfy explicit device specification "
+            f"'{op.device}'",
+            [("devices", "/device:CPU:0")],
+            "leave tf.device() out, or tf.Session(config=tf.ConfigProto(allow_soft_placement=True))",
+        ),
+        op,
+    )
 
 
 class Session:
     """Runs parts of a graph and keeps the values of its variables."""
 
     def __init__(self, target: str = "", graph: Graph | None = None, config: Any = None) -> None:
+        if graph is not None and not isinstance(graph, Graph):
+            raise ArgumentError(message(f"Argument `graph` must be a tf.Graph, but got {type(graph).__name__}"))
+        if target:
+            raise NotFoundError(message("Session: no such master", [("target", repr(target))], "leave it empty"))
         self.graph = graph or get_default_graph()
+        self.soft = bool(getattr(config, "allow_soft_placement", False))  # whether the CPU may stand for other devices
         self.storage: dict[Any, Any] = {}
         self.plans: dict[Any, Plan] = {}
+        self.routes: dict[Any, Plan] = {}  # plans by fetches and feeds as they are given
         self.generators: dict[Any, Generator] = {}
         self.iterators: dict[Operation, Any] = {}
         self.closed = False
@@ -83,25 +125,44 @@ class Session:
         """The values of `fetches` (a tensor, operation, variable or name, or nested lists, tuples and dicts of them),
         as NumPy
         arrays; `feed_dict` gives values of placeholders."""
+        kind = type(fetches)
+        feeds = feed_dict or ()
+        try:
+            key = (kind, *fetches, None, *feeds) if kind is list or kind is tuple else (fetches, None, *feeds)
+            plan = self.routes.get(key)
+        except TypeError:  # nested fetches
+            key = plan = None
+        if plan is None:
+            plan = self.plan(fetches, feeds)
+            if key is not None:
+                self.routes[key] = plan
+        try:
+            return plan.call(self, tuple(feed_dict.values()) if feed_dict else ())
+        except IndexError_ as error:  # met by a program, or by an operation as the program was made
+            if isinstance(error, OpError):
+                raise
+            raise InvalidArgumentError(str(error)) from None
+
+    def plan(self, fetches: Any, feeds: Any) -> Plan:
+        """What a run of these fetches with values for these feeds does."""
         if self.closed:
             raise ValueError_(message("Attempted to use a closed Session.", help="make a new one"))
-        leaves, structure = tree.flatten(fetches)
+        leaves, structure = tree.flatten(fetches, is_leaf=lambda x: x is None)
         found = [self.fetched(x) for x in leaves]
-        feeds = [self.fed(k) for k in feed_dict] if feed_dict else []
-        key = (*found, None, *feeds)
+        fed = [self.fed(k) for k in feeds]
+        key = (structure, *found, None, *fed)
         plan = self.plans.get(key)
         if plan is None:
-            plan = self.plans[key] = Plan(self, found, feeds)
-        values = [_value(t, v) for t, v in zip(feeds, feed_dict.values(), strict=True)] if feed_dict else []
-        for op in plan.pulled:
-            values.extend(self.pull(op))
-        results = plan.call(self, values)
-        return tree.unflatten(structure, [_host(x) for x in results])
+            plan = self.plans[key] = Plan(self, found, structure, fed)
+        return plan
 
     def fetched(self, x: Any) -> Any:
         """A fetch as a tensor or operation of this session's graph."""
         if isinstance(x, str):
-            return self.graph.get_tensor_by_name(x) if ":" in x else self.graph.get_operation_by_name(x)
+            try:
+                return self.graph.get_tensor_by_name(x) if ":" in x else self.graph.get_operation_by_name(x)
+            except MissingNameError as error:
+                raise ValueError_(f"Argument `fetch` = {x} cannot be interpreted as a Tensor. {error}") from None
         found = x.value() if hasattr(x, "initializer") else x
         if not isinstance(found, (Tensor, Operation)):
             raise ArgumentError(
@@ -121,9 +182,11 @@ class Session:
 
     def fed(self, x: Any) -> Tensor:
         """A feed's key as a tensor."""
-        found = (
-            self.graph.get_tensor_by_name(x) if isinstance(x, str) else x.value() if hasattr(x, "initializer") else x
-        )
+        try:
+            named: Any = self.graph.get_tensor_by_name(x) if isinstance(x, str) else x
+        except MissingNameError as error:
+            raise ArgumentError(f"Cannot interpret feed_dict key as Tensor: {error}") from None
+        found = named.value() if hasattr(named, "initializer") else named
         if not isinstance(found, Tensor):
             raise ArgumentError(
                 message(f"Cannot interpret feed_dict key as Tensor: {x!r:.60}", help="feed placeholders")
@@ -186,6 +249,7 @@ class Session:
         self.closed = True
         self.storage.clear()
         self.plans.clear()
+        self.routes.clear()
 
 
 class _Default:
@@ -259,6 +323,17 @@ def _value(tensor: Tensor, value: Any) -> Any:
 def _host(x: Any) -> Any:
     """A result as NumPy has it."""
     if isinstance(x, TensorBase):
-        array = x.numpy()
-        return array if array.ndim else array[()]
+        return _host_value(x._peek())
     return x[()] if isinstance(x, np.ndarray) and not x.ndim else x
+
+
+def _host_value(value: Any) -> Any:
+    if value.info.type.shape:
+        return host_array(value)
+    make = _SCALARS.get(value.info.type.dtype.name)
+    return make(host_number(value)) if make is not None else host_array(value)[()]
+
+
+#: NumPy's types of single numbers that Python's hold without loss
+_SCALARS: dict[str, Any] = {"float32": np.float32, "float64": np.float64, "int32": np.int32, "int64": np.int64,
+                            "bool": np.bool_}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from pullback.api import elementwise
 from pullback.dialects.tensorflow import ops
 from pullback.dialects.tensorflow.control_flow import gradients
-from pullback.dialects.tensorflow.errors import NotFoundError
+from pullback.dialects.tensorflow.errors import MissingCheckpointError, NotFoundError
 from pullback.dialects.tensorflow.graph import Operation, Tensor, make_operation
 from pullback.dialects.tensorflow.variables import (
     GLOBAL,
@@ -59,6 +60,8 @@ class Optimizer:
         self, loss: Any, var_list: Any = None, grad_loss: Any = None, **_: Any
     ) -> list[tuple[Any, Variable]]:
         """Pairs of gradient and variable."""
+        if not isinstance(loss, Tensor) and not hasattr(loss, "initializer"):
+            raise ArgumentError(message("minimize: the loss must be a tensor", [("loss", f"{loss!r:.60}")]))
         variables = list(trainable_variables() if var_list is None else var_list)
         if not variables:
             raise ValueError_(message("No variables to optimize.", help="make one with tf.Variable before minimize()"))
@@ -265,11 +268,31 @@ def create_global_step(graph: Any = None) -> Variable:
     return get_or_create_global_step(graph)
 
 
+_LATEST = "checkpoint"  # the file that names what was saved last in a folder
+
+
+def latest_checkpoint(checkpoint_dir: str, latest_filename: str | None = None) -> str | None:
+    """The path that was saved last in a folder; None where there is none."""
+    try:
+        with open(os.path.join(checkpoint_dir, latest_filename or _LATEST)) as file:
+            name = file.readline().partition('"')[2].rpartition('"')[0]
+    except OSError:
+        return None
+    return os.path.join(checkpoint_dir, name)
+
+
+def checkpoint_exists(checkpoint_prefix: str) -> bool:
+    """Whether there is a checkpoint of this name."""
+    return os.path.exists(f"{checkpoint_prefix}.safetensors")
+
+
 class Saver:
     """Writes variables to a file and reads them back. One file, in the safetensors format."""
 
     def __init__(self, var_list: Any = None, max_to_keep: int = 5, **_: Any) -> None:
         given = global_variables() if var_list is None else var_list
+        if not given:
+            raise ValueError_(message("No variables to save", help="make them before the Saver"))
         self.variables: dict[str, Variable] = dict(given) if isinstance(given, dict) else {v.op.name: v for v in given}
 
     def save(self, sess: Any, save_path: str, global_step: Any = None, **_: Any) -> str:
@@ -277,13 +300,22 @@ class Saver:
         from pullback.io import save  # files are needed here only
 
         path = save_path if global_step is None else f"{save_path}-{int(np.asarray(global_step))}"
+        absent = [v for v in self.variables.values() if v not in sess.storage]
+        if absent:
+            sess.run(absent[0])  # says that it has no value
         save(f"{path}.safetensors", {name: np.asarray(sess.run(v)) for name, v in self.variables.items()})
+        with open(os.path.join(os.path.dirname(path) or ".", _LATEST), "w") as file:
+            file.write(f'model_checkpoint_path: "{os.path.basename(path)}"\n')
         return path
 
     def restore(self, sess: Any, save_path: str) -> None:
         """Set the variables from a file."""
         from pullback.io import load
 
+        if not checkpoint_exists(save_path):
+            raise MissingCheckpointError(
+                message(f"The passed save_path is not a valid checkpoint: {save_path}", help="saver.save() gives it")
+            )
         found = load(f"{save_path}.safetensors")
         missing = [name for name in self.variables if name not in found]
         if missing:

@@ -9,7 +9,7 @@ from typing import Any
 from pullback.dialects.tensorflow import ops
 from pullback.dialects.tensorflow.dtypes import DType, TensorShape, as_dtype
 from pullback.dialects.tensorflow.graph import Graph, Operation, Tensor, get_default_graph, make, name_scope
-from pullback.util.errors import DTypeError, ShapeError, ValueError_, message
+from pullback.util.errors import AttributeError_, DTypeError, ShapeError, ValueError_, message
 
 GLOBAL, TRAINABLE = "variables", "trainable_variables"
 
@@ -36,6 +36,14 @@ class Variable:
         try:
             value = initial_value() if callable(initial_value) else initial_value
             self.initial_value = ops.convert_to_tensor(value, dtype, name="initial_value")
+            if validate_shape and not self.initial_value.shape.is_fully_defined():
+                raise ValueError_(
+                    message(
+                        "initial_value must have a shape specified",
+                        [("initial_value", str(self.initial_value))],
+                        "give every size, or validate_shape=False",
+                    )
+                )
             self.op = Operation(graph, "VariableV2", full, [], lambda run: run.read(self))
             self.op.outputs = [Tensor(self.op, 0, self.initial_value.dtype, self.initial_value.sizes)]
             self.op.variable = self
@@ -135,9 +143,6 @@ class Variable:
     def __repr__(self) -> str:
         return f"<tf.Variable {self.name!r} shape={self.shape} dtype={self.dtype.name}_ref>"
 
-    def __hash__(self) -> int:
-        return id(self)
-
     def __iter__(self) -> Iterator[Any]:
         return iter(self.value())
 
@@ -173,6 +178,10 @@ def _assignment(
 
 def assign(ref: Variable, value: Any, name: str | None = None, **_: Any) -> Tensor:
     """A tensor that sets a variable when it is run."""
+    if not isinstance(ref, Variable):
+        raise AttributeError_(
+            message(f"assign: '{type(ref).__name__}' is no variable", [("ref", f"{ref!r:.60}")], "tf.Variable(...)")
+        )
     return ref.assign(value, name=name)
 
 
@@ -251,7 +260,9 @@ def variable_scope(
     else:
         label = name_or_scope or get_default_graph().unique_name(default_name or "scope", False)
         path = f"{outer.name}/{label}" if outer.name else label
-    scope = VariableScope(path, outer.reuse if reuse is None else reuse, initializer or outer.initializer)
+    scope = VariableScope(
+        path, outer.reuse if reuse is None else reuse, outer.initializer if initializer is None else initializer
+    )
     _scopes.append(scope)
     try:
         with name_scope(label):
@@ -296,7 +307,17 @@ def get_variable(
                 help="did you mean to set reuse=tf.AUTO_REUSE in VarScope?",
             )
         )
-    made = initializer or scope.initializer or _default_initializer(as_dtype(dtype))
+    made = scope.initializer if initializer is None else initializer
+    made = _default_initializer(as_dtype(dtype)) if made is None else made
+    if isinstance(made, type):
+        made = made()
+    if initializer is not None and not callable(made) and shape is not None:
+        raise ValueError_(message("If initializer is a constant, do not specify shape.", [("variable", full)]))
+    if callable(made) and shape is None:
+        raise ValueError_(
+            message(f"Shape of a new variable ({full}) must be fully defined, but instead was <unknown>.",
+                    help="give shape=, or a constant as initializer")
+        )
     before = graph.prefix
     graph.prefix = ""
     try:
