@@ -27,7 +27,7 @@ def inline(function: Function) -> Function:
         inputs = tuple(done[x] for x in node.inputs)
         if getattr(type(node.op), "lowering", "") == "inline":
             op: Any = node.op
-            found = inline(op.function)(*inputs)
+            found = inline(op.function_for([x.tensor for x in inputs]))(*inputs)
             results[node] = found
             if isinstance(node.type, TensorType):
                 done[node] = found[0]

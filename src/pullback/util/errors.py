@@ -27,6 +27,10 @@ class ValueError_(PullbackError, ValueError, RuntimeError):
     RuntimeErrors."""
 
 
+class LinAlgError(ValueError_):
+    """A matrix has no decomposition or solution of the kind asked for, for example `pb.linalg.inv(pb.zeros((2, 2)))`."""
+
+
 class DTypeError(PullbackError, TypeError):
     """A dtype does not fit, for example `pb.bitwise_and(pb.ones(3), 1)`."""
 
