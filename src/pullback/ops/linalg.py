@@ -107,8 +107,10 @@ class Decomposition(Op):
         """The results as loops."""
         raise NotImplementedError
 
-    def function_for(self, types: Sequence[TensorType]) -> Function:
-        """The loops for inputs of these types."""
+    def function_for(self, types: Sequence[TensorType]) -> Function | None:
+        """The loops for inputs of these types; None for complex numbers, of which there is no native code."""
+        if types[0].dtype.kind == "c":
+            return None
         params = [param(t) for t in types]
         return Function(params, self.build(*params))
 
