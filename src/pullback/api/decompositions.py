@@ -404,5 +404,5 @@ def qr(x: Array, /, *, mode: str = "reduced") -> Any:
     return QRResult(*_qr(x, full=mode == "complete"))
 
 
-__all__ = ["cholesky", "cholesky_inverse", "cholesky_solve", "det", "inv", "lu", "lu_factor", "lu_solve", "qr", "slogdet",
-           "solve", "solve_triangular"]
+__all__ = ["cholesky", "cholesky_inverse", "cholesky_solve", "det", "inv", "lu", "lu_factor", "lu_solve", "qr",
+           "slogdet", "solve", "solve_triangular"]

@@ -28,7 +28,7 @@ class ValueError_(PullbackError, ValueError, RuntimeError):
 
 
 class LinAlgError(ValueError_):
-    """A matrix has no decomposition or solution of the kind asked for, for example `pb.linalg.inv(pb.zeros((2, 2)))`."""
+    """A matrix has no decomposition or solution of this kind, for example `pb.linalg.inv(pb.zeros((2, 2)))`."""
 
 
 class DTypeError(PullbackError, TypeError):
