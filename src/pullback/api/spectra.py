@@ -161,13 +161,18 @@ def _tolerance(values: Any, x: Any, rtol: Any, atol: Any = None) -> Any:
     return elementwise.maximum(relative, atol[..., None] if isinstance(atol, TensorBase) else atol)
 
 
+def _count(found: Any) -> Any:
+    """How many are true along the last axis."""
+    return reductions.sum(elementwise.astype(found, dtypes.int64), axis=-1)
+
+
 def matrix_rank(x: Array, /, *, rtol: Any = None, atol: Any = None, hermitian: bool = False) -> Array:
     """How many singular values exceed the tolerance: by default max(m, n) * eps times the largest."""
     x = as_tensor(x, "matrix_rank")
     if x.ndim < 2:
-        return reductions.any(x != 0).astype(dtypes.int64)
+        return elementwise.astype(reductions.any(x != 0), dtypes.int64)
     values = elementwise.abs(eigvalsh(x)) if hermitian else svdvals(x)
-    return reductions.sum((values > _tolerance(values, x, rtol, atol)).astype(dtypes.int64), axis=-1)
+    return _count(values > _tolerance(values, x, rtol, atol))
 
 
 # -- pseudo-inverses and least squares ---------------------------------------------------------------------------------
@@ -228,7 +233,7 @@ def lstsq(a: Array, b: Array, /, *, rtol: Any = None) -> Any:
                                  f"b needs {a.shape[-2]} rows"))
     found = matmul(pinv(a, rtol=rtol), side)
     values = svdvals(a)
-    rank = reductions.sum((values > _tolerance(values, a, rtol)).astype(dtypes.int64), axis=-1)
+    rank = _count(values > _tolerance(values, a, rtol))
     m, n = a.shape[-2:]
     left = elementwise.abs(matmul(a, found) - side)
     residuals = reductions.sum(left * left, axis=-2)

@@ -9,6 +9,7 @@ The sign of a vector is chosen so that its largest component is positive (real, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -236,7 +237,7 @@ class Svd(Decomposition):
             u, s, v = self.infer(TensorType.of(x.shape, float64)).items
             eyes = [np.broadcast_to(np.eye(*t.shape[-2:], dtype=x.dtype), t.shape).copy() for t in (u, v)]
             return eyes[0], np.zeros(s.shape, x.real.dtype), eyes[1]
-        return tuple(each(lambda a: _svd(a, self.full), x))
+        return tuple(each(partial(_svd, full=self.full), x))
 
     def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
             tangents: tuple[Node | None, ...]) -> Any:
