@@ -99,3 +99,11 @@ from pullback.nn.normalization import InstanceNorm3d as InstanceNorm3d
 from pullback.nn.normalization import LayerNorm as LayerNorm
 from pullback.nn.normalization import RMSNorm as RMSNorm
 from pullback.nn.parameter import Parameter as Parameter
+from pullback.nn.recurrent import GRU as GRU
+from pullback.nn.recurrent import LSTM as LSTM
+from pullback.nn.recurrent import RNN as RNN
+from pullback.nn.recurrent import GRUCell as GRUCell
+from pullback.nn.recurrent import LSTMCell as LSTMCell
+from pullback.nn.recurrent import RNNBase as RNNBase
+from pullback.nn.recurrent import RNNCell as RNNCell
+from pullback.nn.recurrent import RNNCellBase as RNNCellBase
