@@ -469,3 +469,6 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
 @operation()
 def _weights(q: Node, k: Node, *mask: Node, causal: bool, scale: float) -> Node:
     return attention_weights(q, k, mask[0] if mask else None, causal, scale)
+
+
+weights_operation = _weights

@@ -104,6 +104,11 @@ def run_cell(kind: str, x: Array, h: Array, c: Array | None, weights: Weights) -
     return _cell(*given, kind=kind, biased=biased)
 
 
+def _like(x: Array, array: Any) -> Array:
+    """Positions or counts as a tensor of x's class."""
+    return x.result_class(from_host(array, dtypes.int64)._use())
+
+
 # -- lengths -----------------------------------------------------------------------------------------------------------
 
 
@@ -163,9 +168,8 @@ def pack_padded_sequence(input: Array, lengths: Any, batch_first: bool = False,
     places = np.concatenate([t * x.shape[1] + columns[:n] for t, n in enumerate(counts)])
     data = x.reshape((-1, *x.shape[2:]))[from_host(places, dtypes.int64)]
     if order is None:
-        return PackedSequence(data, from_host(counts, dtypes.int64))
-    return PackedSequence(data, from_host(counts, dtypes.int64), from_host(order, dtypes.int64),
-                          from_host(np.argsort(order), dtypes.int64))
+        return PackedSequence(data, _like(x, counts))
+    return PackedSequence(data, _like(x, counts), _like(x, order), _like(x, np.argsort(order)))
 
 
 def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0,
@@ -174,7 +178,7 @@ def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False, pad
     padded, lengths = padded_of(sequence, total_length, padding_value)
     if sequence.unsorted_indices is not None:
         padded, lengths = padded[:, sequence.unsorted_indices], lengths[sequence.unsorted_indices.numpy()]
-    return (padded.swapaxes(0, 1) if batch_first else padded), from_host(lengths, dtypes.int64)
+    return (padded.swapaxes(0, 1) if batch_first else padded), _like(padded, lengths)
 
 
 def padded_of(sequence: PackedSequence, total_length: int | None = None,

@@ -30,6 +30,12 @@ from pullback.nn.activation import Softsign as Softsign
 from pullback.nn.activation import Tanh as Tanh
 from pullback.nn.activation import Tanhshrink as Tanhshrink
 from pullback.nn.activation import Threshold as Threshold
+from pullback.nn.attention import MultiheadAttention as MultiheadAttention
+from pullback.nn.attention import Transformer as Transformer
+from pullback.nn.attention import TransformerDecoder as TransformerDecoder
+from pullback.nn.attention import TransformerDecoderLayer as TransformerDecoderLayer
+from pullback.nn.attention import TransformerEncoder as TransformerEncoder
+from pullback.nn.attention import TransformerEncoderLayer as TransformerEncoderLayer
 from pullback.nn.containers import ModuleDict as ModuleDict
 from pullback.nn.containers import ModuleList as ModuleList
 from pullback.nn.containers import ParameterDict as ParameterDict
