@@ -11,7 +11,9 @@ from pullback.engine.pipeline import compile_function
 from pullback.engine.programs import Executable
 from pullback.ir.dtypes import numpy_dtype
 from pullback.ir.node import Function, Node, Op, apply, evaluate, param, project, type_of
+from pullback.ops.linalg import Decomposition
 from pullback.ops.map import Map
+from pullback.ops.recurrence import Recurrence
 from pullback.ops.registry import OPS
 from pullback.ops.scalar import ROWS
 from pullback.runtime.memory import Buffer
@@ -53,6 +55,8 @@ def ulps(function: Function) -> float:
             total += 4 if op.row == "fma" else ROWS[op.row].ulp
         elif getattr(op, "monoid", "") in ("add", "mul") or op.name in ("contract", "scan", "while", "cond"):
             total += 16
+        elif isinstance(op, (Decomposition, Recurrence)):
+            total += op.ulp
         elif isinstance(getattr(op, "function", None), Function):
             total += ulps(op.function)
     return total

@@ -267,6 +267,8 @@ def batch_norm(input: Array, running_mean: Array = None, running_var: Array = No
 
     In training the batch's own mean and variance are used and the running ones, where given, are updated in place.
     """
+    if isinstance(input, TensorBase) and input.info.type.shape == (0,):
+        return input  # nothing to normalise: PyTorch asks for no channels then
     operands, flags = _per_channel(input, {"weight": weight, "bias": bias}, "batch_norm")
     x = operands[0]
     if not training:
@@ -468,3 +470,6 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
 @operation()
 def _weights(q: Node, k: Node, *mask: Node, causal: bool, scale: float) -> Node:
     return attention_weights(q, k, mask[0] if mask else None, causal, scale)
+
+
+weights_operation = _weights

@@ -439,8 +439,12 @@ def norm_nodes(x: Node, p: float, axes: tuple[int, ...] | None) -> Node:
         zero = build.binary("eq", squares, build.zeros_like(squares))
         root = build.sqrt(build.select(zero, build.ones_like(squares), squares))
         return build.select(zero, build.zeros_like(root), root)
-    powers = build.reduce("add", build.binary("pow", size, build.scalar_like(size, p)), gone)
-    return build.binary("pow", powers, build.scalar_like(powers, 1 / p))
+    zero = build.binary("eq", size, build.zeros_like(size))  # has derivative 0, whatever p
+    safe = build.binary("pow", build.select(zero, build.ones_like(size), size), build.scalar_like(size, p))
+    powers = build.reduce("add", build.select(zero, build.zeros_like(size), safe), gone)
+    none = build.reduce("or" if p < 0 else "and", zero, gone)
+    found = build.binary("pow", build.select(none, build.ones_like(powers), powers), build.scalar_like(powers, 1 / p))
+    return build.select(none, build.zeros_like(found), found)
 
 
 def vector_norm(x: Array, ord: float = 2, axis: Any = None, keepdims: bool = False, *, dim: Any = UNSET,
@@ -465,6 +469,12 @@ def norm(x: Array, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, ax
     Tensor(5., dtype=float32)
     """
     order = p if ord is UNSET else ord
+    if order == "nuc":
+        from pullback.api.spectra import matrix_norm
+
+        axes = dim if axis is UNSET else axis
+        return matrix_norm(x, ord="nuc", axis=(-2, -1) if axes is None else axes,
+                           keepdims=keepdim if keepdims is UNSET else keepdims, dtype=dtype)
     return vector_norm(x, 2 if order in ("fro", None) else order, dim if axis is UNSET else axis,
                        keepdim if keepdims is UNSET else keepdims, dtype=dtype)
 

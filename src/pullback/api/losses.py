@@ -499,7 +499,10 @@ _multi_margin = _ClassLoss(_define_multi_margin, "class", True, False, "multi_ma
 def multi_margin_loss(input: Array, target: Array, p: int = 1, margin: float = 1.0, weight: Array = None,
                       reduction: str = "mean") -> Array:
     """The mean over other classes of max(0, margin - input[target] + input) ** p."""
-    operands, single = _classes(input, target, weight, "multi_margin_loss", False)
+    x, at = as_tensor(input, "multi_margin_loss"), as_tensor(target, "multi_margin_loss")
+    x = x if x.ndim else x[None]  # a number is one class
+    at = at[0] if x.ndim == 1 and tuple(at.shape) == (1,) else at
+    operands, single = _classes(x, at, weight, "multi_margin_loss", False)
     if single:
         operands[0], operands[1] = operands[0][None], operands[1][None]
     y = _multi_margin(*operands, p=one_of(p, (1, 2), "multi_margin_loss", "p"), margin=margin,

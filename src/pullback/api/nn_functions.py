@@ -29,6 +29,7 @@ from pullback.api.activations import (
     tanhshrink,
     threshold,
 )
+from pullback.api.attention import multi_head_attention_forward
 from pullback.api.convolution import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -100,7 +101,7 @@ __all__ = [
     "gelu", "glu", "grid_sample", "group_norm", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
     "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm",
     "leaky_relu", "linear", "local_response_norm", "log_softmax", "logsigmoid", "margin_ranking_loss", "max_pool1d",
-    "max_pool2d", "max_pool3d", "mish", "mse_loss", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
+    "max_pool2d", "max_pool3d", "mish", "mse_loss", "multi_head_attention_forward", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
     "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "relu", "relu6", "rms_norm",
     "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss", "softmax",
     "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "triplet_margin_loss", "unfold",

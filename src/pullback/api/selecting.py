@@ -139,6 +139,8 @@ def gather(x: Array, dim: int, index: Array, *, sparse_grad: bool = False) -> Ar
     """out[i][j] = x[index[i][j]][j] for dim 0, and so on; index may be smaller than x in other dimensions (PyTorch)."""
     x = as_tensor(x, "gather")
     k = axis_of(dim, x.ndim, "gather", x)
+    if isinstance(index, TensorBase) and not index.info.type.size and index.ndim != x.ndim:
+        return x.reshape((-1,))[:0].reshape(tuple(index.shape))  # nothing is asked for: PyTorch takes any rank
     at, how = _along(x, index, k, "gather")
     _smaller(x, at, k, "gather")
     return _gather_along(x, at, axis=k, mode=how)

@@ -13,7 +13,7 @@ from pullback.engine.known import record_sum
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import AutogradMeta, TensorBase
 from pullback.engine.trace import Info, Trace, Value, local, new, record, thread
-from pullback.ir.node import Function, Node, TensorType, apply, param, project, topological
+from pullback.ir.node import Function, Node, Proj, TensorType, apply, param, project, topological
 from pullback.util.errors import GradientError, message
 
 
@@ -99,8 +99,21 @@ def _between(nodes: list[Node], roots: tuple[int, ...], wrt: list[int]) -> set[i
     for node in topological([nodes[r] for r in roots]):
         if any(x in depends for x in node.inputs):
             depends.add(node)
-    leaves = set(wrt)
-    return {s for s, n in enumerate(nodes) if s not in leaves and n in reached and n in depends}
+    leaves, visited = set(wrt), reached & depends
+    visited |= _beside(nodes, visited)
+    return {s for s, n in enumerate(nodes) if s not in leaves and n in visited}
+
+
+def _beside(nodes: list[Node], visited: set[Node]) -> set[Node]:
+    """What can be differentiated only through an operation of several results that was visited for another of them."""
+    if not any(isinstance(n.op, Proj) for n in visited):
+        return set()
+    found: set[Node] = set()
+    for node in topological(nodes):
+        sibling = isinstance(node.op, Proj) and node not in visited and node.inputs[0] in visited
+        if sibling or any(x in found for x in node.inputs):
+            found.add(node)
+    return found
 
 
 def _infos(trace: Trace) -> list[Info]:

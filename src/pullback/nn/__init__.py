@@ -30,6 +30,12 @@ from pullback.nn.activation import Softsign as Softsign
 from pullback.nn.activation import Tanh as Tanh
 from pullback.nn.activation import Tanhshrink as Tanhshrink
 from pullback.nn.activation import Threshold as Threshold
+from pullback.nn.attention import MultiheadAttention as MultiheadAttention
+from pullback.nn.attention import Transformer as Transformer
+from pullback.nn.attention import TransformerDecoder as TransformerDecoder
+from pullback.nn.attention import TransformerDecoderLayer as TransformerDecoderLayer
+from pullback.nn.attention import TransformerEncoder as TransformerEncoder
+from pullback.nn.attention import TransformerEncoderLayer as TransformerEncoderLayer
 from pullback.nn.containers import ModuleDict as ModuleDict
 from pullback.nn.containers import ModuleList as ModuleList
 from pullback.nn.containers import ParameterDict as ParameterDict
@@ -99,3 +105,11 @@ from pullback.nn.normalization import InstanceNorm3d as InstanceNorm3d
 from pullback.nn.normalization import LayerNorm as LayerNorm
 from pullback.nn.normalization import RMSNorm as RMSNorm
 from pullback.nn.parameter import Parameter as Parameter
+from pullback.nn.recurrent import GRU as GRU
+from pullback.nn.recurrent import LSTM as LSTM
+from pullback.nn.recurrent import RNN as RNN
+from pullback.nn.recurrent import GRUCell as GRUCell
+from pullback.nn.recurrent import LSTMCell as LSTMCell
+from pullback.nn.recurrent import RNNBase as RNNBase
+from pullback.nn.recurrent import RNNCell as RNNCell
+from pullback.nn.recurrent import RNNCellBase as RNNCellBase

@@ -163,6 +163,10 @@ class Module:
         return Handle(self, self.__dict__.setdefault("_hooks", {}), hook)
 
     # -- attributes --------------------------------------------------------------------------------------------------
+    def child(self, cls: Any, *args: Any, **options: Any) -> Any:
+        """A layer within a layer: a dialect's layers have layers of the dialect."""
+        return cls(*args, **options)
+
     def __setattr__(self, name: str, value: Any) -> None:
         fields = self.__dict__
         fields.pop("_skeleton", None)

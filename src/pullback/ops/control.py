@@ -44,6 +44,10 @@ class _Body(Op):
         """The same primitive of another body."""
         raise NotImplementedError
 
+    def function_for(self, types: Sequence[TensorType]) -> Function:
+        """The body."""
+        return self.function
+
     def infer(self, *types: TensorType) -> TupleType:
         check_body(self.name, self.function, types)
         return TupleType(self.function.out_types)
@@ -280,8 +284,7 @@ class CustomLinear(Op):
             f"jvp: {self.label or 'a custom function'} has a backward rule only", [],
             "give it a jvp rule, or take the derivative in reverse mode (grad, vjp)"))
 
-    @property
-    def function(self) -> Function:
+    def function_for(self, types: Sequence[TensorType]) -> Function:
         """There is none to inline: only a transpose can remove this primitive from a program."""
         raise self._forward_only()
 

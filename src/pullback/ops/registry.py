@@ -13,17 +13,21 @@ from pullback.ir.parser import Field, Maker, split_tuple
 from pullback.ops.contract import Contract
 from pullback.ops.control import Barrier, Call, Checkpoint, Composite, Cond, Custom, CustomLinear, Scan, While
 from pullback.ops.indexing import Gather, PutAlong, Scatter, TakeAlong
+from pullback.ops.linalg import Cholesky, Lu, Qr, Require, TriangularSolve
 from pullback.ops.map import Bitcast, Convert, Copy, Leaf, Map, StopGradient
 from pullback.ops.order import Sort
+from pullback.ops.recurrence import Recurrence
 from pullback.ops.reduce import ArgReduce, Cumulative, Reduce
 from pullback.ops.scalar import ROWS
 from pullback.ops.shape import Broadcast, Concat, Reindex, ReindexReduce
 from pullback.ops.source import Const, Iota, RandomBits
+from pullback.ops.spectral import Eigh, Svd
 
 _CLASSES: tuple[Any, ...] = (
     Map, Convert, Bitcast, Copy, Leaf, StopGradient, Broadcast, Reindex, ReindexReduce, Concat, Reduce, ArgReduce,
     Cumulative, Contract, Gather, Scatter, TakeAlong, PutAlong, Sort, Const, Iota, RandomBits, Call, Composite,
-    Checkpoint, Barrier, Custom, CustomLinear, Cond, While, Scan)
+    Checkpoint, Barrier, Custom, CustomLinear, Cond, While, Scan, Require, TriangularSolve, Cholesky, Lu, Qr, Eigh, Svd,
+    Recurrence)
 OPS: dict[str, type[Op]] = {c.name: c for c in _CLASSES}
 RULES = ("infer", "reference", "jvp", "transpose", "batch", "lowering", "samples")
 

@@ -17,7 +17,7 @@ from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import thread
 from pullback.ir.node import Node
 from pullback.optim import rules
-from pullback.optim.expr import Expr, absolute, total
+from pullback.optim.expr import Expr, absolute, fma, total
 from pullback.optim.functional import Raw
 from pullback.optim.optimizer import Optimizer, _zeros_like
 from pullback.util.errors import ArgumentError, ValueError_, message
@@ -34,7 +34,7 @@ def _move(t: Node, d: Node, *params: Node) -> tuple[Node, ...]:
     for p in params:
         size = build.count(p.shape)
         piece = build.reshape(build.slice_(d, (offset,), (offset + size,)), p.shape)
-        moved.append((Expr(p) + Expr(piece) * Expr(t)).node)
+        moved.append(fma(Expr(piece), Expr(t), Expr(p)).node)
         offset += size
     return tuple(moved)
 
@@ -46,7 +46,7 @@ def _raw(define: Callable[..., Any], name: str) -> Raw:
 flatten = _raw(_flatten, "flatten")
 move = _raw(_move, "move")
 dot = _raw(lambda x, y: total(Expr(x) * Expr(y)).node, "dot")
-combine = _raw(lambda x, y, t: (Expr(x) + Expr(y) * Expr(t)).node, "combine")
+combine = _raw(lambda x, y, t: fma(Expr(y), Expr(t), Expr(x)).node, "combine")
 scale = _raw(lambda x, t: (Expr(x) * Expr(t)).node, "scale")
 largest = _raw(lambda x: build.reduce("max", absolute(Expr(x)).node, (0,)), "largest")
 total_size = _raw(lambda x: total(absolute(Expr(x))).node, "total_size")

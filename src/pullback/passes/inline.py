@@ -1,7 +1,7 @@
 """Inline: calls and named compositions are replaced by their bodies.
 
 Needs nothing. Leaves no node whose lowering is "inline", at any depth of the top-level graph (bodies of loops are
-programs of their own).
+programs of their own), but those without a body for their types: of complex matrices.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ def inline(function: Function) -> Function:
         inputs = tuple(done[x] for x in node.inputs)
         if getattr(type(node.op), "lowering", "") == "inline":
             op: Any = node.op
-            found = inline(op.function)(*inputs)
+            body = op.function_for([x.tensor for x in inputs])
+            if body is None:
+                done[node] = reapply(node, inputs)
+                continue
+            found = inline(body)(*inputs)
             results[node] = found
             if isinstance(node.type, TensorType):
                 done[node] = found[0]

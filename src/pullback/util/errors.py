@@ -27,6 +27,10 @@ class ValueError_(PullbackError, ValueError, RuntimeError):
     RuntimeErrors."""
 
 
+class LinAlgError(ValueError_):
+    """A matrix has no decomposition or solution of this kind, for example `pb.linalg.inv(pb.zeros((2, 2)))`."""
+
+
 class DTypeError(PullbackError, TypeError, NotImplementedError):
     """A dtype does not fit, for example `pb.bitwise_and(pb.ones(3), 1)`. A TypeError in NumPy and JAX; PyTorch says
     that it is not implemented, or a RuntimeError, which that is."""

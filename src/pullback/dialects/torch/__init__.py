@@ -62,8 +62,10 @@ _TABLE = {
     "api.manipulation": """adjoint atleast_1d atleast_2d broadcast_shapes broadcast_tensors broadcast_to chunk
         diag_embed diagonal flatten flip fliplr flipud hstack moveaxis movedim narrow permute ravel repeat_interleave
         reshape roll rot90 select split stack swapaxes swapdims=swapaxes t tile unbind unflatten unsqueeze vstack""",
-    "api.linear_algebra": """addmm addmv addr baddbmm bmm cross dot einsum inner kron matmul mm mv outer ger=outer
-        tensordot trace vdot""",
+    "api.linear_algebra": """addmm addmv addr baddbmm bmm cross dot einsum inner kron matmul mm mv outer ger=outer trace
+        vdot""",
+    "dialects.torch.linalg": """linalg= det slogdet inverse=inv logdet cholesky=old_cholesky cholesky_solve
+        cholesky_inverse qr=old_qr svd=old_svd pinverse=pinv matrix_power matrix_exp tensordot lu_solve""",
     "api.selecting": "index_put isin masked_fill take",
     "api.sorting": "quantile",
     "api.activations": "relu selu prelu threshold celu",

@@ -24,6 +24,10 @@ class Module(native.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, styled(value) if isinstance(value, TensorBase) else value)
 
+    def child(self, cls: Any, *args: Any, **options: Any) -> Any:
+        """A layer within a layer."""
+        return __getattr__(cls.__name__)(*args, **options)
+
     def register_parameter(self, name: str, param: Any) -> None:
         """Add a parameter (None: a place for one)."""
         super().register_parameter(name, styled(param))

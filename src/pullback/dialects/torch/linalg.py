@@ -1,0 +1,154 @@
+"""`torch.linalg`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pullback.api import decompositions, linear_algebra, spectra
+from pullback.dialects import names
+from pullback.dialects.torch.dtypes import dtype_argument
+from pullback.dialects.torch.tensors import Tensor, as_torch
+
+
+def vector_norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """(sum |x|^ord)^(1/ord) over dimensions (all by default)."""
+    x = as_torch(x)
+    if dim is not None and not x.ndim:
+        return vector_norm(x.reshape(1), ord, None, dtype=dtype)
+    return linear_algebra.vector_norm(x, ord, dim, keepdim, dtype=dtype_argument(dtype))
+
+
+def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Norms of matrices: "fro", "nuc", 1, 2, inf and their negatives."""
+    return spectra.matrix_norm(as_torch(A), ord=ord, axis=dim, keepdims=keepdim, dtype=dtype_argument(dtype))
+
+
+def norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """A vector norm, or with two dimensions a matrix norm."""
+    return spectra.norm(as_torch(A), ord, dim, keepdim, dtype=dtype_argument(dtype))
+
+
+def solve(A: Any, B: Any, *, left: bool = True) -> Any:
+    """X with A X = B; B may be a batch of vectors where its shape is A's without the last dimension."""
+    a, b = as_torch(A), as_torch(B)
+    if b.ndim > 1 and tuple(b.shape) == tuple(a.shape[:-1]):
+        return decompositions.solve(a, b[..., None], left=left)[..., 0] if left else \
+            decompositions.solve(a, b[..., None, :], left=False)[..., 0, :]
+    return decompositions.solve(a, b, left=left)
+
+
+def qr(A: Any, mode: str = "reduced") -> Any:
+    """A = Q R."""
+    return decompositions.qr(as_torch(A), mode=mode)
+
+
+def svd(A: Any, full_matrices: bool = True, *, driver: Any = None) -> Any:
+    """A = U diag(S) Vh."""
+    return spectra.svd(as_torch(A), full_matrices=full_matrices)
+
+
+def svdvals(A: Any, *, driver: Any = None) -> Any:
+    """Singular values in descending order."""
+    return spectra.svdvals(as_torch(A))
+
+
+def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: Any = None) -> Any:
+    """The X of least norm that minimises |A X - B|."""
+    return spectra.lstsq(as_torch(A), as_torch(B), rtol=rcond)
+
+
+def pinv(A: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Any:
+    """The Moore-Penrose inverse."""
+    return spectra.pinv(as_torch(A), rtol=rcond if rtol is None else rtol, atol=atol, hermitian=hermitian)
+
+
+def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Any:
+    """How many singular values exceed the tolerance."""
+    return spectra.matrix_rank(as_torch(A), rtol=rtol, atol=tol if atol is None else atol, hermitian=hermitian)
+
+
+def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
+    """The vector product along a dimension of size 3."""
+    return spectra.cross(as_torch(input), as_torch(other), axis=dim)
+
+
+def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """The diagonals of matrices."""
+    return spectra.diagonal(as_torch(A), offset=offset, dim1=dim1, dim2=dim2)
+
+
+def vander(x: Any, N: int | None = None) -> Any:
+    """Powers 0, 1, ... N - 1 along a new last dimension."""
+    return spectra.vander(as_torch(x), N)
+
+
+# -- PyTorch's names outside of `linalg` -------------------------------------------------------------------------------
+
+
+def logdet(input: Any) -> Any:
+    """The logarithm of the determinant; NaN where that is negative."""
+    sign, log = decompositions.slogdet(as_torch(input))
+    return log + (sign * 0.0) / (sign >= 0)
+
+
+def old_svd(input: Any, some: bool = True, compute_uv: bool = True) -> Any:
+    """input = U diag(S) V^H, with V itself."""
+    u, s, vh = spectra.svd(as_torch(input), full_matrices=not some)
+    return spectra.SVDResult(u, s, vh.mT.conj())
+
+
+def old_qr(input: Any, some: bool = True) -> Any:
+    """input = Q R."""
+    return decompositions.qr(as_torch(input), mode="reduced" if some else "complete")
+
+
+def old_cholesky(input: Any, upper: bool = False) -> Any:
+    """The Cholesky factor."""
+    return decompositions.cholesky(as_torch(input), upper=upper)
+
+
+def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
+    """Sums of products over several dimensions; one of size 1 goes with any size."""
+    x, y = as_torch(a), as_torch(b)
+    if not isinstance(dims, (tuple, list)) or len(dims) != 2:
+        return linear_algebra.tensordot(x, y, dims)
+    pairs = [(p % x.ndim, q % y.ndim) for p, q in zip(*map(_listed, dims), strict=True)]
+    for left, right in pairs:
+        if x.shape[left] == 1 != y.shape[right]:
+            y = y.sum(right, keepdim=True)
+        elif y.shape[right] == 1 != x.shape[left]:
+            x = x.sum(left, keepdim=True)
+    return linear_algebra.tensordot(x, y, ([p for p, _ in pairs], [q for _, q in pairs]))
+
+
+def _listed(dims: Any) -> list[int]:
+    return [dims] if isinstance(dims, int) else list(dims)
+
+
+__getattr__, __dir__ = names(__name__, {
+    "api.decompositions": """cholesky det inv lu lu_factor lu_solve slogdet solve_triangular cholesky_solve
+        cholesky_inverse""",
+    "api.spectra": "cond eigh eigvalsh matrix_exp matrix_power multi_dot",
+    "api.linear_algebra": "matmul vecdot",
+    "util.errors": "LinAlgError",
+})
+_METHODS: dict[str, Callable[..., Any]] = {
+    "det": decompositions.det, "inverse": decompositions.inv, "slogdet": decompositions.slogdet, "logdet": logdet,
+    "cholesky": old_cholesky, "qr": old_qr, "svd": old_svd, "pinverse": pinv, "matrix_power": spectra.matrix_power,
+    "matrix_exp": spectra.matrix_exp, "cholesky_solve": decompositions.cholesky_solve,
+    "cholesky_inverse": decompositions.cholesky_inverse,
+}
+
+
+def install() -> None:
+    """Give tensors the methods that decompose them."""
+    for name, function in _METHODS.items():
+        setattr(Tensor, name, _late(function))
+
+
+def _late(function: Callable[..., Any]) -> Any:
+    return lambda self, *args, **options: function(self, *args, **options)
+
+
+install()

@@ -1,0 +1,256 @@
+"""Recurrent layers and cells. The product with the input is one for all steps; the loop holds what depends on it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pullback.api import recurrence
+from pullback.api.arguments import as_tensor, described
+from pullback.api.creation import zeros
+from pullback.api.recurrence import GATES, PackedSequence, Weights
+from pullback.engine.tensor import from_host
+from pullback.ir import dtypes
+from pullback.nn import init
+from pullback.nn.linear import check_sizes, empty
+from pullback.nn.module import Module
+from pullback.util.errors import ShapeError, ValueError_, message
+
+
+class RNNBase(Module):
+    """What recurrent layers have in common: weights by layer and direction, states, packed sequences."""
+
+    mode: str
+    bidirectional: bool
+
+    def __init__(self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
+                 batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
+                 device: Any = None, dtype: Any = None) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        check_sizes(owner, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        if not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1 or isinstance(dropout, bool):
+            raise ValueError_(message(f"{owner}: dropout should be a number in range [0, 1]",
+                                      [("dropout", repr(dropout))]))
+        if proj_size:
+            raise ValueError_(message(f"{owner}: there is no projection of the state", [("proj_size", repr(proj_size))],
+                                      "put a Linear layer behind it"))
+        self.mode, self.input_size, self.hidden_size, self.num_layers = mode, input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.dropout = bool(bias), bool(batch_first), float(dropout)
+        self.bidirectional, self.proj_size = bool(bidirectional), 0
+        gates = GATES[self._kind] * hidden_size
+        for layer in range(num_layers):
+            width = input_size if layer == 0 else hidden_size * self._directions
+            for suffix in self._suffixes(layer):
+                self.register_parameter(f"weight_ih_{suffix}", empty((gates, width), dtype))
+                self.register_parameter(f"weight_hh_{suffix}", empty((gates, hidden_size), dtype))
+                if bias:
+                    self.register_parameter(f"bias_ih_{suffix}", empty((gates,), dtype))
+                    self.register_parameter(f"bias_hh_{suffix}", empty((gates,), dtype))
+        self.reset_parameters()
+
+    @property
+    def _kind(self) -> str:
+        return self.mode.lower()
+
+    @property
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def _suffixes(self, layer: int) -> list[str]:
+        return [f"l{layer}", f"l{layer}_reverse"][:self._directions]
+
+    @property
+    def all_weights(self) -> list[list[Any]]:
+        """The parameters by layer and direction."""
+        return [[w for w in group if w is not None] for group in self._weights()]
+
+    def _weights(self) -> list[Weights]:
+        found: list[Weights] = []
+        for layer in range(self.num_layers):
+            for suffix in self._suffixes(layer):
+                names = [f"{name}_{suffix}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+                found.append(Weights(*(getattr(self, n) for n in names[:4 if self.bias else 2])))
+        return found
+
+    def reset_parameters(self) -> None:
+        """Uniform in +-1/sqrt(hidden_size)."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for weight in self.parameters():
+            init.uniform_(weight, -bound, bound)
+
+    def flatten_parameters(self) -> None:
+        """Nothing to do: weights are laid out by the compiler."""
+
+    def _state(self, hx: Any, x: Any, batch: int, order: Any = None) -> tuple[Any, ...]:
+        """The first states, [layers * directions, batch, hidden] each."""
+        shape = (self.num_layers * self._directions, batch, self.hidden_size)
+        count = 2 if self._kind == "lstm" else 1
+        if hx is None:
+            return (zeros(shape, dtype=x.info.type.dtype),) * count
+        given = tuple(hx) if count == 2 else (hx,)
+        for name, part in zip(("h_0", "c_0"), given, strict=False):
+            if tuple(part.shape) != shape:
+                raise ShapeError(message(f"{type(self).__name__}: {name} must have the shape {shape}",
+                                         [(name, described(part)), ("input", described(x))],
+                                         "(layers * directions, batch, hidden_size)"))
+        return given if order is None else tuple(part[:, order] for part in given)
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        if isinstance(input, PackedSequence):
+            return self._packed(input, hx)
+        x = as_tensor(input, type(self).__name__)
+        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
+            raise ShapeError(message(f"{type(self).__name__}: input must be (steps, batch, {self.input_size}) "
+                                     f"or (steps, {self.input_size})", [("input", described(x))],
+                                     "with batch_first the batch comes first"))
+        single = x.ndim == 2
+        if single:
+            x = x[:, None]
+            hx = None if hx is None else tuple(p[:, None] for p in hx) if self._kind == "lstm" else hx[:, None]
+        elif self.batch_first:
+            x = x.swapaxes(0, 1)
+        out, last = self._run(x, self._state(hx, x, x.shape[1]))
+        if single:
+            out, last = out[:, 0], tuple(p[:, 0] for p in last)
+        elif self.batch_first:
+            out = out.swapaxes(0, 1)
+        return out, last if self._kind == "lstm" else last[0]
+
+    def _run(self, x: Any, state: tuple[Any, ...], mask: Any = None) -> tuple[Any, tuple[Any, ...]]:
+        p = self.dropout if self.training else 0.0
+        return recurrence.run_layers(self._kind, x, state, self._weights(), self._directions, p, mask)
+
+    def _packed(self, input: PackedSequence, hx: Any) -> Any:
+        x, lengths = recurrence.padded_of(input)
+        mask = None
+        if int(lengths.min()) < x.shape[0]:
+            steps = range(x.shape[0])
+            mask = from_host([[bool(t < n) for n in lengths] for t in steps], dtypes.bool_)
+        state = self._state(hx, x, x.shape[1], input.sorted_indices)
+        out, last = self._run(x, state, mask)
+        if input.unsorted_indices is not None:
+            last = tuple(part[:, input.unsorted_indices] for part in last)
+        return recurrence.packed_like(out, input), last if self._kind == "lstm" else last[0]
+
+    def extra_repr(self) -> str:
+        text = f"{self.input_size}, {self.hidden_size}"
+        defaults = (("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0.0),
+                    ("bidirectional", False))
+        return text + "".join(f", {k}={getattr(self, k)}" for k, usual in defaults if getattr(self, k) != usual)
+
+
+class RNN(RNNBase):
+    """h = tanh(x @ weight_ih.T + h @ weight_hh.T + biases), or relu, over a sequence (Elman 1990).
+
+    >>> import pullback as pb
+    >>> out, last = pb.nn.RNN(3, 4)(pb.ones((5, 2, 3)))
+    >>> out.shape, last.shape
+    ((5, 2, 4), (1, 2, 4))
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh",
+                 bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
+                 device: Any = None, dtype: Any = None) -> None:
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError_(message("RNN: nonlinearity must be 'tanh' or 'relu'",
+                                      [("nonlinearity", repr(nonlinearity))]))
+        super().__init__(f"RNN_{nonlinearity.upper()}", input_size, hidden_size, num_layers, bias, batch_first, dropout,
+                         bidirectional, 0, device, dtype)
+        self.nonlinearity = nonlinearity
+
+
+class LSTM(RNNBase):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997; Gers et al. 2000). Returns output, (h, c)."""
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
+                 batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
+                 device: Any = None, dtype: Any = None) -> None:
+        super().__init__("LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+                         proj_size, device, dtype)
+
+
+class GRU(RNNBase):
+    """Gated recurrent units (Cho et al. 2014), the reset gate behind the product as in PyTorch and cuDNN."""
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
+                 batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
+                 device: Any = None, dtype: Any = None) -> None:
+        super().__init__("GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0,
+                         device, dtype)
+
+
+class RNNCellBase(Module):
+    """What cells have in common."""
+
+    kind: str
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool, kind: str, dtype: Any = None) -> None:
+        super().__init__()
+        check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
+        self.input_size, self.hidden_size, self.bias, self.kind = input_size, hidden_size, bool(bias), kind
+        gates = GATES[kind] * hidden_size
+        self.weight_ih, self.weight_hh = empty((gates, input_size), dtype), empty((gates, hidden_size), dtype)
+        for name in ("bias_ih", "bias_hh"):
+            self.register_parameter(name, empty((gates,), dtype) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform in +-1/sqrt(hidden_size)."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for weight in self.parameters():
+            init.uniform_(weight, -bound, bound)
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        x = as_tensor(input, type(self).__name__)
+        if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
+            raise ShapeError(message(f"{type(self).__name__}: input must be (batch, {self.input_size})",
+                                     [("input", described(x))]))
+        single = x.ndim == 1
+        x = x[None] if single else x
+        pair = self.kind == "lstm"
+        if hx is None:
+            state: Any = (zeros((x.shape[0], self.hidden_size), dtype=x.info.type.dtype),) * (2 if pair else 1)
+        else:
+            state = tuple(hx) if pair else (hx,)
+            state = tuple(s[None] for s in state) if single else state
+        for s in state:
+            if tuple(s.shape) != (x.shape[0], self.hidden_size):
+                raise ShapeError(message(f"{type(self).__name__}: the state must be ({x.shape[0]}, {self.hidden_size})",
+                                         [("hx", described(s)), ("input", described(x))]))
+        weights = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        found = recurrence.run_cell(self.kind, x, state[0], state[1] if pair else None, weights)
+        if not single:
+            return found
+        return tuple(s[0] for s in found) if pair else found[0]
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+
+
+class RNNCell(RNNCellBase):
+    """One step of `RNN`."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh",
+                 device: Any = None, dtype: Any = None) -> None:
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError_(message("RNNCell: nonlinearity must be 'tanh' or 'relu'",
+                                      [("nonlinearity", repr(nonlinearity))]))
+        super().__init__(input_size, hidden_size, bias, f"rnn_{nonlinearity}", dtype)
+        self.nonlinearity = nonlinearity
+
+
+class LSTMCell(RNNCellBase):
+    """One step of `LSTM`: returns (h, c)."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None,
+                 dtype: Any = None) -> None:
+        super().__init__(input_size, hidden_size, bias, "lstm", dtype)
+
+
+class GRUCell(RNNCellBase):
+    """One step of `GRU`."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None,
+                 dtype: Any = None) -> None:
+        super().__init__(input_size, hidden_size, bias, "gru", dtype)

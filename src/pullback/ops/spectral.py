@@ -1,0 +1,369 @@
+"""Eigenvalues of Hermitian matrices and singular values, by Jacobi rotations. Leading dimensions are batches.
+
+A round of a tournament rotates n/2 pairs of rows that have nothing in common at once; n - 1 rounds, a sweep, meet all
+pairs. Sweeps converge quadratically; every small value is as exact as the matrix determines it.
+
+The sign of a vector is chosen so that its largest component is positive (real, where numbers are complex).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+import pullback.ops.build as b
+from pullback.ir.dtypes import DType, complex64, float32, float64, int32
+from pullback.ir.node import Node, TensorType, Transforms, TupleType, primitive, project
+from pullback.ops.linalg import LINEAR, Decomposition, Qr, each
+from pullback.ops.map import Sample
+from pullback.ops.matrix import (
+    adjoint,
+    at,
+    check_matrix,
+    columns,
+    conj,
+    cut,
+    diagonal,
+    eye_like,
+    flat_batch,
+    loop,
+    mm,
+    repeat_while,
+    rows,
+    tournament,
+    tril,
+    turned,
+    where,
+)
+from pullback.util.errors import GradientError, message
+
+MAX_SWEEPS = 30
+
+
+def real_of(dtype: DType) -> DType:
+    """The dtype of sizes of numbers of a dtype."""
+    return dtype if dtype.kind == "f" else float32 if dtype is complex64 else float64
+
+
+def _phase(vectors: Any) -> Any:
+    """What each column of NumPy matrices is divided by so that its largest component is positive."""
+    at = np.argmax(np.abs(vectors), axis=-2, keepdims=True)
+    top = np.take_along_axis(vectors, at, -2)
+    size = np.abs(top)
+    return np.where(size == 0, 1, top / np.where(size == 0, 1, size)).astype(vectors.dtype)
+
+
+def _signs(vectors: Node) -> Node:
+    """The sign of the largest component of each row of matrices."""
+    top = b.arg_reduce("max", b.unary("abs", vectors), 2)
+    found = b.take_along(vectors, b.reshape(top, (*top.shape, 1)), 2)
+    found = b.reshape(found, top.shape)
+    return where(b.binary("lt", found, b.zeros_like(found)), b.neg(b.ones_like(found)), 1)
+
+
+def _ordered(values: Node, descending: bool, *matrices: Node) -> tuple[Node, ...]:
+    """Values [batch, n] in order, and the rows of matrices with them."""
+    values, order = b.sort([values, b.iota(values.shape, 1, int32)], 1, descending)
+    return values, *(b.take_along(x, rows(order, x.shape), 1) for x in matrices)
+
+
+def _rotation(near: Node, far: Node, mixed: Node, partner: Node) -> tuple[Node, Node]:
+    """Cosine and sine that make `mixed` zero, for every row, whose partner's share is `far`: [batch, n] each."""
+    zero = b.zeros_like(mixed)
+    idle = b.binary("logical_or", b.binary("eq", mixed, zero),
+                    b.binary("eq", partner, b.iota(partner.shape, 1, int32)))
+    first = b.binary("gt", partner, b.iota(partner.shape, 1, int32))
+    angle = b.div(b.sub(far, near), where(idle, b.ones_like(mixed), b.add(mixed, mixed)))
+    flat = b.binary("eq", angle, zero)
+    sign = where(flat, where(first, b.ones_like(angle), b.neg(b.ones_like(angle))),
+                 b.binary("copysign", b.ones_like(angle), angle))
+    size = b.unary("abs", angle)
+    large = b.binary("gt", size, b.scalar_like(size, 1e15))  # whose square may overflow
+    square = b.square(where(large, b.ones_like(size), size))
+    tangent = b.div(sign, where(large, b.add(size, size), b.add(size, b.sqrt(b.add(square, b.ones_like(size))))))
+    tangent = where(idle, zero, tangent)
+    cosine = b.reciprocal(b.sqrt(b.add(b.square(tangent), b.ones_like(tangent))))
+    return cosine, b.mul(tangent, cosine)
+
+
+def _turn_rows(x: Node, cosine: Node, sine: Node, partner: Node) -> Node:
+    """Each row mixed with its partner's."""
+    other = b.gather(x, partner, 1)
+    return b.sub(b.mul(x, rows(cosine, x.shape)), b.mul(other, rows(sine, x.shape)))
+
+
+def _sweeps(turn: Callable[..., Sequence[Node]], n: int, start: Sequence[Node],
+            rest: Callable[..., Node]) -> Sequence[Node]:
+    """Sweeps of rounds while `rest(state)` (one bool) holds."""
+    table = b.const_array(tournament(n))
+
+    def more(count: Node, *state: Node) -> Node:
+        few = b.binary("lt", count, b.const_scalar(MAX_SWEEPS, int32))
+        return b.binary("logical_and", few, rest(*state))
+
+    def sweep(count: Node, *state: Node) -> Sequence[Node]:
+        return [b.add(count, b.const_scalar(1, int32)), *loop(turn, table.shape[0], state, [table])]
+
+    return repeat_while(more, sweep, [b.const_scalar(0, int32), *start])[1:]
+
+
+def _epsilon(dtype: DType) -> float:
+    return float(np.finfo(dtype.numpy).eps)
+
+
+# -- eigenvalues -------------------------------------------------------------------------------------------------------
+
+
+@primitive
+class Eigh(Decomposition):
+    """Eigenvalues in ascending order and orthonormal eigenvectors of a Hermitian matrix: its lower triangle is read"""
+
+    name: ClassVar[str] = "eigh"
+    absent: ClassVar[dict[str, str]] = {"transpose": LINEAR}
+
+    def infer(self, *types: TensorType) -> TupleType:
+        x = types[0]
+        check_matrix("eigh", x, square=True)
+        return TupleType((TensorType.of(x.shape[:-1], real_of(x.dtype)), x))
+
+    def reference(self, *arrays: Any) -> Any:
+        x = arrays[0]
+        if not x.size:
+            return np.zeros(x.shape[:-1], x.real.dtype), x
+        w, v = each(_eigh, x)
+        return w, v
+
+    def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
+            tangents: tuple[Node | None, ...]) -> Any:
+        """dw = the diagonal of V^H dx V; dV = V times the rest of it over differences of eigenvalues."""
+        w, v = project(output)
+        lower = tril(b.some(tangents[0]))
+        strict = tril(lower, -1)
+        change = b.add(lower, adjoint(strict))
+        inner = mm(adjoint(v), mm(change, v))
+        d_w = diagonal(inner)
+        wide = b.convert(w, v.dtype)
+        gap = b.sub(columns(wide, inner.shape), rows(wide, inner.shape))
+        on = b.binary("eq", at(inner, -2), at(inner, -1))
+        share = b.div(where(on, b.zeros_like(inner), inner), where(on, b.ones_like(gap), gap))
+        return [b.unary("real", d_w) if v.dtype.kind == "c" else d_w, mm(v, share)]
+
+    def build(self, *inputs: Node) -> Sequence[Node]:
+        x = inputs[0]
+        n = x.shape[-1]
+        if not x.tensor.size:
+            return [b.zeros(x.shape[:-1], x.dtype), x]
+        lower = flat_batch(tril(x))
+        full = b.add(lower, turned(tril(lower, -1)))
+        vectors = eye_like(full)
+        if n > 1:
+            full, vectors = _sweeps(_eigh_turn, n, [full, vectors], _not_diagonal)
+        w, v = _ordered(diagonal(full), False, vectors)
+        v = b.mul(v, rows(_signs(v), v.shape))
+        return [b.reshape(w, x.shape[:-1]), b.reshape(turned(v), x.shape)]
+
+    @staticmethod
+    def samples() -> Iterator[Sample]:
+        rng = np.random.default_rng(4)
+        for shape in ((2, 3, 3), (4, 4)):
+            yield Eigh(), [rng.normal(size=shape)]
+        yield Eigh(), [rng.normal(size=(5, 5)).astype(np.float32)]
+        yield Eigh(), [np.asarray([[2.0]])]
+        yield Eigh(), [np.zeros((2, 0, 0))]
+        yield Eigh(), [np.diag([3.0, -1.0, 2.0]).astype(np.float32)]
+
+
+def _eigh(x: Any) -> Any:
+    if not np.isfinite(x).all():
+        return np.full(x.shape[-1], np.nan, x.real.dtype), np.full_like(x, np.nan)
+    w, v = np.linalg.eigh(x)
+    return w, v / _phase(v)
+
+
+def _eigh_turn(step: Node, x: Node, vectors: Node, partner: Node) -> Sequence[Node]:
+    """One round: rows, then columns, of the matrix; the rows of the transposed eigenvectors."""
+    shape = x.shape[:2]
+    spread = b.broadcast(partner, shape, (1,))
+    near = diagonal(x)
+    one = b.reshape(b.take_along(x, b.reshape(spread, (*shape, 1)), 2), shape)
+    two = b.gather(one, partner, 1)  # rounding makes them differ; both partners must turn by one angle
+    mixed = b.mul(b.add(one, two), b.scalar_like(one, 0.5))
+    cosine, sine = _rotation(near, b.gather(near, partner, 1), mixed, spread)
+    x = _turn_rows(x, cosine, sine, partner)
+    other = b.gather(x, partner, 2)
+    x = b.sub(b.mul(x, columns(cosine, x.shape)), b.mul(other, columns(sine, x.shape)))
+    pair = b.binary("eq", at(x, 2), rows(spread, x.shape))
+    moved = b.binary("ne", sine, b.zeros_like(sine))
+    pair = b.binary("logical_and", pair, rows(moved, x.shape))
+    return [where(pair, b.zeros_like(x), x), _turn_rows(vectors, cosine, sine, partner)]
+
+
+def _not_diagonal(x: Node, vectors: Node) -> Node:
+    """Whether any matrix has more beside its diagonal than rounding leaves."""
+    squares = b.square(x)
+    on = b.binary("eq", at(x, 1), at(x, 2))
+    beside = b.reduce("add", where(on, b.zeros_like(x), squares), (1, 2))
+    total = b.reduce("add", squares, (1, 2))
+    bound = b.mul(total, b.scalar_like(total, (_epsilon(x.dtype) / 4) ** 2))
+    return b.reduce("or", b.binary("gt", beside, bound), (0,))
+
+
+# -- singular values ---------------------------------------------------------------------------------------------------
+
+
+@primitive
+class Svd(Decomposition):
+    """x = U diag(s) V^H, s descending: U, s, V^H; the complete orthogonal matrices if `full`"""
+
+    name: ClassVar[str] = "svd"
+    absent: ClassVar[dict[str, str]] = {"transpose": LINEAR}
+    full: bool = False
+
+    def infer(self, *types: TensorType) -> TupleType:
+        x = types[0]
+        check_matrix("svd", x)
+        batch, (m, n) = x.shape[:-2], x.shape[-2:]
+        k = min(m, n)
+        return TupleType((x.with_shape((*batch, m, m if self.full else k)),
+                          TensorType.of((*batch, k), real_of(x.dtype)),
+                          x.with_shape((*batch, n if self.full else k, n))))
+
+    def reference(self, *arrays: Any) -> Any:
+        x = arrays[0]
+        if not x.size:
+            u, s, v = self.infer(TensorType.of(x.shape, float64)).items
+            eyes = [np.broadcast_to(np.eye(*t.shape[-2:], dtype=x.dtype), t.shape).copy() for t in (u, v)]
+            return eyes[0], np.zeros(s.shape, x.real.dtype), eyes[1]
+        return tuple(each(partial(_svd, full=self.full), x))
+
+    def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
+            tangents: tuple[Node | None, ...]) -> Any:
+        """ds = the diagonal of U^H dx V; dU and dV from its other elements over differences of squares."""
+        m, n = inputs[0].shape[-2:]
+        if self.full and m != n:
+            raise GradientError(message("svd: the complete U and V of a matrix that is not square have no derivative",
+                                        [("x", repr(inputs[0].type))], "use full_matrices=False"))
+        u, s, vh = project(output)
+        tx, v = b.some(tangents[0]), adjoint(vh)
+        inner = mm(adjoint(u), mm(tx, v))
+        d_s = diagonal(inner)
+        wide = b.convert(s, u.dtype)
+        left, right = rows(wide, inner.shape), columns(wide, inner.shape)
+        on = b.binary("eq", at(inner, -2), at(inner, -1))
+        gap = where(on, b.ones_like(inner), b.mul(b.sub(right, left), b.add(right, left)))
+        turn_u = b.div(b.add(b.mul(inner, right), b.mul(left, adjoint(inner))), gap)
+        turn_v = b.div(b.add(b.mul(left, inner), b.mul(adjoint(inner), right)), gap)
+        turn_u, turn_v = (where(on, b.zeros_like(inner), x) for x in (turn_u, turn_v))
+        if inner.dtype.kind == "c":
+            imaginary = where(on, b.mul(b.sub(inner, conj(inner)), b.scalar_like(inner, 0.5)), 0)
+            turn_u = b.add(turn_u, b.div(imaginary, where(on, left, 1)))
+        d_u, d_v = mm(u, turn_u), mm(v, turn_v)
+        if m > n:
+            change = mm(tx, v)
+            d_u = b.add(d_u, b.div(b.sub(change, mm(u, inner)), columns(wide, change.shape)))
+        if n > m:
+            change = mm(adjoint(tx), u)
+            d_v = b.add(d_v, b.div(b.sub(change, mm(v, adjoint(inner))), columns(wide, change.shape)))
+        return [d_u, b.unary("real", d_s) if inner.dtype.kind == "c" else d_s, adjoint(d_v)]
+
+    def build(self, *inputs: Node) -> Sequence[Node]:
+        x = inputs[0]
+        batch, (m, n) = x.shape[:-2], x.shape[-2:]
+        if not x.tensor.size:
+            u, _, v = self.infer(x.tensor).items
+            eyes = [eye_like(b.zeros(t.shape, x.dtype)) for t in (u, v)]
+            return [eyes[0], b.zeros((*batch, min(m, n)), x.dtype), eyes[1]]
+        if m < n:
+            u, s, v = self.build(turned(x))
+            sign = _signs(flat_batch(turned(v)))  # of the columns of U, as for tall matrices
+            sign = b.reshape(sign, (*batch, m))
+            u_rows = b.concat([sign, b.ones_like(b.zeros((*batch, u.shape[-1] - m), x.dtype))], len(batch)) \
+                if u.shape[-1] > m else sign
+            flipped = b.mul(u, columns(u_rows, u.shape))
+            return [b.mul(turned(v), columns(sign, (*batch, m, m))), s, turned(flipped)]
+        return self._tall(x, batch, m, n)
+
+    def _tall(self, x: Node, batch: tuple[int, ...], m: int, n: int) -> Sequence[Node]:
+        start = flat_batch(x)
+        head, core = (start, start) if m == n else project(b.apply(Qr(self.full), start))
+        lines = turned(cut(core, n, n))  # columns of the matrix as rows
+        vectors = eye_like(b.zeros((start.shape[0], n, n), x.dtype))
+        if n > 1:
+            lines, vectors = _sweeps(_svd_turn, n, [lines, vectors], _not_orthogonal)
+        size = _length(lines)
+        s, lines, vectors = _ordered(size, True, lines, vectors)
+        q, r = project(b.apply(Qr(), turned(lines)))  # diagonal R: Q completes what has no length
+        r = diagonal(r)
+        q = b.mul(q, columns(where(b.binary("lt", r, b.zeros_like(r)), b.neg(b.ones_like(r)), 1), q.shape))
+        if m != n:
+            q = self._unreduced(head, q, m, n)
+        sign = _signs(b.slice_axis(turned(q), 1, 0, n))
+        wide = sign if q.shape[-1] == n else b.concat([sign, b.full((*sign.shape[:1], q.shape[-1] - n), 1, x.dtype)], 1)
+        q = b.mul(q, columns(wide, q.shape))
+        vectors = b.mul(vectors, rows(sign, vectors.shape))
+        return [b.reshape(q, (*batch, *q.shape[1:])), b.reshape(s, (*batch, n)), b.reshape(vectors, (*batch, n, n))]
+
+    def _unreduced(self, head: Node, q: Node, m: int, n: int) -> Node:
+        """U of the whole matrix from that of its R."""
+        if not self.full:
+            return mm(head, q)
+        return b.concat([mm(b.slice_axis(head, -1, 0, n), q), b.slice_axis(head, -1, n, m)], 2)
+
+    @staticmethod
+    def samples() -> Iterator[Sample]:
+        rng = np.random.default_rng(5)
+        for shape in ((2, 3, 3), (4, 2), (2, 3)):
+            yield Svd(), [rng.normal(size=shape)]
+        yield Svd(True), [rng.normal(size=(3, 3))]
+        yield Svd(), [rng.normal(size=(5, 4)).astype(np.float32)]
+        yield Svd(), [np.zeros((2, 3, 0))]
+
+
+def _svd(x: Any, full: bool) -> Any:
+    m, n = x.shape
+    if not np.isfinite(x).all():
+        u, s, v = m if full else min(m, n), min(m, n), n if full else min(m, n)
+        return (np.full((m, u), np.nan, x.dtype), np.full(s, np.nan, x.real.dtype), np.full((v, n), np.nan, x.dtype))
+    u, s, vh = np.linalg.svd(x, full_matrices=full)
+    k = len(s)
+    phase = _phase(u[:, :k])
+    u[:, :k] = u[:, :k] / phase
+    vh[:k] = vh[:k] * phase.T
+    return u, s, vh
+
+
+def _length(lines: Node) -> Node:
+    """Euclidean norms of rows, without overflow."""
+    top = b.reduce("max", b.unary("abs", lines), (2,))
+    none = b.binary("eq", top, b.zeros_like(top))
+    unit = where(none, b.ones_like(top), top)
+    return b.mul(top, b.sqrt(b.reduce("add", b.square(b.div(lines, rows(unit, lines.shape))), (2,))))
+
+
+def _svd_turn(step: Node, lines: Node, vectors: Node, partner: Node) -> Sequence[Node]:
+    """One round: pairs of columns made orthogonal."""
+    shape = lines.shape[:2]
+    near = b.reduce("add", b.square(lines), (2,))
+    mixed = b.reduce("add", b.mul(lines, b.gather(lines, partner, 1)), (2,))
+    far = b.gather(near, partner, 1)
+    bound = b.mul(b.sqrt(b.mul(near, far)), b.scalar_like(near, _epsilon(lines.dtype)))
+    mixed = where(b.binary("le", b.unary("abs", mixed), bound), b.zeros_like(mixed), mixed)
+    cosine, sine = _rotation(near, far, mixed, b.broadcast(partner, shape, (1,)))
+    return [_turn_rows(lines, cosine, sine, partner), _turn_rows(vectors, cosine, sine, partner)]
+
+
+def _not_orthogonal(lines: Node, vectors: Node) -> Node:
+    """Whether any two columns have a larger cosine than rounding leaves."""
+    products = mm(lines, turned(lines))
+    size = diagonal(products)
+    bound = b.mul(b.mul(rows(size, products.shape), columns(size, products.shape)),
+                  b.scalar_like(products, (4 * _epsilon(lines.dtype)) ** 2))
+    on = b.binary("eq", at(products, 1), at(products, 2))
+    large = b.binary("gt", where(on, b.zeros_like(products), b.square(products)), bound)
+    return b.reduce("or", large, (0, 1, 2))
+
+
+__all__ = ["Eigh", "Svd"]

@@ -1,0 +1,211 @@
+"""`pb.linalg` beside NumPy; derivatives beside finite differences; what has no answer is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pullback as pb
+from pullback import linalg
+from pullback.linalg import LinAlgError
+from pullback.util.errors import DTypeError, GradientError, ShapeError
+
+RNG = np.random.default_rng(0)
+SQUARE = RNG.normal(size=(3, 4, 4))
+TALL, WIDE = RNG.normal(size=(2, 5, 3)), RNG.normal(size=(3, 5))
+POSITIVE = SQUARE @ np.swapaxes(SQUARE, -1, -2) + np.eye(4)
+SIDES = RNG.normal(size=(3, 4, 2))
+
+
+def close(x: Any, y: Any, tolerance: float = 1e-10) -> None:
+    np.testing.assert_allclose(np.asarray(x), y, rtol=tolerance, atol=tolerance)
+
+
+def tensor(x: Any) -> Any:
+    return pb.asarray(x)
+
+
+#: (name, function of tensors, the same of NumPy arrays, arrays)
+VALUES: list[tuple[str, Callable[..., Any], Callable[..., Any], list[Any]]] = [
+    ("cholesky", linalg.cholesky, np.linalg.cholesky, [POSITIVE]),
+    ("cholesky-upper", lambda x: linalg.cholesky(x, upper=True).mT, np.linalg.cholesky, [POSITIVE]),
+    ("cholesky_solve", lambda x, y: linalg.cholesky_solve(y, linalg.cholesky(x)), np.linalg.solve, [POSITIVE, SIDES]),
+    ("cholesky_inverse", lambda x: linalg.cholesky_inverse(linalg.cholesky(x)), np.linalg.inv, [POSITIVE]),
+    ("solve", linalg.solve, np.linalg.solve, [SQUARE, SIDES]),
+    ("solve-vector", linalg.solve, lambda a, y: np.linalg.solve(a, y[:, None])[..., 0], [SQUARE, SIDES[0, :, 0]]),
+    ("solve-right", lambda a, y: linalg.solve(a, y.mT, left=False).mT,
+     lambda a, y: np.linalg.solve(np.swapaxes(a, -1, -2), y), [SQUARE, SIDES]),
+    ("solve-broadcast", linalg.solve, np.linalg.solve, [SQUARE[0], SIDES]),
+    ("solve_triangular", lambda a, y: linalg.solve_triangular(a, y, upper=True),
+     lambda a, y: np.linalg.solve(np.triu(a), y), [POSITIVE, SIDES]),
+    ("lu", lambda x: linalg.lu(x)[0] @ linalg.lu(x)[1] @ linalg.lu(x)[2], lambda x: x, [TALL]),
+    ("lu_solve", lambda a, y: linalg.lu_solve(*linalg.lu_factor(a), y), np.linalg.solve, [SQUARE, SIDES]),
+    ("inv", linalg.inv, np.linalg.inv, [SQUARE]),
+    ("det", linalg.det, np.linalg.det, [SQUARE]),
+    ("slogdet", linalg.slogdet, np.linalg.slogdet, [SQUARE]),
+    ("qr", linalg.qr, np.linalg.qr, [TALL]),
+    ("qr-complete", lambda x: linalg.qr(x, mode="complete"), lambda x: np.linalg.qr(x, "complete"), [TALL]),
+    ("qr-r", lambda x: linalg.qr(x, mode="r").R, lambda x: np.linalg.qr(x, "r"), [WIDE]),
+    ("eigvalsh", linalg.eigvalsh, np.linalg.eigvalsh, [SQUARE]),
+    ("eigvalsh-upper", lambda x: linalg.eigvalsh(x, "U"), lambda x: np.linalg.eigvalsh(x, "U"), [SQUARE]),
+    ("svdvals", linalg.svdvals, lambda x: np.linalg.svd(x, compute_uv=False), [TALL]),
+    ("pinv", linalg.pinv, np.linalg.pinv, [TALL]),
+    ("pinv-of-rank-1", linalg.pinv, np.linalg.pinv, [np.outer(np.arange(1.0, 4), np.arange(2.0, 7))]),
+    ("matrix_rank", linalg.matrix_rank, np.linalg.matrix_rank, [SQUARE]),
+    ("matrix_rank-1", linalg.matrix_rank, np.linalg.matrix_rank, [np.ones((4, 3))]),
+    ("cond", linalg.cond, np.linalg.cond, [SQUARE]),
+    ("cond-1", lambda x: linalg.cond(x, 1), lambda x: np.linalg.cond(x, 1), [SQUARE]),
+    ("lstsq", lambda a, y: linalg.lstsq(a, y)[:2], lambda a, y: np.linalg.lstsq(a, y)[:2], [TALL[0], TALL[1]]),
+    ("lstsq-least-norm", lambda a, y: linalg.lstsq(a, y).solution, lambda a, y: np.linalg.lstsq(a, y)[0],
+     [WIDE, WIDE[:, 0]]),
+    ("matrix_power", lambda x: linalg.matrix_power(x, -3), lambda x: np.linalg.matrix_power(x, -3), [SQUARE]),
+    ("matrix_power-0", lambda x: linalg.matrix_power(x, 0), lambda x: np.linalg.matrix_power(x, 0), [SQUARE]),
+    ("multi_dot", lambda *x: linalg.multi_dot(x), lambda *x: np.linalg.multi_dot(x), [TALL[0].T, TALL[1], WIDE]),
+    ("cross", linalg.cross, np.cross, [TALL, TALL[::-1]]),
+    ("vander", lambda x: linalg.vander(x, 3), lambda x: np.vander(x, 3, increasing=True), [WIDE[0]]),
+    *((f"matrix_norm-{p}", lambda x, p=p: linalg.matrix_norm(x, ord=p), lambda x, p=p: np.linalg.norm(x, p, (-2, -1)),
+       [TALL]) for p in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)),
+]
+
+
+def flat(found: Any) -> list[Any]:
+    return list(found) if isinstance(found, tuple) else [found]
+
+
+@pytest.mark.parametrize(("name", "function", "reference", "arrays"), VALUES, ids=[v[0] for v in VALUES])
+def test_values_are_numpys(name: str, function: Any, reference: Any, arrays: list[Any]) -> None:
+    wanted = flat(reference(*arrays))
+    for run in (function, pb.jit(function)):
+        for x, y in zip(flat(run(*map(tensor, arrays))), wanted, strict=True):
+            assert tuple(x.shape) == np.shape(y)
+            close(x, y)
+
+
+#: (name, function of one square matrix to numbers, whether it must be positive definite)
+SMOOTH: list[tuple[str, Callable[..., Any], bool]] = [
+    ("cholesky", lambda x: linalg.cholesky((x + x.mT) / 2), True),
+    ("solve", lambda x: linalg.solve(x, tensor(SIDES[0])), False),
+    ("solve_triangular", lambda x: linalg.solve_triangular(x, x @ x, upper=False), True),
+    ("inv", linalg.inv, False),
+    ("det", linalg.det, False),
+    ("logdet", lambda x: linalg.slogdet(x)[1], False),
+    ("lu", lambda x: linalg.lu(x)[1] * linalg.lu(x)[2], False),
+    ("qr", lambda x: linalg.qr(x[:, :3])[0], False),
+    ("qr-wide", lambda x: linalg.qr(x[:3])[1], False),
+    ("eigh", lambda x: linalg.eigh((x + x.mT) / 2)[1], True),
+    ("eigvalsh", lambda x: linalg.eigvalsh((x + x.mT) / 2), False),
+    ("svd-tall", lambda x: linalg.svd(x[:, :3], full_matrices=False)[0], False),
+    ("svd-wide", lambda x: linalg.svd(x[:2], full_matrices=False)[2], False),
+    ("svdvals", linalg.svdvals, False),
+    ("pinv-tall", lambda x: linalg.pinv(x[:, :2]), False),
+    ("pinv-wide", lambda x: linalg.pinv(x[:2]), False),
+    ("lstsq", lambda x: linalg.lstsq(x[:, :3], tensor(SIDES[0])).solution, False),
+    ("nuc", lambda x: linalg.matrix_norm(x, ord="nuc"), False),
+    ("matrix_exp", linalg.matrix_exp, False),
+    ("matrix_power", lambda x: linalg.matrix_power(x, -2), False),
+    ("norm-3", lambda x: linalg.vector_norm(x, 3), False),
+]
+
+
+@pytest.mark.parametrize(("name", "function", "positive"), SMOOTH, ids=[v[0] for v in SMOOTH])
+def test_derivatives_are_differences(name: str, function: Any, positive: bool) -> None:
+    x = POSITIVE[0] if positive else SQUARE[0]
+    weight = tensor(RNG.normal(size=function(tensor(x)).shape))
+    first = pb.grad(lambda a: (function(a) * weight).sum())
+    direction, other = RNG.normal(size=(2, *x.shape))
+    step, h = tensor(other), 1e-6
+    ahead, behind = ((function(tensor(x + s * direction)) * weight).sum().item() for s in (h, -h))
+    close((np.asarray(first(tensor(x))) * direction).sum(), (ahead - behind) / (2 * h), 2e-6)
+    second = pb.grad(lambda a: (first(a) * step).sum())(tensor(x))
+    ahead, behind = ((first(tensor(x + s * direction)) * step).sum().item() for s in (h, -h))
+    scale = 1 + abs(ahead) + abs(np.asarray(second)).max()
+    close((np.asarray(second) * direction).sum() / scale, (ahead - behind) / (2 * h) / scale, 5e-6)
+
+
+@pytest.mark.parametrize("function", [linalg.inv, linalg.det, linalg.svdvals, linalg.cholesky, linalg.eigvalsh])
+def test_vmap_is_the_batch(function: Any) -> None:
+    x = tensor(POSITIVE)
+    close(pb.vmap(function)(x), np.asarray(function(x)))
+    gradient = pb.grad(lambda a: function(a).sum())
+    close(pb.vmap(gradient)(x), np.stack([np.asarray(gradient(tensor(p))) for p in POSITIVE]))
+
+
+def test_sizes_and_scales_that_decompositions_meet() -> None:
+    for shape in ((40, 40), (50, 30), (30, 50)):
+        for x in (RNG.normal(size=shape), np.zeros(shape), np.eye(*shape), np.outer(*[np.ones(n) for n in shape]),
+                  np.diag(0.1 ** np.arange(min(shape)))):
+            for full in (True, False):
+                u, s, vh = (np.asarray(v) for v in linalg.svd(tensor(x), full_matrices=full))
+                k = min(x.shape)
+                close(u[:, :k] * s @ vh[:k], x, 1e-12)
+                close(u.T @ u, np.eye(u.shape[1]), 1e-12)
+                close(vh @ vh.T, np.eye(len(vh)), 1e-12)
+                assert (np.diff(s) <= 0).all()
+                assert (s >= 0).all()
+    x = RNG.normal(size=(60, 20))
+    w, v = (np.asarray(p) for p in linalg.eigh(tensor(x @ x.T)))  # 40 eigenvalues are 0
+    close(v * w @ v.T, x @ x.T, 1e-11)
+    close(v.T @ v, np.eye(60), 1e-11)
+
+
+def test_complex_matrices() -> None:
+    z = SQUARE + 1j * SQUARE[::-1]
+    close(linalg.det(tensor(z)), np.linalg.det(z))
+    close(linalg.inv(tensor(z)), np.linalg.inv(z))
+    close(linalg.svdvals(tensor(z)), np.linalg.svd(z, compute_uv=False))
+    h = z @ np.swapaxes(z.conj(), -1, -2)
+    close(linalg.eigvalsh(tensor(h)), np.linalg.eigvalsh(h), 1e-9)
+    lower = np.asarray(linalg.cholesky(tensor(h)))
+    close(lower @ np.swapaxes(lower.conj(), -1, -2), h)
+
+
+def test_empty_matrices() -> None:
+    x = pb.zeros((2, 0, 0))
+    assert np.asarray(linalg.det(x)).tolist() == [1, 1]
+    assert linalg.inv(x).shape == (2, 0, 0)
+    assert [tuple(v.shape) for v in linalg.svd(pb.zeros((0, 3)))] == [(0, 0), (0,), (3, 3)]
+    assert [tuple(v.shape) for v in linalg.qr(pb.zeros((3, 0)))] == [(3, 0), (0, 0)]
+    assert linalg.eigvalsh(x).shape == (2, 0)
+    assert linalg.matrix_exp(x).shape == (2, 0, 0)
+    assert linalg.pinv(pb.zeros((0, 3))).shape == (3, 0)
+
+
+def test_singular_matrices() -> None:
+    singular = pb.tensor([[1.0, 2.0], [2.0, 4.0]])
+    assert linalg.det(singular).item() == 0
+    assert [v.item() for v in linalg.slogdet(singular)] == [0, -np.inf]
+    close(pb.grad(linalg.det)(singular), [[4, -2], [-2, 1]])
+    for function in (linalg.inv, lambda x: linalg.solve(x, x)):
+        with pytest.raises(LinAlgError, match=r"a matrix is singular .*made at"):
+            function(singular).numpy()
+        with pytest.raises(LinAlgError, match="a matrix is singular"):
+            pb.jit(function)(singular).numpy()
+    assert not np.isfinite(linalg.inv(singular, check=False).numpy()).all()
+    with pytest.raises(LinAlgError, match="not positive definite"):
+        linalg.cholesky(pb.stack([pb.eye(2), -pb.eye(2)])).numpy()
+    assert np.isnan(linalg.cholesky(-pb.eye(2), check=False).numpy()).any()
+
+
+def test_not_a_number_goes_through() -> None:
+    x = pb.full((3, 3), float("nan"))
+    for values in (linalg.svdvals(x), linalg.eigvalsh(x), linalg.det(x), linalg.qr(x)[1][0]):
+        assert np.isnan(values.numpy()).any()
+
+
+@pytest.mark.parametrize(("call", "error", "match"), [
+    (lambda: linalg.inv(pb.ones((2, 3))), ShapeError, "inv: matrices must be square"),
+    (lambda: linalg.det(pb.ones(3)), ShapeError, "at least two dimensions"),
+    (lambda: linalg.solve(pb.eye(3), pb.ones((2, 2))), ShapeError, "equal rows"),
+    (lambda: linalg.solve(pb.eye(3), 1.0), ShapeError, "at least one dimension"),
+    (lambda: linalg.svd(pb.ones((2, 2)).half()), DTypeError, "float32"),
+    (lambda: linalg.lstsq(pb.eye(3), pb.ones(2)), ShapeError, "equal rows"),
+    (lambda: linalg.outer(pb.eye(3), pb.ones(2)), ShapeError, "two vectors"),
+    (lambda: pb.grad(lambda x: linalg.qr(x, mode="complete")[0].sum())(pb.ones((3, 2))), GradientError, "reduced"),
+    (lambda: pb.grad(lambda x: linalg.svd(x)[0].sum())(pb.ones((3, 2))), GradientError, "full_matrices=False"),
+])
+def test_wrong_calls(call: Any, error: Any, match: str) -> None:
+    with pytest.raises(error, match=match):
+        call()
