@@ -22,6 +22,7 @@ from pullback.passes.layout import layout, lowering
 from pullback.schedule import costs
 from pullback.schedule.invert import solve
 from pullback.schedule.roots import node_size, own_cost
+from pullback.schedule.windows import over_windows
 
 FEW_TERMS = 4
 PARTS_WORK = 2_000_000  # multiplications and additions from which on two threads gain more than one more join costs
@@ -46,6 +47,7 @@ class Chunk(Op):
 
 def prepare(function: Function) -> Function:
     """Rewrite a function so that every node is a view, or has loops of its own."""
+    function = over_windows(function)
     cost: dict[Node, int] = {}
 
     def rule(node: Node) -> Node:
