@@ -142,7 +142,7 @@ def windows_of(node: Node, stop: Any) -> tuple[Window, Window] | None:
                  for v in loop_vars(x.shape)[:batch])
     if not shared and _plain(second, y.shape, terms) and _plain(first, x.shape, terms):
         return None
-    return (first, second) if _by_columns(second, y.shape, terms) or _by_terms(first, second, x, y, terms) else None
+    return (first, second) if _by_columns(second, y.shape, terms) or _by_terms(first, second, x, y, batch, terms) else None
 
 
 def _strided(one: Window) -> bool:
@@ -183,11 +183,12 @@ def _by_columns(one: Window, shape: tuple[int, ...], terms: int) -> bool:
     return coefficient is not None and coefficient > 0
 
 
-def _by_terms(first: Window, second: Window, x: Node, y: Node, terms: int) -> bool:
+def _by_terms(first: Window, second: Window, x: Node, y: Node, batch: int, terms: int) -> bool:
     """Whether pixels are terms, the first operand's in one run but for the first dimension of the terms."""
     k = fastest(second, y.shape)
-    shape = x.shape
-    return k is not None and k >= len(y.shape) - terms and _run(first, shape, len(shape) - terms + 1, len(shape))
+    rows = len(x.shape) - terms
+    return k is not None and k >= len(y.shape) - terms and _run(first, x.shape, batch, rows) and _run(
+        first, x.shape, rows + 1, len(x.shape))
 
 
 # -- rewrites ----------------------------------------------------------------------------------------------------------
@@ -268,7 +269,8 @@ def _moved(x: Node, at: tuple[Index, ...], dims: list[int], lead: int, sizes: tu
     for i in at:
         i = i.substitute(values)
         parts = [a for a, _ in i.terms if isinstance(a, Part)]
-        remainders = [a for a in parts if not a.quotient]
+        whole = [(a.inner, a.divisor) for a in parts if a.quotient]
+        remainders = [a for a in parts if not a.quotient and (a.inner, a.divisor) in whole]
         if remainders:  # of `solve`: what is not whole is far outside
             rests.append(Index(((remainders[0], 1),), 0))
             i = Index(tuple(t for t in i.terms if t[0] is not remainders[0]), i.const)
