@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
+from pullback.codegen.llvm.lanes import load_pattern, pattern
 from pullback.codegen.llvm.math import (
     emit_bitcast,
     emit_convert,
@@ -78,7 +79,7 @@ class Emitter:
         self.bound: set[Any] = set()
         self.pending: set[Buffer] = set()
         self.lane_var: Var | None = None
-        self.width = 1
+        self.width, self.lane_step = 1, 1  # the first lane's variable is a multiple of the step
         self.mask: V | None = None
         self.running: dict[Accumulator, list[V]] = {}
         self.tid: V = i64(0)
@@ -360,7 +361,7 @@ class Emitter:
         """One turn of the body, at `counter` (and the next lanes)."""
         mark, order, bound = len(self.log), len(self.order), self.bound
         self.bound = set(bound)
-        lane_var, outer_width = self.lane_var, self.width
+        outer = self.lane_var, self.width, self.lane_step
         self.index[stmt.var] = counter
         self.order.append(stmt.var)
         self.bound.add(stmt.var)
@@ -370,8 +371,9 @@ class Emitter:
             self.bound.add(var)
         if stmt.lanes > 1:
             self.lane_var, self.width = (stmt.var, width) if width > 1 else (None, 1)
+            self.lane_step = stmt.lanes if stmt.count < 0 else 1
         self.body(stmt.body)
-        self.lane_var, self.width = lane_var, outer_width
+        self.lane_var, self.width, self.lane_step = outer
         self.bound = bound
         del self.order[order:]
         self.forget(mark)
@@ -551,15 +553,19 @@ class Emitter:
         if found is not None:
             return found
         fn, var = self.fn, self.lane_var
+        steps = pattern(index, var, self.lane_step, self.width)
+        if steps is not None:
+            first = fn.splat(self.index_value(index), self.width)
+            if any(steps):
+                first = fn.add(first, V(f"<{', '.join([f'i64 {k}' for k in steps])}>", first.type))
+            return self.put(key, first)
         fixed = tuple(t for t in index.terms if var not in _variables(t[0]))
         total = fn.splat(self.index_value(Index(fixed, index.const)), self.width)
         for atom, c in index.terms:
             if (atom, c) in fixed:
                 continue
             if isinstance(atom, Var):
-                steps = ", ".join(f"i64 {k * c}" for k in range(self.width))
-                base = fn.splat(self.index_value(Index(((atom, c),), 0)), self.width)
-                value = fn.op(f"add {base.type} {base.ref}, <{steps}>", base.type)
+                value = self.index_lanes(Index(((atom, c),), 0))
             else:
                 value = self.divide(self.index_lanes(atom.inner), atom)
                 value = fn.mul(value, const(c, value.type)) if c != 1 else value
@@ -671,6 +677,10 @@ class Emitter:
             picks = ", ".join(f"i32 {k}" for k in reversed(range(self.width)))
             return fn.op(f"shufflevector {wide} {raw.ref}, {wide} poison, <{self.width} x i32> <{picks}>", wide)
         if self.mask is None:
+            steps = pattern(flat, self.lane_var, self.lane_step, self.width)
+            found = steps and load_pattern(fn, self.address(buffer, flat), steps, type_, size)
+            if found:
+                return found
             return self.collect(self.lane_addresses(buffer, flat), wide, size)
         positions = self.clamp(self.index_lanes(flat), scratch_size(buffer))
         base = self.pointers[buffer]
