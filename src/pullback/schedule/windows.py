@@ -331,13 +331,14 @@ def _in_order(node: Node, done: dict[Node, Node]) -> Node | None:
     shape = node.shape
     rows, columns = (prod(shape[k] for k in part) for part in (dims[first:last], dims[last:]))
     depth = prod(x.shape[len(x.shape) - terms:])
-    if columns < MIN_COLUMNS or rows * columns * depth < MIN_WORK:
+    if columns < MIN_COLUMNS or (rows * columns * depth < MIN_WORK and rows > 1):
         return None
     lead, middle, tail = dims[:first], dims[first:last], dims[last:]
     if all(side[k] == 2 for k in lead):
         return None  # nothing is shared by one operand only: the passes have ordered it
-    one, other = (x, y) if side[middle[0]] == 0 else (y, x)
-    left = _placed(one, [*lead, *middle], side[middle[0]], side, where, batch, free_x, shape, terms)
+    rows_of = 1 - side[tail[0]]
+    one, other = (x, y) if rows_of == 0 else (y, x)
+    left = _placed(one, [*lead, *middle], rows_of, side, where, batch, free_x, shape, terms)
     right = _placed(other, [*lead, *tail], side[tail[0]], side, where, batch, free_x, shape, terms)
     made = b.contract(left, right, len(lead), terms, op.dtype)
     return b.reshape(made, shape)
@@ -351,7 +352,10 @@ def _cut(dims: list[int], side: dict[int, int]) -> tuple[int, int] | None:
     first = last
     while first and side[dims[first - 1]] == 1 - side[dims[-1]]:
         first -= 1
-    return None if first == last or side[dims[-1]] == 2 else (first, last)
+    if not dims or side[dims[-1]] == 2:
+        return None
+    alone = all(side[k] in (2, side[dims[-1]]) for k in dims)  # the other operand has one row for each
+    return None if first == last and not alone else (first, last)
 
 
 def _placed(x: Node, dims: list[int], mine: int, side: dict[int, int], where: dict[int, int], batch: int, free_x: int,

@@ -15,7 +15,8 @@ from pullback.codegen.llvm.kernels import constant_table
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_plan import Chunk, chunks, round_up, tall_rows
 from pullback.codegen.llvm.matmul_spec import Epilogue
-from pullback.codegen.llvm.matmul_tile import Partial, TileInput, emit_tile
+from pullback.codegen.llvm.matmul_pack import zero
+from pullback.codegen.llvm.matmul_tile import Partial, TileInput, deliver, emit_tile, multiply_add
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, vector
 from pullback.codegen.llvm.window_box import emit_box, moves, zero_box
@@ -30,9 +31,11 @@ from pullback.codegen.llvm.window_spec import (
     merged,
 )
 
-K_BYTES = 2048  # of one column in a block of terms
-SCRATCH_BYTES = 2 << 20
+K_BYTES = 1536  # of one column in a block of terms
+SCRATCH_BYTES = 1 << 20
 LEAST_TILES = 8
+FEW_ROWS = 5  # so few rows do not repay a panel: more of them read it than odd addresses cost
+ALL_BYTES = 4 << 20  # of A that is packed once; larger ones are packed for each block of columns
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,14 @@ class ColumnPlan:
     tall: int
     full: tuple[Chunk, ...]
     edge: tuple[Chunk, ...]
+    cols: int  # of a full tile
+    direct: bool  # windows are read straight from the box, without a panel
     kc: int
     box: Box
     images: tuple[int, ...]  # variables of the batch that A does not depend on
     groups: tuple[int, ...]  # the others
     pack_a: bool
+    pack_again: bool  # for each block of columns
     tiles: int  # of one image
     nc_tiles: int
     a_bytes: int
@@ -56,12 +62,9 @@ class ColumnPlan:
     scratch_bytes: int
 
     @property
-    def cols(self) -> int:
-        return sum(chunk.valid for chunk in self.full)
-
-    @property
     def width(self) -> int:
-        return round_up(sum(chunk.width for chunk in self.full), 8)
+        """Elements of a row of a panel, or of a tile's sums."""
+        return row_width(self.full)
 
     @property
     def thread_bytes(self) -> int:
@@ -70,33 +73,74 @@ class ColumnPlan:
 
 def plan_columns(spec: WindowSpec, target: Target) -> ColumnPlan:
     lanes = target.lanes(spec.dtype)
-    rows, vectors = (6, 2) if target.vector_registers <= 16 else (8, 3)
-    width = min(lanes * vectors, spec.n)
-    full = chunks(width, lanes, target.masked_memory)
-    edge = chunks(spec.n % width, lanes, target.masked_memory)
+    rows, vectors = tile_of(spec.m, target)
     first, unit = first_dimension(spec)
     kc = term_block(spec.k, unit, K_BYTES // spec.size)
     if kc % unit or kc >= spec.k:
         first = -1
     box = image_itself(spec)
-    if not inside(spec) or spec.n % width or merged(spec.cols, box.columns)[-1][1] != 1:
-        cut = (kc // unit, *spec.terms[1:]) if first >= 0 else spec.terms
+    cut = (kc // unit, *spec.terms[1:]) if first >= 0 else spec.terms
+    if not inside(spec) or spec.n % lanes or merged(spec.cols, box.columns)[-1][1] != 1:
         box = box_of(spec, cut, first, phases_of(spec))
+    direct = direct_tile(spec, box, lanes, vectors, target.masked_memory)
+    if direct is not None:
+        full, cols = direct
+        edge = tuple(chunk for chunk in full if chunk.col < spec.n % cols)
+    else:
+        cols = min(lanes * vectors, spec.n)
+        full = chunks(cols, lanes, target.masked_memory)
+        edge = chunks(spec.n % cols, lanes, target.masked_memory)
+        if spec.n % cols and not box.copied:
+            box = box_of(spec, cut, first, phases_of(spec))
     images = tuple(k for k, c in enumerate(spec.a_batch) if c == 0 and spec.batch[k] > 1)
     groups = tuple(k for k in range(len(spec.batch)) if k not in images)
-    tiles = -(-spec.n // width)
+    tiles = -(-spec.n // cols)
     most = prod(spec.batch[k] for k in images) * tiles
-    direct = is_run(spec.terms, spec.a_terms) and merged(spec.terms, spec.a_terms)[0][1] == 1 and is_run(
+    plain = is_run(spec.terms, spec.a_terms) and merged(spec.terms, spec.a_terms)[0][1] == 1 and is_run(
         spec.rows, spec.a_rows)
-    step = round_up(sum(chunk.width for chunk in full), 8)
+    step = row_width(full)
     nc_tiles = most
     if kc < spec.k:
         nc_tiles = min(most, max(LEAST_TILES, SCRATCH_BYTES // (spec.m * step * spec.size)))
+    several = kc < spec.k and spec.m * spec.k * spec.size > ALL_BYTES
     return ColumnPlan(
-        lanes, tall_rows(spec.m, rows), full, edge, kc, box, images, groups, not direct, tiles, nc_tiles,
-        0 if direct else round_up(spec.m * kc * spec.size + 128), round_up(kc * step * spec.size + 128),
-        round_up(box.elements * spec.size + 64),
-        round_up(spec.m * nc_tiles * step * spec.size) if kc < spec.k else 0)
+        lanes, tall_rows(spec.m, rows), full, edge, cols, direct is not None, kc, box, images, groups, not plain, several, tiles,
+        nc_tiles, 0 if plain else round_up(spec.m * (kc if several else spec.k) * spec.size + 128),
+        0 if direct is not None else round_up(kc * step * spec.size + 128), round_up(box.elements * spec.size + 64),
+        round_up(spec.m * nc_tiles * step * spec.size + 64) if kc < spec.k else 0)
+
+
+def tile_of(m: int, target: Target) -> tuple[int, int]:
+    """Most rows of a tile, and vectors of each."""
+    rows, vectors = (6, 2) if target.vector_registers <= 16 else (8, 3)
+    if m >= rows - 1:
+        return rows, vectors
+    return m, {1: 8, 2: 4}.get(m, (target.vector_registers - 4) // m)
+
+
+def row_width(full: tuple[Chunk, ...]) -> int:
+    last = full[-1]
+    return round_up(last.col + last.width, 8)
+
+
+def direct_tile(spec: WindowSpec, box: Box, lanes: int, vectors: int,
+                masked: bool) -> tuple[tuple[Chunk, ...], int] | None:
+    """The vectors of a tile that reads columns where they lie, and its columns; None where panels are better.
+
+    A tile is part of one run of columns, or several whole ones.
+    """
+    run, step = merged(spec.cols, box.columns)[-1]
+    if step != 1 or spec.m > FEW_ROWS:
+        return None
+    if not box.copied and run % lanes:
+        return None
+    if -(-run // lanes) > vectors:
+        parts = next(p for p in range(1, run + 1) if run % p == 0 and -(-(run // p) // lanes) <= vectors)
+        piece = run // parts
+        return (chunks(piece, lanes, masked), piece) if piece >= lanes else None
+    each = chunks(run, lanes, masked)
+    count = min(max(1, vectors // len(each)), spec.n // run)
+    return tuple(Chunk(j * run + c.col, c.width, c.valid) for j in range(count) for c in each), count * run
 
 
 def first_dimension(spec: WindowSpec) -> tuple[int, int]:
@@ -112,7 +156,7 @@ def first_dimension(spec: WindowSpec) -> tuple[int, int]:
 
 def term_block(k: int, unit: int, most: int) -> int:
     """Even blocks of terms, multiples of a unit; all of them where they are not much more than a block."""
-    if k <= most + most * 2 // 3:
+    if k <= most + most // 4:
         return k
     blocks = -(-k // most)
     return min(k, -(-(-(-k // blocks)) // unit) * unit)
@@ -155,7 +199,10 @@ def emit_columns(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: Colu
         if not moves(spec, plan.box, moving):
             zero_box(fn, loops.box, spec, plan.box, plan.lanes)
         emit_box(module, f"{name}.box", spec, plan.box, moving, target)
-    emit_panel(module, loops, target)
+    if plan.direct:
+        loops.panel = offset_table(module, spec, plan)
+    else:
+        emit_panel(module, loops, target)
     if plan.pack_a:
         emit_pack_rows(module, loops)
     epilogue.prepare(fn)
@@ -171,6 +218,9 @@ def emit_columns(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: Colu
     def one(flat: V) -> None:
         loops.group = unflatten(fn, flat, spec, plan.groups)
         loops.a = ix.offset(fn, a, along(fn, loops.group, spec.a_batch), spec.dtype)
+        if plan.pack_a and not plan.pack_again:
+            for_range(fn, i64(0), i64(spec.k), plan.kc, lambda k: pack_rows(
+                loops, k, ix.minimum(fn, ix.sub(fn, i64(spec.k), k), plan.kc)))
         for_range(fn, *share, plan.nc_tiles, lambda t: column_block(
             loops, t, ix.minimum(fn, ix.add(fn, t, plan.nc_tiles), share[1])))
 
@@ -209,12 +259,8 @@ def column_block(loops: Columns, start: V, stop: V) -> None:
 
     def block(k: V) -> None:
         kcount = ix.minimum(fn, ix.sub(fn, i64(spec.k), k), plan.kc)
-        if plan.pack_a:
-            inner = prod(spec.terms[1:])
-            alike = plan.kc % inner == 0
-            shift = ix.mul(fn, ix.div(fn, k, inner), spec.a_terms[0]) if alike else i64(0)
-            source = ix.offset(fn, loops.a, shift, spec.dtype)
-            fn.call(f"{loops.name}.a", "void", source, loops.a_panels, i64(0) if alike else k, kcount, declare=False)
+        if plan.pack_a and plan.pack_again:
+            pack_rows(loops, k, kcount)
         images = prod(spec.batch[k] for k in plan.images)
         first, last = ix.div(fn, start, plan.tiles), ix.div(fn, ix.add(fn, stop, plan.tiles - 1), plan.tiles)
         if images == 1:
@@ -222,6 +268,17 @@ def column_block(loops: Columns, start: V, stop: V) -> None:
         for_range(fn, first, last, 1, lambda image: one_image(loops, image, start, stop, k, kcount))
 
     for_range(fn, i64(0), i64(spec.k), plan.kc, block)
+
+
+def pack_rows(loops: Columns, k: V, kcount: V) -> None:
+    """All rows of A for a block of terms into panels."""
+    fn, spec, plan = loops.fn, loops.spec, loops.plan
+    inner = prod(spec.terms[1:])
+    alike = plan.kc % inner == 0
+    shift = ix.mul(fn, ix.div(fn, k, inner), spec.a_terms[0]) if alike else i64(0)
+    source = ix.offset(fn, loops.a, shift, spec.dtype)
+    target = loops.a_panels if plan.pack_again else ix.offset(fn, loops.a_panels, ix.mul(fn, k, spec.m), spec.dtype)
+    fn.call(f"{loops.name}.a", "void", source, target, i64(0) if alike else k, kcount, declare=False)
 
 
 def one_image(loops: Columns, image: V, start: V, stop: V, k: V, kcount: V) -> None:
@@ -267,7 +324,12 @@ def one_tile(loops: Columns, tile: V, local: V, cut: tuple[Chunk, ...], base: V,
              kcount: V) -> None:
     fn, spec, plan = loops.fn, loops.spec, loops.plan
     col = ix.mul(fn, tile, plan.cols)
-    fn.call(f"{loops.name}.b", "void", base, loops.panel, col, table, kcount, declare=False)
+    starts: list[V] = []
+    if plan.direct:
+        steps = merged(spec.cols, plan.box.columns)
+        starts = [fn.gep(base, position(fn, ix.add(fn, col, chunk.col), steps), spec.dtype) for chunk in cut]
+    else:
+        fn.call(f"{loops.name}.b", "void", base, loops.panel, col, table, kcount, declare=False)
     single = plan.kc >= spec.k
     first = V("true", "i1") if single else fn.compare("icmp", "eq", k, i64(0))
     last = V("true", "i1") if single else fn.compare("icmp", "sge", ix.add(fn, k, plan.kc), i64(spec.k))
@@ -278,14 +340,38 @@ def one_tile(loops: Columns, tile: V, local: V, cut: tuple[Chunk, ...], base: V,
             at = ix.mul(fn, ix.add(fn, ix.mul(fn, local, spec.m), i), plan.width)
             partial = Partial(ix.offset(fn, loops.scratch, at, spec.dtype), plan.width, first, last)
         if plan.pack_a:
-            a, a_row, a_k = ix.offset(fn, loops.a_panels, ix.mul(fn, i, kcount), spec.dtype), 1, count
+            at = ix.mul(fn, i, kcount)
+            if not plan.pack_again:
+                at = ix.add(fn, at, ix.mul(fn, k, spec.m))
+            a, a_row, a_k = ix.offset(fn, loops.a_panels, at, spec.dtype), 1, count
         else:
             a_row, a_k = merged(spec.rows, spec.a_rows)[0][1], 1
             a = ix.offset(fn, loops.a, ix.add(fn, ix.mul(fn, i, a_row), k), spec.dtype)
         source = TileInput(a, loops.panel, a_row, a_k, plan.width, True, kcount, spec.dtype, spec.size, loops.fma)
-        emit_tile(fn, source, count, cut, partial, loops.epilogue, order, i, col)
+        if not plan.direct:
+            emit_tile(fn, source, count, cut, partial, loops.epilogue, order, i, col)
+            return
+        acc = accumulate_direct(fn, source, starts, table, count, cut)
+        deliver(fn, source, acc, count, cut, partial, loops.epilogue, order, i, col)
 
     row_tiles(fn, spec.m, plan.tall, rows)
+
+
+def accumulate_direct(fn: Fn, src: TileInput, starts: list[V], table: V, rows: int, cut: tuple[Chunk, ...]) -> list[V]:
+    """The sums of a tile whose vectors lie at `starts`, moved by the offsets of the table at `src.b`."""
+    types = [vector(src.scalar, chunk.width) for _ in range(rows) for chunk in cut]
+    loop = fn.begin_loop(i64(0), src.kcount, i64(1), [src.a, *(zero(t) for t in types)])
+    a, *acc = loop.carried
+    offset = fn.load(fn.gep(src.b, ix.add(fn, loop.counter, table), "i32"), "i32", 4)
+    offset = fn.cast("sext", offset, "i64")
+    loaded = [fn.load(fn.gep(start, offset, src.scalar), vector(src.scalar, chunk.width), src.size)
+              for start, chunk in zip(starts, cut, strict=True)]
+    result: list[V] = []
+    for row in range(rows):
+        one = fn.load(ix.offset(fn, a, i64(row * src.a_row), src.scalar), src.scalar, src.size)
+        for c, chunk in enumerate(cut):
+            result.append(multiply_add(fn, fn.splat(one, chunk.width), loaded[c], acc[row * len(cut) + c], src.fma))
+    return fn.end_loop(loop, [fn.gep(a, i64(src.a_k), src.scalar), *result])[1:]
 
 
 def row_tiles(fn: Fn, m: int, tall: int, body: Callable[[V, int], None]) -> None:
@@ -317,10 +403,7 @@ def emit_panel(module: Module, loops: Columns, target: Target) -> None:
     base, dst, col, table, kcount = fn.params
     steps = merged(spec.cols, plan.box.columns)
     grain = grain_of(steps, spec.n, min(plan.lanes, 32 // spec.size))
-    count = plan.kc if plan.box.copied and plan.box.first >= 0 else spec.k
-    terms = ((plan.kc // prod(spec.terms[1:])), *spec.terms[1:]) if count != spec.k else spec.terms
-    offsets = [plan.box.offset(spec, digits(k, terms)) for k in range(count)]
-    where = constant_table(module, offsets)
+    where = offset_table(module, spec, plan)
     starts: list[V] = []
     width = sum(chunk.width for chunk in plan.full)
     for q in range(0, width, grain):
@@ -335,6 +418,13 @@ def emit_panel(module: Module, loops: Columns, target: Target) -> None:
         fn.store(value, ix.offset(fn, loop.carried[0], i64(n * grain), spec.dtype), spec.size)
     fn.end_loop(loop, [fn.gep(loop.carried[0], i64(plan.width), spec.dtype)])
     fn.ret()
+
+
+def offset_table(module: Module, spec: WindowSpec, plan: ColumnPlan) -> V:
+    """Where each of the terms lies in the box: of a block where all look alike, else of all."""
+    count = plan.kc if plan.box.copied and plan.box.first >= 0 else spec.k
+    terms = ((plan.kc // prod(spec.terms[1:])), *spec.terms[1:]) if count != spec.k else spec.terms
+    return constant_table(module, [plan.box.offset(spec, digits(k, terms)) for k in range(count)])
 
 
 def grain_of(steps: list[tuple[int, int]], n: int, lanes: int) -> int:

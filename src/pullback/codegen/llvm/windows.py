@@ -17,6 +17,7 @@ from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64
 from pullback.codegen.llvm.window_columns import emit_columns, plan_columns
+from pullback.codegen.llvm.window_dots import emit_pixel_dots, plan_dots
 from pullback.codegen.llvm.window_spec import WindowSpec, spec_of
 from pullback.codegen.llvm.window_terms import emit_terms, plan_terms
 from pullback.kernel.nodes import WindowNest
@@ -40,7 +41,16 @@ def emit_window_product(module: Module, name: str, spec: WindowSpec, table: Slot
     most = max(1, spec.flops // FLOPS_PER_THREAD) if spec.flops >= PARALLEL_FLOPS else 1
     fn = module.function(name, PARAMS)
     args, tid, nthreads = fn.params
-    if spec.by_terms:
+    dots = plan_dots(spec, target) if spec.by_terms else None
+    if dots is not None:
+        used = min(most, threads, prod(spec.batch))
+        total = dots.thread_bytes * used
+        own_slot = table.area(total)
+        live = begin(fn, tid, nthreads, used)
+        a, b, workspace = (load_pointer(fn, args, n) for n in (a_slot, b_slot, own_slot))
+        workspace = fn.gep(workspace, ix.mul(fn, tid, dots.thread_bytes), "i8")
+        emit_pixel_dots(module, fn, name, spec, dots, epilogue, target, a, b, workspace, tid, live)
+    elif spec.by_terms:
         plan = plan_terms(spec, target, threads)
         most = min(most, {"batch": prod(spec.batch), "panels": plan.panels, "rows": -(-spec.n // plan.tall)}[plan.split])
         used = min(most, threads)
