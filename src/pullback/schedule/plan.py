@@ -159,6 +159,8 @@ def build_kernel(group: Group, name: str, options: Options, roots: Roots) -> Ker
         times = prod(v.size for v in nest.batch) if isinstance(nest, WindowNest) else prod(
             v.size for v, _, _ in nest.batch)
         kernel.flops = 2 * nest.m * nest.n * nest.k * times
+        if isinstance(nest, WindowNest):
+            kernel.flops //= prod(nest.b_step)  # places between elements cost nothing
         kernel.threads = threads if kernel.flops >= 200_000 else 1
     else:
         worth = max(group.work, kernel.nbytes // 2)

@@ -12,12 +12,14 @@ from typing import NamedTuple
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.kernels import PARAMS, Slots
 from pullback.codegen.llvm.matmul import load_pointer
+from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_plan import FLOPS_PER_THREAD, PARALLEL_FLOPS
 from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.target import Target
-from pullback.codegen.llvm.text import Fn, Module, V, i64
-from pullback.codegen.llvm.window_columns import emit_columns, plan_columns
+from pullback.codegen.llvm.text import Fn, Module, V, const, i64
+from pullback.codegen.llvm.window_columns import ColumnPlan, emit_columns, plan_columns, unflatten
 from pullback.codegen.llvm.window_dots import emit_pixel_dots, plan_dots
+from pullback.codegen.llvm.window_phases import Phase, PhaseEpilogue, phases
 from pullback.codegen.llvm.window_spec import WindowSpec, spec_of
 from pullback.codegen.llvm.window_terms import emit_terms, plan_terms
 from pullback.kernel.nodes import WindowNest
@@ -64,21 +66,50 @@ def emit_window_product(module: Module, name: str, spec: WindowSpec, table: Slot
         emit_terms(module, fn, name, spec, plan, epilogue, target, a, b, workspace, sums, tid, live)
         total = own + scratch
     else:
-        columns = plan_columns(spec, target)
-        groups = prod(spec.batch[k] for k in columns.groups)
-        tiles = prod(spec.batch[k] for k in columns.images) * columns.tiles
-        most = min(most, max(tiles, groups if groups >= 8 else 1))
+        parts = phases(spec) or [Phase(spec, spec.cols, (0,) * len(spec.cols), (1,) * len(spec.cols), 0)]
+        plans = [plan_columns(part.spec, target) if part.spec is not None else None for part in parts]
+        most = min(most, max(shares(spec, plan) for plan in plans if plan is not None))
         used = min(most, threads)
-        total = columns.thread_bytes * used
+        each = max(plan.thread_bytes for plan in plans if plan is not None)
+        total = each * used
         own_slot = table.area(total)
         live = begin(fn, tid, nthreads, used)
         a, b, workspace = (load_pointer(fn, args, n) for n in (a_slot, b_slot, own_slot))
-        workspace = fn.gep(workspace, ix.mul(fn, tid, columns.thread_bytes), "i8")
-        emit_columns(module, fn, name, spec, columns, epilogue, target, a, b, workspace, tid, live)
+        workspace = fn.gep(workspace, ix.mul(fn, tid, each), "i8")
+        for n, (part, plan) in enumerate(zip(parts, plans, strict=True)):
+            inner = PhaseEpilogue(epilogue, part, spec.cols) if len(parts) > 1 else epilogue
+            if part.spec is None or plan is None:
+                emit_nothing(fn, spec, part, inner, tid, live)
+                continue
+            start = ix.offset(fn, a, i64(part.shift), spec.dtype)
+            emit_columns(module, fn, f"{name}.{n}" if n else name, part.spec, plan, inner, target, start, b, workspace,
+                         tid, live)
     fn.br("done")
     fn.label("done")
     fn.ret()
     return WindowKernel(used, total)
+
+
+def shares(spec: WindowSpec, plan: ColumnPlan) -> int:
+    """How many threads can take part."""
+    groups = prod(spec.batch[k] for k in plan.groups)
+    return max(prod(spec.batch[k] for k in plan.images) * plan.tiles, groups if groups >= 8 else 1)
+
+
+def emit_nothing(fn: Fn, spec: WindowSpec, part: Phase, epilogue: Epilogue, tid: V, live: V) -> None:
+    """Columns that see no element: zeros."""
+    epilogue.prepare(fn)
+    count = prod(spec.batch) * spec.m
+    low, high = (ix.div(fn, ix.mul(fn, ix.add(fn, tid, n), count), live) for n in (0, 1))
+
+    def row(flat: V) -> None:
+        at = ix.div(fn, flat, spec.m)
+        index = unflatten(fn, at, spec, tuple(range(len(spec.batch))))
+        order = [index[n] for n in range(len(spec.batch))]
+        for_range(fn, i64(0), i64(prod(part.sizes)), 1, lambda col: epilogue(
+            fn, order, ix.rem(fn, flat, spec.m), col, const(0.0, spec.dtype), None))
+
+    for_range(fn, low, high, 1, row)
 
 
 def begin(fn: Fn, tid: V, nthreads: V, most: int) -> V:
