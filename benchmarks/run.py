@@ -16,10 +16,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 from report import markdown, target_row  # noqa: E402
-from targets import MINE, PROGRAMS, Round, answers, disagreements  # noqa: E402
+from targets import MINE, NETWORKS, PROGRAMS, Round, answers, disagreements  # noqa: E402
 
 SLOW = ("torch.compile", "tinygrad", "tensorflow")
-GROUPS = ("machine", "imports", *PROGRAMS, "mlp_adam", *(f"whole {name}" for name in PROGRAMS), "matmul", "vector_math",
+GROUPS = ("machine", "imports", *PROGRAMS, "mlp_adam", *NETWORKS, *(f"whole {name}" for name in PROGRAMS), "matmul", "vector_math",
           "fused_mean", "costs", "memory")
 EXTRA = ("install",)
 PACKAGES = {"pullback imperative": "pullback", "torch.compile": "torch", "machine": "numpy"}
