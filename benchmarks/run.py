@@ -17,12 +17,12 @@ sys.path.insert(0, HERE)
 
 from documents import Program, programs, run_program  # noqa: E402
 from report import markdown, target_row  # noqa: E402
-from targets import DIALECTS, MINE, PROGRAMS, Round, answers, disagreements  # noqa: E402
+from targets import DIALECTS, MINE, NETWORKS, PROGRAMS, Round, answers, disagreements  # noqa: E402
 from workloads import workload_of  # noqa: E402
 
 SLOW = ("torch.compile", "tinygrad", "tensorflow")
-GROUPS = ("machine", "imports", *PROGRAMS, "mlp_adam", *(f"whole {name}" for name in PROGRAMS), "matmul", "vector_math",
-          "fused_mean", "costs", "memory", *(f"dialects {name}" for name in PROGRAMS), "documents")
+GROUPS = ("machine", "imports", *PROGRAMS, "mlp_adam", *NETWORKS, *(f"whole {name}" for name in PROGRAMS), "matmul",
+          "vector_math", "fused_mean", "costs", "memory", *(f"dialects {name}" for name in PROGRAMS), "documents")
 EXTRA = ("install",)
 PACKAGES = {**dict.fromkeys((*MINE, *DIALECTS), "pullback"), "torch.compile": "torch", "machine": "numpy"}
 LIMIT_SECONDS = 600.0

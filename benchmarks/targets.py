@@ -16,6 +16,7 @@ COMPILED = ("torch.compile", "jax", "mlx", "tinygrad", "tensorflow")
 FRAMEWORKS = ("torch", *COMPILED)
 ANY = ("numpy", *FRAMEWORKS)
 PROGRAMS = {"two_layer": "two-layer net", "tutorial": "1-128-1 tanh", "small_batch": "batch 50", "line": "line fit"}
+NETWORKS = {"conv_net": "conv net 3x3", "lenet": "LeNet", "resnet18": "ResNet-18", "mobile_net": "MobileNetV2 blocks"}
 #: one measured round: framework -> figures
 Round = dict[str, dict[str, Any]]
 
@@ -84,6 +85,8 @@ def step_targets() -> list[Target]:
         found.append(Target(name, "free-running loop, against jax", 1.0, "loop_us", peers=("jax",)))
     for mine in MINE:
         found.append(Target("mlp_adam", f"step of {mine}", 0.9, "step_us", mine))
+        for name, factor in (("conv_net", 0.75), ("lenet", 0.75), ("resnet18", 0.9), ("mobile_net", 0.7)):
+            found.append(Target(name, f"step of {mine}", factor, "step_us", mine, FRAMEWORKS))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from pullback.api.reductions import floating
 from pullback.engine.operation import operation
 from pullback.ir import dtypes
 from pullback.ir.index import Index, loop_vars
-from pullback.ir.node import Node
+from pullback.ir.node import Function, Node, param, project
+from pullback.ops.control import Custom
 from pullback.util.errors import DTypeError, ShapeError, ValueError_, message
 
 Array = Any
@@ -248,12 +249,76 @@ def lowest(dtype: dtypes.DType) -> Any:
     return float("-inf") if dtype.kind == "f" else int(np.iinfo(dtype.numpy).min)
 
 
+UNROLLED = 16  # windows of up to so many elements are taken apart: each loop runs along the image
+
+
+class MaxPool(NamedTuple):
+    """The maximum of each window; its tangent is that of the first element that is the maximum."""
+
+    kernel: Sizes
+    stride: Sizes
+    low: Sizes
+    out: Sizes
+    dilation: Sizes
+
+    def windows(self, x: Node, fill: Any) -> Node:
+        return window_nodes(x, len(x.shape) - len(self.kernel), self.kernel, self.out, self.stride, self.low,
+                            self.dilation, fill)
+
+    def parts(self, x: Node) -> list[Node]:
+        """For each place in the window, the elements of all windows there."""
+        lead, rank = len(x.shape) - len(self.kernel), len(self.kernel)
+        shape = (*x.shape[:lead], *self.out)
+        over = loop_vars(shape)
+        found: list[Node] = []
+        for place in np.ndindex(*self.kernel):
+            at = (*over[:lead], *(over[lead + d] * self.stride[d] + (place[d] * self.dilation[d] - self.low[d])
+                                  for d in range(rank)))
+            inside = all(i.low >= 0 and i.high < size for i, size in zip(at, x.shape, strict=True))
+            found.append(build.reindex(x, shape, at, None if inside or 0 in shape else lowest(x.dtype)))
+        return found
+
+    def largest(self, x: Node) -> Node:
+        if build.count(self.kernel) > UNROLLED:
+            return build.reduce("max", self.windows(x, lowest(x.dtype)), self.inner(x))
+        first, *others = self.parts(x)
+        for part in others:
+            first = build.maximum(first, part)
+        return first
+
+    def inner(self, x: Node) -> tuple[int, ...]:
+        return tuple(range(len(x.shape), len(x.shape) + len(self.kernel)))
+
+    def first(self, x: Node) -> Node:
+        """Which element of each window is the maximum, counted in row-major order."""
+        count = build.count(self.kernel)
+        if count > UNROLLED:
+            windows = self.windows(x, lowest(x.dtype))
+            return build.arg_reduce("max", build.reshape(windows, (*windows.shape[:len(x.shape)], count)), len(x.shape))
+        parts, best = self.parts(x), self.largest(x)
+        found = build.full(best.shape, count - 1, dtypes.uint8)
+        for k in reversed(range(count - 1)):
+            found = build.select(build.binary("eq", parts[k], best), build.full(best.shape, k, dtypes.uint8), found)
+        return found
+
+    def __call__(self, inputs: Sequence[Node], tangents: Sequence[Node]) -> tuple[tuple[Node], tuple[Node]]:
+        (x,), (t,) = inputs, tangents
+        windows = self.windows(t, 0)
+        first = build.broadcast(self.first(x), windows.shape, tuple(range(len(x.shape))))
+        number = build.full(windows.shape, 0, first.dtype)
+        for d, axis in enumerate(self.inner(x)):
+            step = build.full(windows.shape, build.count(self.kernel[d + 1:]), first.dtype)
+            number = build.add(number, build.mul(build.iota(windows.shape, axis, first.dtype), step))
+        here = build.binary("eq", first, number)
+        kept = build.select(here, windows, build.zeros_like(windows))
+        return (self.largest(x),), (build.reduce("add", kept, self.inner(x)),)
+
+
 @operation()
 def _max_pool(x: Node, kernel: Sizes, stride: Sizes, low: Sizes, out: Sizes, dilation: Sizes) -> Node:
-    rank = len(kernel)
-    lead = len(x.shape) - rank
-    windows = window_nodes(x, lead, kernel, out, stride, low, dilation, lowest(x.dtype))
-    return build.reduce("max", windows, tuple(range(lead + rank, lead + 2 * rank)))
+    rule = MaxPool(kernel, stride, low, out, dilation)
+    source = param(x.tensor)
+    return project(build.apply(Custom(Function([source], [rule.largest(source)]), rule, None, "max_pool"), x))[0]
 
 
 @operation(differentiable=False)

@@ -60,15 +60,6 @@ class Part:
     def __repr__(self) -> str:
         return f"(({self.inner!r}){'//' if self.quotient else '%'}{self.divisor})"
 
-    def whole_blocks(self, variable: Var, block: int, stride: int) -> bool:
-        """Whether blocks of values `stride` apart start at multiples of their span, which the divisor is too."""
-        span = stride * block
-        varying = [a for a, _ in self.inner.terms if a == variable or (
-            isinstance(a, Part) and a.inner.stride(variable, block) != 0)]
-        rest = [c for a, c in self.inner.terms if a not in varying]
-        return (stride > 0 and len(varying) == 1 and self.divisor % span == 0
-                and all(n % span == 0 for n in (*rest, self.inner.const)))
-
 
 Atom = Var | Part
 
@@ -150,22 +141,6 @@ class Index:
                     return None
             elif atom == variable:
                 total += c
-        return total
-
-    def stride(self, variable: Var, block: int) -> int | None:
-        """The stride along a variable within each aligned block of its values; None where it is not the same in all.
-
-        Quotients and remainders are affine within a block that no multiple of their divisor cuts.
-        """
-        total = 0
-        for atom, c in self.terms:
-            if isinstance(atom, Var):
-                total += c if atom == variable else 0
-                continue
-            inner = atom.inner.stride(variable, block)
-            if inner is None or (inner and not atom.whole_blocks(variable, block, inner)):
-                return None
-            total += 0 if atom.quotient else c * inner
         return total
 
     def substitute(self, values: Mapping[Var, Index]) -> Index:

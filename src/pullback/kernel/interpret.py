@@ -35,6 +35,7 @@ from pullback.kernel.nodes import (
     Store,
     Total,
     Update,
+    WindowNest,
 )
 from pullback.util.errors import VerifyError, message
 
@@ -79,6 +80,8 @@ class Interpreter:
             self.update(stmt)
         elif isinstance(stmt, Bind):
             self.vars[stmt.var] = stmt.index.evaluate(self.vars)
+        elif isinstance(stmt, WindowNest):
+            self.windows(stmt)
         else:
             self.matmul(stmt)
 
@@ -190,6 +193,32 @@ class Interpreter:
                     y = b[at_b + k * nest.b_strides[0] + j * nest.b_strides[1]]
                     self.running[nest.accumulator] = np.dot(x, y)
                     self.body(nest.epilogue)
+
+    def windows(self, nest: WindowNest) -> None:
+        a, b = self.memory[nest.a], self.memory[nest.b]
+        terms = dict(zip(nest.terms, (np.ravel(x) for x in np.indices([v.size for v in nest.terms])), strict=True))
+        outer, columns = (*nest.batch, *nest.rows), [v.size for v in nest.cols]
+        for index in np.ndindex(*(v.size for v in outer)):
+            for j, column in enumerate(np.ndindex(*columns)):
+                self.vars.update(zip(outer, index, strict=True))
+                at = {**self.vars, **dict(zip(nest.cols, column, strict=True)), **terms}
+                x = a[nest.a.flat(nest.a_at).evaluate(at)]
+                self.running[nest.accumulator] = np.sum(x * self.window(nest, b, at))
+                self.vars.update(dict.fromkeys(nest.cols, 0))
+                if nest.cols:
+                    self.vars[nest.cols[-1]] = j
+                self.body(nest.epilogue)
+
+    def window(self, nest: WindowNest, b: Any, at: dict[Var, Any]) -> Any:
+        """Elements of a windowed operand: zeros where there are none."""
+        position: Any = 0
+        inside: Any = True
+        for x, step, n in zip(nest.b_at, nest.b_step, nest.b.shape, strict=True):
+            place = x.evaluate(at)
+            element = np.clip(place // step, 0, n - 1)
+            inside = inside & (element * step == place)
+            position = position * n + element
+        return np.where(inside, b[position], 0)
 
     # -- expressions -------------------------------------------------------------------------------------------------
     def value(self, x: Expr) -> Any:

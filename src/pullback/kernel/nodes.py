@@ -320,7 +320,48 @@ class MatmulNest:
         self.accumulator, self.epilogue = accumulator, epilogue
 
 
-Stmt = Let | Store | Update | Init | Accumulate | For | Bind | MatmulNest
+class WindowNest:
+    """The same product where an operand is windows of an image: its elements are zeros beyond the image.
+
+    a's element is `a[a_at]`; b's is element `b_at / b_step` of b in each dimension, and 0 where that is not whole or
+    does not exist. All places are affine in the variables: `batch`, `rows` (in a), `cols` (in b), `terms` (in both).
+    Rows, columns and terms are counted in row-major order of their variables; in the epilogue the last of `cols`
+    counts on through the others.
+    """
+
+    __slots__ = ("a", "a_at", "accumulator", "b", "b_at", "b_step", "batch", "cols", "epilogue", "rows", "terms")
+
+    def __init__(self, batch: tuple[Var, ...], rows: tuple[Var, ...], cols: tuple[Var, ...], terms: tuple[Var, ...],
+                 a: Buffer, a_at: tuple[Index, ...], b: Buffer, b_at: tuple[Index, ...], b_step: tuple[int, ...],
+                 accumulator: Accumulator, epilogue: tuple[Stmt, ...]) -> None:
+        self.batch, self.rows, self.cols, self.terms = batch, rows, cols, terms
+        self.a, self.a_at = a, a_at
+        self.b, self.b_at, self.b_step = b, b_at, b_step
+        self.accumulator, self.epilogue = accumulator, epilogue
+
+    @property
+    def m(self) -> int:
+        return counted(self.rows)
+
+    @property
+    def n(self) -> int:
+        return counted(self.cols)
+
+    @property
+    def k(self) -> int:
+        return counted(self.terms)
+
+
+def counted(variables: tuple[Var, ...]) -> int:
+    """How many values some variables have together."""
+    total = 1
+    for v in variables:
+        total *= v.size
+    return total
+
+
+Product = MatmulNest | WindowNest
+Stmt = Let | Store | Update | Init | Accumulate | For | Bind | Product
 
 
 class Kernel:
@@ -359,7 +400,7 @@ def walk(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
         yield stmt
         if isinstance(stmt, For):
             yield from walk(stmt.body)
-        elif isinstance(stmt, MatmulNest):
+        elif isinstance(stmt, (MatmulNest, WindowNest)):
             yield from walk(stmt.epilogue)
 
 

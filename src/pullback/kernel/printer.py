@@ -24,6 +24,7 @@ from pullback.kernel.nodes import (
     Store,
     Total,
     Update,
+    WindowNest,
     expressions,
 )
 
@@ -49,7 +50,7 @@ class _Printer:
             self.lines.append(indent + self.statement(stmt))
             if isinstance(stmt, For):
                 self.body(stmt.body, indent + "  ")
-            elif isinstance(stmt, MatmulNest):
+            elif isinstance(stmt, (MatmulNest, WindowNest)):
                 self.body(stmt.epilogue, indent + "  ")
 
     def shared(self, stmt: Stmt, indent: str) -> None:
@@ -86,9 +87,19 @@ class _Printer:
             return f"{s.buffer.name}[{self.indices(s.indices)}] {s.monoid}= {self.value(s.value)}{guard}"
         if isinstance(s, Bind):
             return f"{s.var.name} = {s.index!r}"
+        if isinstance(s, WindowNest):
+            return self.windows(s)
         batch = "".join(f" {v.name}<{v.size}" for v, _, _ in s.batch)
         return (f"product{batch} {s.m} x {s.n} x {s.k}: {s.a.name}[{s.a_offset}; {s.a_strides[0]}, {s.a_strides[1]}] * "
                 f"{s.b.name}[{s.b_offset}; {s.b_strides[0]}, {s.b_strides[1]}]")
+
+    def windows(self, s: WindowNest) -> str:
+        batch = "".join(f" {v.name}<{v.size}" for v in s.batch)
+        places = ", ".join(repr(x) if step == 1 else f"({x!r}):{step}"
+                           for x, step in zip(s.b_at, s.b_step, strict=True))
+        terms = " ".join(f"{v.name}<{v.size}" for v in s.terms)
+        return (f"product{batch} {s.m} x {s.n} x {s.k} over {terms}: {s.a.name}[{self.indices(s.a_at)}] * "
+                f"window of {s.b.name}[{places}]")
 
     def loop(self, s: For) -> str:
         kind = "parallel for" if s.parallel else "for"

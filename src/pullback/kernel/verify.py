@@ -23,6 +23,7 @@ from pullback.kernel.nodes import (
     Stmt,
     Store,
     Update,
+    WindowNest,
     expressions,
 )
 from pullback.util.errors import VerifyError, message
@@ -67,6 +68,8 @@ class _Verifier:
                 for x in s.indices:
                     if isinstance(x, Index):
                         self.variables(x, bound)
+            elif isinstance(s, WindowNest):
+                self.windows(s, bound)
             else:
                 self.product(s, bound)
 
@@ -95,6 +98,22 @@ class _Verifier:
             if low < 0 or high >= side.size:
                 self.fail("an operand outside of its buffer", side.name)
         self.body(s.epilogue, bound)
+
+    def windows(self, s: WindowNest, bound: set[Var]) -> None:
+        outer = {*bound, *s.batch, *s.rows, *s.cols}
+        for x, n in zip(s.a_at, s.a.shape, strict=True):
+            self.variables(x, {*bound, *s.batch, *s.rows, *s.terms})
+            if x.low < 0 or x.high >= n:
+                self.fail("an operand outside of its buffer", s.a.name)
+        for x in s.b_at:
+            self.variables(x, {*bound, *s.batch, *s.cols, *s.terms})
+        self.extent.update({v: (0, v.high) for v in outer if v not in self.extent})
+        for v in s.cols[:-1]:
+            self.extent[v] = (0, 0)
+        if s.cols:
+            self.extent[s.cols[-1]] = (0, s.n - 1)
+        self.accumulators.add(s.accumulator)
+        self.body(s.epilogue, outer)
 
     def variables(self, index: Index, bound: set[Var]) -> None:
         for v in index.variables():

@@ -6,8 +6,8 @@ import itertools
 from dataclasses import dataclass
 from math import prod
 
-from pullback.ir.index import Index, Var, loop_vars
-from pullback.kernel.nodes import Accumulator, Buffer, Load, MatmulNest, Stmt
+from pullback.ir.index import Index, Var, bindings, loop_vars, var
+from pullback.kernel.nodes import Accumulator, Buffer, Load, MatmulNest, Stmt, WindowNest
 from pullback.schedule.loops import joined, variable
 from pullback.schedule.prepare import parts
 from pullback.schedule.roots import Root
@@ -99,3 +99,32 @@ def countable(root: Root, start: int, count: int, uses: list[Index]) -> int:
         inner = outer if outer is not None else inner
         found += 1
     return found
+
+
+def window_nest(root: Root, uses: list[Index], epilogue: tuple[Stmt, ...], accumulator: Accumulator) -> WindowNest:
+    """The same where an operand is windows of an image."""
+    assert root.windows is not None
+    node = root.node
+    batch, fx, fy, terms = parts(node)
+    at = len(batch) + len(fx)
+    cols = countable(root, at, len(fy), uses)
+    summed = tuple(var(f"s{k}", n) for k, n in enumerate(terms))
+    free = len(fy) - cols
+    (first, second), (x, y) = root.windows, node.inputs
+    buffers = (root.loads[0].buffer, root.loads[1].buffer)
+    a_at = places(first.at, x.shape, (*root.vars[:at], *summed))
+    b_at = places(second.at, y.shape, (*root.vars[:len(batch)], *root.vars[at:], *summed))
+    given = [variable(v) for v in (*root.vars, *summed)]
+    end = at + len(fy)
+
+    def some(low: int, high: int) -> tuple[Var, ...]:
+        return tuple(v for v in given[low:high] if v is not None)
+
+    return WindowNest((*some(0, len(batch)), *some(at, at + free)), some(len(batch), at), some(at + free, end),
+                      some(end, len(given)), buffers[0], a_at, buffers[1], b_at, second.step, accumulator, epilogue)
+
+
+def places(at: tuple[Index, ...], shape: tuple[int, ...], variables: tuple[Index, ...]) -> tuple[Index, ...]:
+    """Index expressions over an operand's dimensions in other variables."""
+    values = bindings(shape, variables)
+    return tuple(x.substitute(values) for x in at)

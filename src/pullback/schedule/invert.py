@@ -7,8 +7,18 @@ and a reduction where several elements meet (the gradient of windows: convolutio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from pullback.ir.index import ZERO, Index, Part, Var, const, loop_vars
+
+
+class Solved(NamedTuple):
+    """A variable that an index gives: coefficient * variable + others = place, or a digit of the place."""
+
+    dim: int
+    coefficient: int
+    others: tuple[tuple[Var, int], ...]
+    part: str = ""
 
 
 def solve(indices: Sequence[Index], source: tuple[int, ...],
@@ -21,9 +31,9 @@ def solve(indices: Sequence[Index], source: tuple[int, ...],
     for k, v in enumerate(loop_vars(source)):
         if v.terms and isinstance(v.terms[0][0], Var):
             variables[v.terms[0][0]] = k
-    solved: dict[Var, tuple[int, int, list[tuple[Var, int]]]] = {}
+    solved: dict[Var, Solved] = {}
     for d, x in enumerate(indices):
-        if not _solve_one(d, x, variables, solved):
+        if not _solve_one(d, x, target[d], solved):
             return None
     free = [v for v in variables if v not in solved]
     shape = (*target, *(v.size for v in free))
@@ -33,34 +43,44 @@ def solve(indices: Sequence[Index], source: tuple[int, ...],
     for v, k in variables.items():
         if v in place:
             found[k] = place[v]
-    for v, (d, c, others) in solved.items():
-        rest = over[d] - indices[d].const
-        for w, cw in others:
+    for v, one in solved.items():
+        rest = over[one.dim] - indices[one.dim].const
+        for w, cw in one.others:
             if w not in place:
                 return None
             rest = rest - place[w] * cw
-        if abs(c) == 1:
-            found[variables[v]] = rest * c
-        else:
-            rest, step = (rest, c) if c > 0 else (rest * -1, -c)
-            found[variables[v]] = rest // step + (rest % step) * (v.size + max(rest.high, -rest.low, 1))
+        found[variables[v]] = _value(v, one, rest)
     return tuple(v.size for v in free), tuple(found)
 
 
-def _solve_one(d: int, x: Index, variables: dict[Var, int],
-               solved: dict[Var, tuple[int, int, list[tuple[Var, int]]]]) -> bool:
+def _value(v: Var, one: Solved, rest: Index) -> Index:
+    """v where coefficient * v is `rest`; out of range where that is not whole."""
+    if one.part:
+        return rest // one.coefficient if one.part == "quotient" else rest % one.coefficient
+    if abs(one.coefficient) == 1:
+        return rest * one.coefficient
+    rest, step = (rest, one.coefficient) if one.coefficient > 0 else (rest * -1, -one.coefficient)
+    return rest // step + (rest % step) * (v.size + max(rest.high, -rest.low, 1))
+
+
+def _solve_one(d: int, x: Index, size: int, solved: dict[Var, Solved]) -> bool:
+    """Solve for the longest variable, so that least is left to sum over; digits of a number are both known."""
     terms: list[tuple[Var, int]] = []
     for atom, c in x.terms:
         if isinstance(atom, Part):
             return False
         terms.append((atom, c))
-    choices = [(v, c) for v, c in terms if v not in solved]
-    if not choices:
-        return not terms
-    v, c = max(choices, key=lambda t: (abs(t[1]) == 1, t[0].size))
-    if any(w in solved for w, _ in terms):
+    if not terms:
+        return size == 1 and x.const == 0
+    if any(v in solved for v, _ in terms):
         return False
-    solved[v] = (d, c, [t for t in terms if t[0] != v])
+    if len(terms) == 2:
+        (digit, one), (number, c) = sorted(terms, key=lambda t: t[1])
+        if one == 1 and digit.size <= c:
+            solved[number], solved[digit] = Solved(d, c, (), "quotient"), Solved(d, c, (), "remainder")
+            return True
+    v, c = max(terms, key=lambda t: (t[0].size, abs(t[1]) == 1))
+    solved[v] = Solved(d, c, tuple(t for t in terms if t[0] != v))
     return True
 
 

@@ -23,12 +23,13 @@ from pullback.kernel.nodes import (
     Stmt,
     Store,
     Total,
+    WindowNest,
     expressions,
     subexpressions,
     walk,
 )
 from pullback.schedule import costs
-from pullback.schedule.contract import matmul_nest
+from pullback.schedule.contract import matmul_nest, window_nest
 from pullback.schedule.groups import Group, Grouping
 from pullback.schedule.loops import LoopBuilder, index_uses
 from pullback.schedule.prepare import prepare
@@ -155,7 +156,11 @@ def build_kernel(group: Group, name: str, options: Options, roots: Roots) -> Ker
     count_memory(kernel)
     if group.kind == "contract":
         nest: Any = kernel.body[0]
-        kernel.flops = 2 * nest.m * nest.n * nest.k * prod(v.size for v, _, _ in nest.batch)
+        times = prod(v.size for v in nest.batch) if isinstance(nest, WindowNest) else prod(
+            v.size for v, _, _ in nest.batch)
+        kernel.flops = 2 * nest.m * nest.n * nest.k * times
+        if isinstance(nest, WindowNest):
+            kernel.flops //= prod(nest.b_step)  # places between elements cost nothing
         kernel.threads = threads if kernel.flops >= 200_000 else 1
     else:
         worth = max(group.work, kernel.nbytes // 2)
@@ -201,7 +206,8 @@ def contract_kernel(group: Group, name: str) -> Kernel:
         body.append(keep(m, m.value))
     uses = index_uses(group.members[1:])
     uses += [m.buffer.flat(m.vars) for m in group.members if m.buffer.space != "register"]
-    return Kernel(name, "matmul", (matmul_nest(main, uses, tuple(body), accumulator),))
+    make = matmul_nest if main.windows is None else window_nest
+    return Kernel(name, "matmul", (make(main, uses, tuple(body), accumulator),))
 
 
 def keep(root: Root, value: Expr) -> Stmt:
@@ -215,7 +221,7 @@ def count_memory(kernel: Kernel) -> None:
     roots: list[Expr] = []
     for stmt in walk(kernel.body):
         roots.extend(expressions(stmt))
-        if isinstance(stmt, MatmulNest):
+        if isinstance(stmt, (MatmulNest, WindowNest)):
             reads[stmt.a] = reads[stmt.b] = None
         elif isinstance(stmt, Store):
             writes[stmt.buffer] = None
@@ -324,7 +330,7 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
 def in_step(kernel: Kernel, source: Buffer, out: Buffer) -> bool:
     """Whether a kernel reads each element of the source only in the turn that writes the same element of the result."""
     stmts = list(walk(kernel.body))
-    if any(isinstance(s, MatmulNest) and source in (s.a, s.b) for s in stmts):
+    if any(isinstance(s, (MatmulNest, WindowNest)) and source in (s.a, s.b) for s in stmts):
         return False
     stores = [s for s in stmts if isinstance(s, Store) and s.buffer is out]
     if len(stores) != 1:
@@ -337,7 +343,7 @@ def in_step(kernel: Kernel, source: Buffer, out: Buffer) -> bool:
     at = next(k for k, s in enumerate(stmts) if s is stores[0])
     if any(k > at and any(s is h for h in holders) for k, s in enumerate(stmts)):
         return False  # it would read what the store has written
-    loops = [s for s in stmts if hasattr(s, "body") or isinstance(s, MatmulNest)]
+    loops = [s for s in stmts if hasattr(s, "body") or isinstance(s, (MatmulNest, WindowNest))]
     inside = [set(map(id, walk(getattr(s, "body", ()) or getattr(s, "epilogue", ())))) for s in loops]
     home = [k for k, ids in enumerate(inside) if id(stores[0]) in ids]
     return all([k for k, ids in enumerate(inside) if id(h) in ids] == home for h in holders)

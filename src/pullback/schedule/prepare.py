@@ -22,6 +22,7 @@ from pullback.passes.layout import layout, lowering
 from pullback.schedule import costs
 from pullback.schedule.invert import solve
 from pullback.schedule.roots import node_size, own_cost
+from pullback.schedule.windows import over_windows, windows_of
 
 FEW_TERMS = 4
 PARTS_WORK = 2_000_000  # multiplications and additions from which on two threads gain more than one more join costs
@@ -46,6 +47,7 @@ class Chunk(Op):
 
 def prepare(function: Function) -> Function:
     """Rewrite a function so that every node is a view, or has loops of its own."""
+    function = over_windows(function)
     cost: dict[Node, int] = {}
 
     def rule(node: Node) -> Node:
@@ -105,6 +107,8 @@ def contraction(node: Node) -> Node:
     op: Any = node.op
     batch, free_x, free_y, terms = parts(node)
     count, m, n, k = prod(batch), prod(free_x), prod(free_y), prod(terms)
+    if m == 1 and n > 1 and k > FEW_TERMS and count and windows_of(node, {}) is not None:
+        return node
     if 0 in (count, m, n, k) or k <= FEW_TERMS or x.dtype.kind != "f" or (min(m, n) == 1 and x.dtype.itemsize >= 4):
         return products(node, batch, free_x, free_y, terms)
     if x.dtype.itemsize < 4:

@@ -17,6 +17,7 @@ from pullback.kernel.nodes import Buffer, Expr, Gathered, Load, Update, subexpre
 from pullback.passes.layout import layout, lowering, view_of
 from pullback.schedule import costs
 from pullback.schedule.values import MustStore, Values
+from pullback.schedule.windows import Window, windows_of
 
 
 def lower_scatter(root: Any, values: Any) -> None:
@@ -38,7 +39,7 @@ class Root:
 
     __slots__ = ("base", "buffer", "contiguous", "cost", "external", "extra", "group", "kind", "level",
                  "loads", "node", "out", "reduced", "rows",
-                 "sources", "space", "stage", "update", "value", "vars", "work")
+                 "sources", "space", "stage", "update", "value", "vars", "windows", "work")
 
     def __init__(self, node: Node, buffer: Buffer, kind: str, space: tuple[int, ...]) -> None:
         self.node, self.buffer, self.kind, self.space = node, buffer, kind, space
@@ -57,6 +58,7 @@ class Root:
         self.work = 1
         self.external = False
         self.group: Any = None
+        self.windows: tuple[Window, Window] | None = None  # of a contraction that reads its operands so
         self.level = 0
         self.stage: Any = None
 
@@ -76,6 +78,7 @@ class Roots:
         self.params: dict[Node, Buffer] = {}
         self.roots: list[Root] = []
         self.producer: dict[Buffer, Root] = {}
+        self.windowed: set[Node] = set()
         self.order = function.nodes()
         self.users: dict[Node, int] = {}
         for node in self.order:
@@ -113,7 +116,7 @@ class Roots:
             deep = 1 + max((0 if x in stored else depth.get(x, 0) for x in node.inputs), default=0)
             for x in node.inputs if kind != "contract" else ():  # `_operands` chooses what those read
                 if x not in stored and cost.get(x, 0) >= costs.EXPENSIVE and x.tensor.size * 2 <= node_size(node):
-                    stored[x] = None  # it is read many times: computed once
+                    stored[self._source(x)] = None  # it is read many times: computed once
             if kind != "view" or node in results or deep > costs.DEPTH or (self.apart and node.inputs):
                 if isinstance(node.type, TensorType):
                     stored[node] = None
@@ -137,6 +140,12 @@ class Roots:
         reads[node] = found = frozenset(x for x in found if node_size(x) * 2 >= size)
         return (len(found) - 1) * (self.users.get(node, 0) - 1) > costs.WRITE_READS
 
+    def _source(self, node: Node) -> Node:
+        """What a node is another arrangement of; itself where that is larger or in memory."""
+        base, _ = layout(node, loop_vars(node.shape), {**self.params, **self.stored})
+        fits = base.tensor.size == node.tensor.size and base not in self.params and base not in self.stored
+        return base if fits else node
+
     def _constant(self, node: Node, data: bytes) -> None:
         buffer = Buffer(f"c{len(self.params)}", node.dtype, node.shape, "constant")
         buffer.data = data
@@ -144,6 +153,14 @@ class Roots:
 
     def _operands(self, node: Node, kind: str) -> None:
         """A contraction reads its operands by strides; others may read them in any way, and find them in memory."""
+        if kind == "contract":
+            found = windows_of(node, {**self.params, **self.stored})
+            if found is not None and not any(w.base in self.immediates for w in found):
+                self.windowed.add(node)
+                for w in found:
+                    if w.base not in self.params:
+                        self.stored[w.base] = None
+                return
         for x in node.inputs:
             if x in self.params or x in self.stored:
                 continue
@@ -255,10 +272,14 @@ class Roots:
         found = results_of(node, self.order)
         buffer = self.buffers[found[0]] if found else Buffer("none", node.inputs[0].dtype, ())
         root = Root(node, buffer, kind, node.shape if isinstance(node.type, TensorType) else ())
-        for x in node.inputs:
+        if node in self.windowed:
+            root.windows = windows_of(node, self.buffers)
+        for x in node.inputs if root.windows is None else ():
             indices = loop_vars(x.shape)
             base, at = layout(x, indices, self.buffers) if kind == "contract" else (x, indices)
             root.loads.append(Load(self.buffers[base], at))
+        for w in root.windows or ():
+            root.loads.append(Load(self.buffers[w.base], w.at))
         root.cost = 1 if kind != "contract" else 2 * prod(node.inputs[0].shape[-node_contracted(node):] or (1,))
         return root
 

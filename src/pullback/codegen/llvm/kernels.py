@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 from pullback.codegen.llvm.lower import Emitter, scratch_size
@@ -62,8 +63,21 @@ def constant_address(module: Module, buffer: Buffer) -> V:
     data = buffer.memory.data
     name = f"const_{sha256(data).hex()[:40]}"
     if name not in module.globals:
-        text = "".join([f"\\{byte:02X}" for byte in data])
-        module.global_(name, f'internal constant [{len(data)} x i8] c"{text}", align 64')
+        module.global_(name, f'internal constant [{len(data)} x i8] c"{escaped(data)}", align 64')
+    return V(f"@{name}", "ptr")
+
+
+def escaped(data: bytes) -> str:
+    """Bytes in LLVM's spelling."""
+    return "\\" + data.hex("\\") if data else ""
+
+
+def constant_table(module: Module, values: list[int]) -> V:
+    """The address of a table of 32-bit integers, which is defined in the module under a name that they give it."""
+    data = struct.pack(f"={len(values)}i", *values)
+    name = f"const_{sha256(data).hex()[:40]}"
+    if name not in module.globals:
+        module.global_(name, f'internal constant [{len(data)} x i8] c"{escaped(data)}", align 64')
     return V(f"@{name}", "ptr")
 
 

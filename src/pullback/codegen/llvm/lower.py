@@ -7,10 +7,11 @@ second copy of their body for the last few elements, as a vector of just that ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from math import prod
 from typing import Any
 
+from pullback.codegen.llvm.lanes import load_pattern, mangled, pattern, picked, whole
 from pullback.codegen.llvm.math import (
     emit_bitcast,
     emit_convert,
@@ -78,8 +79,8 @@ class Emitter:
         self.bound: set[Any] = set()
         self.pending: set[Buffer] = set()
         self.lane_var: Var | None = None
-        self.width = 1
-        self.aligned = False  # the lanes start at a multiple of their number
+        self.width, self.lane_step = 1, 1  # the first lane's variable is a multiple of the step
+        self.known_steps: dict[Any, tuple[int, ...] | None] = {}
         self.mask: V | None = None
         self.running: dict[Accumulator, list[V]] = {}
         self.tid: V = i64(0)
@@ -166,7 +167,7 @@ class Emitter:
             self.fn.store(raw, address, align, suffix)
             return
         raw, mask = whole(self.fn, raw), whole(self.fn, self.mask)
-        self.fn.call("llvm.masked.store." + _mangled(raw.type) + ".p0", "void", raw, address,
+        self.fn.call("llvm.masked.store." + mangled(raw.type) + ".p0", "void", raw, address,
                      V(str(align), "i32"), mask)
 
     def init(self, stmt: Init) -> None:
@@ -361,7 +362,7 @@ class Emitter:
         """One turn of the body, at `counter` (and the next lanes)."""
         mark, order, bound = len(self.log), len(self.order), self.bound
         self.bound = set(bound)
-        outside = self.lane_var, self.width, self.aligned
+        outside = self.lane_var, self.width, self.lane_step
         self.index[stmt.var] = counter
         self.order.append(stmt.var)
         self.bound.add(stmt.var)
@@ -371,9 +372,9 @@ class Emitter:
             self.bound.add(var)
         if stmt.lanes > 1:
             self.lane_var, self.width = (stmt.var, width) if width > 1 else (None, 1)
-            self.aligned = width == stmt.lanes and stmt.count < 0
+            self.lane_step = stmt.lanes if stmt.count < 0 else 1
         self.body(stmt.body)
-        self.lane_var, self.width, self.aligned = outside
+        self.lane_var, self.width, self.lane_step = outside
         self.bound = bound
         del self.order[order:]
         self.forget(mark)
@@ -546,11 +547,20 @@ class Emitter:
         quotient = fn.binary("sdiv", inner, d)
         return fn.binary("sub", quotient, fn.cast("zext", negative, quotient.type))
 
+    def steps(self, index: Index) -> tuple[int, ...] | None:
+        """How much an index grows from the first lane to each; None where that differs from turn to turn."""
+        if self.lane_var is None or self.width == 1:
+            return (0,)
+        key = (index, self.lane_var, self.lane_step, self.width)
+        if key not in self.known_steps:
+            self.known_steps[key] = pattern(*key)
+        return self.known_steps[key]
+
     def stride(self, index: Index) -> int | None:
         """How much an index grows from lane to lane: 0 where all lanes have it in common, None where that differs."""
-        if self.lane_var is None or self.width == 1:
-            return 0
-        return index.stride(self.lane_var, self.width) if self.aligned else index.coefficient(self.lane_var)
+        steps = self.steps(index)
+        each = steps[-1] // (len(steps) - 1) if steps and steps[-1] else 0
+        return each if steps and all(k * each == x for k, x in enumerate(steps)) else None
 
     def index_at(self, index: Index) -> V:
         """An index expression: a vector where it varies along the lanes."""
@@ -563,16 +573,19 @@ class Emitter:
         if found is not None:
             return found
         fn = self.fn
-        fixed = tuple(t for t in index.terms if self.stride(Index((t,), 0)) == 0)
+        steps = self.steps(index)
+        if steps is not None:
+            first = fn.splat(self.index_value(index), self.width)
+            if any(steps):
+                first = fn.add(first, V(f"<{', '.join([f'i64 {k}' for k in steps])}>", first.type))
+            return self.put(key, first)
+        fixed = tuple(t for t in index.terms if self.lane_var not in _variables(t[0]))
         total = fn.splat(self.index_value(Index(fixed, index.const)), self.width)
         for atom, c in index.terms:
             if (atom, c) in fixed:
                 continue
-            stride = self.stride(Index(((atom, c),), 0))
-            if stride is not None:
-                steps = ", ".join(f"i64 {k * stride}" for k in range(self.width))
-                base = fn.splat(self.index_value(Index(((atom, c),), 0)), self.width)
-                value = fn.op(f"add {base.type} {base.ref}, <{steps}>", base.type)
+            if isinstance(atom, Var):
+                value = self.index_lanes(Index(((atom, c),), 0))
             else:
                 assert isinstance(atom, Part)
                 value = self.divide(self.index_lanes(atom.inner), atom)
@@ -671,7 +684,7 @@ class Emitter:
                 return fn.load(at, wide, size)
             mask = whole(fn, self.vec(self.mask))
             broad = vector(type_, lanes(mask.type))
-            found = fn.call("llvm.masked.load." + _mangled(broad) + ".p0", broad, at, V(str(size), "i32"), mask,
+            found = fn.call("llvm.masked.load." + mangled(broad) + ".p0", broad, at, V(str(size), "i32"), mask,
                             const(0, broad))
             return found if broad == wide else picked(fn, found, range(self.width))
         if stride == -1 and self.mask is None:
@@ -680,6 +693,10 @@ class Emitter:
             picks = ", ".join(f"i32 {k}" for k in reversed(range(self.width)))
             return fn.op(f"shufflevector {wide} {raw.ref}, {wide} poison, <{self.width} x i32> <{picks}>", wide)
         if self.mask is None:
+            steps = self.steps(flat)
+            found = steps and load_pattern(fn, self.address(buffer, flat), steps, type_, size)
+            if found:
+                return found
             return self.collect(self.lane_addresses(buffer, flat), wide, size)
         positions = self.clamp(self.index_lanes(flat), scratch_size(buffer))
         base = self.pointers[buffer]
@@ -775,24 +792,3 @@ def scratch_size(buffer: Buffer) -> int:
 
 def _variables(atom: Var | Part) -> set[Var]:
     return {atom} if isinstance(atom, Var) else atom.inner.variables()
-
-
-def _mangled(type_: str) -> str:
-    names = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16"}
-    scalar = element(type_)
-    return f"v{lanes(type_)}{names.get(scalar, scalar)}"
-
-
-def picked(fn: Fn, value: V, places: Sequence[int]) -> V:
-    """Some lanes of a vector, in an order."""
-    type_ = vector(element(value.type), len(places))
-    picks = ", ".join(f"i32 {k}" for k in places)
-    mask = f"<{len(places)} x i32> <{picks}>"
-    return fn.op(f"shufflevector {value.type} {value.ref}, {value.type} zeroinitializer, {mask}", type_)
-
-
-def whole(fn: Fn, value: V) -> V:
-    """A vector with zeros behind, to a power of two of lanes: LLVM fails on others in masked loads and stores."""
-    count = lanes(value.type)
-    more = 1 << (count - 1).bit_length()
-    return value if more == count else picked(fn, value, [min(k, count) for k in range(more)])

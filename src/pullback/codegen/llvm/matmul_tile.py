@@ -77,7 +77,12 @@ def load_chunk(fn: Fn, src: TileInput, b: V, chunk: Chunk) -> V:
 def emit_tile(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...], partial: Partial | None,
               epilogue: Epilogue, batch_index: list[V], row: V, col: V) -> None:
     """One tile: accumulate, add what earlier blocks of k left, then hand over to the epilogue or leave it again."""
-    acc = accumulate(fn, src, rows, chunks)
+    deliver(fn, src, accumulate(fn, src, rows, chunks), rows, chunks, partial, epilogue, batch_index, row, col)
+
+
+def deliver(fn: Fn, src: TileInput, acc: list[V], rows: int, chunks: tuple[Chunk, ...], partial: Partial | None,
+            epilogue: Epilogue, batch_index: list[V], row: V, col: V) -> None:
+    """What becomes of a tile's sums over one block of k."""
     if partial is None:
         finish(fn, acc, rows, chunks, epilogue, batch_index, row, col)
         return

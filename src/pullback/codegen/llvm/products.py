@@ -9,13 +9,14 @@ from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, lanes
 from pullback.ir.index import Var
-from pullback.kernel.nodes import Buffer, For, Kernel, MatmulNest, Store, Update, expressions, walk
+from pullback.codegen.llvm.windows import emit_window_product, spec_of
+from pullback.kernel.nodes import Buffer, For, Kernel, MatmulNest, Product, Store, Update, WindowNest, expressions, walk
 
 
 class LoopEpilogue:
     """The epilogue of a product: the nest's statements at one vector of a row."""
 
-    def __init__(self, nest: MatmulNest, kernel: Kernel, table: Slots) -> None:
+    def __init__(self, nest: Product, kernel: Kernel, table: Slots) -> None:
         self.nest, self.kernel, self.table = nest, kernel, table
         self.emitter: Emitter | None = None
 
@@ -41,7 +42,7 @@ class LoopEpilogue:
         assert e is not None
         mark, order, bound = len(e.log), len(e.order), e.bound
         e.fn, e.bound = fn, set(bound)
-        for (v, _, _), value in zip(nest.batch, batch_index, strict=True):
+        for v, value in zip(batch_of(nest), batch_index, strict=True):
             self._bind(e, v, value)
         position = row
         for v in reversed(nest.rows[1:]):
@@ -72,10 +73,25 @@ class LoopEpilogue:
 _NO_VAR = Var("none", 1)
 
 
+def batch_of(nest: Product) -> tuple[Var, ...]:
+    return nest.batch if isinstance(nest, WindowNest) else tuple(v for v, _, _ in nest.batch)
+
+
+def emit_windows(module: Module, kernel: Kernel, nest: WindowNest, name: str, table: Slots, target: Target,
+                 max_threads: int) -> EmittedKernel:
+    """A kernel that is a product over windows."""
+    type_ = {"float32": "float", "float64": "double"}[nest.accumulator.dtype.name]
+    made = emit_window_product(module, name, spec_of(nest, type_), table, nest, LoopEpilogue(nest, kernel, table), target,
+                               max_threads)
+    return EmittedKernel(name, min(kernel.threads, made.max_threads), made.workspace_bytes)
+
+
 def emit_product(module: Module, kernel: Kernel, name: str, table: Slots, target: Target,
                  max_threads: int) -> EmittedKernel:
     """A kernel that is a matrix product."""
     nest = kernel.body[0]
+    if isinstance(nest, WindowNest):
+        return emit_windows(module, kernel, nest, name, table, target, max_threads)
     assert isinstance(nest, MatmulNest)
     type_ = {"float32": "float", "float64": "double"}[nest.accumulator.dtype.name]
     spec = MatmulSpec(nest.m, nest.n, nest.k,
