@@ -42,6 +42,12 @@ class Grouping:
         self.groups: list[Group] = []
         self.fuse = fuse
         self._bit = 1
+        self._depth: dict[Root, int] = {}
+        self._readers: dict[Root, list[Root]] = {}
+        for root in roots:
+            self._depth[root] = 1 + max((self._depth[s] for s in root.sources), default=0)
+            for s in root.sources:
+                self._readers.setdefault(s, []).append(root)
         for root in roots:
             self._place(root)
 
@@ -93,6 +99,8 @@ class Grouping:
         """How many leading dimensions the root can share with the group; None where it cannot join."""
         if any(g is not group and g.ancestors & group.bit for g in sources):
             return None
+        if self._delays(group, [root]):
+            return None
         if group.kind == "contract":
             return self._fits_epilogue(root, group)
         if group.kind != "loops":
@@ -100,6 +108,12 @@ class Grouping:
         rows = common(root.space, group.prefix, min(group.rows, root.rows))
         rows = local_rows(root, group, rows)
         return rows if self._worth(group, rows, root.space, root.rows, root.work, root.kind == "chunk") else None
+
+    def _delays(self, first: Group, others: list[Root]) -> bool:
+        """Whether much work that waits for the first could start before the others can."""
+        late = max(self._depth[r] for r in others)
+        return any(r.work >= costs.SERIAL_WORK and self._depth[r] < late and r not in others and r.group is not first
+                   for m in first.members for r in self._readers.get(m, ()))
 
     def _fits_epilogue(self, root: Root, group: Group) -> int | None:
         main = group.members[0]
@@ -149,7 +163,7 @@ class Grouping:
 
     def _merge(self, first: Group, second: Group) -> None:
         """Make one kernel of two, where the second reads the first row by row and nothing else lies between."""
-        if first.kind != "loops" or second.kind != "loops":
+        if first.kind != "loops" or second.kind != "loops" or self._delays(first, second.members):
             return
         between = second.ancestors & ~first.bit
         if any(g.bit & between and g.ancestors & first.bit for g in self.groups):
