@@ -98,3 +98,13 @@ def test_at_with_modes() -> None:
 def test_wrong_calls() -> None:
     with pytest.raises(ArgumentError, match="lower must be an integer"):
         pb.fori_loop(0.5, 3, lambda i, s: s, 0)
+
+
+def test_while_at_most() -> None:
+    def run(x: Any) -> Any:
+        return pb.while_at_most(lambda s: s[0] < 50.0, lambda s: (s[0] * s[0], s[1] + 1), (x, 0), 6)
+
+    assert [v.item() for v in run(2.0)] == [256.0, 3] and [v.item() for v in run(60.0)] == [60.0, 0]
+    assert [v.item() for v in run(1.0)] == [1.0, 6]
+    assert pb.grad(lambda x: run(x)[0])(2.0).item() == 8 * 2.0**7 and pb.grad(lambda x: run(x)[0])(60.0).item() == 1.0
+    assert pb.jit(run)(2.0)[0].item() == 256.0

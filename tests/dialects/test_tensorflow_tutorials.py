@@ -213,3 +213,22 @@ def test_gradients_through_a_loop_with_a_limit() -> None:
     with tf.Session() as sess:
         assert sess.run([power, gradient], {x: 2.0}) == [8.0, 12.0]
         assert sess.run(short) == 7
+
+
+def test_summaries(tmp_path: Path) -> None:
+    x = tf.placeholder(tf.float32, [3])
+    loss = tf.reduce_sum(x)
+    tf.summary.scalar("loss", loss)
+    tf.summary.histogram("x", x)
+    merged = tf.summary.merge_all()
+    with tf.Session() as sess, tf.summary.FileWriter(str(tmp_path), sess.graph) as writer:
+        for step in range(3):
+            value, summary = sess.run([loss, merged], {x: [1.0, 2.0, step]})
+            assert value == 3.0 + step
+            writer.add_summary(summary, step)
+        writer.flush()
+        with pytest.raises(TypeError, match="add_summary"):
+            writer.add_summary(3.0)
+    (path,) = tmp_path.iterdir()
+    data = path.read_bytes()
+    assert path.name.startswith("events.out.tfevents.") and data.count(b"loss") == 3 and b"brain.Event:2" in data

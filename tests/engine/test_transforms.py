@@ -1,5 +1,7 @@
 """grad, jvp, vjp, vmap, jit, scan, cond, while_loop, custom rules: values as in JAX, nested in any order."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -250,3 +252,25 @@ def test_numpy_arguments_of_jit():
         close(f(x, x[:, ::-1]), x * 3.0)
         close(f(x.astype(np.float64), x), x * 3.0)
         close(f(np.full((40, 200), k, np.float32), np.zeros(200, np.float32)), np.full((40, 200), 2.0 * k))
+
+
+NUMBERS: list[Any] = [
+    lambda x: pb.scan(lambda c, a: (c + a, c), x, pb.ones(3))[0],
+    lambda x: pb.cond(x > 0, lambda v: v * 2, lambda v: -v, x),
+    lambda x: pb.while_loop(lambda v: v < 10, lambda v: v * 2, x),
+    lambda x: pb.fori_loop(0, 3, lambda i, v: v * 2, x),
+    lambda x: pb.jvp(pb.sin, (x,), (1.0,))[1],
+    lambda x: pb.vjp(pb.sin, x)[1](1.0)[0],
+    lambda x: pb.vmap(lambda a, b: a * b, in_axes=(0, None))(pb.ones(3), x),
+    lambda x: pb.checkpoint(pb.sin)(x),
+    lambda x: pb.grad(pb.sin)(x),
+    lambda x: x,
+]
+
+
+@pytest.mark.parametrize("number", range(len(NUMBERS)))
+def test_numbers_traced_by_jit_have_the_dtype_they_show(number: int) -> None:
+    f = NUMBERS[number]
+    eager, traced = pb.tensor(0.0) + f(0.5), pb.tensor(0.0) + pb.jit(f)(0.5)
+    assert pb.jit(f)(0.5).dtype is traced.dtype is eager.dtype is pb.float32
+    assert np.array_equal(eager.numpy(), traced.numpy())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pullback.api.arguments import as_tensor, integer
-from pullback.engine.control import scan, while_loop
+from pullback.engine.control import cond, scan, while_loop
 from pullback.engine.functional import Traced
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import Info, Value
@@ -44,6 +44,21 @@ def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any
 
     counter = from_host(first, dtypes.int32)
     return scan(step, (counter, init), None, last - first)[0][1]
+
+
+def while_at_most(condition: Callable[[Any], Any], body: Callable[[Any], Any], init: Any, limit: int) -> Any:
+    """`while condition(state): state = body(state)`, of at most `limit` turns: differentiable in both modes.
+
+    >>> import pullback as pb
+    >>> pb.grad(lambda x: pb.while_at_most(lambda y: y < 100.0, lambda y: y * y, x, 10))(3.0)
+    Tensor(17496., dtype=float32)
+    """
+    turns = integer(limit, "while_at_most", "limit")
+
+    def turn(state: Any, _: Any) -> Any:
+        return cond(condition(state), lambda: body(state), lambda: state), None
+
+    return scan(turn, tree.map(lambda x: as_tensor(x, "while_at_most"), init), None, turns)[0]
 
 
 def map_sequentially(f: Callable[..., Any], xs: Any) -> Any:

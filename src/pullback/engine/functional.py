@@ -14,7 +14,7 @@ from typing import Any
 from pullback.engine.autograd import call_operation
 from pullback.engine.operation import Operation, operation
 from pullback.engine.tensor import TensorBase, from_host
-from pullback.engine.trace import SCALARS, Info, Value, local, record, tracing
+from pullback.engine.trace import IMMEDIATE, SCALARS, Info, Value, local, record, tracing
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, Node, TensorType
@@ -32,8 +32,11 @@ from pullback.util.kinds import is_dict, is_pair, is_sequence
 
 
 def as_tensor(x: Any, what: str) -> TensorBase:
-    """A leaf of an argument tree as a tensor."""
+    """A leaf of an argument tree as a tensor. A number that is being traced has the dtype it shows."""
     if isinstance(x, TensorBase):
+        info = x.info
+        if info.weak and info.type.dtype is IMMEDIATE[info.weak]:
+            return type(x).result_class(record(_copy, [value_of(x)])[0])
         return x
     if type(x) in SCALARS or hasattr(x, "__array__"):
         return from_host(x)
@@ -280,7 +283,7 @@ def _argument(args: tuple[Any, ...], n: int) -> Any:
 
 
 def _differentiable(x: Any) -> TensorBase:
-    tensor = as_tensor(x, "grad")
+    tensor = x if isinstance(x, TensorBase) else as_tensor(x, "grad")
     if not tensor.info.type.dtype.is_inexact:
         raise DTypeError(message("grad: only floating-point arguments can be differentiated",
                                  [("argument", repr(tensor.info.type))], "convert first, for example x.float()"))

@@ -150,8 +150,16 @@ def make_jaxpr(fun: Callable[..., Any], static_argnums: Any = (), return_shape: 
         slots = [nodes[s] for s in found.state.leaf_slots()]
         positions = set(found.param_positions())
         invars = [slots[k] for k in found.param_positions()]
-        consts = [k for k in range(len(slots)) if k not in positions]
-        jaxpr = translate([slots[k] for k in consts], invars, nodes, [nodes[s] for s in found.slots])
+        outside = [k for k in range(len(slots)) if k not in positions]
+        numbers = {k: Literal(Array(found.leaves[k]).item(), _aval(slots[k])) for k in outside if not slots[k].shape}
+        consts = [k for k in outside if k not in numbers]
+        jaxpr = translate(
+            [slots[k] for k in consts],
+            invars,
+            nodes,
+            [nodes[s] for s in found.slots],
+            {slots[k]: literal for k, literal in numbers.items()},
+        )
         closed = ClosedJaxpr(jaxpr, [Array(found.leaves[k]) for k in consts])
         shapes = tree.unflatten(
             found.structure, [ShapedArray(v.info.type.shape, v.info.type.dtype) for v in found.results]
@@ -161,9 +169,17 @@ def make_jaxpr(fun: Callable[..., Any], static_argnums: Any = (), return_shape: 
     return traced
 
 
-def translate(consts: Sequence[Node], invars: Sequence[Node], steps: Sequence[Node], results: Sequence[Node]) -> Jaxpr:
-    """Nodes as a jaxpr; `steps` are the nodes a user made, in order: the others were made for them."""
+def translate(
+    consts: Sequence[Node],
+    invars: Sequence[Node],
+    steps: Sequence[Node],
+    results: Sequence[Node],
+    numbers: dict[Node, Any] | None = None,
+) -> Jaxpr:
+    """Nodes as a jaxpr; `steps` are the nodes a user made, in order: the others were made for them. `numbers` are
+    single numbers from outside, written as literals."""
     reader = _Reader({*steps, *results})
+    reader.atoms.update(numbers or {})
     constvars = [reader.bind(n) for n in consts]
     arguments = [reader.bind(n) for n in invars]
     for node in steps:

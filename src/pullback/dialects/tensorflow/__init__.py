@@ -76,6 +76,7 @@ __getattr__, __dir__ = names(
             random_normal_initializer
         truncated_normal_initializer random_uniform_initializer glorot_uniform_initializer glorot_normal_initializer
         variance_scaling_initializer""",
+        "dialects.tensorflow.summary": "summary=",
         "dialects.tensorflow.train": "train=",
         "dialects.tensorflow.nn": "nn=",
         "dialects.tensorflow.layers": "layers=",

@@ -249,38 +249,17 @@ def while_loop(
 
     Gradients go through it where `maximum_iterations`, a whole number, limits it.
     """
-    if maximum_iterations is not None and not isinstance(maximum_iterations, int):
-        raise ArgumentError(
-            message("while_loop: maximum_iterations is a Python number", [("given", f"{maximum_iterations!r:.60}")])
-        )
     check_functions("while_loop", cond, body)
     given = tuple(loop_vars)
-    if not given:
-        raise ValueError_(message("while_loop: loop_vars must be provided.", help="tf.while_loop(cond, body, [i])"))
     leaves, structure = tree.flatten(given)
     start = [ops.convert_to_tensor(x) for x in leaves]
     kinds = tree.unflatten(structure, [_Type(t) for t in start])
+    if not given:
+        raise ValueError_(message("while_loop: loop_vars must be provided.", help="tf.while_loop(cond, body, [i])"))
     test = Body(lambda *state: cond(*state), kinds)
     turn = Body(lambda *state: _as_state(body(*state), given), kinds)
     outside = list(dict.fromkeys([*test.captured, *turn.captured]))
-    if len(turn.results) != len(start):
-        raise StructureError(
-            message(
-                "while_loop: the body must return as many values as there are loop variables",
-                [("loop_vars", str(len(start))), ("body", str(len(turn.results)))],
-            )
-        )
-
-    if len(test.results) != 1 or not test.results[0].dtype.is_bool:
-        raise DTypeError(
-            message(
-                "while_loop: the condition must give one bool",
-                [("condition", ", ".join(map(str, test.results)))],
-                "for example i < n",
-            )
-        )
-    for before, after in zip(start, turn.results, strict=True):
-        _check_invariant(before, after, shape_invariants)
+    _check_loop(start, test, turn, shape_invariants)
 
     def compute(run: Any, *values: Any) -> Any:
         n = len(start)
@@ -294,15 +273,32 @@ def while_loop(
 
         if maximum_iterations is None:
             return control.while_loop(again, next_state, list(values[:n]))
-
-        def one(state: Any, _: Any) -> Any:
-            return control.cond(again(state), lambda: next_state(state), lambda: list(state)), None
-
-        return control.scan(one, list(values[:n]), None, maximum_iterations)[0]
+        return loops.while_at_most(again, next_state, list(values[:n]), maximum_iterations)
 
     found = make("while", [*start, *outside], compute, name, types=[(t.dtype, t.sizes) for t in start])
     result = tree.unflatten(structure, found)
     return result[0] if len(result) == 1 else list(result) if isinstance(loop_vars, list) else result
+
+
+def _check_loop(start: list[Tensor], test: Body, turn: Body, invariants: Any) -> None:
+    """Refuse a loop whose condition is no bool, or whose body does not give the loop variables anew."""
+    if len(turn.results) != len(start):
+        raise StructureError(
+            message(
+                "while_loop: the body must return as many values as there are loop variables",
+                [("loop_vars", str(len(start))), ("body", str(len(turn.results)))],
+            )
+        )
+    if len(test.results) != 1 or not test.results[0].dtype.is_bool:
+        raise DTypeError(
+            message(
+                "while_loop: the condition must give one bool",
+                [("condition", ", ".join(map(str, test.results)))],
+                "for example i < n",
+            )
+        )
+    for before, after in zip(start, turn.results, strict=True):
+        _check_invariant(before, after, invariants)
 
 
 def _check_invariant(before: Tensor, after: Tensor, invariants: Any) -> None:

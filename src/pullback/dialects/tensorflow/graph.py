@@ -182,6 +182,14 @@ def check_name(name: Any, what: str) -> None:
         )
 
 
+class Summary:
+    """Something to fetch that is made of the values of tensors: bytes for an event file."""
+
+    def __init__(self, tensors: list[Tensor], encode: Callable[[Sequence[Any]], bytes]) -> None:
+        self.tensors, self.encode = tensors, encode
+        self.name = f"{tensors[0].op.name}/summary" if tensors else ""
+
+
 class Graph:
     """Operations by name."""
 

@@ -11,7 +11,7 @@ from pullback.api.tensor import Tensor as Array
 from pullback.dialects.tensorflow import graph as graphs
 from pullback.dialects.tensorflow.dtypes import TensorShape
 from pullback.dialects.tensorflow.errors import InvalidArgumentError, NotFoundError, OpError
-from pullback.dialects.tensorflow.graph import Graph, MissingNameError, Operation, Tensor, get_default_graph
+from pullback.dialects.tensorflow.graph import Graph, MissingNameError, Operation, Summary, Tensor, get_default_graph
 from pullback.dialects.tensorflow.run import READS, WRITES, Run, needed, seeded, unfed
 from pullback.engine.jit import Jitted
 from pullback.engine.tensor import TensorBase, from_host, host_array, host_number
@@ -133,6 +133,9 @@ class Session:
         except TypeError:  # nested fetches
             key = plan = None
         if plan is None:
+            leaves, structure = tree.flatten(fetches)
+            if any(isinstance(x, Summary) for x in leaves):
+                return self.summarised(leaves, structure, feed_dict)
             plan = self.plan(fetches, feeds)
             if key is not None:
                 self.routes[key] = plan
@@ -142,6 +145,13 @@ class Session:
             if isinstance(error, OpError):
                 raise
             raise InvalidArgumentError(str(error)) from None
+
+    def summarised(self, leaves: list[Any], structure: Any, feed_dict: Any) -> Any:
+        """A run with summaries among what is fetched: their tensors are fetched, and encoded."""
+        expanded = tree.unflatten(structure, [tuple(x.tensors) if isinstance(x, Summary) else x for x in leaves])
+        values = structure.flatten_up_to(self.run(expanded, feed_dict))
+        found = [x.encode(v) if isinstance(x, Summary) else v for x, v in zip(leaves, values, strict=True)]
+        return tree.unflatten(structure, found)
 
     def plan(self, fetches: Any, feeds: Any) -> Plan:
         """What a run of these fetches with values for these feeds does."""
