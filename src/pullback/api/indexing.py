@@ -193,7 +193,7 @@ class _Parser:
 
     def array(self, item: Any, place: int) -> None:
         n = self.shape[self.axis]
-        array = np.asarray(item) if _whole(item) else _as_array(item)
+        array = np.asarray(item) if _whole(item) or isinstance(item, range) else _as_array(item)
         if array is None and hasattr(item, "__index__"):
             array = np.asarray(item.__index__())
         if array is None or (isinstance(array, np.ndarray) and array.dtype.kind not in "iu"):

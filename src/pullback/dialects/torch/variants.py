@@ -88,6 +88,14 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     return selecting.gather(_raised(x), dim, _raised(index)).reshape(index.shape)
 
 
+def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None,
+            reduce: str | None = None) -> Any:
+    """The elements of `src`, or one value, written at positions along a dimension."""
+    given = value if src is None else src
+    options = {} if reduce is None else {"reduce": reduce}
+    return selecting.scatter(input, dim, _raised(index), _raised(given), **options)
+
+
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """Elements at positions along a dimension, the others broadcast; of the flat tensor where none is given."""
     return selecting.take_along_dim(_raised(as_torch(input)), indices.reshape(-1) if dim is None else indices, dim)
@@ -110,7 +118,7 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
 ONE_ELEMENT: dict[str, Any] = {f.__name__: _of_one(f) for f in (
     functions.cumsum, functions.cumprod, pairs.cummax, pairs.cummin, pairs.softmax, pairs.log_softmax,
     pairs.logcumsumexp,
-    selecting.index_select, selecting.index_add, selecting.index_copy, selecting.index_fill, selecting.scatter,
+    selecting.index_select, selecting.index_add, selecting.index_copy, selecting.index_fill, scatter,
     selecting.scatter_add, selecting.scatter_reduce, linear_algebra.norm)}
 softmin, normalize = _of_one(activations.softmin), _of_one(activations.normalize)
 cosine_similarity = _of_one(losses.cosine_similarity)
