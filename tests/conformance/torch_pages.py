@@ -30,6 +30,12 @@ torch.mul(square, square, out=elements)
 print(product, torch.equal(elements, square * square), (square @ square.T == product).all())
 print(square.sum().item(), square.add_(5).mean(), square.numpy().dtype)
 
+angles, pair = torch.tensor([[0.5, -0.25], [0.75, 0.1]]), torch.tensor([1.5, 2.0])
+print(pair.arccosh(), angles.arctan2(pair), pair.fix(), torch.tensor([1, 2]).bitwise_left_shift(1), pair.ger(pair))
+print(torch.eye(3)[0].cross(torch.eye(3)[1]), pair.diag(), angles.dist(angles + 1), pair.split_with_sizes([1, 1])[1])
+print(angles.clone().gt_(0.2), angles.clone().tril_(), angles.clone().addmm_(angles, angles), pair.clone().clip_(0, 1))
+print(torch.tensor([6]).bitwise_and_(torch.tensor([3])), pair.clone().xlogy_(pair), angles.is_cpu, pair.is_signed())
+
 print("data")
 
 

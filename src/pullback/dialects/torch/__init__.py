@@ -38,7 +38,7 @@ _TABLE = {
         result_type promote_types can_cast finfo iinfo is_floating_point is_complex is_nonzero where complex meshgrid
         dist rsub split_with_sizes vmap compile are_deterministic_algorithms_enabled use_deterministic_algorithms
         set_float32_matmul_precision get_float32_matmul_precision set_num_threads get_num_threads
-        set_default_device""",
+        set_default_device cross""",
     "dialects.torch.pairs": """max min sort msort argsort topk kthvalue median argmax argmin count_nonzero nonzero
         argwhere searchsorted bucketize bincount unique histc masked_select var std var_mean std_mean""",
     "dialects.torch.variants": """cumsum cumprod cummax cummin softmax log_softmax logcumsumexp index_select index_add
@@ -56,7 +56,7 @@ _TABLE = {
         square sub=subtract subtract tan tanh true_divide=divide trunc fix=trunc xlogy isnan isinf isfinite cat
         concat=cat concatenate=cat bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift
         bitwise_xor eq=equal greater greater_equal gt=greater ge=greater_equal less less_equal lt=less le=less_equal
-        logical_and logical_not logical_or logical_xor not_equal ne=not_equal addmm addmv addr baddbmm bmm cross dot
+        logical_and logical_not logical_or logical_xor not_equal ne=not_equal addmm addmv addr baddbmm bmm dot
         einsum inner kron matmul mm mv outer ger=outer tensordot trace vdot stack""",
     "api.comparison": "allclose isclose",
     "api.reductions": "all amax amin any logsumexp mean nanmean nansum",

@@ -60,6 +60,7 @@ class Tensor(NativeTensor):
     is_sparse = False
     is_quantized = False
     is_meta = False
+    is_cpu = True
     layout = "torch.strided"
     names: Any = property(lambda self: (None,) * self.ndim)
 
@@ -153,6 +154,10 @@ class Tensor(NativeTensor):
     def cuda(self, device: Any = None, non_blocking: bool = False) -> Any:
         """Raises: there is no CUDA device."""
         raise no_device("cuda")
+
+    def is_signed(self) -> bool:
+        """Whether the dtype has negative numbers."""
+        return self.info.type.dtype.kind in "ifc"
 
     def is_shared(self) -> bool:
         """False."""
