@@ -18,9 +18,9 @@ TITLES = {**PROGRAMS, "mlp_adam": "MLP 784-512-256-10, batch 128, Adam", "matmul
 
 DOCUMENTS = """Seconds of the whole process, plots drawn without a screen. "As written" is the same file that Pullback
 ran; where today's version of the framework does not run it, its error stands there, and "mended" is the file with the
-lines changed that `benchmarks/documents.py` names. Jittor has its compiled operators in a cache of its own, which is filled:
-with an empty one its program takes 16.7 s once, after 2.5 minutes in which Jittor compiles itself when it is first
-imported."""
+lines changed that `benchmarks/documents.py` names. Jittor has its compiled operators in a cache of its own, which is
+filled: with an empty one its program takes 16.7 s once, after 2.5 minutes in which Jittor compiles itself when it is
+first imported."""
 
 
 def number(x: Any) -> str:
