@@ -336,7 +336,7 @@ def _keep(output: Tensor, gradient: Any) -> None:
     """Add to the gradients that `retain_grad` asked for, before the history is let go."""
     alive = {id(x): x for reference in _retained if (x := reference()) is not None}
     _retained[:] = [weakref.ref(x) for x in alive.values()]
-    wanted = [x for x in alive.values() if not x.is_leaf]
+    wanted: list[Any] = [x for x in alive.values() if not x.is_leaf]
     if not wanted:
         return
     for x, found in zip(wanted, gradients([output], wanted, [gradient], True, False, True), strict=True):
