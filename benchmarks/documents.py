@@ -86,6 +86,7 @@ def run_program(bench: Any, program: Program) -> list[dict[str, dict[str, Any]]]
 
     A framework that ends with an error is left out from then on; its last line stays among the figures.
     """
+    bench.available(program.framework)  # notes its version
     files: dict[str, str] = {}
     for name, source in (("pullback", program.source), (program.framework, program.source),
                          (f"{program.framework}, mended", program.mended)):

@@ -25,10 +25,10 @@ def main() -> None:
     for array, name, grad in samples(400):
         tensor = torch.tensor(array).to(getattr(torch, name))
         printed.append(repr(tensor.requires_grad_() if grad else tensor))
-    training = subprocess.run([sys.executable, str(HERE / "torch_training.py")], capture_output=True, text=True,
-                              check=True).stdout
+    training, pages = (subprocess.run([sys.executable, str(HERE / name)], capture_output=True, text=True,
+                                      check=True).stdout for name in ("torch_training.py", "torch_pages.py"))
     answers = {"version": torch.__version__, "expressions": list(zip(lines, evaluate(lines, scope), strict=True)),
-               "printed": printed, "training": training}
+               "printed": printed, "training": training, "pages": pages}
     (HERE / "torch_answers.json").write_text(json.dumps(answers, indent=0) + "\n")
 
 

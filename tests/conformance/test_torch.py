@@ -73,10 +73,12 @@ def test_printing() -> None:
         assert repr(tensor.requires_grad_() if grad else tensor) == recorded, (array.shape, name)
 
 
-def test_training_from_seeds() -> None:
-    """Every line of a program that trains networks, as PyTorch printed it."""
-    path = Path(__file__).parent / "torch_training.py"
+@pytest.mark.parametrize("program", ["training", "pages"])
+def test_programs_from_seeds(program: str) -> None:
+    """Every line of a program that trains networks, and of one that does what PyTorch's first pages do, as PyTorch
+    printed it."""
+    path = Path(__file__).parent / f"torch_{program}.py"
     done = subprocess.run([sys.executable, "-m", "pullback.cli.main", "run", str(path)], capture_output=True, text=True,
                           timeout=300)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ANSWERS["training"].splitlines()
+    assert done.stdout.splitlines() == ANSWERS[program].splitlines()

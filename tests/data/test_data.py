@@ -157,3 +157,18 @@ WRONG: dict[str, Callable[[], Any]] = {
 def test_wrong_calls(name: str) -> None:
     with pytest.raises(PullbackError, match="help"):
         WRONG[name]()
+
+
+def test_a_pass_that_was_left_early_starts_again() -> None:
+    """`next(iter(loader))` is a look at a batch: the pass after it has all of them, in another order."""
+    loader = DataLoader(TensorDataset(np.arange(10)), batch_size=3, shuffle=True, generator=0)
+    first = next(iter(loader))[0].tolist()
+    batches = [x.tolist() for x, in loader]
+    assert sorted(k for batch in batches for k in batch) == list(range(10)) and batches[0] != first
+    for _ in loader:
+        break
+    state = loader.state_dict()
+    other = DataLoader(TensorDataset(np.arange(10)), batch_size=3, shuffle=True, generator=0)
+    other.load_state_dict(state)
+    assert len(list(other)) == 3, "a state goes on after its batch"
+    assert len(list(other)) == 4

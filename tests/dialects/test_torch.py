@@ -346,3 +346,73 @@ def test_missing_names() -> None:
     assert not hasattr(torch, "no_such_thing")
     with pytest.raises(ImportError, match="did you mean"):
         from pullback.torch import zeroz  # noqa: F401
+
+
+def test_gradients_of_what_is_computed_from_others_are_kept_on_request() -> None:
+    x = torch.ones(3, requires_grad=True)
+    y = x * 2
+    y.retain_grad()
+    z = y * 3
+    loss = (z * y).sum()
+    loss.backward(retain_graph=True)
+    loss.backward()
+    assert y.grad.tolist() == [24.0, 24.0, 24.0] and z.grad is None and x.grad.tolist() == [48.0, 48.0, 48.0]
+    with pytest.raises(RuntimeError, match="requires_grad=False"):
+        torch.ones(2).retain_grad()
+
+
+def test_results_are_written_where_out_says() -> None:
+    x, out, empty = torch.ones(2, 2), torch.zeros(2, 2), torch.empty(0)
+    assert torch.add(x, 1, out=out) is out and out.tolist() == [[2.0, 2.0], [2.0, 2.0]]
+    assert torch.matmul(x, x, out=empty) is empty and empty.shape == (2, 2)
+    assert torch.cat([x, x], 1, out=empty).shape == (2, 4) and torch.gt(x, 0, out=torch.empty(0)).all()
+    view = out[0]
+    torch.mul(x[0], 5, out=view)
+    assert out.tolist() == [[5.0, 5.0], [2.0, 2.0]]
+    with pytest.raises(TypeError, match="out must be a tensor"):
+        torch.add(x, 1, out=3)
+
+
+def test_gradcheck_finds_a_wrong_backward() -> None:
+    class Wrong(T.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Any) -> Any:
+            return gradient
+
+    x = torch.tensor([1.0, 3.0], dtype=torch.float64, requires_grad=True)
+    assert T.autograd.gradcheck(lambda v: (v * v).sum() * v, (x,))
+    assert not T.autograd.gradcheck(Wrong.apply, (x,), raise_exception=False)
+    with pytest.raises(RuntimeError, match="mismatch for output 0 with respect to input 0"):
+        T.autograd.gradcheck(Wrong.apply, (x,))
+
+
+def test_a_function_of_ones_own_runs_once_for_each_call() -> None:
+    calls: list[str] = []
+
+    class Noted(T.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            calls.append("forward")
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Any) -> Any:
+            return gradient * 2
+
+    x = torch.ones(2, requires_grad=True)
+    for _ in range(3):
+        Noted.apply(x).sum().backward()
+    assert calls == ["forward"] * 3 and x.grad.tolist() == [6.0, 6.0]
+
+
+def test_products_of_two_dtypes_are_refused_wherever_they_are_recorded() -> None:
+    x, w = torch.ones(2, 3), torch.ones(3, 2, dtype=torch.float64)
+    for k in range(2):
+        for wrong in (lambda: x @ w, lambda: pb.jit(lambda a, b: a @ b)(x, w), lambda: nn.Linear(3, 1)(w.t())):
+            with pytest.raises(RuntimeError, match="same dtype"):
+                wrong()
+        assert (pb.ones((2, 3)) @ pb.ones((3, 2), dtype=pb.float64)).dtype == pb.float64, k

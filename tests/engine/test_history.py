@@ -195,3 +195,24 @@ def test_leaves_that_are_equal_have_gradients_of_their_own() -> None:
         assert x.grad.tolist() == [4.0, 4.0, 4.0]
         assert y.grad.tolist() == [1.0, 1.0, 1.0]
         assert z.grad is None
+
+
+def test_a_view_may_be_made_a_leaf() -> None:
+    """`x.detach().requires_grad_()` shares x's elements and has gradients of its own, also after x was changed."""
+    x = pb.tensor([1.0, 2.0, 3.0, 4.0]).requires_grad_()
+    for made in (lambda: x.detach(), lambda: (x * 1).detach(), lambda: pb.tensor([1.0, 2.0, 3.0, 4.0]).reshape(2, 2),
+                 lambda: pb.tensor([[0.0] * 4, [1.0, 2.0, 3.0, 4.0]])[1]):
+        for _ in range(3):
+            leaf = made().requires_grad_()
+            assert leaf.is_leaf
+            (leaf * leaf).sum().backward()
+            assert leaf.grad.reshape(4).tolist() == [2.0, 4.0, 6.0, 8.0]
+    assert x.grad is None
+    leaf = x.detach().requires_grad_()
+    for turn in range(3):
+        (leaf * leaf + x).sum().backward()
+        assert leaf.grad.tolist() == [2.0 * v for v in x.tolist()] and x.grad.tolist() == [1.0] * 4, turn
+        leaf.grad = x.grad = None
+        with pb.no_grad():
+            leaf += 1.0
+        assert x.tolist() == [2.0 + turn, 3.0 + turn, 4.0 + turn, 5.0 + turn]

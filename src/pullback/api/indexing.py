@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from typing import Any, cast
 
 import numpy as np
 
@@ -193,9 +194,9 @@ class _Parser:
 
     def array(self, item: Any, place: int) -> None:
         n = self.shape[self.axis]
-        array = np.asarray(item) if _whole(item) else _as_array(item)
+        array: Any = np.asarray(item) if _whole(item) or isinstance(item, range) else _as_array(item)
         if array is None and hasattr(item, "__index__"):
-            array = np.asarray(item.__index__())
+            array = np.asarray(operator.index(cast(Any, item)))
         if array is None or (isinstance(array, np.ndarray) and array.dtype.kind not in "iu"):
             raise NotAnIndexError(
                 message("index: not an index", [("index", f"{type(item).__name__} {item!r:.60}")], _HELP))

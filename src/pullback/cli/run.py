@@ -144,8 +144,11 @@ def _run_block(block: Block, module: ModuleType, path: str) -> None:
 
 def _write_plots(folder: str, path: str) -> None:
     """Write the open figures, and close them: a notebook shows each below the cell that drew it."""
-    pyplot: Any = sys.modules.get("matplotlib.pyplot")
-    for number in pyplot.get_fignums() if pyplot is not None else ():
+    modules: dict[str, Any] = sys.modules
+    if "matplotlib.pyplot" not in modules:
+        return
+    pyplot = modules["matplotlib.pyplot"]
+    for number in pyplot.get_fignums():
         os.makedirs(folder, exist_ok=True)
         stem = os.path.join(folder, os.path.splitext(os.path.basename(path))[0])
         count = next(k for k in range(1, 10**6) if f"{stem}_{k}.png" not in _written)

@@ -106,6 +106,7 @@ class DataLoader:
         self.seed = seed_of(generator) if shuffle or augment is not None else 0
         self.epoch = 0
         self.position = 0  # batches of this epoch already given out
+        self._resumed = False  # whether the next pass goes on where a state says
         if augment is not None and not isinstance(dataset, (TensorDataset, Subset)):
             raise ArgumentError(
                 message(
@@ -125,6 +126,10 @@ class DataLoader:
         return size // self.batch_size if self.drop_last else -(-size // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
+        if self.position and not self._resumed:  # the last pass was left early, as by next(iter(loader))
+            self.epoch += 1
+            self.position = 0
+        self._resumed = False
         start = self.position
         make = self._rows if self._fast and isinstance(self.dataset, (TensorDataset, Subset)) else self._samples
         for k, batch in enumerate(make(start), start):
@@ -191,6 +196,7 @@ class DataLoader:
                 raise KeyError_(message("DataLoader.load_state_dict: a name is missing", [("name", name)],
                                         "pass what state_dict() gave"))
         self.seed, self.epoch, self.position = (int(state[n]) for n in ("seed", "epoch", "position"))
+        self._resumed = True
 
 
 def _chunks(items: Iterable[Any], size: int, drop_last: bool) -> Iterator[list[Any]]:

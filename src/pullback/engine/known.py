@@ -28,7 +28,7 @@ def _read(value: Any, a: Any, trace: Trace) -> Any:
     """What a view shows of its base; None where reading it begins another trace, or it is no view."""
     if value is not None or a._view is None:
         return value
-    found = a._view.read()
+    found = a._view.read() if a._meta is None else a._use()  # a view may be made a leaf: x.detach().requires_grad_()
     return found if thread.context.trace is trace else None
 
 

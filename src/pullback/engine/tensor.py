@@ -143,7 +143,7 @@ class TensorBase:
         value = self._value
         if value is None:
             assert self._view is not None
-            return self._view.read()
+            value = self._view.read()
         meta = self._meta
         if meta is not None and meta.requires_grad and local.grad_enabled:
             return meta.leaf_value(value, self)

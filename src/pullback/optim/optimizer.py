@@ -225,7 +225,7 @@ class Optimizer:
         for group in self.param_groups:
             indices = [numbers.setdefault(id(p), len(numbers)) for p in group["params"]]
             groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": indices})
-        state = {numbers[id(p)]: dict(s) for p, s in self.state.items() if id(p) in numbers}
+        state = {numbers[id(p)]: dict(s) for p, s in self.state.items() if id(p) in numbers and s}
         return {"state": dict(sorted(state.items())), "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -38,32 +38,31 @@ _TABLE = {
         result_type promote_types can_cast finfo iinfo is_floating_point is_complex is_nonzero where complex meshgrid
         dist rsub split_with_sizes vmap compile are_deterministic_algorithms_enabled use_deterministic_algorithms
         set_float32_matmul_precision get_float32_matmul_precision set_num_threads get_num_threads
-        set_default_device""",
+        set_default_device cross""",
     "dialects.torch.pairs": """max min sort msort argsort topk kthvalue median argmax argmin count_nonzero nonzero
         argwhere searchsorted bucketize bincount unique histc masked_select var std var_mean std_mean""",
     "dialects.torch.variants": """cumsum cumprod cummax cummin softmax log_softmax logcumsumexp index_select index_add
-        index_copy index_fill scatter scatter_add scatter_reduce take_along_dim norm squeeze transpose gather cat
-        concat=cat concatenate=cat cosine_similarity""",
+        index_copy index_fill scatter scatter_add scatter_reduce take_along_dim norm squeeze transpose gather
+        cosine_similarity""",
     "dialects.torch.printing": "set_printoptions",
     "dialects.torch.serialization": "save load",
     "engine.control": "enable_grad no_grad",
     "api.creation": "diag tril triu",
-    "api.elementwise": """abs absolute acos acosh add addcdiv addcmul arccos arccosh arcsin arcsinh arctan arctan2
-        arctanh asin asinh atan atan2 atanh ceil clamp clamp_max clamp_min clip clone copysign cos cosh deg2rad
-        digamma div=divide divide erf erfc erfinv exp exp2 expm1 floor floor_divide fmax fmin fmod frac heaviside
-        hypot lerp lgamma log log10 log1p log2 logaddexp logit maximum minimum mul=multiply multiply nan_to_num
-        neg=negative negative nextafter positive pow rad2deg reciprocal remainder round rsqrt sigmoid sign signbit sin
-        sinh sqrt square sub=subtract subtract tan tanh true_divide=divide trunc fix=trunc xlogy isnan isinf
-        isfinite""",
-    "api.comparison": """allclose bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift
-        bitwise_xor eq=equal greater greater_equal gt=greater ge=greater_equal isclose less less_equal lt=less
-        le=less_equal logical_and logical_not logical_or logical_xor not_equal ne=not_equal""",
+    "dialects.torch.written": """abs absolute acos acosh add addcdiv addcmul arccos arccosh arcsin arcsinh arctan
+        arctan2 arctanh asin asinh atan atan2 atanh ceil clamp clamp_max clamp_min clip clone copysign cos cosh deg2rad
+        digamma div=divide divide erf erfc erfinv exp exp2 expm1 floor floor_divide fmax fmin fmod frac heaviside hypot
+        lerp lgamma log log10 log1p log2 logaddexp logit maximum minimum mul=multiply multiply nan_to_num neg=negative
+        negative nextafter positive pow rad2deg reciprocal remainder round rsqrt sigmoid sign signbit sin sinh sqrt
+        square sub=subtract subtract tan tanh true_divide=divide trunc fix=trunc xlogy isnan isinf isfinite cat
+        concat=cat concatenate=cat bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift
+        bitwise_xor eq=equal greater greater_equal gt=greater ge=greater_equal less less_equal lt=less le=less_equal
+        logical_and logical_not logical_or logical_xor not_equal ne=not_equal addmm addmv addr baddbmm bmm dot
+        einsum inner kron matmul mm mv outer ger=outer trace vdot stack""",
+    "api.comparison": "allclose isclose",
     "api.reductions": "all amax amin any logsumexp mean nanmean nansum",
     "api.manipulation": """adjoint atleast_1d atleast_2d broadcast_shapes broadcast_tensors broadcast_to chunk
         diag_embed diagonal flatten flip fliplr flipud hstack moveaxis movedim narrow permute ravel repeat_interleave
-        reshape roll rot90 select split stack swapaxes swapdims=swapaxes t tile unbind unflatten unsqueeze vstack""",
-    "api.linear_algebra": """addmm addmv addr baddbmm bmm cross dot einsum inner kron matmul mm mv outer ger=outer trace
-        vdot""",
+        reshape roll rot90 select split swapaxes swapdims=swapaxes t tile unbind unflatten unsqueeze vstack""",
     "dialects.torch.linalg": """linalg= det slogdet inverse=inv logdet cholesky=old_cholesky cholesky_solve
         cholesky_inverse qr=old_qr svd=old_svd pinverse=pinv matrix_power matrix_exp tensordot lu_solve""",
     "api.selecting": "index_put isin masked_fill take",

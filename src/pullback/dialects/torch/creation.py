@@ -278,11 +278,13 @@ def randn_like(input: Any, *, dtype: Any = None, device: Any = None, requires_gr
                  generator=generator)
 
 
-def randint(low: int, high: Any = None, size: Any = None, *, generator: Any = None, dtype: Any = None,
+def randint(low: Any = 0, high: Any = None, size: Any = None, *, generator: Any = None, dtype: Any = None,
             device: Any = None,
             requires_grad: bool = False) -> Any:
     """Whole numbers in [low, high), or in [0, low)."""
     checked_device(device)
+    if high is None and size is not None:
+        low, high = 0, low
     made = api_rand.randint(low, high, size, generator=_source(generator), dtype=dtype_argument(dtype))
     return _finished(styled(made), requires_grad)
 

@@ -154,6 +154,14 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
     return linear_algebra.norm(input - other, p)
 
 
+def cross(input: Any, other: Any, dim: int | None = None) -> Any:
+    """The cross product along a dimension of size 3: the first such one where none is given."""
+    x = as_torch(input)
+    if dim is None:
+        dim = next((k for k, n in enumerate(x.shape) if n == 3), -1)
+    return linear_algebra.cross(x, other, axis=dim)
+
+
 def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
     """other - alpha * input."""
     return other - (input if alpha == 1 else input * alpha)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from pullback.dialects.torch.dtypes import (
     no_device,
     shown,
 )
+from pullback.engine.autograd import gradients
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import Value, visible_dtype
 from pullback.ir import dtypes
@@ -58,6 +60,7 @@ class Tensor(NativeTensor):
     is_sparse = False
     is_quantized = False
     is_meta = False
+    is_cpu = True
     layout = "torch.strided"
     names: Any = property(lambda self: (None,) * self.ndim)
 
@@ -152,6 +155,10 @@ class Tensor(NativeTensor):
         """Raises: there is no CUDA device."""
         raise no_device("cuda")
 
+    def is_signed(self) -> bool:
+        """Whether the dtype has negative numbers."""
+        return self.info.type.dtype.kind in "ifc"
+
     def is_shared(self) -> bool:
         """False."""
         return False
@@ -178,7 +185,7 @@ class Tensor(NativeTensor):
         """The gradient that `backward()` collected."""
         meta = self._meta
         if meta is None:
-            return None
+            return self._kept
         found = meta.grad
         if type(found) is NativeTensor:
             found.__class__ = Tensor
@@ -202,6 +209,8 @@ class Tensor(NativeTensor):
         value = self._value
         if value is not None and value.trace is not None:
             self._made = value.trace.state, value.slot
+        if _retained:
+            _keep(self, gradient)
         super().backward(gradient, retain_graph, create_graph, inputs)
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Any:
@@ -209,14 +218,15 @@ class Tensor(NativeTensor):
         return super().register_hook(lambda gradient: hook(styled(gradient)))
 
     def retain_grad(self) -> None:
-        """Nothing to do for leaves; other tensors do not keep gradients."""
+        """Keep the gradient of a tensor that is computed from others too."""
         if not self.requires_grad:
             raise GradientError(message("can't retain_grad on Tensor that has requires_grad=False",
                                         [("x", repr(self.info.type))], "x.requires_grad_()"))
         if not self.is_leaf:
-            raise GradientError(message("retain_grad: only leaves keep their gradient", [("x", repr(self.info.type))],
-                                        "use torch.autograd.grad(loss, x)"))
+            _retained.append(weakref.ref(self))
 
+    #: the gradient that `retain_grad` asked for
+    _kept: Any = None
     #: the name of the function of the user's that made this
     _function = ""
     #: where the step that made this is found, once its history is freed
@@ -316,6 +326,22 @@ class Tensor(NativeTensor):
         """Whole numbers in [from, to), in [0, from) where one is given."""
         low, high = (from_, to) if to is not None else (0, from_ or 2 ** min(24, self.info.type.dtype.bits - 1))
         return self.copy_(_creation().randint(low, high, self.shape, generator=generator))
+
+
+#: tensors that are computed from others and whose gradient is to be kept
+_retained: list[weakref.ref[Tensor]] = []
+
+
+def _keep(output: Tensor, gradient: Any) -> None:
+    """Add to the gradients that `retain_grad` asked for, before the history is let go."""
+    alive = {id(x): x for reference in _retained if (x := reference()) is not None}
+    _retained[:] = [weakref.ref(x) for x in alive.values()]
+    wanted: list[Any] = [x for x in alive.values() if not x.is_leaf]
+    if not wanted:
+        return
+    for x, found in zip(wanted, gradients([output], wanted, [gradient], True, False, True), strict=True):
+        if found is not None:
+            x._kept = styled(found) if x._kept is None else x._kept + styled(found)
 
 
 def _backwards(index: Any) -> bool:

@@ -6,7 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pullback.api import activations, elementwise, linear_algebra, losses, manipulation, reductions, selecting
+from pullback.api import (
+    activations,
+    comparison,
+    creation,
+    elementwise,
+    linear_algebra,
+    losses,
+    manipulation,
+    reductions,
+    selecting,
+)
+from pullback.dialects.torch import creation as torch_creation
 from pullback.dialects.torch import functions, pairs
 from pullback.dialects.torch.tensors import Tensor, as_torch
 from pullback.engine.tensor import TensorBase
@@ -17,9 +28,23 @@ _IN_PLACE: dict[Any, str] = {
     selecting: "scatter scatter_add scatter_reduce index_add index_copy index_fill index_put",
     elementwise: """sin cos tan asin acos atan sinh cosh asinh acosh atanh exp2 expm1 log2 log10 log1p rsqrt sign trunc
         frac remainder floor_divide fmod atan2 clamp_min clamp_max erf erfinv logit nan_to_num hypot copysign
-        true_divide=divide""",
-    manipulation: "squeeze unsqueeze transpose t swapaxes",
+        true_divide=divide absolute arccos arccosh arcsin arcsinh arctan arctanh arctan2 clip deg2rad digamma erfc
+        fix=trunc heaviside lgamma negative nextafter rad2deg xlogy""",
+    comparison: """eq=equal ne=not_equal gt=greater ge=greater_equal lt=less le=less_equal greater greater_equal less
+        less_equal not_equal logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
+        bitwise_not bitwise_left_shift bitwise_right_shift""",
+    linear_algebra: "addmm addmv addr baddbmm",
+    creation: "tril triu",
+    manipulation: "squeeze unsqueeze transpose t swapaxes swapdims=swapaxes",
     reductions: "cumsum cumprod",
+}
+
+
+#: methods under names of their own, by where their function stands
+_METHODS: dict[Any, str] = {
+    elementwise: "arccosh arcsinh arctanh arctan2 fix=trunc", comparison: "bitwise_left_shift bitwise_right_shift",
+    linear_algebra: "ger=outer", creation: "diag", activations: "prelu",
+    functions: "cross dist is_nonzero split_with_sizes", torch_creation: "bernoulli multinomial",
 }
 
 
@@ -88,6 +113,14 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     return selecting.gather(_raised(x), dim, _raised(index)).reshape(index.shape)
 
 
+def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None,
+            reduce: str | None = None) -> Any:
+    """The elements of `src`, or one value, written at positions along a dimension."""
+    given = value if src is None else src
+    options = {} if reduce is None else {"reduce": reduce}
+    return selecting.scatter(input, dim, _raised(index), _raised(given), **options)
+
+
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """Elements at positions along a dimension, the others broadcast; of the flat tensor where none is given."""
     return selecting.take_along_dim(_raised(as_torch(input)), indices.reshape(-1) if dim is None else indices, dim)
@@ -110,7 +143,7 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
 ONE_ELEMENT: dict[str, Any] = {f.__name__: _of_one(f) for f in (
     functions.cumsum, functions.cumprod, pairs.cummax, pairs.cummin, pairs.softmax, pairs.log_softmax,
     pairs.logcumsumexp,
-    selecting.index_select, selecting.index_add, selecting.index_copy, selecting.index_fill, selecting.scatter,
+    selecting.index_select, selecting.index_add, selecting.index_copy, selecting.index_fill, scatter,
     selecting.scatter_add, selecting.scatter_reduce, linear_algebra.norm)}
 softmin, normalize = _of_one(activations.softmin), _of_one(activations.normalize)
 cosine_similarity = _of_one(losses.cosine_similarity)
@@ -118,6 +151,10 @@ cosine_similarity = _of_one(losses.cosine_similarity)
 for _name, _function in {**ONE_ELEMENT, "squeeze": squeeze, "transpose": transpose, "repeat": repeat, "gather": gather,
                           "unfold": unfold, "take_along_dim": take_along_dim}.items():
     setattr(Tensor, _name, _function)
+for _module, _names in _METHODS.items():
+    for _entry in _names.split():
+        _name, _, _source = _entry.partition("=")
+        setattr(Tensor, _name, vars(_module)[_source or _name])
 for _module, _names in _IN_PLACE.items():
     for _entry in _names.split():
         _name, _, _source = _entry.partition("=")

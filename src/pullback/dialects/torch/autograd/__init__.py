@@ -109,6 +109,7 @@ class detect_anomaly:
         return None
 
 
-__getattr__, __dir__ = names(__name__, {"dialects.torch.autograd.functional": "functional="})
+__getattr__, __dir__ = names(__name__, {"dialects.torch.autograd.functional": "functional=",
+                                          "dialects.torch.autograd.gradcheck": "gradcheck"})
 __all__ = ["Function", "Variable", "backward", "detect_anomaly", "enable_grad", "grad", "inference_mode", "no_grad",
            "set_grad_enabled"]

@@ -10,7 +10,7 @@ import numpy as np
 from pullback import data as native
 from pullback.data import ConcatDataset, Dataset, IterableDataset, Subset
 from pullback.dialects import names
-from pullback.dialects.torch.creation import Generator, default_generator
+from pullback.dialects.torch.creation import Generator, default_generator, multinomial, tensor
 from pullback.dialects.torch.tensors import styled_tree
 from pullback.util.errors import ValueError_, message
 
@@ -82,6 +82,20 @@ class SubsetRandomSampler(Sampler):
     def __iter__(self) -> Iterator[int]:
         source = default_generator if self.generator is None else self.generator
         yield from (self.indices[k] for k in source.permutation(len(self.indices)).tolist())
+
+
+class WeightedRandomSampler(Sampler):
+    """Indices drawn with the probabilities that weights stand for."""
+
+    def __init__(self, weights: Any, num_samples: int, replacement: bool = True, generator: Any = None) -> None:
+        self.weights, self.num_samples = tensor(weights, dtype="float64"), num_samples
+        self.replacement, self.generator = replacement, generator
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        yield from multinomial(self.weights, self.num_samples, self.replacement, generator=self.generator).tolist()
 
 
 class BatchSampler(Sampler):
@@ -162,4 +176,5 @@ def default_collate(batch: Any) -> Any:
 
 __getattr__, __dir__ = names(__name__, {})
 __all__ = ["BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "RandomSampler", "Sampler",
-           "SequentialSampler", "Subset", "SubsetRandomSampler", "TensorDataset", "default_collate", "random_split"]
+           "SequentialSampler", "Subset", "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler",
+           "default_collate", "random_split"]

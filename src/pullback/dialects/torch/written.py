@@ -1,0 +1,42 @@
+"""Functions that take `out=`: the result is written there too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from pullback.api import comparison, elementwise, linear_algebra, manipulation
+from pullback.dialects.torch.tensors import Tensor
+from pullback.dialects.torch.variants import cat as _cat
+from pullback.util.errors import ArgumentError, message
+
+
+def _written(function: Callable[..., Any]) -> Any:
+    @wraps(function)
+    def call(*args: Any, out: Any = None, **options: Any) -> Any:
+        found = function(*args, **options)
+        return found if out is None else _put(found, out, function.__name__)
+
+    return call
+
+
+def _put(found: Any, out: Any, name: str) -> Any:
+    if not isinstance(out, Tensor):
+        raise ArgumentError(message(f"{name}: out must be a tensor", [("out", type(out).__name__)],
+                                    "out=torch.empty(0)"))
+    if out.shape != found.shape:  # PyTorch resizes it
+        out._value, out._view = found.to(out.dtype)._peek(), None
+        return out
+    return out.copy_(found)
+
+
+def __getattr__(name: str) -> Any:
+    for home in (elementwise, comparison, linear_algebra, manipulation):
+        if not name.startswith("_") and callable(getattr(home, name, None)):
+            found = globals()[name] = _written(getattr(home, name))
+            return found
+    raise AttributeError(name)
+
+
+cat = _written(_cat)
