@@ -383,16 +383,26 @@ def _alpha_drop(x: Node, keep: Node, a: Node, b: Node) -> Node:
 
 def alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace: bool = False) -> Array:
     """Dropout that keeps mean and variance of self-normalising networks."""
-    rate = number(p, "alpha_dropout", "p")
+    return _alpha_dropout(input, p, training, "alpha_dropout", False)
+
+
+def feature_alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace: bool = False) -> Array:
+    """`alpha_dropout` of whole channels."""
+    return _alpha_dropout(input, p, training, "feature_alpha_dropout", True)
+
+
+def _alpha_dropout(input: Any, p: Any, training: bool, name: str, channels: bool) -> Any:
+    rate = number(p, name, "p")
     if not 0 <= rate <= 1:
-        raise ValueError_(message("alpha_dropout: p must be from 0 to 1", [("p", str(p))],
+        raise ValueError_(message(f"{name}: p must be from 0 to 1", [("p", str(p))],
                                   "p is the probability to drop an element"))
     if not training or rate == 0:
         return input
     from pullback.api import random
 
-    x = as_tensor(input, "alpha_dropout")
-    keep = random.kept(x.shape, rate, x) >= rate
+    x = as_tensor(input, name)
+    shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if channels else x.shape
+    keep = random.kept(shape, rate, x) >= rate
     low = -1.7580993408473766
     a = 0.0 if rate == 1 else ((1 - rate) * (1 + rate * low**2)) ** -0.5
     return _alpha_drop(x, keep, a, -a * low * rate)
