@@ -19,7 +19,14 @@ from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, Node, TensorType
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, AxisError, DTypeError, GradientError, ShapeError, message
+from pullback.util.errors import (
+    ArgumentError,
+    AxisError,
+    DTypeError,
+    ScalarOutputError,
+    ShapeError,
+    message,
+)
 from pullback.util.kinds import is_dict, is_pair, is_sequence
 
 
@@ -273,10 +280,10 @@ def _differentiable(x: Any) -> TensorBase:
 def _check_scalar(traced: Traced) -> None:
     if len(traced.results) != 1 or traced.results[0].info.type.size != 1 or traced.results[0].info.type.shape:
         shown = ", ".join(repr(v.info.type) for v in traced.results) or "nothing"
-        raise GradientError(message("grad: the function must return one number (shape ())", [("returned", shown)],
+        raise ScalarOutputError(message("grad: the function must return one number (shape ())", [("returned", shown)],
                                     "reduce it, for example with .sum() or .mean(); or use pb.vjp / pb.jacrev"))
     if not traced.results[0].info.type.dtype.is_inexact:
-        raise GradientError(message("grad: the function must return a floating-point number",
+        raise ScalarOutputError(message("grad: the function must return a floating-point number",
                                     [("returned", repr(traced.results[0].info.type))]))
 
 

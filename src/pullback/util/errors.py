@@ -55,6 +55,13 @@ class GradientError(PullbackError, RuntimeError):
     """A gradient was asked for where there is none, for example `pb.ones(3).backward()`."""
 
 
+class ScalarOutputError(GradientError, TypeError):
+    """A gradient was asked for of a function that does not return a number, for example `pb.grad(pb.sin)(pb.ones(3))`.
+
+    JAX calls that a TypeError.
+    """
+
+
 class ConcretizationError(PullbackError, TypeError):
     """A value was asked for while a function was being traced, for example `if x > 0:` under `pb.jit`."""
 
