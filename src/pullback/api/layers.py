@@ -12,13 +12,13 @@ from pullback.api.activations import softmax_node
 from pullback.api.arguments import as_tensor, described, integer, number, shape_of
 from pullback.api.linear_algebra import product
 from pullback.api.reductions import floating, mean_of, spread, variance_of
-from pullback.api.selecting import checked_indices
+from pullback.api.selecting import checked_indices, from_zero
 from pullback.engine.operation import Operation, broadcast_to, operation, result_dtype
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import Operand, local
 from pullback.ir import dtypes
 from pullback.ir.node import Node
-from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
+from pullback.util.errors import ArgumentError, IndexError_, ShapeError, ValueError_, message
 
 Array = Any
 
@@ -83,7 +83,7 @@ def _embedding(indices: Node, weight: Node, mode: str, padding: int | None) -> N
         row = build.binary("eq", build.iota(weight.shape, 0, dtypes.int32),
                            build.full(weight.shape, padding, dtypes.int32))
         weight = build.select(row, build.stop_gradient(weight), weight)
-    return build.gather(weight, indices, 0, mode)
+    return build.gather(weight, from_zero(indices, weight.shape[0]), 0, mode)
 
 
 def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_norm: float | None = None,
@@ -97,6 +97,9 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_n
         raise ArgumentError(message("embedding: max_norm and scale_grad_by_freq are not there",
                                     help="normalise the weight yourself"))
     indices, mode = checked_indices(input, weight.shape[0], "embedding")
+    if not isinstance(input, TensorBase) and np.any(np.asarray(input) < 0):
+        raise IndexError_(message("embedding: an index is negative", [("indices", f"{input!r:.60}")],
+                                  f"rows count from 0 to {weight.shape[0] - 1}"))
     row = None
     if padding_idx is not None:
         row = integer(padding_idx, "embedding", "padding_idx")

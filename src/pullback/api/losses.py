@@ -10,6 +10,7 @@ from pullback.api.activations import log_softmax_node, softplus_node
 from pullback.api.arguments import as_tensor, described, number, one_of
 from pullback.api.linear_algebra import norm_nodes
 from pullback.api.reductions import floating
+from pullback.api.selecting import from_zero
 from pullback.engine.operation import Operation, operation
 from pullback.engine.trace import Operand
 from pullback.ir.node import Node
@@ -170,6 +171,7 @@ class _ClassLoss(Operation):
 
 def _pick(scores: Node, target: Node, mode: str) -> Node:
     """scores[n, target[n, ...], ...]: the score of the class of each element, classes along dimension 1."""
+    target = from_zero(target, scores.shape[1])
     lined = build.reshape(target, (target.shape[0], 1, *target.shape[1:]))
     return build.reshape(build.take_along(scores, lined, 1, mode), target.shape)
 

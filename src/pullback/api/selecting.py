@@ -19,6 +19,16 @@ from pullback.util.errors import DTypeError, IndexError_, ShapeError, ValueError
 Array = Any
 
 
+def from_zero(indices: Node, size: int) -> Node:
+    """Indices, negative ones out of range: those of labels and tokens do not count from the end."""
+    if indices.dtype.kind != "i":
+        return indices
+    if indices.dtype.itemsize < 4:
+        indices = build.convert(indices, dtypes.int32)
+    negative = build.binary("lt", indices, build.zeros_like(indices))
+    return build.select(negative, build.scalar_like(indices, size), indices)
+
+
 def checked_indices(indices: Any, size: int, name: str) -> tuple[Any, str]:
     """An index tensor and the mode to use it with. Indices of the host are checked here, negative ones resolved."""
     if isinstance(indices, TensorBase):

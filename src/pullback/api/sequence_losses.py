@@ -11,6 +11,7 @@ from pullback.api._lazy import build
 from pullback.api.activations import log_softmax_node
 from pullback.api.arguments import as_tensor, described, one_of
 from pullback.api.losses import pairwise_distance, reduced
+from pullback.api.selecting import from_zero
 from pullback.engine.operation import operation
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.ir import dtypes
@@ -51,7 +52,7 @@ def _moved(x: Node, by: int) -> Node:
     return build.pad_axis(build.slice_axis(x, 1, 0, x.shape[1] - by), 1, by, 0, _LOW)
 
 
-def _ctc_sums(logs: Node, labels: Node, steps: Node, blank: int) -> Node:
+def _ctc_sums(logs: Node, labels: Node, steps: Node, sizes: Node, blank: int) -> Node:
     """[batch, 2 S + 1]: the log of the probability of all ways to be at a label after the last step."""
     batch, many = labels.shape[0], 2 * labels.shape[1] + 1
     position = build.iota((batch, many), 1, dtypes.int32)
@@ -62,11 +63,13 @@ def _ctc_sums(logs: Node, labels: Node, steps: Node, blank: int) -> Node:
         own = build.take_along(labels, build.minimum(half, build.scalar_like(half, labels.shape[1] - 1)), 1)
     else:
         own = build.full((batch, many), blank, labels.dtype)
-    own = matrix.where(odd, own, blank)
+    inside = build.binary("lt", position, build.mul(build.broadcast(build.convert(sizes, dtypes.int32), (batch, many),
+                                                                    (0,)), build.scalar_like(position, 2)))
+    own = matrix.where(build.binary("logical_and", odd, inside), from_zero(own, logs.shape[2]), blank)
     before = build.pad_axis(build.slice_axis(own, 1, 0, many - 2), 1, 2, 0, blank) if many > 2 else own
     skips = build.binary("logical_and", odd, build.binary("ne", own, before))
     count = logs.shape[0]
-    seen = build.take_along(logs, build.broadcast(own, (count, batch, many), (1, 2)), 2)
+    seen = build.take_along(logs, build.broadcast(own, (count, batch, many), (1, 2)), 2, "error")
     zero = build.zeros((batch, many), logs.dtype)
     start = matrix.where(build.binary("le", position, build.zeros_like(position)), zero, _LOW)
 
@@ -88,7 +91,7 @@ def _ctc_sums(logs: Node, labels: Node, steps: Node, blank: int) -> Node:
 
 @operation(promote="exact")
 def _ctc(logs: Node, labels: Node, steps: Node, sizes: Node, blank: int, zero_infinity: bool) -> Node:
-    sums = _ctc_sums(logs, labels, steps, blank)
+    sums = _ctc_sums(logs, labels, steps, sizes, blank)
     last = build.mul(sizes, build.scalar_like(sizes, 2))
     ends = [build.take_along(sums, build.expand_dims(at, (1,)), 1)
             for at in (last, build.maximum(build.sub(last, build.ones_like(last)), build.zeros_like(last)))]
