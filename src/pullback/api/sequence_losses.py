@@ -127,8 +127,7 @@ def ctc_loss(log_probs: Array, targets: Array, input_lengths: Any, target_length
     single = logs.ndim == 2
     if single:
         logs, labels = logs[:, None], labels[None]
-        input_lengths, target_lengths = ([int(v)] if not isinstance(v, TensorBase) else v.reshape((1,))
-                                         for v in (input_lengths, target_lengths))
+        input_lengths, target_lengths = ([int(v)] for v in (input_lengths, target_lengths))
     if logs.ndim != 3 or not 0 <= blank < logs.shape[2]:
         raise ShapeError(message("ctc_loss: log_probs must be (steps, batch, classes), blank one of the classes",
                                  [("log_probs", described(log_probs)), ("blank", repr(blank))]))

@@ -133,10 +133,11 @@ class GradScaler:
         """A loss (or several) times the scale."""
         if not self._enabled:
             return outputs
-        if isinstance(outputs, TensorBase):
-            return outputs * self._scale
         if isinstance(outputs, (list, tuple)):
             return type(outputs)(self.scale(x) for x in outputs)
+        if isinstance(outputs, TensorBase):
+            loss: Any = outputs
+            return loss * self._scale
         raise ArgumentError(message("outputs must be a Tensor or an iterable of Tensors",
                                     [("outputs", type(outputs).__name__)]))
 

@@ -69,12 +69,12 @@ def register_parametrization(module: Module, tensor_name: str, parametrization: 
     if original is None:
         raise KeyError_(message(f"Module has no parameter or buffer {tensor_name!r}",
                                 [("module", type(module).__name__)]))
-    found = original
+    found: Any = original
     inverse = getattr(parametrization, "right_inverse", None)
     if inverse is not None:
         found = inverse(original)
     single = isinstance(found, TensorBase)
-    parts = [found] if single else list(found)
+    parts: list[Any] = [found] if single else list(found)
     if isinstance(original, Parameter):
         parts = [original if x is original else type(original)(x.detach(), original.requires_grad) for x in parts]
     made = ParametrizationList([parametrization], parts, single)
