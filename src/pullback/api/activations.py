@@ -11,7 +11,7 @@ from pullback.api.reductions import floating, log_sum_exp, spread
 from pullback.engine.operation import Operation, broadcast_to, operation
 from pullback.ir.dtypes import DType, dtype_of
 from pullback.ir.node import Node
-from pullback.util.errors import ShapeError, message
+from pullback.util.errors import ArgumentError, ShapeError, message
 
 Array = Any
 
@@ -337,3 +337,65 @@ def normalize(x: Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Arr
     return _standardize(x, axis=axis_of(dim, x.ndim, "normalize", x), p=float(p), eps=float(eps))
 
 
+# -- random slopes, and what writes its result into its input ----------------------------------------------------------
+
+
+@operation(promote="exact")
+def _random_leaky(x: Node, noise: Node, lower: float, upper: float) -> Node:
+    slope = build.add(_times(build.convert(noise, x.dtype), upper - lower), _c(x, lower))
+    return build.select(build.binary("ge", x, build.zeros_like(x)), x, build.mul(x, slope))
+
+
+def rrelu(x: Array, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False,
+          inplace: bool = False) -> Array:
+    """Leaky relu with slopes drawn between `lower` and `upper` in training, their mean else (Xu et al. 2015)."""
+    if not lower <= upper:
+        raise ArgumentError(message("rrelu: lower must not exceed upper", [("lower", repr(lower)),
+                                                                           ("upper", repr(upper))]))
+    x = as_tensor(x, "rrelu")
+    if not training:
+        return leaky_relu(x, (lower + upper) / 2, inplace)
+    from pullback.api.random import kept
+
+    y = _random_leaky(x, kept(tuple(x.shape), 0.0, x), lower=float(lower), upper=float(upper))
+    return _kept_in_place(x, y) if inplace else y
+
+
+def relu_(x: Array) -> Array:
+    """`relu`, in place."""
+    return relu(x, True)
+
+
+def celu_(x: Array, alpha: float = 1.0) -> Array:
+    """`celu`, in place."""
+    return celu(x, alpha, True)
+
+
+def elu_(x: Array, alpha: float = 1.0) -> Array:
+    """`elu`, in place."""
+    return elu(x, alpha, True)
+
+
+def hardtanh_(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    """`hardtanh`, in place."""
+    return hardtanh(x, min_val, max_val, True)
+
+
+def leaky_relu_(x: Array, negative_slope: float = 0.01) -> Array:
+    """`leaky_relu`, in place."""
+    return leaky_relu(x, negative_slope, True)
+
+
+def rrelu_(x: Array, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Array:
+    """`rrelu`, in place."""
+    return rrelu(x, lower, upper, training, True)
+
+
+def selu_(x: Array) -> Array:
+    """`selu`, in place."""
+    return selu(x, True)
+
+
+def threshold_(x: Array, threshold: float, value: float) -> Array:
+    """`threshold`, in place."""
+    return _kept_in_place(x, _threshold(x, limit=float(threshold), value=float(value)))

@@ -29,7 +29,7 @@ def _allowed(mask: Array) -> Array:
     return mask
 
 
-def _joined(first: Array | None, second: Array | None) -> Array | None:
+def _joined(first: Any, second: Any) -> Any:
     """Both masks."""
     if first is None or second is None:
         return second if first is None else first
@@ -74,12 +74,18 @@ def _projected(query: Array, key: Array, value: Array, weights: Any, bias: Array
     return tuple(linear(x, w, c) for x, w, c in zip((query, key, value), parts, biases, strict=True))
 
 
-def _longer(mask: Array | None, more: int) -> Array | None:
+def _longer(mask: Any, more: int) -> Any:
     """A mask of as many more keys, which may be used."""
     if mask is None or not more:
         return mask
     mask = as_tensor(mask, _NAME)
     return pad_pairs(mask, (*((0, 0),) * (mask.ndim - 1), (0, more)), "constant", 0)
+
+
+def _with_batch(query: Array, key: Array, value: Array) -> tuple[Array, ...]:
+    """A batch of one; what is the same array stays so."""
+    given = {id(x): x[:, None] for x in (query, key, value)}
+    return tuple(given[id(x)] for x in (query, key, value))
 
 
 def multi_head_attention_forward(  # PyTorch's order of arguments
@@ -98,10 +104,7 @@ def multi_head_attention_forward(  # PyTorch's order of arguments
     single = query.ndim == 2
     if single:
         key_padding_mask = None if key_padding_mask is None else key_padding_mask[None]
-        same = (key is query, value is key)
-        query = query[:, None]
-        key = query if same[0] else key[:, None]
-        value = key if same[1] else value[:, None]
+        query, key, value = _with_batch(query, key, value)
     if query.ndim != 3 or query.shape[-1] != embed_dim_to_check:
         raise ShapeError(message(f"{_NAME}: query must be (length, batch, {embed_dim_to_check})",
                                  [("query", described(query))]))
@@ -117,8 +120,8 @@ def multi_head_attention_forward(  # PyTorch's order of arguments
         none = zeros((batch, num_heads, 1, width // num_heads), dtype=q.info.type.dtype)
         heads[1:] = [concat([x, none], 2) for x in heads[1:]]
         extra += 1
-    masks = [_longer(m, extra) for m in (attn_mask, key_padding_mask)]
-    mask = _mask_of(*masks, batch, num_heads, (length, heads[1].shape[2]))
+    mask = _mask_of(_longer(attn_mask, extra), _longer(key_padding_mask, extra), batch, num_heads,
+                    (length, heads[1].shape[2]))
     p = dropout_p if training else 0.0
     scale = 1 / math.sqrt(width // num_heads)
     shares = None
@@ -127,7 +130,7 @@ def multi_head_attention_forward(  # PyTorch's order of arguments
         shares = dropout(weights_operation(*given, causal=False, scale=scale), p)
         out = shares @ heads[2]
     else:
-        out = scaled_dot_product_attention(*heads, mask, p, scale=scale)
+        out = scaled_dot_product_attention(heads[0], heads[1], heads[2], mask, p, scale=scale)
     out = linear(out.permute((2, 0, 1, 3)).reshape((length, batch, width)), out_proj_weight, out_proj_bias)
     if shares is not None and average_attn_weights:
         shares = shares.mean(1)

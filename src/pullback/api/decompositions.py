@@ -13,9 +13,10 @@ from pullback.ir import dtypes
 from pullback.ir.node import Function, Node, param, project
 from pullback.ops import matrix
 from pullback.ops.control import Custom
-from pullback.ops.indexing import located
+from pullback.ops.indexing import Located
 from pullback.ops.linalg import Cholesky, Lu, Qr, Require, TriangularSolve
 from pullback.util.errors import ShapeError, message
+from pullback.util.lines import user_line
 
 Array = Any
 QRResult = namedtuple("QRResult", "Q R")
@@ -39,10 +40,9 @@ def with_rule(label: str, f: Callable[..., Any], rule: Callable[..., Any], *inpu
 
 def require(x: Node, bad: Node, label: str) -> Node:
     """x, with an error where the condition holds for any matrix."""
-    mode = located("error")
-    label_ = type(mode)(label)
-    label_.line = getattr(mode, "line", "")
-    return build.apply(Require(label_), x, matrix.any_of(bad))
+    name = Located(label)
+    name.line = user_line()
+    return build.apply(Require(name), x, matrix.any_of(bad))
 
 
 def square(x: Any, name: str) -> Any:

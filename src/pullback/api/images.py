@@ -136,6 +136,22 @@ def interpolate(input: Array, size: Any = None, scale_factor: Any = None, mode: 
 # -- rearrangements ----------------------------------------------------------------------------------------------------
 
 
+def upsample(input: Array, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+             align_corners: bool | None = None) -> Array:
+    """`interpolate`."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(input: Array, size: Any = None, scale_factor: Any = None) -> Array:
+    """`interpolate` by repeating elements."""
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(input: Array, size: Any = None, scale_factor: Any = None) -> Array:
+    """`interpolate` linearly, the corners kept."""
+    return interpolate(input, size, scale_factor, "bilinear", True)
+
+
 @operation()
 def _shuffle(x: Node, r: int) -> Node:
     *lead, c, h, w = x.shape

@@ -18,7 +18,7 @@ from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import Operand, local
 from pullback.ir import dtypes
 from pullback.ir.node import Node
-from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
+from pullback.util.errors import ArgumentError, IndexError_, ShapeError, ValueError_, message
 
 Array = Any
 
@@ -98,6 +98,9 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_n
                                     help="normalise the weight yourself"))
     indices, mode = checked_indices(input, weight.shape[0], "embedding")
     mode = "positive" if mode == "error" else mode
+    if not isinstance(input, TensorBase) and np.any(np.asarray(input) < 0):
+        raise IndexError_(message("embedding: an index is negative", [("indices", f"{input!r:.60}")],
+                                  f"rows count from 0 to {weight.shape[0] - 1}"))
     row = None
     if padding_idx is not None:
         row = integer(padding_idx, "embedding", "padding_idx")
@@ -384,16 +387,26 @@ def _alpha_drop(x: Node, keep: Node, a: Node, b: Node) -> Node:
 
 def alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace: bool = False) -> Array:
     """Dropout that keeps mean and variance of self-normalising networks."""
-    rate = number(p, "alpha_dropout", "p")
+    return _alpha_dropout(input, p, training, "alpha_dropout", False)
+
+
+def feature_alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace: bool = False) -> Array:
+    """`alpha_dropout` of whole channels."""
+    return _alpha_dropout(input, p, training, "feature_alpha_dropout", True)
+
+
+def _alpha_dropout(input: Any, p: Any, training: bool, name: str, channels: bool) -> Any:
+    rate = number(p, name, "p")
     if not 0 <= rate <= 1:
-        raise ValueError_(message("alpha_dropout: p must be from 0 to 1", [("p", str(p))],
+        raise ValueError_(message(f"{name}: p must be from 0 to 1", [("p", str(p))],
                                   "p is the probability to drop an element"))
     if not training or rate == 0:
         return input
     from pullback.api import random
 
-    x = as_tensor(input, "alpha_dropout")
-    keep = random.kept(x.shape, rate, x) >= rate
+    x = as_tensor(input, name)
+    shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if channels else x.shape
+    keep = random.kept(shape, rate, x) >= rate
     low = -1.7580993408473766
     a = 0.0 if rate == 1 else ((1 - rate) * (1 + rate * low**2)) ** -0.5
     return _alpha_drop(x, keep, a, -a * low * rate)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from pullback.api.activations import (
     celu,
     elu,
@@ -29,7 +32,6 @@ from pullback.api.activations import (
     tanhshrink,
     threshold,
 )
-from pullback.api.attention import multi_head_attention_forward
 from pullback.api.convolution import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -101,8 +103,33 @@ __all__ = [
     "gelu", "glu", "grid_sample", "group_norm", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
     "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm",
     "leaky_relu", "linear", "local_response_norm", "log_softmax", "logsigmoid", "margin_ranking_loss", "max_pool1d",
-    "max_pool2d", "max_pool3d", "mish", "mse_loss", "multi_head_attention_forward", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
+    "max_pool2d", "max_pool3d", "mish", "mse_loss", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
     "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "relu", "relu6", "rms_norm",
     "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss", "softmax",
     "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "triplet_margin_loss", "unfold",
 ]
+
+#: functions whose modules are loaded at the first use
+_LATE: dict[str, str] = {
+    "attention": "multi_head_attention_forward",
+    "activations": "celu_ elu_ hardtanh_ leaky_relu_ relu_ rrelu rrelu_ selu_ threshold_",
+    "layers": "feature_alpha_dropout",
+    "images": "upsample upsample_bilinear upsample_nearest",
+    "pooling": """affine_grid channel_shuffle embedding_bag fractional_max_pool2d fractional_max_pool3d lp_pool1d
+        lp_pool2d lp_pool3d max_unpool1d max_unpool2d max_unpool3d pdist""",
+    "sequence_losses": """ctc_loss gumbel_softmax multilabel_margin_loss multilabel_soft_margin_loss
+        triplet_margin_with_distance_loss""",
+}
+LATE = {name: home for home, names in _LATE.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"pullback.api.{LATE[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *LATE})

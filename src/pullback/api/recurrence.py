@@ -45,10 +45,10 @@ def _gate_bias(first: Node, second: Node, kind: str) -> Node:
 class Weights(NamedTuple):
     """Of one layer in one direction, as PyTorch names them; biases may be None."""
 
-    ih: Any
-    hh: Any
-    bias_ih: Any = None
-    bias_hh: Any = None
+    ih: Array
+    hh: Array
+    bias_ih: Array | None = None
+    bias_hh: Array | None = None
 
 
 def run_layer(kind: str, x: Array, h: Array, c: Array | None, weights: Weights, reverse: bool = False,
@@ -58,9 +58,10 @@ def run_layer(kind: str, x: Array, h: Array, c: Array | None, weights: Weights, 
     given = [linear_map(x, weights.ih, bias), h]
     given += [] if c is None else [c]
     given.append(weights.hh)
-    biased = kind == "gru" and weights.bias_hh is not None
-    if biased:
-        given.append(weights.bias_hh[2 * (weights.bias_hh.shape[0] // 3):])
+    second = weights.bias_hh
+    biased = kind == "gru" and second is not None
+    if biased and second is not None:
+        given.append(second[2 * (second.shape[0] // 3):])
     given += [] if mask is None else [mask]
     return _recurrence(*given, kind=kind, reverse=reverse, biased=biased, masked=mask is not None)
 

@@ -22,7 +22,6 @@ from pullback.api.arguments import (
 from pullback.api.decompositions import as_if_hermitian, inv, matrices, real_float, solve, square, with_rule
 from pullback.api.linear_algebra import matmul, vector_norm
 from pullback.engine.operation import operation
-from pullback.engine.tensor import TensorBase
 from pullback.ir import dtypes
 from pullback.ir.node import Node, project
 from pullback.ops import matrix
@@ -155,10 +154,13 @@ def _tolerance(values: Any, x: Any, rtol: Any, atol: Any = None) -> Any:
     if rtol is None:
         rtol = 0.0 if atol is not None else eps
     top = values.max(-1, keepdims=True) if values.shape[-1] else values.sum(-1, keepdims=True)
-    relative = top * (rtol[..., None] if isinstance(rtol, TensorBase) else rtol)
-    if atol is None:
-        return relative
-    return elementwise.maximum(relative, atol[..., None] if isinstance(atol, TensorBase) else atol)
+    relative = top * _raised(rtol)
+    return relative if atol is None else elementwise.maximum(relative, _raised(atol))
+
+
+def _raised(x: Any) -> Any:
+    """A number, or one for each matrix, with a last dimension of size 1."""
+    return x if isinstance(x, (int, float)) else x[..., None]
 
 
 def _count(found: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import pullback.engine.operation as recording
 from pullback.api import arguments, comparison, complex_parts, elementwise, indexing, manipulation, reductions, views
 from pullback.api._lazy import build
 from pullback.api.linear_algebra import matmul_operation
@@ -56,6 +57,20 @@ def _binary(op: Operation, name: str) -> tuple[Callable[[Any, Any], Any], Callab
         return result
 
     forward.__name__, backward.__name__ = f"__{name}__", f"__r{name}__"
+    return forward, backward
+
+
+def _product(op: Operation) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    """`x @ y` and `y @ x`, which `autocast` may want in another precision."""
+    plain, reflected = _binary(op, "matmul")
+
+    def forward(self: Tensor, other: Any) -> Any:
+        return plain(self, other) if recording.casting is None else op(self, other)
+
+    def backward(self: Tensor, other: Any) -> Any:
+        return reflected(self, other) if recording.casting is None else op(other, self)
+
+    forward.__name__, backward.__name__ = "__matmul__", "__rmatmul__"
     return forward, backward
 
 
@@ -119,7 +134,7 @@ class Tensor(TensorBase):
     __truediv__, __rtruediv__ = _binary(elementwise._divide, "truediv")
     __floordiv__, __rfloordiv__ = _binary(elementwise._floor_divide, "floordiv")
     __mod__, __rmod__ = _binary(elementwise._remainder, "mod")
-    __matmul__, __rmatmul__ = _binary(matmul_operation, "matmul")
+    __matmul__, __rmatmul__ = _product(matmul_operation)
     __and__, __rand__ = _binary(comparison._bitwise_and, "and")
     __or__, __ror__ = _binary(comparison._bitwise_or, "or")
     __xor__, __rxor__ = _binary(comparison._bitwise_xor, "xor")

@@ -44,11 +44,11 @@ class Entry:
 
     __slots__ = ("arrays", "captured", "changed", "classes", "clears", "direct", "executables", "flat", "function",
                  "given", "grad_enabled", "holders", "immediates", "infos", "mutated", "operation", "output_positions",
-                 "replaced", "requires_grad", "single", "static_outputs", "structure", "wanted")
+                 "precision", "replaced", "requires_grad", "single", "static_outputs", "structure", "wanted")
 
     def __init__(self, owner: Jitted, leaves: list[Any], structure: Any, static: dict[int, Any]) -> None:
         self.arrays = [k for k in range(len(leaves)) if k not in static]
-        self.grad_enabled = local.grad_enabled
+        self.grad_enabled, self.precision = local.grad_enabled, thread.context.precision
         self.given: Any = None  # the structure of arguments that `match` expects
         self.direct: Any = None  # the program, where `quick` may run it
         self.flat = -1  # the number of arguments where each is an array or a number by itself
@@ -346,7 +346,7 @@ class Jitted:
         if here.trace.kind != "main" or self.disabled:
             return self.function(*args, **kwargs)
         last = self.last
-        if last is not None and last.grad_enabled is here.grad_enabled:
+        if last is not None and last.grad_enabled is here.grad_enabled and last.precision is here.precision:
             leaves: Any = None
             if last.flat == len(args) and not kwargs:
                 leaves = args
@@ -405,7 +405,7 @@ class Jitted:
                          for k, a in enumerate(args))
             kwargs = {k: Static(v) if k in self.static_names else v for k, v in kwargs.items()}
         leaves, structure = tree.flatten((args, kwargs))
-        key: list[Any] = [structure, local.grad_enabled]
+        key: list[Any] = [structure, local.grad_enabled, thread.context.precision]
         static: dict[int, Any] = {}
         for k, leaf in enumerate(leaves):
             if isinstance(leaf, TensorBase):

@@ -28,6 +28,10 @@ _NUMBERS: tuple[Any, ...] = (bool, int, float, complex)
 _HOST_SCALAR: Any = np.generic
 
 
+#: set while any thread is in `autocast`: (name of the operation, operands) -> operands
+casting: Callable[[str, tuple[Any, ...]], tuple[Any, ...]] | None = None
+
+
 class Operation:
     """A recordable operation.
 
@@ -57,6 +61,8 @@ class Operation:
     def __call__(self, *args: Any, **static: Any) -> Any:
         if static:
             self = self.bound.get(tuple(static.items())) or self.bind(tuple(static.items()))
+        if casting is not None:
+            args = casting(self.name, args)
         if len(args) == 1 and type(args[0]) not in SCALARS:
             return self.on(args[0])
         value = record2(self, *args) if len(args) == 2 else record_known(self, args) if args else None

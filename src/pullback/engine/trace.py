@@ -295,11 +295,13 @@ class Trace:
 class Context:
     """Per-thread state: the current trace, gradient mode, what jit is tracking."""
 
-    __slots__ = ("grad_enabled", "trace", "track", "views")
+    __slots__ = ("grad_enabled", "precision", "trace", "track", "views")
 
     def __init__(self) -> None:
         self.trace = Trace("main")
         self.grad_enabled = True
+        #: the dtype that `autocast` has products computed in (None: that of their operands)
+        self.precision: Any = None
         #: while a jitted function is traced: tensors read, by value, so that later calls read them again
         self.track: dict[Value, Any] | None = None
         #: weak references to views made since the last flush

@@ -1,5 +1,10 @@
 """Neural network layers, losses and their parameters, with PyTorch's names."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from pullback.nn import functional as functional
 from pullback.nn import init as init
 from pullback.nn import utils as utils
@@ -30,12 +35,6 @@ from pullback.nn.activation import Softsign as Softsign
 from pullback.nn.activation import Tanh as Tanh
 from pullback.nn.activation import Tanhshrink as Tanhshrink
 from pullback.nn.activation import Threshold as Threshold
-from pullback.nn.attention import MultiheadAttention as MultiheadAttention
-from pullback.nn.attention import Transformer as Transformer
-from pullback.nn.attention import TransformerDecoder as TransformerDecoder
-from pullback.nn.attention import TransformerDecoderLayer as TransformerDecoderLayer
-from pullback.nn.attention import TransformerEncoder as TransformerEncoder
-from pullback.nn.attention import TransformerEncoderLayer as TransformerEncoderLayer
 from pullback.nn.containers import ModuleDict as ModuleDict
 from pullback.nn.containers import ModuleList as ModuleList
 from pullback.nn.containers import ParameterDict as ParameterDict
@@ -105,11 +104,100 @@ from pullback.nn.normalization import InstanceNorm3d as InstanceNorm3d
 from pullback.nn.normalization import LayerNorm as LayerNorm
 from pullback.nn.normalization import RMSNorm as RMSNorm
 from pullback.nn.parameter import Parameter as Parameter
-from pullback.nn.recurrent import GRU as GRU
-from pullback.nn.recurrent import LSTM as LSTM
-from pullback.nn.recurrent import RNN as RNN
-from pullback.nn.recurrent import GRUCell as GRUCell
-from pullback.nn.recurrent import LSTMCell as LSTMCell
-from pullback.nn.recurrent import RNNBase as RNNBase
-from pullback.nn.recurrent import RNNCell as RNNCell
-from pullback.nn.recurrent import RNNCellBase as RNNCellBase
+
+if TYPE_CHECKING:
+    from pullback.nn.attention import MultiheadAttention as MultiheadAttention
+    from pullback.nn.attention import Transformer as Transformer
+    from pullback.nn.attention import TransformerDecoder as TransformerDecoder
+    from pullback.nn.attention import TransformerDecoderLayer as TransformerDecoderLayer
+    from pullback.nn.attention import TransformerEncoder as TransformerEncoder
+    from pullback.nn.attention import TransformerEncoderLayer as TransformerEncoderLayer
+    from pullback.nn.lazy import LazyBatchNorm1d as LazyBatchNorm1d
+    from pullback.nn.lazy import LazyBatchNorm2d as LazyBatchNorm2d
+    from pullback.nn.lazy import LazyBatchNorm3d as LazyBatchNorm3d
+    from pullback.nn.lazy import LazyConv1d as LazyConv1d
+    from pullback.nn.lazy import LazyConv2d as LazyConv2d
+    from pullback.nn.lazy import LazyConv3d as LazyConv3d
+    from pullback.nn.lazy import LazyConvTranspose1d as LazyConvTranspose1d
+    from pullback.nn.lazy import LazyConvTranspose2d as LazyConvTranspose2d
+    from pullback.nn.lazy import LazyConvTranspose3d as LazyConvTranspose3d
+    from pullback.nn.lazy import LazyInstanceNorm1d as LazyInstanceNorm1d
+    from pullback.nn.lazy import LazyInstanceNorm2d as LazyInstanceNorm2d
+    from pullback.nn.lazy import LazyInstanceNorm3d as LazyInstanceNorm3d
+    from pullback.nn.lazy import LazyLinear as LazyLinear
+    from pullback.nn.lazy import LazyModule as LazyModule
+    from pullback.nn.pooling import AdaptiveAvgPool3d as AdaptiveAvgPool3d
+    from pullback.nn.pooling import AdaptiveMaxPool3d as AdaptiveMaxPool3d
+    from pullback.nn.pooling import ChannelShuffle as ChannelShuffle
+    from pullback.nn.pooling import CircularPad1d as CircularPad1d
+    from pullback.nn.pooling import CircularPad2d as CircularPad2d
+    from pullback.nn.pooling import CircularPad3d as CircularPad3d
+    from pullback.nn.pooling import ConstantPad3d as ConstantPad3d
+    from pullback.nn.pooling import EmbeddingBag as EmbeddingBag
+    from pullback.nn.pooling import FeatureAlphaDropout as FeatureAlphaDropout
+    from pullback.nn.pooling import Fold as Fold
+    from pullback.nn.pooling import FractionalMaxPool2d as FractionalMaxPool2d
+    from pullback.nn.pooling import FractionalMaxPool3d as FractionalMaxPool3d
+    from pullback.nn.pooling import LocalResponseNorm as LocalResponseNorm
+    from pullback.nn.pooling import LPPool1d as LPPool1d
+    from pullback.nn.pooling import LPPool2d as LPPool2d
+    from pullback.nn.pooling import LPPool3d as LPPool3d
+    from pullback.nn.pooling import MaxUnpool1d as MaxUnpool1d
+    from pullback.nn.pooling import MaxUnpool2d as MaxUnpool2d
+    from pullback.nn.pooling import MaxUnpool3d as MaxUnpool3d
+    from pullback.nn.pooling import PairwiseDistance as PairwiseDistance
+    from pullback.nn.pooling import PixelUnshuffle as PixelUnshuffle
+    from pullback.nn.pooling import ReflectionPad3d as ReflectionPad3d
+    from pullback.nn.pooling import ReplicationPad1d as ReplicationPad1d
+    from pullback.nn.pooling import ReplicationPad3d as ReplicationPad3d
+    from pullback.nn.pooling import RReLU as RReLU
+    from pullback.nn.pooling import Unfold as Unfold
+    from pullback.nn.pooling import UpsamplingBilinear2d as UpsamplingBilinear2d
+    from pullback.nn.pooling import UpsamplingNearest2d as UpsamplingNearest2d
+    from pullback.nn.pooling import ZeroPad1d as ZeroPad1d
+    from pullback.nn.pooling import ZeroPad3d as ZeroPad3d
+    from pullback.nn.recurrent import GRU as GRU
+    from pullback.nn.recurrent import LSTM as LSTM
+    from pullback.nn.recurrent import RNN as RNN
+    from pullback.nn.recurrent import GRUCell as GRUCell
+    from pullback.nn.recurrent import LSTMCell as LSTMCell
+    from pullback.nn.recurrent import RNNBase as RNNBase
+    from pullback.nn.recurrent import RNNCell as RNNCell
+    from pullback.nn.recurrent import RNNCellBase as RNNCellBase
+    from pullback.nn.sequence_loss import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
+    from pullback.nn.sequence_loss import CTCLoss as CTCLoss
+    from pullback.nn.sequence_loss import MultiLabelMarginLoss as MultiLabelMarginLoss
+    from pullback.nn.sequence_loss import MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss
+    from pullback.nn.sequence_loss import MultiMarginLoss as MultiMarginLoss
+    from pullback.nn.sequence_loss import NLLLoss2d as NLLLoss2d
+    from pullback.nn.sequence_loss import TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss
+
+#: layers whose modules are loaded at the first use
+_LATE: dict[str, str] = {
+    "attention": """MultiheadAttention Transformer TransformerDecoder TransformerDecoderLayer TransformerEncoder
+        TransformerEncoderLayer""",
+    "lazy": """LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d LazyConv1d LazyConv2d LazyConv3d LazyConvTranspose1d
+        LazyConvTranspose2d LazyConvTranspose3d LazyInstanceNorm1d LazyInstanceNorm2d LazyInstanceNorm3d
+        LazyLinear LazyModule""",
+    "pooling": """AdaptiveAvgPool3d AdaptiveMaxPool3d ChannelShuffle CircularPad1d CircularPad2d CircularPad3d
+        ConstantPad3d EmbeddingBag FeatureAlphaDropout Fold FractionalMaxPool2d
+        FractionalMaxPool3d LPPool1d LPPool2d LPPool3d LocalResponseNorm MaxUnpool1d MaxUnpool2d MaxUnpool3d
+        PairwiseDistance PixelUnshuffle RReLU ReflectionPad3d ReplicationPad1d ReplicationPad3d Unfold
+        UpsamplingBilinear2d UpsamplingNearest2d ZeroPad1d ZeroPad3d""",
+    "recurrent": """GRU GRUCell LSTM LSTMCell RNN RNNBase RNNCell RNNCellBase""",
+    "sequence_loss": """AdaptiveLogSoftmaxWithLoss CTCLoss MultiLabelMarginLoss MultiLabelSoftMarginLoss MultiMarginLoss
+        NLLLoss2d TripletMarginWithDistanceLoss""",
+}
+LATE = {name: home for home, names in _LATE.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"pullback.nn.{LATE[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*(n for n in globals() if not n.startswith("_")), *LATE} - {"annotations", "importlib", "Any"})

@@ -131,16 +131,18 @@ class Recurrence(Op):
 
     def reference(self, *arrays: Any) -> Any:
         p = self.parts(arrays)
-        steps, h, c = len(p.pre), p.h, p.c
+        steps = len(p.pre)
+        h: Any = p.h
+        c: Any = p.c
         types = self.infer(*(TensorType.of(x.shape, dtype_of(x.dtype)) for x in arrays)).items
         out = [np.zeros(t.shape, h.dtype) for t in types]
         state = 3 if c is None else 5
         with np.errstate(over="ignore"):
             for t in range(steps)[::-1 if self.reverse else 1]:
                 new, new_c, kept = _numpy_step(self.kind, p.pre[t], h, c, p.w, p.bias)
-                on = slice(None) if p.mask is None else p.mask[t][:, None]
-                h = new if p.mask is None else np.where(on, new, h)
-                c = new_c if p.mask is None or c is None else np.where(on, new_c, c)
+                on: Any = True if p.mask is None else p.mask[t][:, None]
+                h = _chosen(on, new, h)
+                c = c if c is None else _chosen(on, new_c, c)
                 out[0][t] = h
                 if c is not None:
                     out[3][t] = c
@@ -225,6 +227,10 @@ class Recurrence(Op):
 
 def _held(mask: Node | None, new: Node, old: Node) -> Node:
     return new if mask is None else where(b.broadcast(mask, new.shape, (0,)), new, old)
+
+
+def _chosen(on: Any, new: Any, old: Any) -> Any:
+    return np.where(on, new, old)
 
 
 def _numpy_step(kind: str, pre: Any, h: Any, c: Any, w: Any, bias: Any) -> tuple[Any, Any, tuple[Any, ...]]:

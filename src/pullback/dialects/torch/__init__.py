@@ -45,6 +45,7 @@ _TABLE = {
         index_copy index_fill scatter scatter_add scatter_reduce take_along_dim norm squeeze transpose gather
         cosine_similarity""",
     "dialects.torch.printing": "set_printoptions",
+    "dialects.torch.amp": "amp= autocast", "train.amp": "is_autocast_enabled",
     "dialects.torch.serialization": "save load",
     "engine.control": "enable_grad no_grad",
     "api.creation": "diag tril triu",

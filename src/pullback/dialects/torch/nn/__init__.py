@@ -133,7 +133,7 @@ def _loss(cls: Any) -> Any:
 
 _LAYER_NAMES = [name for name, value in vars(native).items() if isinstance(value, type)
                 and issubclass(value, native.Module)
-                and value is not native.Module]
+                and value is not native.Module] + [name for name in native.LATE if name != "LazyModule"]
 Identity = _layer(native.Identity)
 _find, _listed = names(__name__, {
     "dialects.torch.nn.functional": "functional=", "dialects.torch.nn.init": "init=",

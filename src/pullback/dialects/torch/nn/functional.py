@@ -47,23 +47,14 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     return selecting.one_hot(tensor, num_classes, dtype=dtypes.int64)
 
 
-def relu_(input: Any) -> Any:
-    """`relu`, in place."""
-    return input.relu_()
-
-
 def relu(input: Any, inplace: bool = False) -> Any:
     """max(x, 0)."""
     return input.relu_() if inplace else nn_functions.relu(input)
 
 
-def upsample(*args: Any, **options: Any) -> Any:
-    """`interpolate` (PyTorch 0.3)."""
-    return nn_functions.interpolate(*args, **options)
-
-
 softmax, log_softmax = ONE_ELEMENT["softmax"], ONE_ELEMENT["log_softmax"]
-__getattr__, __dir__ = names(__name__, {"api.nn_functions": " ".join(nn_functions.__all__)})
-__all__ = ["cosine_similarity", "gaussian_nll_loss", "log_softmax", "normalize", "one_hot", "relu", "relu_", "softmax",
+__getattr__, __dir__ = names(__name__, {
+    "api.nn_functions": " ".join([*nn_functions.__all__, *nn_functions.LATE])})
+__all__ = ["cosine_similarity", "gaussian_nll_loss", "log_softmax", "normalize", "one_hot", "relu", "softmax",
            "softmin",
-           "upsample", *_LOSSES]
+           *_LOSSES]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pullback.dialects import names
 from pullback.dialects.torch.tensors import styled
 from pullback.nn import utils as _utils
 from pullback.nn.utils import *  # noqa: F403
@@ -14,3 +15,8 @@ def clip_grad_norm_(parameters: Any, max_norm: float, norm_type: float = 2.0, er
 
 
 clip_grad_norm = clip_grad_norm_
+__getattr__, __dir__ = names(__name__, {
+    "nn.utils": "weight_norm remove_weight_norm spectral_norm",
+    "dialects.torch.nn.utils.rnn": "rnn=", "dialects.torch.nn.utils.parametrize": "parametrize=",
+    "dialects.torch.nn.utils.parametrizations": "parametrizations=",
+})

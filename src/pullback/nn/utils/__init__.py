@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -153,6 +154,23 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
         _put(grads, _unrecorded(_clip_value, grads, [float(clip_value)]))
 
 
+def _unscaled(*nodes: Node) -> tuple[Node, ...]:
+    *grads, factor = nodes
+    new = [build.mul(g, _full(g, factor)) for g in grads]
+    return (_norm_of(new, float("inf")), *new)
+
+
+_unscale = _Raw(_unscaled, "none", False, False, "unscale")
+
+
+def unscale_gradients_(parameters: Any, factor: float) -> Any:
+    """Multiply all gradients by a factor; returns the largest size: infinite or NaN where any is."""
+    grads = _gradients(parameters)
+    size, *new = _unrecorded(_unscale, grads, [float(factor)])
+    _put(grads, new)
+    return TensorBase.default_class(size)
+
+
 def parameters_to_vector(parameters: Iterable[Any]) -> Any:
     """All parameters behind one another."""
     found = list(parameters)
@@ -169,3 +187,16 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
         raise ShapeError(message("vector_to_parameters: the vector does not fit the parameters",
                                  [("vector", repr(vec.info.type)), ("parameters", f"{total} elements")]))
     _put(found, _unrecorded(_pieces, [vec], [], shapes=tuple(p.shape for p in found)))
+
+
+_HOMES = {"rnn": "rnn", "parametrize": "parametrize", "parametrizations": "parametrizations",
+          "weight_norm": "parametrizations:hooked_weight_norm", "remove_weight_norm": "parametrizations",
+          "spectral_norm": "parametrizations"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home, _, there = _HOMES[name].partition(":")
+    module = importlib.import_module(f"{__name__}.{home}")
+    return module if home == name else getattr(module, there or name)

@@ -1,0 +1,298 @@
+"""Pooling that is not a maximum or a mean of windows, and its inverse; bags of embeddings; shuffled channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pullback.api._lazy import build
+from pullback.api.arguments import as_tensor, described, integer, number, one_of
+from pullback.api.convolution import Pooling, avg_pool1d, avg_pool2d, avg_pool3d, sizes_of
+from pullback.engine.operation import operation
+from pullback.engine.tensor import TensorBase, from_host
+from pullback.ir import dtypes
+from pullback.ir.node import Node
+from pullback.ops import matrix
+from pullback.util.errors import ArgumentError, IndexError_, ShapeError, ValueError_, message
+
+Array = Any
+
+
+# -- power means -------------------------------------------------------------------------------------------------------
+
+
+def _power_mean(name: str, rank: int, x: Any, p: float, kernel: Any, stride: Any, ceil_mode: bool) -> Any:
+    """(sum over windows of x^p)^(1/p), as PyTorch computes it: sign(s) relu(|s|) with s the mean of x^p."""
+    x, p = as_tensor(x, name), number(p, name, "norm_type")
+    count = int(np.prod(sizes_of(kernel, rank, name, "kernel_size")))
+    pool = (avg_pool1d, avg_pool2d, avg_pool3d)[rank - 1]
+    if rank == 1:
+        mean = pool(x**p, kernel, stride, 0, ceil_mode)
+    else:
+        mean = pool(x**p, kernel, stride, 0, ceil_mode)
+    from pullback.api.activations import relu
+    from pullback.api.elementwise import abs, sign
+
+    return (sign(mean) * relu(abs(mean)) * count) ** (1.0 / p)
+
+
+def lp_pool1d(input: Array, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Array:
+    """The p-norm of each window of (batch, channels, n)."""
+    return _power_mean("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(input: Array, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Array:
+    """The p-norm of each window of (batch, channels, h, w)."""
+    return _power_mean("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(input: Array, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Array:
+    """The p-norm of each window of (batch, channels, d, h, w)."""
+    return _power_mean("lp_pool3d", 3, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+# -- the inverse of max pooling ----------------------------------------------------------------------------------------
+
+
+@operation(promote="exact")
+def _unpool(x: Node, places: Node, size: tuple[int, ...]) -> Node:
+    lead = x.shape[:x.tensor.rank - len(size)]
+    flat, at = (build.reshape(v, (*lead, build.count(v.shape[len(lead):]))) for v in (x, places))
+    base = build.zeros((*lead, build.count(size)), x.dtype)
+    return build.reshape(build.put_along(base, at, flat, len(lead), "set", "error"), (*lead, *size))
+
+
+def _unpooled(name: str, rank: int, x: Any, indices: Any, kernel: Any, stride: Any, padding: Any, size: Any) -> Any:
+    x, at = as_tensor(x, name), as_tensor(indices, name)
+    if x.shape != at.shape or x.ndim not in (rank + 1, rank + 2):
+        raise ShapeError(message(f"{name}: input and indices must have equal shapes",
+                                 [("input", described(x)), ("indices", described(at))], "(batch, channels, *sizes)"))
+    kernels = sizes_of(kernel, rank, name, "kernel_size")
+    strides = kernels if stride is None else sizes_of(stride, rank, name, "stride")
+    low = sizes_of(padding, rank, name, "padding", 0)
+    usual = tuple((n - 1) * s + k - 2 * p for n, s, k, p in zip(x.shape[-rank:], strides, kernels, low, strict=True))
+    wanted = usual if size is None else tuple(size)[-rank:]
+    if any(abs(w - u) >= s for w, u, s in zip(wanted, usual, strides, strict=True)):
+        raise ValueError_(message(f"{name}: output_size must be near {usual}", [("output_size", repr(size))],
+                                  "it may differ by less than the stride"))
+    return _unpool(x, at, size=tuple(int(n) for n in wanted))
+
+
+def max_unpool1d(input: Array, indices: Array, kernel_size: Any, stride: Any = None, padding: Any = 0,
+                 output_size: Any = None) -> Array:
+    """Maxima put back where `max_pool1d(..., return_indices=True)` found them, 0 elsewhere."""
+    return _unpooled("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool2d(input: Array, indices: Array, kernel_size: Any, stride: Any = None, padding: Any = 0,
+                 output_size: Any = None) -> Array:
+    """Maxima put back where `max_pool2d(..., return_indices=True)` found them, 0 elsewhere."""
+    return _unpooled("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(input: Array, indices: Array, kernel_size: Any, stride: Any = None, padding: Any = 0,
+                 output_size: Any = None) -> Array:
+    """Maxima put back where `max_pool3d(..., return_indices=True)` found them, 0 elsewhere."""
+    return _unpooled("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
+
+
+# -- fractional pooling ------------------------------------------------------------------------------------------------
+
+
+@operation(promote="exact")
+def _windows_from(x: Node, *starts: Node, kernel: tuple[int, ...]) -> tuple[Node, ...]:
+    """The maximum of the windows that start at given places, [batch, channels, out] for each dimension; its place."""
+    rank = len(kernel)
+    batch, channels = x.shape[:2]
+    out = tuple(s.shape[2] for s in starts)
+    shape = (batch, channels, *out, *kernel)
+    at = build.zeros(shape, dtypes.int32)
+    for d in range(rank):
+        start = build.broadcast(build.convert(starts[d], dtypes.int32), shape, (0, 1, 2 + d))
+        here = build.add(start, build.iota(shape, 2 + rank + d, dtypes.int32))
+        at = build.add(build.mul(at, build.full(shape, x.shape[2 + d], dtypes.int32)), here)
+    many, window = build.count(out), build.count(kernel)
+    flat = build.reshape(x, (batch, channels, build.count(x.shape[2:])))
+    read = build.take_along(flat, build.reshape(at, (batch, channels, many * window)), 2)
+    read, at = (build.reshape(v, (batch, channels, many, window)) for v in (read, at))
+    best = build.expand_dims(build.arg_reduce("max", read, 3), (3,))
+    found, places = (build.squeeze(build.take_along(v, best, 3), (3,)) for v in (read, at))
+    return build.reshape(found, (batch, channels, *out)), build.reshape(places, (batch, channels, *out))
+
+
+def _fractional(name: str, rank: int, x: Any, kernel: Any, output_size: Any, output_ratio: Any,
+                return_indices: bool, samples: Any) -> Any:
+    x = as_tensor(x, name)
+    if x.ndim not in (rank + 1, rank + 2):
+        raise ShapeError(message(f"{name}: input needs {rank + 2} dimensions", [("input", described(x))]))
+    single = x.ndim == rank + 1
+    x = x[None] if single else x
+    kernels = sizes_of(kernel, rank, name, "kernel_size")
+    if (output_size is None) == (output_ratio is None):
+        raise ArgumentError(message(f"{name}: give either output_size or output_ratio", []))
+    spatial = x.shape[-rank:]
+    if output_size is None:
+        ratios = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * rank
+        output_size = [int(n * r) for n, r in zip(spatial, ratios, strict=True)]
+    out = sizes_of(output_size, rank, name, "output_size")
+    if any(o + k - 1 > n for o, k, n in zip(out, kernels, spatial, strict=True)):
+        raise ShapeError(message(f"{name}: kernel and output are too large for the input", [("input", described(x))]))
+    if samples is None:
+        from pullback.api.random import kept
+
+        samples = kept((*x.shape[:2], rank), 0.0, x)
+    starts = [_starts(samples[:, :, rank - 1 - d], n, o, k)
+              for d, (n, o, k) in enumerate(zip(spatial, out, kernels, strict=True))]
+    found, places = _windows_from(x, *starts, kernel=kernels)
+    if single:
+        found, places = found[0], places[0]
+    return (found, places) if return_indices else found
+
+
+def _starts(sample: Array, size: int, out: int, kernel: int) -> Array:
+    """Where windows begin (Graham 2014): steps of alpha from a random place, the last at the end."""
+    from pullback.api.elementwise import astype, floor
+    from pullback.api.manipulation import concat
+
+    u = sample[:, :, None]
+    last = u * 0 + (size - kernel)
+    if out == 1:
+        return astype(last, dtypes.int32)
+    alpha = (size - kernel) / (out - 1)
+    steps = u.result_class(from_host(np.arange(out - 1, dtype=np.float32))._use())
+    found = floor((steps + u) * alpha) - floor(u * alpha)
+    return astype(concat([found, last], 2), dtypes.int32)
+
+
+def fractional_max_pool2d(input: Array, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
+                          return_indices: bool = False, _random_samples: Array = None) -> Array:
+    """Maxima of windows at random places that give a certain output size (Graham 2014)."""
+    return _fractional("fractional_max_pool2d", 2, input, kernel_size, output_size, output_ratio, return_indices,
+                       _random_samples)
+
+
+def fractional_max_pool3d(input: Array, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
+                          return_indices: bool = False, _random_samples: Array = None) -> Array:
+    """Maxima of windows at random places that give a certain output size (Graham 2014)."""
+    return _fractional("fractional_max_pool3d", 3, input, kernel_size, output_size, output_ratio, return_indices,
+                       _random_samples)
+
+
+# -- bags of embeddings ------------------------------------------------------------------------------------------------
+
+
+@operation(promote="exact")
+def _bags(rows: Node, bag: Node, *scale: Node, count: int, mode: str, padding: bool) -> Node:
+    """Rows combined by the bag they belong to; with `padding` the last operand says which count."""
+    kept = scale[-1] if padding else None
+    weights = scale[0] if len(scale) > padding else None
+    if weights is not None:
+        rows = build.mul(rows, build.broadcast(weights, rows.shape, (0,)))
+    on = build.ones_like(bag) if kept is None else build.convert(kept, bag.dtype)
+    size = build.scatter(build.zeros((count,), bag.dtype), bag, on, 0, "add", "clip")
+    shape = (count, rows.shape[1])
+    if mode == "max":
+        low = build.scalar_like(rows, float("-inf"))
+        rows = rows if kept is None else build.select(build.broadcast(kept, rows.shape, (0,)), rows, low)
+        found = build.scatter(build.full(shape, float("-inf"), rows.dtype), bag, rows, 0, "max", "clip")
+        empty = build.binary("eq", size, build.zeros_like(size))
+        return matrix.where(build.broadcast(empty, shape, (0,)), build.zeros(shape, rows.dtype), found)
+    if kept is not None:
+        rows = matrix.where(build.broadcast(kept, rows.shape, (0,)), rows, 0)
+    found = build.scatter(build.zeros(shape, rows.dtype), bag, rows, 0, "add", "clip")
+    if mode == "sum":
+        return found
+    least = build.convert(build.maximum(size, build.ones_like(size)), rows.dtype)
+    return build.div(found, build.broadcast(least, shape, (0,)))
+
+
+def embedding_bag(input: Array, weight: Array, offsets: Array = None, max_norm: float | None = None,
+                  norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
+                  per_sample_weights: Array = None, include_last_offset: bool = False,
+                  padding_idx: int | None = None) -> Array:
+    """Sums, means or maxima of rows of a table: of each row of `input`, or of what lies between `offsets`."""
+    from pullback.api.layers import embedding
+
+    name = "embedding_bag"
+    one_of(mode, ("sum", "mean", "max"), name, "mode")
+    if max_norm is not None or scale_grad_by_freq:
+        raise ArgumentError(message(f"{name}: max_norm and scale_grad_by_freq are not there", []))
+    if per_sample_weights is not None and mode != "sum":
+        raise ArgumentError(message(f"{name}: per_sample_weights needs mode='sum'", [("mode", repr(mode))]))
+    x, table = as_tensor(input, name), as_tensor(weight, name)
+    if x.ndim == 2 and offsets is not None:
+        raise ArgumentError(message(f"{name}: offsets belong to a 1-dimensional input", [("input", described(x))]))
+    if x.ndim == 1 and offsets is None:
+        raise ArgumentError(message(f"{name}: a 1-dimensional input needs offsets", [("input", described(x))]))
+    if x.ndim == 2:
+        count, bag = x.shape[0], np.repeat(np.arange(x.shape[0]), x.shape[1])
+        flat = x.reshape((-1,))
+    else:
+        count, bag = _bag_numbers(offsets, x.shape[0], include_last_offset)
+        flat = x
+    given = [embedding(flat, table), flat.result_class(from_host(bag, dtypes.int32)._use())]
+    if per_sample_weights is not None:
+        given.append(as_tensor(per_sample_weights, name).reshape((-1,)))
+    if padding_idx is not None:
+        given.append(flat != padding_idx % table.shape[0])
+    return _bags(*given, count=count, mode=mode, padding=padding_idx is not None)
+
+
+def _bag_numbers(offsets: Any, size: int, include_last: bool) -> tuple[int, Any]:
+    """How many bags, and which each index belongs to."""
+    starts = np.asarray(offsets.numpy() if isinstance(offsets, TensorBase) else offsets)
+    if starts.ndim != 1 or not starts.size or starts[0] != 0 or (np.diff(starts) < 0).any() or starts[-1] > size:
+        raise IndexError_(message("embedding_bag: offsets must rise from 0 to at most the number of indices",
+                                  [("offsets", f"{starts.tolist()!r:.60}"), ("indices", str(size))]))
+    if include_last:
+        starts = starts[:-1]
+    return len(starts), np.searchsorted(starts, np.arange(size), side="right") - 1
+
+
+# -- channels ----------------------------------------------------------------------------------------------------------
+
+
+def channel_shuffle(input: Array, groups: int) -> Array:
+    """Channels [groups, n] as [n, groups] (Zhang et al. 2018)."""
+    x, groups = as_tensor(input, "channel_shuffle"), integer(groups, "channel_shuffle", "groups")
+    if x.ndim < 3 or groups < 1 or x.shape[1] % groups:
+        raise ShapeError(message("channel_shuffle: the channels must be a multiple of groups",
+                                 [("input", described(x)), ("groups", str(groups))]))
+    apart = x.reshape((x.shape[0], groups, x.shape[1] // groups, *x.shape[2:]))
+    return apart.swapaxes(1, 2).reshape(x.shape)
+
+
+def pdist(input: Array, p: float = 2.0) -> Array:
+    """Distances of all pairs of rows, first with second, first with third, ..."""
+    from pullback.api.images import cdist
+
+    x = as_tensor(input, "pdist")
+    if x.ndim != 2:
+        raise ShapeError(message("pdist: needs two dimensions", [("input", described(x))]))
+    rows, columns = np.triu_indices(x.shape[0], 1)
+    places = from_host(rows * x.shape[0] + columns, dtypes.int64)
+    return cdist(x, x, p).reshape((-1,))[places]
+
+
+def affine_grid(theta: Array, size: Any, align_corners: bool | None = None) -> Array:
+    """Places for `grid_sample` of an affine map [batch, 2, 3] (or [batch, 3, 4])."""
+    t = as_tensor(theta, "affine_grid")
+    spatial = tuple(size)[2:]
+    rank = len(spatial)
+    if rank not in (2, 3) or tuple(t.shape[1:]) != (rank, rank + 1):
+        raise ShapeError(message("affine_grid: theta and size do not fit", [("theta", described(t)),
+                                                                            ("size", repr(tuple(size)))],
+                                 "(batch, 2, 3) for (batch, channels, h, w)"))
+    lines = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in spatial]
+    if not align_corners:
+        lines = [line * (n - 1) / n for line, n in zip(lines, spatial, strict=True)]
+    grids = np.meshgrid(*lines, indexing="ij")[::-1]
+    points = np.stack([*grids, np.ones(spatial)], -1).reshape(-1, rank + 1)
+    at = t.result_class(from_host(points.astype(t.info.type.dtype.numpy))._use())
+    return (at @ t.mT).reshape((t.shape[0], *spatial, rank))
+
+
+__all__ = ["Pooling", "affine_grid", "channel_shuffle", "embedding_bag", "fractional_max_pool2d",
+           "fractional_max_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_unpool1d", "max_unpool2d",
+           "max_unpool3d", "pdist"]

@@ -1,0 +1,3 @@
+"""`torch.nn.utils.parametrize`."""
+
+from pullback.nn.utils.parametrize import *  # noqa: F403

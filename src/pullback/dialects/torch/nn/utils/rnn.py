@@ -1,0 +1,3 @@
+"""`torch.nn.utils.rnn`."""
+
+from pullback.nn.utils.rnn import *  # noqa: F403

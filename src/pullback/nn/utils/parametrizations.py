@@ -1,0 +1,186 @@
+"""Weights by direction and length, of spectral norm 1, orthogonal; `weight_norm` also in PyTorch's older form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pullback.api.elementwise import clip
+from pullback.api.linear_algebra import matmul, vector_norm
+from pullback.api.spectra import matrix_exp
+from pullback.engine.control import no_grad
+from pullback.engine.tensor import from_host
+from pullback.nn.module import Module
+from pullback.nn.utils.parametrize import register_parametrization
+from pullback.util.errors import ShapeError, ValueError_, message
+
+
+def norm_except_dim(x: Any, dim: int | None = 0) -> Any:
+    """The norm over all dimensions but one, which are kept with size 1 (None: the norm of all)."""
+    if dim is None or dim == -1:
+        return vector_norm(x)
+    k = dim % x.ndim
+    return vector_norm(x, 2, tuple(d for d in range(x.ndim) if d != k), True)
+
+
+class _WeightNorm(Module):
+    def __init__(self, dim: int | None = 0) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, weight_g: Any, weight_v: Any) -> Any:
+        return weight_v * (weight_g / norm_except_dim(weight_v, self.dim))
+
+    def right_inverse(self, weight: Any) -> Any:
+        return norm_except_dim(weight, self.dim), weight
+
+
+def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
+    """A weight as direction times length: g v / |v| (Salimans and Kingma 2016).
+
+    >>> import pullback as pb
+    >>> layer = pb.nn.utils.parametrizations.weight_norm(pb.nn.Linear(3, 2))
+    >>> sorted(layer.state_dict())
+    ['bias', 'parametrizations.weight.original0', 'parametrizations.weight.original1']
+    """
+    return register_parametrization(module, name, _WeightNorm(dim))
+
+
+class _SpectralNorm(Module):
+    def __init__(self, weight: Any, n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12) -> None:
+        super().__init__()
+        if n_power_iterations <= 0:
+            raise ValueError_(message("spectral_norm: n_power_iterations must be positive",
+                                      [("n_power_iterations", repr(n_power_iterations))]))
+        self.dim, self.eps, self.n_power_iterations = dim % max(weight.ndim, 1), eps, n_power_iterations
+        if weight.ndim > 1:
+            with no_grad():
+                flat = self._matrix(weight)
+                from pullback.nn import draw
+
+                for name, size in (("_u", flat.shape[0]), ("_v", flat.shape[1])):
+                    start = from_host(np.asarray(draw.normal(flat, 0, 1, None, (size,)), flat.info.type.dtype.numpy))
+                    self.register_buffer(name, self._unit(start))
+                self._iterate(flat, 15)
+
+    def _matrix(self, weight: Any) -> Any:
+        moved = weight.moveaxis(self.dim, 0) if self.dim else weight
+        return moved.reshape((moved.shape[0], -1))
+
+    def _unit(self, x: Any) -> Any:
+        return x / clip(vector_norm(x), self.eps, None)
+
+    def _iterate(self, weight: Any, times: int) -> None:
+        with no_grad():
+            for _ in range(times):
+                u = self._unit(matmul(weight, self._v))
+                v = self._unit(matmul(weight.mT, u))
+                self._u.copy_(u)
+                self._v.copy_(v)
+
+    def forward(self, weight: Any) -> Any:
+        if weight.ndim == 1:
+            return weight / clip(vector_norm(weight), self.eps, None)
+        flat = self._matrix(weight)
+        if self.training:
+            self._iterate(flat.detach(), self.n_power_iterations)
+        u, v = self._u.detach().clone(), self._v.detach().clone()
+        return weight / matmul(u, matmul(flat, v))
+
+    def right_inverse(self, value: Any) -> Any:
+        return value
+
+
+def spectral_norm(module: Module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12,
+                  dim: int | None = None) -> Module:
+    """A weight over its largest singular value, by power iteration (Miyato et al. 2018)."""
+    weight = getattr(module, name)
+    if dim is None:
+        dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
+    return register_parametrization(module, name, _SpectralNorm(weight, n_power_iterations, dim, eps))
+
+
+class _Orthogonal(Module):
+    """The exponential of an antisymmetric matrix, times a fixed orthogonal base."""
+
+    def __init__(self, weight: Any) -> None:
+        super().__init__()
+        if weight.ndim < 2:
+            raise ShapeError(message("orthogonal: needs a matrix", [("weight", repr(weight.info.type))]))
+        tall = weight.shape[-2] >= weight.shape[-1]
+        array = weight.numpy() if tall else weight.mT.numpy()
+        base, r = np.linalg.qr(array, "complete")
+        signs = np.sign(np.diagonal(r, axis1=-2, axis2=-1))
+        base[..., :, :array.shape[-1]] *= np.where(signs == 0, 1, signs)[..., None, :]
+        self.tall = tall
+        self.register_buffer("base", from_host(base.astype(array.dtype)))
+
+    def forward(self, x: Any) -> Any:
+        from pullback.api.creation import tril
+        from pullback.api.manipulation import pad_pairs
+
+        flat = x if self.tall else x.mT
+        n, k = flat.shape[-2:]
+        lower = tril(pad_pairs(flat, (*((0, 0),) * (flat.ndim - 1), (0, n - k)), "constant", 0), -1)
+        turned = matmul(self.base, matrix_exp(lower - lower.mT))[..., :, :k]
+        return turned if self.tall else turned.mT
+
+    def right_inverse(self, value: Any) -> Any:
+        return value * 0
+
+
+def orthogonal(module: Module, name: str = "weight", orthogonal_map: str | None = None, *,
+               use_trivialization: bool = True) -> Module:
+    """A weight with orthonormal rows or columns, whichever are fewer, that starts near the present one."""
+    if orthogonal_map not in (None, "matrix_exp"):
+        raise ValueError_(message("orthogonal: the map is 'matrix_exp'", [("orthogonal_map", repr(orthogonal_map))]))
+    return register_parametrization(module, name, _Orthogonal(getattr(module, name)), unsafe=True)
+
+
+# -- the older form: a hook in front of `forward` ----------------------------------------------------------------------
+
+
+class _WeightNormHook:
+    def __init__(self, name: str, dim: int | None) -> None:
+        self.name, self.dim = name, dim
+
+    def value(self, module: Any) -> Any:
+        return _WeightNorm.forward(self, getattr(module, f"{self.name}_g"), getattr(module, f"{self.name}_v"))  # pyright: ignore[reportArgumentType]
+
+    def __call__(self, module: Any, args: Any) -> None:
+        setattr(module, self.name, self.value(module))
+
+
+def hooked_weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
+    """`weight_norm` with the parameters `weight_g` and `weight_v` in the module itself."""
+    weight: Any = getattr(module, name)
+    hook = _WeightNormHook(name, dim)
+    delattr(module, name)
+    kind = type(weight)
+    module.register_parameter(f"{name}_g", kind(norm_except_dim(weight, dim).detach()))
+    module.register_parameter(f"{name}_v", kind(weight.detach()))
+    setattr(module, name, hook.value(module))
+    handles = module.__dict__.setdefault("_weight_norms", {})
+    handles[name] = (module.register_forward_pre_hook(hook), hook)
+    return module
+
+
+def remove_weight_norm(module: Module, name: str = "weight") -> Module:
+    """Make the weight a plain parameter again."""
+    held = module.__dict__.get("_weight_norms", {}).pop(name, None)
+    if held is None:
+        raise ValueError_(message(f"weight_norm of {name!r} not found in {type(module).__name__}", []))
+    handle, hook = held
+    weight = hook.value(module).detach()
+    handle.remove()
+    kind = type(getattr(module, f"{name}_g"))
+    for part in ("g", "v"):
+        delattr(module, f"{name}_{part}")
+    delattr(module, name)
+    module.register_parameter(name, kind(weight))
+    return module
+
+
+__all__ = ["hooked_weight_norm", "norm_except_dim", "orthogonal", "remove_weight_norm", "spectral_norm",
+           "weight_norm"]

@@ -1,0 +1,114 @@
+"""Recurrent layers: lengths, loops; parametrised weights. Values beside PyTorch: tests/conformance/test_layers.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pullback as pb
+from pullback import nn
+from pullback.nn.utils import parametrizations, parametrize, remove_weight_norm, rnn, weight_norm
+from pullback.util.errors import ArgumentError
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_packed_is_each_sequence_alone(kind: Any) -> None:
+    layer = kind(3, 4, 2, bidirectional=True)
+    sequences = [pb.randn(n, 3) for n in (2, 5, 3)]
+    packed, last = layer(rnn.pack_sequence(sequences, enforce_sorted=False))
+    last = last[0] if kind is nn.LSTM else last
+    for k, (x, y) in enumerate(zip(sequences, rnn.unpack_sequence(packed), strict=True)):
+        alone, end = layer(x)
+        np.testing.assert_allclose(y.detach().numpy(), alone.detach().numpy(), rtol=1e-5, atol=1e-6)
+        end = end[0] if kind is nn.LSTM else end
+        np.testing.assert_allclose(last[:, k].detach().numpy(), end.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [nn.RNNCell, nn.LSTMCell, nn.GRUCell])
+def test_a_layer_is_its_cell_step_by_step(kind: Any) -> None:
+    layer = {nn.RNNCell: nn.RNN, nn.LSTMCell: nn.LSTM, nn.GRUCell: nn.GRU}[kind](3, 4)
+    cell = kind(3, 4)
+    cell.load_state_dict({name.removesuffix("_l0"): w for name, w in layer.state_dict().items()})
+    x, state = pb.randn(5, 2, 3), None
+    every, _ = layer(x)
+    for t in range(5):
+        state = cell(x[t], state)
+        h = state[0] if kind is nn.LSTMCell else state
+        np.testing.assert_allclose(h.detach().numpy(), every[t].detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def _graph(steps: int) -> int:
+    layer = nn.LSTM(3, 4)
+
+    def loss(x: Any) -> Any:
+        return layer(x)[0].sum()
+
+    return len(pb.show(pb.grad(loss), "graph")(pb.ones((steps, 2, 3))).splitlines())
+
+
+def test_the_program_does_not_grow_with_the_length() -> None:
+    assert _graph(5) == _graph(50)
+
+
+def test_weights_of_a_recurrence_get_their_gradient_in_one_product() -> None:
+    layer = nn.LSTM(3, 4)
+
+    def loss(w: Any) -> Any:
+        return nn.functional_call(layer, {"weight_hh_l0": w}, (pb.ones((6, 2, 3)),))[0].sum()
+
+    lines = pb.show(pb.grad(loss), "graph")(layer.weight_hh_l0.detach()).splitlines()
+    outer = [line for line in lines if line.startswith("  %") and "contract[" in line and "float32[16, 4]" in line]
+    assert len(outer) == 1
+
+
+@pytest.mark.parametrize("nested", ["jit", "vmap"])
+def test_transforms_of_recurrences(nested: str) -> None:
+    layer = nn.GRU(3, 4)
+    x = pb.randn(6, 5, 2, 3)
+    gradient = pb.grad(lambda x: (layer(x)[0] ** 2).sum())
+    wanted = np.stack([gradient(v).numpy() for v in x])
+    found = pb.vmap(gradient)(x) if nested == "vmap" else pb.stack([pb.jit(gradient)(v) for v in x])
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_parametrised_weights() -> None:
+    layer, x = nn.Linear(3, 2), pb.randn(4, 3)
+    before = layer(x).detach().numpy()
+    parametrizations.weight_norm(layer)
+    assert sorted(layer.state_dict()) == ["bias", "parametrizations.weight.original0",
+                                          "parametrizations.weight.original1"]
+    np.testing.assert_allclose(layer(x).detach().numpy(), before, rtol=1e-5, atol=1e-6)
+    layer(x).sum().backward()
+    assert all(p.grad is not None for p in layer.parameters())
+    parametrize.remove_parametrizations(layer, "weight")
+    assert type(layer) is nn.Linear
+    np.testing.assert_allclose(layer(x).detach().numpy(), before, rtol=1e-5, atol=1e-6)
+    weight_norm(layer)
+    assert sorted(layer.state_dict()) == ["bias", "weight_g", "weight_v"]
+    remove_weight_norm(layer)
+    assert sorted(layer.state_dict()) == ["bias", "weight"]
+    with pytest.raises(ArgumentError, match="not parametrised"):
+        parametrize.remove_parametrizations(layer, "weight")
+
+
+def test_spectral_and_orthogonal_weights() -> None:
+    pb.manual_seed(0)
+    layer = parametrizations.spectral_norm(nn.Linear(5, 4))
+    for _ in range(100):
+        layer(pb.ones((1, 5)))
+    np.testing.assert_allclose(np.linalg.svd(layer.eval().weight.detach().numpy())[1][0], 1, rtol=1e-4)
+    for shape in ((4, 3), (3, 4)):
+        square = parametrizations.orthogonal(nn.Linear(*shape))
+        w = square.weight.detach().numpy()
+        small = w @ w.T if w.shape[0] < w.shape[1] else w.T @ w
+        np.testing.assert_allclose(small, np.eye(3), atol=1e-5)
+        square(pb.ones((1, shape[0]))).sum().backward()
+
+
+def test_lazy_layers_become_what_they_are_named_after() -> None:
+    model = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2))
+    assert model(pb.ones((2, 3, 5, 5))).shape == (2, 2)
+    assert [type(m).__name__ for m in model] == ["Conv2d", "BatchNorm2d", "Flatten", "Linear"]
+    assert model[3].weight.shape == (2, 36)
