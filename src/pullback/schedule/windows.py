@@ -142,7 +142,8 @@ def windows_of(node: Node, stop: Any) -> tuple[Window, Window] | None:
                  for v in loop_vars(x.shape)[:batch])
     if not shared and _plain(second, y.shape, terms) and _plain(first, x.shape, terms):
         return None
-    return (first, second) if _by_columns(second, y.shape, terms) or _by_terms(first, second, x, y, batch, terms) else None
+    fits = _by_columns(second, y.shape, terms) or _by_terms(first, second, x, y, batch, terms)
+    return (first, second) if fits else None
 
 
 def _strided(one: Window) -> bool:
@@ -177,7 +178,7 @@ def fastest(one: Window, shape: tuple[int, ...]) -> int | None:
 def _by_columns(one: Window, shape: tuple[int, ...], terms: int) -> bool:
     """Whether the window's last column dimension runs forward along the image's last: pixels are columns."""
     k = fastest(one, shape)
-    if k != len(shape) - terms - 1:
+    if k is None or k != len(shape) - terms - 1:
         return False
     coefficient = one.at[-1].coefficient(next(iter(loop_vars(shape)[k].variables())))
     return coefficient is not None and coefficient > 0
@@ -208,7 +209,7 @@ def _sunk(function: Function) -> Function:
 
 
 def sunk(node: Node) -> Node | None:
-    """reindex_reduce[add](contract(x, y)) where parts of the product meet: contract(windows of x, y) over more terms."""
+    """reindex_reduce[add](contract(x, y)) where parts meet: contract(windows of x, y) over more terms."""
     op: Any = node.op
     indices: tuple[Index, ...] | None = getattr(op, "indices", None)
     if lowering(node) != "scatter" or indices is None or op.monoid != "add" or not node.tensor.size:

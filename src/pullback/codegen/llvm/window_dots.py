@@ -1,6 +1,6 @@
 """Products over windows whose pixels are the terms, with few rows: gradients of depthwise weights.
 
-Vectors run along the pixels, each place of the window has a sum of its own; pixels lie side by side in the box and in A.
+Vectors run along the pixels, which lie side by side in the box and in A; each place of the window has sums of its own.
 """
 
 from __future__ import annotations

@@ -163,7 +163,8 @@ def box_of(spec: WindowSpec, terms: tuple[int, ...], first: int, phases: int) ->
         count = high - low + 1
         edges[d] = Edge(low, count, stride)
         stride *= -(-count // phases) * phases if d == last else count
-    columns = tuple(sum(_column_step(spec, d, k, edges, phases) for d in range(last + 1)) for k in range(len(spec.cols)))
+    columns = tuple(sum(_column_step(spec, d, k, edges, phases) for d in range(last + 1))
+                    for k in range(len(spec.cols)))
     return Box(True, tuple(edges[d] for d in range(last + 1)), first, phases, columns, stride + SLACK)
 
 

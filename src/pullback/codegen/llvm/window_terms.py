@@ -202,7 +202,8 @@ def pack_panels(loops: Terms, source: V, panels: tuple[V, V], count: V, inner: i
         col = ix.mul(fn, panel, plan.cols)
         step, single = i64(plan.width), i64(1)
         if run:
-            fn.call(f"{loops.name}.b", "void", source, target, col, ix.mul(fn, count, inner), step, single, declare=False)
+            depth = ix.mul(fn, count, inner)
+            fn.call(f"{loops.name}.b", "void", source, target, col, depth, step, single, declare=False)
             return
 
         def place(i: V) -> None:
