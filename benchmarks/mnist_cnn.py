@@ -1,4 +1,4 @@
-"""A convolutional network on handwritten digits: `python mnist_cnn.py DIGITS.npz [torch]` trains and prints held-out accuracy.
+"""A convolutional network on handwritten digits: `python mnist_cnn.py DIGITS.npz [torch]` prints held-out accuracy.
 
 The file has x_train, y_train, x_test, y_test: images of 28 x 28 bytes. PyTorch and Pullback run the same lines.
 """

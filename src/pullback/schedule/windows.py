@@ -332,7 +332,7 @@ def _in_order(node: Node, done: dict[Node, Node]) -> Node | None:
     shape = node.shape
     rows, columns = (prod(shape[k] for k in part) for part in (dims[first:last], dims[last:]))
     depth = prod(x.shape[len(x.shape) - terms:])
-    if columns < MIN_COLUMNS or (rows * columns * depth < MIN_WORK and rows > 1):
+    if columns < MIN_COLUMNS:
         return None
     lead, middle, tail = dims[:first], dims[first:last], dims[last:]
     if all(side[k] == 2 for k in lead):
@@ -341,6 +341,10 @@ def _in_order(node: Node, done: dict[Node, Node]) -> Node | None:
     one, other = (x, y) if rows_of == 0 else (y, x)
     left = _placed(one, [*lead, *middle], rows_of, side, where, batch, free_x, shape, terms)
     right = _placed(other, [*lead, *tail], side[tail[0]], side, where, batch, free_x, shape, terms)
+    seen = window(right, {})
+    plain = seen is None or _plain(seen, right.shape, terms)
+    if plain and (rows == 1 or rows * columns * depth < MIN_WORK):
+        return None
     made = b.contract(left, right, len(lead), terms, op.dtype)
     return b.reshape(made, shape)
 

@@ -24,11 +24,11 @@ from pullback.codegen.llvm.window_spec import (
     Box,
     WindowSpec,
     box_of,
-    digits,
     image_itself,
     inside,
     is_run,
     merged,
+    sums,
 )
 
 K_BYTES = 1536  # of one column in a block of terms
@@ -425,7 +425,7 @@ def offset_table(module: Module, spec: WindowSpec, plan: ColumnPlan) -> V:
     """Where each of the terms lies in the box: of a block where all look alike, else of all."""
     count = plan.kc if plan.box.copied and plan.box.first >= 0 else spec.k
     terms = ((plan.kc // prod(spec.terms[1:])), *spec.terms[1:]) if count != spec.k else spec.terms
-    return constant_table(module, [plan.box.offset(spec, digits(k, terms)) for k in range(count)])
+    return constant_table(module, plan.box.offsets(spec, terms))
 
 
 def grain_of(steps: list[tuple[int, int]], n: int, lanes: int) -> int:
@@ -462,8 +462,7 @@ def emit_pack_rows(module: Module, loops: Columns) -> None:
     inner = prod(spec.terms[1:])
     alike = plan.kc % inner == 0
     terms = (plan.kc // inner, *spec.terms[1:]) if alike else spec.terms
-    where = constant_table(module, [sum(c * x for c, x in zip(spec.a_terms, digits(k, terms), strict=True))
-                                    for k in range(prod(terms))])
+    where = constant_table(module, sums(0, spec.a_terms, terms))
     steps = merged(spec.rows, spec.a_rows)
 
     def rows(i: V, height: int) -> None:
