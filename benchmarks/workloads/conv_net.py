@@ -1,6 +1,6 @@
 """Conv net 3x3, 3-32-64-pool-128-pool-256-10 on 3x32x32, batch 64, Adam."""
 
-from workloads.convolutional import Task, frameworks, conv_net
+from workloads.convolutional import Task, conv_net, frameworks
 
 STEPS = 5
 LOSS = 1e-2

@@ -159,7 +159,8 @@ def resnet18(n: Net, x: Any) -> Any:
 def mobile_net(n: Net, x: Any) -> Any:
     """MobileNetV2 blocks: expansion 6, depthwise 3x3, linear bottleneck"""
     x = n.relu6(n.norm(n.conv(x, 32, 3, 1, bias=False)))
-    for filters, count, stride, expansion in ((16, 1, 1, 1), (24, 2, 1, 6), (32, 2, 2, 6), (64, 2, 2, 6), (96, 2, 1, 6)):
+    blocks = ((16, 1, 1, 1), (24, 2, 1, 6), (32, 2, 2, 6), (64, 2, 2, 6), (96, 2, 1, 6))
+    for filters, count, stride, expansion in blocks:
         for k in range(count):
             start, step, wide = x, stride if k == 0 else 1, x.shape[1] * expansion
             if expansion > 1:

@@ -58,15 +58,22 @@ class Buffer:
 
 
 def folded(x: Index) -> Index:
-    """`n*(e//n) + e%n` is `e`: what reshaping leaves."""
+    """`n*(e//n) + e%n` is `e`, `n*((e//n)%m) + e%n` is `e%(n*m)`: what reshaping leaves."""
     parts = [(a, c) for a, c in x.terms if isinstance(a, Part)]
     for a, c in parts:
         if a.quotient:
             continue
         for b, d in parts:
-            if b.quotient and b.divisor == a.divisor and d == c * a.divisor and b.inner == a.inner:
+            if d != c * a.divisor:
+                continue
+            whole: Index | None = None
+            if b.quotient and b.divisor == a.divisor and b.inner == a.inner:
+                whole = a.inner
+            elif not b.quotient and b.inner == a.inner // a.divisor:
+                whole = a.inner % (a.divisor * b.divisor)
+            if whole is not None:
                 rest = Index(tuple(t for t in x.terms if t[0] is not a and t[0] is not b), x.const)
-                return folded(rest + a.inner * c)
+                return folded(rest + whole * c)
     return x
 
 

@@ -21,6 +21,7 @@ from pullback.ops.monoid import identity
 from pullback.passes.layout import layout, lowering
 from pullback.schedule import costs
 from pullback.schedule.invert import solve
+from pullback.schedule.masks import masks_of_results
 from pullback.schedule.roots import node_size, own_cost
 from pullback.schedule.windows import over_windows, windows_of
 
@@ -47,7 +48,7 @@ class Chunk(Op):
 
 def prepare(function: Function) -> Function:
     """Rewrite a function so that every node is a view, or has loops of its own."""
-    function = over_windows(function)
+    function = over_windows(masks_of_results(function))
     cost: dict[Node, int] = {}
 
     def rule(node: Node) -> Node:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
-from pullback.ir.index import Index, Var, const, loop_vars
+from pullback.ir.index import Index, Var, const, loop_vars, ravel
 from pullback.ir.node import Function, Node, Op, Param, Proj, TensorType
-from pullback.kernel.nodes import Buffer, Expr, Gathered, Load, Update, subexpressions
+from pullback.kernel.nodes import Buffer, Expr, Gathered, Load, Update, folded, subexpressions
 from pullback.passes.layout import layout, lowering, view_of
 from pullback.schedule import costs
 from pullback.schedule.values import MustStore, Values
@@ -308,7 +308,9 @@ def node_size(node: Node) -> int:
 
 def strided(base: Node, indices: tuple[Index, ...], shape: tuple[int, ...]) -> bool:
     """Whether elements lie at fixed strides along each dimension."""
-    return all(isinstance(a, Var) for x in indices for a, _ in x.terms) and in_range(base, indices)
+    if not in_range(base, indices):
+        return False
+    return all(isinstance(a, Var) for a, _ in folded(ravel(indices, base.shape)).terms)
 
 
 def in_range(base: Node, indices: tuple[Index, ...]) -> bool:

@@ -142,7 +142,8 @@ def windows_of(node: Node, stop: Any) -> tuple[Window, Window] | None:
                  for v in loop_vars(x.shape)[:batch])
     if not shared and _plain(second, y.shape, terms) and _plain(first, x.shape, terms):
         return None
-    return (first, second) if _by_columns(second, y.shape, terms) or _by_terms(first, second, x, y, batch, terms) else None
+    fits = _by_columns(second, y.shape, terms) or _by_terms(first, second, x, y, batch, terms)
+    return (first, second) if fits else None
 
 
 def _strided(one: Window) -> bool:
@@ -177,7 +178,7 @@ def fastest(one: Window, shape: tuple[int, ...]) -> int | None:
 def _by_columns(one: Window, shape: tuple[int, ...], terms: int) -> bool:
     """Whether the window's last column dimension runs forward along the image's last: pixels are columns."""
     k = fastest(one, shape)
-    if k != len(shape) - terms - 1:
+    if k is None or k != len(shape) - terms - 1:
         return False
     coefficient = one.at[-1].coefficient(next(iter(loop_vars(shape)[k].variables())))
     return coefficient is not None and coefficient > 0
@@ -208,7 +209,7 @@ def _sunk(function: Function) -> Function:
 
 
 def sunk(node: Node) -> Node | None:
-    """reindex_reduce[add](contract(x, y)) where parts of the product meet: contract(windows of x, y) over more terms."""
+    """reindex_reduce[add](contract(x, y)) where parts meet: contract(windows of x, y) over more terms."""
     op: Any = node.op
     indices: tuple[Index, ...] | None = getattr(op, "indices", None)
     if lowering(node) != "scatter" or indices is None or op.monoid != "add" or not node.tensor.size:
@@ -331,7 +332,7 @@ def _in_order(node: Node, done: dict[Node, Node]) -> Node | None:
     shape = node.shape
     rows, columns = (prod(shape[k] for k in part) for part in (dims[first:last], dims[last:]))
     depth = prod(x.shape[len(x.shape) - terms:])
-    if columns < MIN_COLUMNS or (rows * columns * depth < MIN_WORK and rows > 1):
+    if columns < MIN_COLUMNS:
         return None
     lead, middle, tail = dims[:first], dims[first:last], dims[last:]
     if all(side[k] == 2 for k in lead):
@@ -340,6 +341,10 @@ def _in_order(node: Node, done: dict[Node, Node]) -> Node | None:
     one, other = (x, y) if rows_of == 0 else (y, x)
     left = _placed(one, [*lead, *middle], rows_of, side, where, batch, free_x, shape, terms)
     right = _placed(other, [*lead, *tail], side[tail[0]], side, where, batch, free_x, shape, terms)
+    seen = window(right, {})
+    plain = seen is None or _plain(seen, right.shape, terms)
+    if plain and (rows == 1 or rows * columns * depth < MIN_WORK):
+        return None
     made = b.contract(left, right, len(lead), terms, op.dtype)
     return b.reshape(made, shape)
 

@@ -8,8 +8,8 @@ from pullback.codegen.llvm.matmul import emit_matmul
 from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, lanes
-from pullback.ir.index import Var
 from pullback.codegen.llvm.windows import emit_window_product, spec_of
+from pullback.ir.index import Var
 from pullback.kernel.nodes import Buffer, For, Kernel, MatmulNest, Product, Store, Update, WindowNest, expressions, walk
 
 
@@ -81,8 +81,8 @@ def emit_windows(module: Module, kernel: Kernel, nest: WindowNest, name: str, ta
                  max_threads: int) -> EmittedKernel:
     """A kernel that is a product over windows."""
     type_ = {"float32": "float", "float64": "double"}[nest.accumulator.dtype.name]
-    made = emit_window_product(module, name, spec_of(nest, type_), table, nest, LoopEpilogue(nest, kernel, table), target,
-                               max_threads)
+    epilogue = LoopEpilogue(nest, kernel, table)
+    made = emit_window_product(module, name, spec_of(nest, type_), table, nest, epilogue, target, max_threads)
     return EmittedKernel(name, min(kernel.threads, made.max_threads), made.workspace_bytes)
 
 

@@ -13,7 +13,7 @@ from pullback.codegen.llvm.window_spec import Box, WindowSpec
 
 
 def box_params(spec: WindowSpec) -> list[tuple[str, str]]:
-    """Source (element 0 of the buffer), box, what moves each dimension, and of the first dimension where and how many."""
+    """Source (element 0 of the buffer), box, what moves each dimension; of the first dimension where, and how many."""
     return [("ptr noalias", "src"), ("ptr noalias", "dst"), *(("i64", f"move{d}") for d in range(len(spec.dims))),
             ("i64", "from"), ("i64", "count")]
 

@@ -13,9 +13,9 @@ from math import prod
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.kernels import constant_table
 from pullback.codegen.llvm.matmul_nest import for_range
+from pullback.codegen.llvm.matmul_pack import zero
 from pullback.codegen.llvm.matmul_plan import Chunk, chunks, round_up, tall_rows
 from pullback.codegen.llvm.matmul_spec import Epilogue
-from pullback.codegen.llvm.matmul_pack import zero
 from pullback.codegen.llvm.matmul_tile import Partial, TileInput, deliver, emit_tile, multiply_add
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, vector
@@ -24,11 +24,11 @@ from pullback.codegen.llvm.window_spec import (
     Box,
     WindowSpec,
     box_of,
-    digits,
     image_itself,
     inside,
     is_run,
     merged,
+    sums,
 )
 
 K_BYTES = 1536  # of one column in a block of terms
@@ -104,8 +104,8 @@ def plan_columns(spec: WindowSpec, target: Target) -> ColumnPlan:
         nc_tiles = min(most, max(LEAST_TILES, SCRATCH_BYTES // (spec.m * step * spec.size)))
     several = kc < spec.k and spec.m * spec.k * spec.size > ALL_BYTES
     return ColumnPlan(
-        lanes, tall_rows(spec.m, rows), full, edge, cols, direct is not None, kc, box, images, groups, not plain, several, tiles,
-        nc_tiles, 0 if plain else round_up(spec.m * (kc if several else spec.k) * spec.size + 128),
+        lanes, tall_rows(spec.m, rows), full, edge, cols, direct is not None, kc, box, images, groups, not plain,
+        several, tiles, nc_tiles, 0 if plain else round_up(spec.m * (kc if several else spec.k) * spec.size + 128),
         0 if direct is not None else round_up(kc * step * spec.size + 128), round_up(box.elements * spec.size + 64),
         round_up(spec.m * nc_tiles * step * spec.size + 64) if kc < spec.k else 0)
 
@@ -144,7 +144,7 @@ def direct_tile(spec: WindowSpec, box: Box, lanes: int, vectors: int,
 
 
 def first_dimension(spec: WindowSpec) -> tuple[int, int]:
-    """The dimension that only the first of the terms moves along, and how many terms there are for each of its places."""
+    """The dimension that only the first of the terms moves along, and how many terms there are for each place of it."""
     if len(spec.terms) < 2:
         return -1, 1
     for d, dim in enumerate(spec.dims[:-1]):
@@ -159,7 +159,7 @@ def term_block(k: int, unit: int, most: int) -> int:
     if k <= most + most // 4:
         return k
     blocks = -(-k // most)
-    return min(k, -(-(-(-k // blocks)) // unit) * unit)
+    return min(k, round_up(-(-k // blocks), unit))
 
 
 def phases_of(spec: WindowSpec) -> int:
@@ -191,9 +191,10 @@ class Columns:
 def emit_columns(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: ColumnPlan, epilogue: Epilogue,
                  target: Target, a: V, b: V, workspace: V, tid: V, live: V) -> None:
     """The body of a kernel by columns; the current thread's workspace holds panels, box and partial sums."""
-    at = [0, plan.a_bytes, plan.a_bytes + plan.b_bytes, plan.a_bytes + plan.b_bytes + plan.box_bytes]
-    places = [ix.offset(fn, workspace, i64(n), "i8") for n in at]
-    loops = Columns(fn, name, spec, plan, epilogue, target.fma, a, b, *places, {})
+    panel = ix.offset(fn, workspace, i64(plan.a_bytes), "i8")
+    box = ix.offset(fn, workspace, i64(plan.a_bytes + plan.b_bytes), "i8")
+    scratch = ix.offset(fn, workspace, i64(plan.a_bytes + plan.b_bytes + plan.box_bytes), "i8")
+    loops = Columns(fn, name, spec, plan, epilogue, target.fma, a, b, workspace, panel, box, scratch, {})
     moving = moving_dims(spec)
     if plan.box.copied:
         if not moves(spec, plan.box, moving):
@@ -316,7 +317,7 @@ def one_image(loops: Columns, image: V, start: V, stop: V, k: V, kcount: V) -> N
 
 def panel_base(loops: Columns, k: V) -> V:
     """Where a block's offsets begin in the table of offsets: all blocks look alike where boxes are cut by terms."""
-    spec, plan = loops.spec, loops.plan
+    plan = loops.plan
     return i64(0) if plan.box.copied and plan.box.first >= 0 else k
 
 
@@ -424,7 +425,7 @@ def offset_table(module: Module, spec: WindowSpec, plan: ColumnPlan) -> V:
     """Where each of the terms lies in the box: of a block where all look alike, else of all."""
     count = plan.kc if plan.box.copied and plan.box.first >= 0 else spec.k
     terms = ((plan.kc // prod(spec.terms[1:])), *spec.terms[1:]) if count != spec.k else spec.terms
-    return constant_table(module, [plan.box.offset(spec, digits(k, terms)) for k in range(count)])
+    return constant_table(module, plan.box.offsets(spec, terms))
 
 
 def grain_of(steps: list[tuple[int, int]], n: int, lanes: int) -> int:
@@ -461,8 +462,7 @@ def emit_pack_rows(module: Module, loops: Columns) -> None:
     inner = prod(spec.terms[1:])
     alike = plan.kc % inner == 0
     terms = (plan.kc // inner, *spec.terms[1:]) if alike else spec.terms
-    where = constant_table(module, [sum(c * x for c, x in zip(spec.a_terms, digits(k, terms), strict=True))
-                                    for k in range(prod(terms))])
+    where = constant_table(module, sums(0, spec.a_terms, terms))
     steps = merged(spec.rows, spec.a_rows)
 
     def rows(i: V, height: int) -> None:

@@ -1,6 +1,6 @@
 """Products over windows whose pixels are the terms, with few rows: gradients of depthwise weights.
 
-Vectors run along the pixels, each place of the window has a sum of its own; pixels lie side by side in the box and in A.
+Vectors run along the pixels, which lie side by side in the box and in A; each place of the window has sums of its own.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def places_of_window(fn: Fn, spec: WindowSpec, plan: DotPlan, target: Target, a:
     """All pixels of an image for some places of the window."""
     other, lanes = plan.swapped, plan.lanes
     type_ = vector(spec.dtype, lanes)
-    offsets = [plan.box.offset(other, digits(n, other.terms)) for n in some]
+    offsets = plan.box.offsets(other, other.terms)[some.start:some.stop]
     sizes = other.cols[plan.outer:]
     a_steps = merged(sizes[:-1], spec.a_terms[plan.outer:-1])
     steps = list(zip(sizes[:-1], plan.box.columns[plan.outer:-1], strict=True)) or [(1, 0)]

@@ -6,6 +6,7 @@ them; every element of a window lies in it at an offset that is a sum over the l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -111,17 +112,29 @@ class Box:
     columns: tuple[int, ...]  # elements from one column to the next, for each variable; of terms: `offset`
     elements: int
 
-    def offset(self, spec: WindowSpec, digits: tuple[int, ...]) -> int:
-        """Of the element for the first column and these terms, from that for the first place of all dimensions."""
-        total = 0
+    def offsets(self, spec: WindowSpec, terms: tuple[int, ...]) -> list[int]:
+        """Of the element for the first column and each of the terms, from that for the first place everywhere."""
+        last = len(spec.dims) - 1
+        apart = last if self.copied and self.phases > 1 else -1
+        start, steps = 0, [0] * len(terms)
         for d, (dim, edge) in enumerate(zip(spec.dims, self.edges, strict=True)):
-            place = dim.const - edge.low + sum(c * x for c, x in zip(dim.terms, digits, strict=True))
-            if self.copied and d == len(spec.dims) - 1 and self.phases > 1:
-                width = -(-edge.count // self.phases)
-                total += place % self.phases * width + place // self.phases
-            else:
-                total += place * edge.stride
-        return total
+            if d != apart:
+                start += (dim.const - edge.low) * edge.stride
+                steps = [s + c * edge.stride for s, c in zip(steps, dim.terms, strict=True)]
+        found = sums(start, steps, terms)
+        if apart < 0:
+            return found
+        width = -(-self.edges[last].count // self.phases)
+        places = sums(spec.dims[last].const - self.edges[last].low, spec.dims[last].terms, terms)
+        return [x + p % self.phases * width + p // self.phases for x, p in zip(found, places, strict=True)]
+
+
+def sums(start: int, steps: Sequence[int], sizes: tuple[int, ...]) -> list[int]:
+    """start + steps * digits for all digits in row-major order."""
+    found = [start]
+    for step, n in zip(steps, sizes, strict=True):
+        found = [x + k * step for x in found for k in range(n)]
+    return found
 
 
 def reach(dim: Dim, cols: tuple[int, ...], terms: tuple[int, ...]) -> tuple[int, int]:
@@ -163,7 +176,8 @@ def box_of(spec: WindowSpec, terms: tuple[int, ...], first: int, phases: int) ->
         count = high - low + 1
         edges[d] = Edge(low, count, stride)
         stride *= -(-count // phases) * phases if d == last else count
-    columns = tuple(sum(_column_step(spec, d, k, edges, phases) for d in range(last + 1)) for k in range(len(spec.cols)))
+    columns = tuple(sum(_column_step(spec, d, k, edges, phases) for d in range(last + 1))
+                    for k in range(len(spec.cols)))
     return Box(True, tuple(edges[d] for d in range(last + 1)), first, phases, columns, stride + SLACK)
 
 
@@ -199,4 +213,4 @@ def is_run(sizes: tuple[int, ...], steps: tuple[int, ...]) -> bool:
 
 
 __all__ = ["Box", "Dim", "Edge", "WindowSpec", "box_of", "digits", "image_itself", "inside", "is_run", "merged",
-           "spec_of"]
+           "spec_of", "sums"]

@@ -21,7 +21,7 @@ from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, vector
 from pullback.codegen.llvm.window_box import emit_box, moves, zero_box
 from pullback.codegen.llvm.window_columns import along, cut_rows, unflatten
-from pullback.codegen.llvm.window_spec import Box, WindowSpec, box_of, digits, image_itself, inside, merged
+from pullback.codegen.llvm.window_spec import Box, WindowSpec, box_of, image_itself, inside, merged, sums
 
 K_BYTES = 2048
 
@@ -105,13 +105,11 @@ def emit_terms(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: TermPl
                a: V, b: V, workspace: V, scratch: V, tid: V, live: V) -> None:
     """The body of a kernel by terms; `scratch` is the threads' together, or this one's where they share the batch."""
     inner = (*(1,) * plan.at, plan.block, *spec.terms[plan.at + 1:])
-    pixels = constant_table(module, [plan.box.offset(spec, digits(k, inner)) - plan.box.offset(spec, (0,) * len(inner))
-                                     for k in range(prod(inner))])
-    columns = [sum(c * x for c, x in zip(plan.box.columns, digits(n, spec.cols), strict=True)) for n in range(spec.n)]
-    origin = plan.box.offset(spec, (0,) * len(inner))
+    places = plan.box.offsets(spec, inner)
+    pixels = constant_table(module, [p - places[0] for p in places])
     box = ix.offset(fn, workspace, i64(plan.panel_bytes), "i8")
     loops = Terms(fn, name, spec, plan, epilogue, target.fma, a, b, workspace, box, scratch,
-                  constant_table(module, [origin + c for c in columns]), pixels)
+                  constant_table(module, sums(places[0], plan.box.columns, spec.cols)), pixels)
     moving = moving_dims(spec, plan)
     if plan.box.copied:
         if not moves(spec, plan.box, moving):
@@ -202,7 +200,8 @@ def pack_panels(loops: Terms, source: V, panels: tuple[V, V], count: V, inner: i
         col = ix.mul(fn, panel, plan.cols)
         step, single = i64(plan.width), i64(1)
         if run:
-            fn.call(f"{loops.name}.b", "void", source, target, col, ix.mul(fn, count, inner), step, single, declare=False)
+            depth = ix.mul(fn, count, inner)
+            fn.call(f"{loops.name}.b", "void", source, target, col, depth, step, single, declare=False)
             return
 
         def place(i: V) -> None:

@@ -18,10 +18,10 @@ from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64
 from pullback.codegen.llvm.window_columns import ColumnPlan, emit_columns, plan_columns, unflatten
-from pullback.codegen.llvm.window_dots import emit_pixel_dots, plan_dots
+from pullback.codegen.llvm.window_dots import DotPlan, emit_pixel_dots, plan_dots
 from pullback.codegen.llvm.window_phases import Phase, PhaseEpilogue, phases
 from pullback.codegen.llvm.window_spec import WindowSpec, spec_of
-from pullback.codegen.llvm.window_terms import emit_terms, plan_terms
+from pullback.codegen.llvm.window_terms import TermPlan, emit_terms, plan_terms
 from pullback.kernel.nodes import WindowNest
 
 __all__ = ["emit_window_product", "spec_of"]
@@ -34,60 +34,93 @@ class WindowKernel(NamedTuple):
     workspace_bytes: int
 
 
+class Job(NamedTuple):
+    """What is emitted: the function and where its operands' addresses stand in its table."""
+
+    module: Module
+    fn: Fn
+    name: str
+    spec: WindowSpec
+    table: Slots
+    a_slot: int
+    b_slot: int
+    epilogue: Epilogue
+    target: Target
+    most: int  # threads
+
+    def begin(self, used: int, *areas: int) -> tuple[V, list[V]]:
+        """How many threads take part, and the addresses of A, B and the areas."""
+        args, tid, nthreads = self.fn.params
+        live = ix.minimum(self.fn, nthreads, used)
+        self.fn.cond_br(self.fn.compare("icmp", "slt", tid, live), "work", "done")
+        self.fn.label("work")
+        found = [load_pointer(self.fn, args, n) for n in (self.a_slot, self.b_slot, *areas)]
+        return live if used > 1 else i64(1), found
+
+    def own(self, area: V, nbytes: int) -> V:
+        """This thread's part of an area."""
+        return self.fn.gep(area, ix.mul(self.fn, self.fn.params[1], nbytes), "i8")
+
+
 def emit_window_product(module: Module, name: str, spec: WindowSpec, table: Slots, nest: WindowNest,
                         epilogue: Epilogue, target: Target, threads: int) -> WindowKernel:
     """Emit `void name(ptr args, i64 tid, i64 nthreads)`."""
     if min(spec.m, spec.n, spec.k, *spec.batch, 1) < 1:
         raise ValueError(f"sizes must be positive: {spec}")
-    a_slot, b_slot = table.of(nest.a, spec.a_offset), table.of(nest.b)
-    most = max(1, spec.flops // FLOPS_PER_THREAD) if spec.flops >= PARALLEL_FLOPS else 1
+    most = min(threads, max(1, spec.flops // FLOPS_PER_THREAD)) if spec.flops >= PARALLEL_FLOPS else 1
     fn = module.function(name, PARAMS)
-    args, tid, nthreads = fn.params
+    job = Job(module, fn, name, spec, table, table.of(nest.a, spec.a_offset), table.of(nest.b), epilogue, target, most)
     dots = plan_dots(spec, target) if spec.by_terms else None
     if dots is not None:
-        used = min(most, threads, prod(spec.batch))
-        total = dots.thread_bytes * used
-        own_slot = table.area(total)
-        live = begin(fn, tid, nthreads, used)
-        a, b, workspace = (load_pointer(fn, args, n) for n in (a_slot, b_slot, own_slot))
-        workspace = fn.gep(workspace, ix.mul(fn, tid, dots.thread_bytes), "i8")
-        emit_pixel_dots(module, fn, name, spec, dots, epilogue, target, a, b, workspace, tid, live)
-    elif spec.by_terms:
-        plan = plan_terms(spec, target, threads)
-        most = min(most, {"batch": prod(spec.batch), "panels": plan.panels, "rows": -(-spec.n // plan.tall)}[plan.split])
-        used = min(most, threads)
-        own, scratch = plan.thread_bytes * used, plan.scratch_bytes * (used if plan.split == "batch" else 1)
-        own_slot, scratch_slot = table.area(own), table.area(scratch)
-        live = begin(fn, tid, nthreads, used)
-        a, b, workspace, sums = (load_pointer(fn, args, n) for n in (a_slot, b_slot, own_slot, scratch_slot))
-        if plan.split == "batch":
-            sums = fn.gep(sums, ix.mul(fn, tid, plan.scratch_bytes), "i8")
-        workspace = fn.gep(workspace, ix.mul(fn, tid, plan.thread_bytes), "i8")
-        emit_terms(module, fn, name, spec, plan, epilogue, target, a, b, workspace, sums, tid, live)
-        total = own + scratch
+        made = by_dots(job, dots)
     else:
-        parts = phases(spec) or [Phase(spec, spec.cols, (0,) * len(spec.cols), (1,) * len(spec.cols), 0)]
-        plans = [plan_columns(part.spec, target) if part.spec is not None else None for part in parts]
-        most = min(most, max(shares(spec, plan) for plan in plans if plan is not None))
-        used = min(most, threads)
-        each = max(plan.thread_bytes for plan in plans if plan is not None)
-        total = each * used
-        own_slot = table.area(total)
-        live = begin(fn, tid, nthreads, used)
-        a, b, workspace = (load_pointer(fn, args, n) for n in (a_slot, b_slot, own_slot))
-        workspace = fn.gep(workspace, ix.mul(fn, tid, each), "i8")
-        for n, (part, plan) in enumerate(zip(parts, plans, strict=True)):
-            inner = PhaseEpilogue(epilogue, part, spec.cols) if len(parts) > 1 else epilogue
-            if part.spec is None or plan is None:
-                emit_nothing(fn, spec, part, inner, tid, live)
-                continue
-            start = ix.offset(fn, a, i64(part.shift), spec.dtype)
-            emit_columns(module, fn, f"{name}.{n}" if n else name, part.spec, plan, inner, target, start, b, workspace,
-                         tid, live)
+        made = by_terms(job, plan_terms(spec, target, threads)) if spec.by_terms else by_columns(job)
     fn.br("done")
     fn.label("done")
     fn.ret()
+    return made
+
+
+def by_dots(job: Job, plan: DotPlan) -> WindowKernel:
+    used = min(job.most, prod(job.spec.batch))
+    total = plan.thread_bytes * used
+    live, (a, b, area) = job.begin(used, job.table.area(total))
+    emit_pixel_dots(job.module, job.fn, job.name, job.spec, plan, job.epilogue, job.target, a, b,
+                    job.own(area, plan.thread_bytes), job.fn.params[1], live)
     return WindowKernel(used, total)
+
+
+def by_terms(job: Job, plan: TermPlan) -> WindowKernel:
+    units = {"batch": prod(job.spec.batch), "panels": plan.panels, "rows": -(-job.spec.n // plan.tall)}
+    used = min(job.most, units[plan.split])
+    own, shared = plan.thread_bytes * used, plan.scratch_bytes * (used if plan.split == "batch" else 1)
+    live, (a, b, area, sums) = job.begin(used, job.table.area(own), job.table.area(shared))
+    if plan.split == "batch":
+        sums = job.own(sums, plan.scratch_bytes)
+    emit_terms(job.module, job.fn, job.name, job.spec, plan, job.epilogue, job.target, a, b,
+               job.own(area, plan.thread_bytes), sums, job.fn.params[1], live)
+    return WindowKernel(used, own + shared)
+
+
+def by_columns(job: Job) -> WindowKernel:
+    """One product, or one for each phase of the columns."""
+    spec, fn = job.spec, job.fn
+    whole = Phase(spec, spec.cols, (0,) * len(spec.cols), (1,) * len(spec.cols), 0)
+    parts = phases(spec) or [whole]
+    plans = [plan_columns(part.spec, job.target) if part.spec is not None else None for part in parts]
+    used = min(job.most, max((shares(spec, plan) for plan in plans if plan is not None), default=1))
+    each = max((plan.thread_bytes for plan in plans if plan is not None), default=0)
+    live, (a, b, area) = job.begin(used, job.table.area(each * used))
+    area, tid = job.own(area, each), fn.params[1]
+    for n, (part, plan) in enumerate(zip(parts, plans, strict=True)):
+        epilogue = PhaseEpilogue(job.epilogue, part, spec.cols) if len(parts) > 1 else job.epilogue
+        if part.spec is None or plan is None:
+            emit_nothing(fn, spec, part, epilogue, tid, live)
+            continue
+        start = ix.offset(fn, a, i64(part.shift), spec.dtype)
+        emit_columns(job.module, fn, f"{job.name}.{n}" if n else job.name, part.spec, plan, epilogue, job.target,
+                     start, b, area, tid, live)
+    return WindowKernel(used, each * used)
 
 
 def shares(spec: WindowSpec, plan: ColumnPlan) -> int:
@@ -110,11 +143,3 @@ def emit_nothing(fn: Fn, spec: WindowSpec, part: Phase, epilogue: Epilogue, tid:
             fn, order, ix.rem(fn, flat, spec.m), col, const(0.0, spec.dtype), None))
 
     for_range(fn, low, high, 1, row)
-
-
-def begin(fn: Fn, tid: V, nthreads: V, most: int) -> V:
-    """Threads beyond `most` have nothing to do; how many take part."""
-    live = ix.minimum(fn, nthreads, most)
-    fn.cond_br(fn.compare("icmp", "slt", tid, live), "work", "done")
-    fn.label("work")
-    return live if most > 1 else i64(1)

@@ -1,0 +1,110 @@
+"""Convolutions become products over windows: what is stored, how many kernels there are, that they mean the same."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.programs import check, floats
+
+import pullback as pb
+import pullback.nn.functional as F
+import pullback.ops.build as b
+from pullback.api.convolution import window_nodes
+from pullback.ir.node import Function, Node, param
+from pullback.kernel.nodes import WindowNest
+from pullback.schedule.plan import Options, plan
+from pullback.schedule.windows import window
+
+SHAPES = ((8, 3, 32, 32), (32, 3, 3, 3), (32,), (64, 32, 3, 3), (64,), (128, 64, 3, 3), (128,), (256, 128, 3, 3),
+          (256,), (10, 16384), (10,))
+
+
+def network(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any, w4: Any, b4: Any, w: Any, c: Any) -> Any:
+    """3-32-64-pool-128-pool-256-10"""
+    x = F.relu(F.conv2d(x, w1, b1, padding=1))
+    x = F.max_pool2d(F.relu(F.conv2d(x, w2, b2, padding=1)), 2)
+    x = F.max_pool2d(F.relu(F.conv2d(x, w3, b3, padding=1)), 2)
+    x = F.relu(F.conv2d(x, w4, b4, padding=1))
+    return F.linear(x.reshape((8, -1)), w, c)
+
+
+def kinds(text: str) -> dict[str, int]:
+    found = re.findall(r"^  k\d+: (\w+),", text, re.M)
+    return {kind: found.count(kind) for kind in set(found)}
+
+
+def test_kernels_of_a_conv_net(capsys: pytest.CaptureFixture[str]) -> None:
+    arrays = [pb.ones(*shape) for shape in SHAPES]
+    forward = pb.show(network, "schedule")(*arrays)
+    assert kinds(forward) == {"matmul": 5, "loops": 3}  # two poolings; the last bias and activation
+
+    def step(*a: Any) -> Any:
+        grads = pb.grad(lambda *p: (network(a[0], *p) ** 2).sum(), argnums=tuple(range(10)))(*a[1:])
+        return tuple(p - 0.1 * g for p, g in zip(a[1:], grads, strict=True))
+
+    text = pb.show(step, "schedule")(*arrays)
+    # five forward, five gradients of weights with their updates, four of inputs
+    assert kinds(text)["matmul"] == 14
+    assert kinds(text)["loops"] <= 14  # pooling forward and backward, sums for biases
+    capsys.readouterr()
+
+
+def convolution(x: Node, w: Node, stride: int, pad: int) -> Node:
+    out = tuple((n + 2 * pad - k) // stride + 1 for n, k in zip(x.shape[2:], w.shape[2:], strict=True))
+    windows = window_nodes(x, 2, w.shape[2:], out, (stride,) * 2, (pad,) * 2, (1, 1), 0)
+    y = b.contract(b.transpose(windows, (0, 2, 3, 1, 4, 5)), w, 0, 3)
+    return b.transpose(y, (0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_an_image_is_read_in_place(stride: int) -> None:
+    x, w = floats(2, 3, 9, 8), floats(4, 3, 3, 3)
+    function = Function([x, w], [convolution(x, w, stride, 1)])
+    made = plan(function, frozenset(), frozenset(), Options(2))
+    (kernel,) = [k for phase in made.phases for k in phase]
+    assert isinstance(kernel.body[0], WindowNest) and not made.workspace_bytes
+    rng = np.random.default_rng(0)
+    check(function, *(rng.standard_normal(t.shape).astype(np.float32) for t in function.in_types))
+
+
+def test_a_window_says_where_its_elements_are() -> None:
+    x = floats(5, 7)
+    windows = window_nodes(x, 0, (3, 2), (3, 4), (2, 2), (1, 1), (1, 1), 0)
+    found = window(windows, {})
+    assert found is not None and found.base is x and found.step == (1, 1)
+    assert [repr(i) for i in found.at] == ["2*i0+i2-1", "2*i1+i3-1"]
+
+
+def test_what_is_no_window() -> None:
+    x = floats(5, 7)
+    one = window_nodes(x, 0, (3, 2), (3, 4), (2, 2), (1, 1), (1, 1), 1.0)
+    assert window(one, {}) is not None and window(one, {}).base is one  # type: ignore[union-attr]
+    assert window(b.reshape(b.pad(x, (1, 1), (1, 1)), (63,)), {}) is None
+
+
+def test_infinities_stay_where_they_are() -> None:
+    """Zeros of the padding, and lanes beyond an image, are never multiplied by numbers of another."""
+    x = np.zeros((2, 3, 7, 7), np.float32)
+    x[0, 1, 6, 6] = np.inf
+    y = F.conv2d(pb.tensor(x), pb.ones(4, 3, 3, 3), padding=1).numpy()
+    assert np.isinf(y[0, :, 5:, 5:]).all() and not y[0, :, :5].any() and not y[1].any()
+    ct = np.ones((2, 3, 7, 7), np.float32)
+    depthwise = pb.grad(lambda w: (F.conv2d(pb.tensor(x), w, padding=1, groups=3) * pb.tensor(ct)).sum())(
+        pb.zeros(3, 1, 3, 3)).numpy()
+    assert np.isfinite(depthwise[[0, 2]]).all() and not np.isnan(depthwise).any()
+
+
+def test_masks_are_read_from_results() -> None:
+    x, w = floats(2, 3, 9, 8), floats(4, 3, 3, 3)
+    y = convolution(x, w, 1, 1)
+    zero = b.zeros_like(y)
+    mask = b.binary("le", y, zero)
+    ct = param(y.tensor)
+    function = Function([x, w, ct], [b.select(mask, zero, y), b.select(mask, zero, ct)])
+    made = plan(function, frozenset(), frozenset(), Options(2))
+    assert not made.workspace_bytes  # what is before the activation is not kept
+    rng = np.random.default_rng(0)
+    check(function, *(rng.standard_normal(t.shape).astype(np.float32) for t in function.in_types))
