@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
+import weakref
 from copy import copy
 from typing import Any
 
@@ -30,8 +31,8 @@ BRIEF_SECONDS = 50e-3
 class Executable:
     """A program with its calling convention. `immediates` are parameters that arrive as Python scalars."""
 
-    __slots__ = ("_call", "_idle", "_submit", "at_once", "checked", "function", "homes", "immediates", "out", "program",
-                 "reference", "sources", "workspace_bytes")
+    __slots__ = ("_call", "_idle", "_submit", "_waiting", "at_once", "checked", "function", "homes", "immediates",
+                 "out", "program", "reference", "sources", "workspace_bytes")
 
     def __init__(self, function: Function, immediates: frozenset[int], donated: frozenset[int]) -> None:
         self.function, self.immediates = function, immediates
@@ -46,6 +47,7 @@ class Executable:
         self._submit: Any = None
         self.checked: tuple[Node, ...] = ()  # operators that may refuse the values of their inputs
         self._idle: list[Buffer] = []  # the workspace of the last run at once
+        self._waiting: weakref.ref[Buffer] | None = None  # the workspace of runs in the queue
         self._compile(donated)
 
     def _compile(self, donated: frozenset[int]) -> None:
@@ -83,7 +85,7 @@ class Executable:
     def twin(self, loaded: Any) -> Executable:
         """The same program with other code that was loaded for it."""
         other = copy(self)
-        other._idle = []
+        other._idle, other._waiting = [], None
         other._use_code(loaded.address("prog"), math.inf, loaded)
         return other
 
@@ -131,19 +133,30 @@ class Executable:
         slots += [b.address for b in outputs]
         if self.checked:
             return self._run_checked(slots, outputs, busy)
-        workspace = Buffer(program.workspace_bytes) if program.workspace_bytes else None
+        workspace = self._shared()
         if workspace is not None:
             slots.append(workspace.address)
         return outputs, self._submit(*slots), workspace
 
+    def _shared(self) -> Buffer | None:
+        """Workspace of a run in the queue: one for all that wait there, because they run one after another."""
+        found = self._waiting() if self._waiting is not None else None
+        if found is None and self.workspace_bytes:
+            found = Buffer(self.workspace_bytes)
+            self._waiting = weakref.ref(found)
+        return found
+
     def _run_checked(self, slots: list[Any], outputs: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
         """Run or queue a program with a number for what it refuses: one of its own for each run."""
-        number, workspace = _number(0), Buffer(self.program.workspace_bytes) if self.program.workspace_bytes else None
+        number, queued = _number(0), busy or self.program.seconds > INLINE_SECONDS
+        workspace: Buffer | None = None
+        if self.workspace_bytes:
+            workspace = self._shared() if queued else Buffer(self.workspace_bytes)
         slots.append(number.address)
         if workspace is not None:
             slots.append(workspace.address)
         ticket = 0
-        if busy or self.program.seconds > INLINE_SECONDS:
+        if queued:
             ticket = self._submit(*slots)
         else:
             self._call(*slots)

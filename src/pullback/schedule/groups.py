@@ -110,9 +110,10 @@ class Grouping:
         return rows if self._worth(group, rows, root.space, root.rows, root.work, root.kind == "chunk") else None
 
     def _delays(self, first: Group, others: list[Root]) -> bool:
-        """Whether much work that waits for the first could start before the others can."""
-        late = max(self._depth[r] for r in others)
-        return any(r.work >= costs.SERIAL_WORK and self._depth[r] < late and r not in others and r.group is not first
+        """Whether much work that waits for the first could start before what the others read is there."""
+        late = max((self._depth[s] for r in others for s in r.sources if s.group is not first and s not in others),
+                   default=0)
+        return any(r.work >= costs.SERIAL_WORK and self._depth[r] <= late and r not in others and r.group is not first
                    for m in first.members for r in self._readers.get(m, ()))
 
     def _fits_epilogue(self, root: Root, group: Group) -> int | None:

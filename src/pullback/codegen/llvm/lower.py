@@ -694,8 +694,8 @@ class Emitter:
             return fn.op(f"shufflevector {wide} {raw.ref}, {wide} poison, <{self.width} x i32> <{picks}>", wide)
         if self.mask is None:
             steps = self.steps(flat)
-            found = steps and load_pattern(fn, self.address(buffer, flat), steps, type_, size)
-            if found:
+            found = load_pattern(fn, self.address(buffer, flat), steps, type_, size) if steps else None
+            if found is not None:
                 return found
             return self.collect(self.lane_addresses(buffer, flat), wide, size)
         positions = self.clamp(self.index_lanes(flat), scratch_size(buffer))
