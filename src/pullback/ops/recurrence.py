@@ -7,7 +7,7 @@ one product a step, and the gradient of the weights is one product over all step
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from pullback.ir.node import Function, Node, Op, TensorType, Transforms, TupleTy
 from pullback.ops.map import Sample
 from pullback.ops.matrix import loop, where
 from pullback.util.errors import ShapeError, message
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 #: how many blocks of the hidden size the gates of each kind take
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
@@ -229,7 +232,7 @@ def _held(mask: Node | None, new: Node, old: Node) -> Node:
     return new if mask is None else where(b.broadcast(mask, new.shape, (0,)), new, old)
 
 
-def _chosen(on: Any, new: Any, old: Any) -> Any:
+def _chosen(on: NDArray[np.bool_], new: NDArray[Any], old: NDArray[Any]) -> NDArray[Any]:
     return np.where(on, new, old)
 
 
