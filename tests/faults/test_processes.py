@@ -18,6 +18,8 @@ import os, signal, sys, threading, time
 import numpy as np
 import pullback as pb
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+
 def interrupt_after(seconds):
     threading.Thread(target=lambda: (time.sleep(seconds), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()
 
