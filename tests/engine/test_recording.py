@@ -9,7 +9,7 @@ import pytest
 import pullback as pb
 from pullback.engine import execute
 from pullback.engine.trace import State, local
-from pullback.util.errors import ArgumentError, ConcretizationError, GradientError, TracerLeakError
+from pullback.util.errors import ArgumentError, ConcretizationError, GradientError, ShapeError, TracerLeakError
 
 
 def test_nothing_runs_before_it_is_observed():
@@ -267,3 +267,17 @@ def test_a_loop_that_nobody_observes_is_launched_every_few_turns():
         x = (x @ x).tanh() + 0.01
         assert len(local.trace.values) < 200
     assert 0 < x.mean().item() < 1
+
+
+def test_an_error_shows_the_line_that_caused_it_and_little_else() -> None:
+    with pytest.raises(ShapeError) as caught:
+        _ = pb.ones((2, 3)) @ pb.ones((4, 5))
+    files = [str(entry.path) for entry in caught.traceback]
+    assert files[0] == __file__ and len(files) <= 4
+
+    def inner(x: object) -> object:
+        return x @ pb.ones((4, 5))  # type: ignore[operator]
+
+    with pytest.raises(ShapeError) as caught:
+        pb.jit(pb.grad(inner))(pb.ones((2, 3)))
+    assert [entry.name for entry in caught.traceback if str(entry.path) == __file__][-1] == "inner"

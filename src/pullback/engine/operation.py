@@ -21,7 +21,8 @@ from pullback.engine.trace import SCALARS, Operand, Value, class_of, local, new,
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Node
-from pullback.util.errors import ArgumentError, ShapeError, message
+from pullback.util import config
+from pullback.util.errors import ArgumentError, PullbackError, ShapeError, message, shortened
 
 BOUND_LIMIT = 4096
 _NUMBERS: tuple[Any, ...] = (bool, int, float, complex)
@@ -101,7 +102,12 @@ class Operation:
         values, cls = self.values(args)
         if self.name in cls.checks:
             cls.checks[self.name](self, values)
-        results = record(self, values)
+        try:
+            results = record(self, values)
+        except PullbackError as error:
+            if config.DEBUG.value:
+                raise
+            raise shortened(error) from error.__cause__
         if len(results) == 1:
             return cls(results[0])
         return tuple([cls(r) for r in results])

@@ -10,6 +10,8 @@ A message says what was wrong, what was given, and what to do:
 
 from __future__ import annotations
 
+import os
+
 
 class PullbackError(Exception):
     """Base of all errors of this library."""
@@ -177,6 +179,17 @@ class RaggedError(ArgumentError, ValueError):
 
 class DataError(PullbackError, RuntimeError):
     """A data set or loader met something it cannot use."""
+
+
+def shortened(error: PullbackError) -> PullbackError:
+    """An error without the lines of this library that raised it, unless there are lines of others among them."""
+    package = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    frame = error.__traceback__
+    while frame is not None:
+        if not frame.tb_frame.f_code.co_filename.startswith(package):
+            return error
+        frame = frame.tb_next
+    return error.with_traceback(None)
 
 
 def message(what: str, got: list[tuple[str, str]] | None = None, help: str = "") -> str:
