@@ -164,7 +164,8 @@ def summary(figures: dict[str, Any]) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help=f"groups, separated by commas, of: {', '.join((*GROUPS, *EXTRA))}")
+    parser.add_argument("--only", default="", help=f"groups, separated by commas, of: {', '.join((*GROUPS, *EXTRA))}; "
+                             "none: only write the report of --results")
     parser.add_argument("--frameworks", default="", help="names, separated by commas (default: all but the slow ones)")
     parser.add_argument("--slow", action="store_true", help=f"also {', '.join(SLOW)}")
     parser.add_argument("--peers-python", default=os.environ.get("BENCH_PYTHON", sys.executable),
@@ -188,6 +189,7 @@ def expanded(group: str, options: argparse.Namespace) -> list[tuple[str, Program
 def main() -> int:
     options = parse()
     wanted = options.only.split(",") if options.only else list(GROUPS)
+    wanted = [] if wanted == ["none"] else wanted
     wanted = [g for w in wanted for g in ((w,) if w not in ("whole", "dialects") else
                                           [g for g in GROUPS if g.startswith(f"{w} ")])]
     unknown = [group for group in wanted if group not in (*GROUPS, *EXTRA)]
@@ -214,6 +216,8 @@ def main() -> int:
         if answer.ratio is not None and answer.target.group.split(": ")[0] in wanted:
             print("  ".join(target_row(answer)))
     if options.write:
+        for name in {name for rounds in results.values() for one in rounds for name in one}:
+            bench.available(name)
         with open(options.write, "w") as file:
             file.write(markdown(results, {name: v for name, v in bench.versions.items() if v}))
     return 0
