@@ -16,6 +16,7 @@ from pullback.kernel.nodes import (
     Buffer,
     Expr,
     For,
+    Gathered,
     Kernel,
     Let,
     Load,
@@ -301,6 +302,7 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
     last: dict[Buffer, int] = {}
     readers: dict[Buffer, list[Kernel]] = {}
     writer: dict[Buffer, tuple[int, Kernel]] = {}
+    statements: dict[Kernel, list[tuple[Stmt, list[Any]]]] = {}
     for n, phase in enumerate(phases):
         for k in phase:
             for x in k.reads:
@@ -320,30 +322,37 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
             if last.get(source, -1) > n:
                 continue
             now = [r for r in readers.get(source, []) if any(r is q for q in phases[n])]
-            if all(r is kernel and in_step(kernel, source, out) for r in now):
+            if now and kernel not in statements:
+                statements[kernel] = loads_of(kernel)
+            if all(r is kernel and in_step(statements[kernel], source, out) for r in now):
                 alias[o] = k
                 del free[k]
                 break
     return alias
 
 
-def in_step(kernel: Kernel, source: Buffer, out: Buffer) -> bool:
+def loads_of(kernel: Kernel) -> list[tuple[Stmt, list[Any]]]:
+    """All statements of a kernel, each with the expressions that read memory for it."""
+    return [(s, [x for x in subexpressions(expressions(s)) if isinstance(x, (Load, Gathered))])
+            for s in walk(kernel.body)]
+
+
+def in_step(stmts: list[tuple[Stmt, list[Any]]], source: Buffer, out: Buffer) -> bool:
     """Whether a kernel reads each element of the source only in the turn that writes the same element of the result."""
-    stmts = list(walk(kernel.body))
-    if any(isinstance(s, (MatmulNest, WindowNest)) and source in (s.a, s.b) for s in stmts):
+    if any(isinstance(s, (MatmulNest, WindowNest)) and source in (s.a, s.b) for s, _ in stmts):
         return False
-    stores = [s for s in stmts if isinstance(s, Store) and s.buffer is out]
+    stores = [s for s, _ in stmts if isinstance(s, Store) and s.buffer is out]
     if len(stores) != 1:
         return False
-    reads = [x for x in subexpressions(tuple(e for s in stmts for e in expressions(s)))
-             if getattr(x, "buffer", None) is source]
-    if not all(isinstance(x, Load) and x.flat == stores[0].flat for x in reads):
-        return False
-    holders = [s for s in stmts if any(x in reads for x in subexpressions(expressions(s)))]
-    at = next(k for k, s in enumerate(stmts) if s is stores[0])
-    if any(k > at and any(s is h for h in holders) for k, s in enumerate(stmts)):
-        return False  # it would read what the store has written
-    loops = [s for s in stmts if hasattr(s, "body") or isinstance(s, (MatmulNest, WindowNest))]
+    holders: list[Stmt] = []
+    late = False  # it would read what the store has written
+    for s, loads in stmts:
+        reads = [x for x in loads if x.buffer is source]
+        if not all(isinstance(x, Load) and x.flat == stores[0].flat for x in reads) or (reads and late):
+            return False
+        holders += [s] if reads else []
+        late = late or s is stores[0]
+    loops = [s for s, _ in stmts if hasattr(s, "body") or isinstance(s, (MatmulNest, WindowNest))]
     inside = [set(map(id, walk(getattr(s, "body", ()) or getattr(s, "epilogue", ())))) for s in loops]
     home = [k for k, ids in enumerate(inside) if id(stores[0]) in ids]
     return all([k for k, ids in enumerate(inside) if id(h) in ids] == home for h in holders)

@@ -10,7 +10,21 @@ from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, lanes
 from pullback.codegen.llvm.windows import emit_window_product, spec_of
 from pullback.ir.index import Var
-from pullback.kernel.nodes import Buffer, For, Kernel, MatmulNest, Product, Store, Update, WindowNest, expressions, walk
+from pullback.kernel.nodes import (
+    Buffer,
+    For,
+    Gathered,
+    Kernel,
+    Load,
+    MatmulNest,
+    Product,
+    Store,
+    Update,
+    WindowNest,
+    expressions,
+    subexpressions,
+    walk,
+)
 
 
 class LoopEpilogue:
@@ -24,10 +38,9 @@ class LoopEpilogue:
         slots = fn.params[0]
         used: dict[Buffer, None] = {}
         for s in walk(self.nest.epilogue):
-            for x in expressions(s):
-                for y in x.free:
-                    if isinstance(y, Buffer):
-                        used[y] = None
+            for x in subexpressions(expressions(s)):  # in the order of the text: equal kernels have equal tables
+                if isinstance(x, (Load, Gathered)):
+                    used[x.buffer] = None
             if isinstance(s, (Store, Update)):
                 used[s.buffer] = None
         emitter = Emitter(fn, load_pointers(fn, slots, self.table, list(used)))

@@ -7,6 +7,7 @@ stands for its name: so equal kernels have equal texts, in one program and in an
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from pullback.codegen.llvm.clock import emit_timed
 from pullback.codegen.llvm.control import emit_control
@@ -14,7 +15,8 @@ from pullback.codegen.llvm.kernels import EmittedKernel, Slots, constant_address
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64
 from pullback.codegen.llvm.units import NAME, Unit, merged_text
-from pullback.kernel.nodes import Kernel
+from pullback.kernel.nodes import Buffer, Kernel
+from pullback.kernel.signature import signature
 from pullback.schedule.plan import Plan
 
 ENTRY = "prog"
@@ -31,6 +33,15 @@ def program_text(plan: Plan, target: Target, times: int = 0) -> tuple[str, int]:
     return merged_text([*units, emitter.entry_unit(names)], [*names, ENTRY]), emitter.workspace_bytes
 
 
+class Known(NamedTuple):
+    """An emitted kernel, and its buffers in the order of its signature."""
+
+    unit: Unit
+    kernel: EmittedKernel
+    table: Slots
+    buffers: list[Buffer]
+
+
 class PlanEmitter:
     """The kernels of a plan one after another, then the function that runs them."""
 
@@ -40,18 +51,28 @@ class PlanEmitter:
         self.tables: list[Slots] = []
         self.areas: list[tuple[Slots, int, int]] = []  # table, slot, offset in the workspace
         self.workspace_bytes = plan.workspace_bytes
+        self.known: dict[Any, Known] = {}
 
     def units(self, times: int = 0) -> Iterator[Unit]:
         """Each kernel as a unit."""
         for phase in self.plan.phases:
             at = self.plan.workspace_bytes
             for kernel in phase:
+                key, buffers = signature(kernel) if not times and kernel.payload is None else (None, [])
+                known = self.known.get(key)
+                if known is not None:
+                    at = self.again(known, buffers, at)
+                    yield known.unit
+                    continue
                 module = Module()
                 at = self.add(module, kernel, NAME, at, "")
                 if times:
                     self.kernels[-1] = emit_timed(module, self.kernels[-1], times)
                     times += 16
-                yield Unit(kernel.name, module)
+                unit = Unit(kernel.name, module)
+                if key is not None:
+                    self.known[key] = Known(unit, self.kernels[-1], self.tables[-1], buffers)
+                yield unit
 
     def inside(self, module: Module, prefix: str, entry: str) -> int:
         """All of the plan in a module that other functions share; returns the bytes of workspace."""
@@ -62,10 +83,22 @@ class PlanEmitter:
         self.entry(module, entry, prefix, [k.name for k in self.kernels])
         return self.workspace_bytes
 
+    def again(self, known: Known, buffers: list[Buffer], at: int) -> int:
+        """A kernel that equals an emitted one, on other buffers."""
+        other = dict(zip(known.buffers, buffers, strict=True))
+        table = Slots()
+        table.next, table.areas = known.table.next, known.table.areas
+        table.entries = {(other[b], offset): slot for (b, offset), slot in known.table.entries.items()}
+        return self.place(known.kernel, table, at)
+
     def add(self, module: Module, kernel: Kernel, name: str, at: int, linkage: str) -> int:
         """Emit a kernel whose own workspace begins at `at`; returns where the next one's may begin."""
         table = Slots()
-        self.kernels.append(emit_kernel(module, kernel, name, table, self.target, self.plan.threads, linkage))
+        return self.place(emit_kernel(module, kernel, name, table, self.target, self.plan.threads, linkage), table, at)
+
+    def place(self, kernel: EmittedKernel, table: Slots, at: int) -> int:
+        """Note a kernel with its table; its own workspace begins at `at`."""
+        self.kernels.append(kernel)
         self.tables.append(table)
         for slot, nbytes in table.areas:
             if nbytes:
