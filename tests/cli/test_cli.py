@@ -117,6 +117,32 @@ def test_a_finished_run_resumed_says_so_and_may_go_on(tmp_path: Path, capsys: py
     assert "after 2 epochs" in capsys.readouterr().out
 
 
+def short_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few steps an epoch instead of hundreds."""
+    from pullback.cli import recipes
+
+    whole = {split: recipes.shakespeare(split) for split in ("train", "test")}
+    monkeypatch.setattr(recipes, "shakespeare", lambda split: whole[split][:12_000])
+    monkeypatch.setattr(recipes, "HELD_OUT", 16)
+
+
+def test_chars(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    short_text(monkeypatch)
+    assert main(["train", "chars", "--epochs", "6", "--batch-size", "8", "--out", str(tmp_path / "whole")]) == 0
+    printed = capsys.readouterr().out
+    assert "epoch   6/6" in printed and printed.count("ROMEO.") == 6 and "of the next character after 6" in printed
+    losses = weights(tmp_path / "whole")["extra"]["history"]["epochs"]["held_out_loss"]
+    assert losses[0] < 4.2 and losses[-1] < 3.2
+    _stop_after(monkeypatch, 17)
+    parts = ["train", "chars", "--out", str(tmp_path / "parts"), "--quiet"]
+    assert main([*parts, "--epochs", "6", "--batch-size", "8"]) == 130
+    assert "pullback train chars --resume --out" in capsys.readouterr().out
+    monkeypatch.undo()
+    short_text(monkeypatch)
+    assert main([*parts, "--resume"]) == 0
+    same(without_times(weights(tmp_path / "whole")), without_times(weights(tmp_path / "parts")))
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -132,6 +158,8 @@ def test_a_finished_run_resumed_says_so_and_may_go_on(tmp_path: Path, capsys: py
         ["train", "digits", "--model", "gpt"],
         ["train", "digits", "--batch-size", "1e3"],
         ["train", "digits", "--fast"],
+        ["train", "chars", "--model", "mlp"],
+        ["train", "chars", "--epochs", "-1"],
     ],
     ids=" ".join,
 )

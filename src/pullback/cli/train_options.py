@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 
-DEFAULTS = {"epochs": 40, "batch_size": 32, "model": "mlp", "seed": 0, "lr": 3e-3}
-MODELS = ("mlp", "cnn")
+DEFAULTS = {
+    "digits": {"epochs": 40, "batch_size": 32, "model": "mlp", "seed": 0, "lr": 3e-3},
+    "chars": {"epochs": 4, "batch_size": 32, "model": "gpt", "seed": 0, "lr": 3e-3},
+}
+MODELS = {"digits": ("mlp", "cnn"), "chars": ("gpt",)}
+ABOUT = {"digits": "1,797 handwritten digits of 8 x 8 pixels",
+         "chars": "ten plays by Shakespeare, character by character; shows what the network writes as it learns"}
 
 
 class OptionError(Exception):
@@ -36,17 +41,23 @@ def _rate(text: str) -> float:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Declare the options. Those left out are None: a resumed run takes them from its checkpoint."""
-    parser.add_argument("data", choices=["digits"],
-                        help="what to train on: digits, 1,797 handwritten digits of 8 x 8 pixels")
-    parser.add_argument("--model", choices=MODELS, help=f"kind of network (default {DEFAULTS['model']})")
+    """Declare what can be trained, and its options."""
+    kinds = parser.add_subparsers(dest="data", required=True, metavar="data")
+    for data, about in ABOUT.items():
+        _add_options(kinds.add_parser(data, help=about, description=f"Train a network on {about}."), data)
+
+
+def _add_options(parser: argparse.ArgumentParser, data: str) -> None:
+    """Those left out are None: a resumed run takes them from its checkpoint."""
+    defaults = DEFAULTS[data]
+    parser.add_argument("--model", choices=MODELS[data], help=f"kind of network (default {defaults['model']})")
     parser.add_argument("--epochs", type=_count, metavar="N",
-                        help=f"passes over the data (default {DEFAULTS['epochs']})")
+                        help=f"passes over the data (default {defaults['epochs']})")
     parser.add_argument("--batch-size", type=_count, metavar="N",
-                        help=f"images in a step (default {DEFAULTS['batch_size']})")
-    parser.add_argument("--lr", type=_rate, metavar="RATE", help=f"greatest learning rate (default {DEFAULTS['lr']})")
-    parser.add_argument("--seed", type=_seed, metavar="N", help=f"of weights and order (default {DEFAULTS['seed']})")
-    parser.add_argument("--out", default="runs/digits", metavar="FOLDER",
+                        help=f"samples in a step (default {defaults['batch_size']})")
+    parser.add_argument("--lr", type=_rate, metavar="RATE", help=f"greatest learning rate (default {defaults['lr']})")
+    parser.add_argument("--seed", type=_seed, metavar="N", help=f"of weights and order (default {defaults['seed']})")
+    parser.add_argument("--out", default=f"runs/{data}", metavar="FOLDER",
                         help="where checkpoint and curve go (default %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     parser.add_argument("--quiet", action="store_true", help="print the result only")

@@ -1,6 +1,6 @@
 """Datasets and loaders."""
 
-from pullback.data.augment import shift_images
+from pullback.data.augment import crop_windows, shift_images
 from pullback.data.dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
 from pullback.data.loader import (
     DataLoader,
@@ -9,7 +9,7 @@ from pullback.data.loader import (
     SequentialSampler,
     default_collate,
 )
-from pullback.data.shipped import digits
+from pullback.data.shipped import digits, shakespeare
 
 __all__ = [
     "ConcatDataset",
@@ -21,8 +21,10 @@ __all__ = [
     "SequentialSampler",
     "Subset",
     "TensorDataset",
+    "crop_windows",
     "default_collate",
     "digits",
     "random_split",
+    "shakespeare",
     "shift_images",
 ]

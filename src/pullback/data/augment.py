@@ -20,3 +20,10 @@ def shift_images(random: np.random.Generator, images: Array, labels: Array) -> t
     columns = moves[1][:, None, None] + np.arange(width)
     moved = padded[np.arange(count)[:, None, None], :, rows, columns]  # channels come last
     return np.moveaxis(moved, -1, 1).reshape(images.shape), labels
+
+
+def crop_windows(random: np.random.Generator, windows: Array, *, length: int) -> tuple[Array, Array]:
+    """A random piece of each row as `length` tokens, and the `length` tokens that follow each of them."""
+    starts = random.integers(0, windows.shape[1] - length, len(windows))
+    pieces = np.take_along_axis(windows, starts[:, None] + np.arange(length + 1), 1).astype(np.int32)
+    return pieces[:, :-1], pieces[:, 1:].astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -30,6 +31,7 @@ class Run:
     schedule: Any = None
     history: History | None = None
     interrupted: bool = False
+    held_out_batch: int | None = None
 
     @property
     def epoch(self) -> int:
@@ -68,16 +70,18 @@ class _Pending:
 
 def fit(model: Any, optimizer: Any, loss: Callable[[Any, Any], Any], loader: Any, epochs: int = 1,
         held_out: tuple[Any, Any] | None = None, schedule: Any = None, callbacks: Sequence[Callback] = (),
-        history: History | None = None) -> Run:
+        history: History | None = None, held_out_batch: int | None = None) -> Run:
     """Train a classifier until `epochs` epochs of the loader are done.
 
-    `loss(model(x), y)` is minimised; `held_out` is a pair of tensors measured after each epoch; `schedule.step()` is
-    called after each step. The loader's state says where to begin, so a loaded checkpoint is gone on with. Ctrl-C ends
-    the run after the step under way, with `interrupted` set.
+    `loss(model(x), y)` is minimised, where dimension 1 of the scores is that of the classes; `held_out` is a pair of
+    tensors measured after each epoch, `held_out_batch` samples at a time; `schedule.step()` is called after each step.
+    The loader's state says where to begin, so a loaded checkpoint is gone on with. Ctrl-C ends the run after the step
+    under way, with `interrupted` set.
     """
     if epochs < 0:
         raise ValueError_(message("fit: a negative number of epochs", [("epochs", str(epochs))], "epochs=10"))
-    run = Run(model, optimizer, loss, loader, epochs, held_out, schedule, history)
+    run = Run(model, optimizer, loss, loader, epochs, held_out, schedule, history,
+              held_out_batch=held_out_batch)
     for callback in callbacks:
         callback.started(run)
     try:
@@ -98,7 +102,7 @@ def _epoch(run: Run, callbacks: Sequence[Callback], interrupt: Interrupt) -> Non
     run.model.train()
     for x, y in run.loader:
         loss, right = step(run, x, y)
-        pending.add(loss, right, len(y))
+        pending.add(loss, right, math.prod(y.shape))
         if any(callback.wants_numbers(run) for callback in callbacks):
             pending.read()
         for callback in callbacks:
@@ -133,21 +137,29 @@ def _close_epoch(run: Run, seconds: float) -> None:
     numbers = {"loss": sum(history.part_loss) / count, "accuracy": sum(history.part_right) / max(history.part_seen, 1),
                "seconds": seconds}
     if run.held_out is not None:
-        numbers["held_out_loss"], numbers["held_out_accuracy"] = evaluate(run.model, run.loss, *run.held_out)
+        numbers["held_out_loss"], numbers["held_out_accuracy"] = evaluate(
+            run.model, run.loss, *run.held_out, batch=run.held_out_batch)
     for name, number in numbers.items():
         history.epochs[name].append(number)
     history.steps.extend(history.part_loss)
     history.part_loss, history.part_right, history.part_seen = [], [], 0
 
 
-def evaluate(model: Any, loss: Callable[[Any, Any], Any], x: Any, y: Any) -> tuple[float, float]:
-    """Loss and accuracy on samples, in evaluation mode and without gradients."""
-    training = model.training
+def evaluate(model: Any, loss: Callable[[Any, Any], Any], x: Any, y: Any,
+             batch: int | None = None) -> tuple[float, float]:
+    """Loss and accuracy on samples, in evaluation mode and without gradients, `batch` at a time (default: at once)."""
+    training, count = model.training, len(y)
+    size = max(count if batch is None else batch, 1)
+    losses: list[Any] = []
+    rights: list[Any] = []
     model.eval()
     try:
         with no_grad():
-            scores = model(x)
-            found = loss(scores, y), (scores.argmax(1) == y).sum()
-        return found[0].item(), found[1].item() / max(len(y), 1)
+            for k in range(0, max(count, 1), size):
+                scores, part = model(x[k:k + size]), y[k:k + size]
+                losses.append(loss(scores, part) * len(part))
+                rights.append((scores.argmax(1) == part).sum())
+        total = sum([each.item() for each in losses])
+        return total / max(count, 1), sum([each.item() for each in rights]) / max(math.prod(y.shape), 1)
     finally:
         model.train(training)
