@@ -10,7 +10,7 @@ import numpy as np
 from pullback.api._lazy import build
 from pullback.api.activations import softmax_node
 from pullback.api.arguments import as_tensor, described, integer, number, shape_of
-from pullback.api.linear_algebra import product
+from pullback.api.linear_algebra import batch_of, product
 from pullback.api.reductions import floating, mean_of, spread, variance_of
 from pullback.api.selecting import checked_indices
 from pullback.engine.operation import Operation, broadcast_to, operation, result_dtype
@@ -412,13 +412,30 @@ def _alpha_dropout(input: Any, p: Any, training: bool, name: str, channels: bool
     return _alpha_drop(x, keep, a, -a * low * rate)
 
 
+#: fewer queries than this are computed row by row, with their scores in memory
+TILED_QUERIES = 6
+
+
 # -- attention ---------------------------------------------------------------------------------------------------------
 
 
 @operation()
 def _attention(q: Node, k: Node, v: Node, *mask: Node, causal: bool, scale: float) -> Node:
+    if not mask and q.dtype.kind == "f" and q.shape[-2] >= TILED_QUERIES:
+        return _tiled(q, k, v, causal, scale)
     weights = attention_weights(q, k, mask[0] if mask else None, causal, scale)
     return product(weights, v, "attention")
+
+
+def _tiled(q: Node, k: Node, v: Node, causal: bool, scale: float) -> Node:
+    """By the primitive that stores no scores; of 16-bit numbers in float32."""
+    from pullback.ops.attention import Attention  # lazy: few programs attend
+
+    first = broadcast_to(q, (*batch_of(q, k, "attention"), *q.shape[-2:]))
+    batch = batch_of(first, v, "attention")
+    wide = dtypes.float32 if q.dtype.itemsize < 4 else q.dtype
+    given = [build.convert(broadcast_to(x, (*batch, *x.shape[-2:])), wide) for x in (q, k, v)]
+    return build.convert(build.project(build.apply(Attention(causal, scale), *given))[0], q.dtype)
 
 
 def attention_weights(q: Node, k: Node, mask: Node | None, causal: bool, scale: float) -> Node:
