@@ -140,7 +140,8 @@ def _sample(batch: tuple[int, ...], m: int, n: int, d: int, e: int) -> list[Any]
 class AttentionTangent(Attend):
     """The tangents of `Attention`: linear in those of q, k and v, of which `active` says which there are.
 
-    Inputs: q, k, v, y, lse, the active tangents. Results: the tangents of y and lse. Its transpose is `AttentionBackward`.
+    Inputs: q, k, v, y, lse, the active tangents. Results: the tangents of y and lse. Transposed, it is
+    `AttentionBackward`.
     """
 
     name: ClassVar[str] = "attention_tangent"
@@ -175,8 +176,8 @@ class AttentionTangent(Attend):
 
     def reference(self, *arrays: Any) -> Any:
         q, k, v, y, lse, *given = arrays
-        tq, tk, tv = (np.zeros_like(x) if t is None else t
-                      for x, t in zip((q, k, v), spread(given, self.active), strict=True))
+        rest = iter(given)
+        tq, tk, tv = (next(rest) if on else np.zeros_like(x) for x, on in zip((q, k, v), self.active, strict=True))
         shares = _numpy_shares(q, k, lse, self.causal, self.scale)
         moved = tq @ np.swapaxes(k, -1, -2) + q @ np.swapaxes(tk, -1, -2)
         weighted = shares * (moved * q.dtype.type(self.scale))
@@ -260,7 +261,7 @@ class AttentionBackward(Attend):
 def _backward_sample(causal: bool, batch: tuple[int, ...], m: int, n: int, d: int, e: int) -> list[Any]:
     arrays = _sample(batch, m, n, d, e)
     y, lse = Attention(causal, 0.7).reference(*arrays)
-    ct = np.cos(np.arange(y.size).reshape(y.shape))
+    ct: Any = np.random.default_rng(9).normal(size=(*batch, m, e))
     return [*arrays, lse, (ct * y).sum(-1), ct]
 
 

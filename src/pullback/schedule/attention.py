@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pullback.ir.node import Proj
+from pullback.ir.node import Node, Proj, TupleType
 from pullback.kernel.nodes import AttentionNest, Load, Rows
 from pullback.schedule.contract import side
 from pullback.schedule.roots import Root, Roots
@@ -22,14 +22,15 @@ def attention_nest(root: Root, roots: Roots) -> AttentionNest:
         matrix = len(x.shape) == len(q)
         strides = found.strides[:-1] if matrix else found.strides
         given.append(Rows(found.buffer, found.offset, strides[:-1], strides[-1]))
-    results: list[Rows | None] = [None] * len(node.type.items)  # pyright: ignore[reportAttributeAccessIssue]
+    assert isinstance(node.type, TupleType)
+    results: list[Rows | None] = [None] * len(node.type.items)
     for proj in roots.order:
         if isinstance(proj.op, Proj) and proj.inputs[0] is node:
             results[proj.op.index] = _rows(roots, proj, len(q) - 2)
     return AttentionNest(q[:-2], q[-2], k[-2], q[-1], v[-1], op.causal, op.scale, tuple(given), tuple(results))
 
 
-def _rows(roots: Roots, result: Any, batch: int) -> Rows:
+def _rows(roots: Roots, result: Node, batch: int) -> Rows:
     """A result in row-major order."""
     shape = result.shape
     strides = [1] * len(shape)

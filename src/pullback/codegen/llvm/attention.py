@@ -17,8 +17,8 @@ The scores of a block stay in the second-level cache. The order of sums depends 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from math import prod
-from typing import NamedTuple
 
 from pullback.codegen.llvm import attention_parts as parts
 from pullback.codegen.llvm import matmul_index as ix
@@ -33,7 +33,7 @@ from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_pack import shuffle
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, const, element, i64, lanes, vector
-from pullback.kernel.nodes import AttentionNest, Kernel
+from pullback.kernel.nodes import AttentionNest, Kernel, Rows
 
 
 def emit_attention(module: Module, kernel: Kernel, name: str, table: Slots, target: Target, max_threads: int,
@@ -47,23 +47,12 @@ def emit_attention(module: Module, kernel: Kernel, name: str, table: Slots, targ
     return emit(module, nest, b, name, table, min(max_threads, kernel.threads), linkage)
 
 
-class _Areas(NamedTuple):
+def _areas(nest: AttentionNest, b: Blocks, scratch: Scratch) -> dict[str, int]:
     """Where the pieces of a thread's workspace begin, in bytes."""
-
-    panels: int
-    values: int
-    queries: int
-    scores: int
-    out: int
-    top: int
-    total: int
-    factor: int
-
-
-def _areas(nest: AttentionNest, b: Blocks, scratch: Scratch) -> _Areas:
-    take = scratch.take
-    return _Areas(take(parts.panel_elements(b, nest.n, nest.d)), take(nest.n * b.e_padded), take(b.block * b.d_padded),
-                  take(b.block * b.block), take(b.block * b.e_padded), *(take(b.block) for _ in range(3)))
+    sizes = {"panels": parts.panel_elements(b, nest.n, nest.d), "values": nest.n * b.e_padded,
+             "queries": b.block * b.d_padded, "scores": b.block * b.block, "out": b.block * b.e_padded,
+             "top": b.block, "total": b.block, "factor": b.block}
+    return {key: scratch.take(size) for key, size in sizes.items()}
 
 
 def emit_forward(module: Module, nest: AttentionNest, b: Blocks, name: str, table: Slots, threads: int,
@@ -81,7 +70,7 @@ def emit_forward(module: Module, nest: AttentionNest, b: Blocks, name: str, tabl
     operands = Operands(fn, nest, table, b)
     workspace = load_pointer(fn, fn.params[0], table.area(scratch.nbytes * used))
     mine = fn.gep(workspace, ix.mul(fn, tid, scratch.nbytes), "i8")
-    forward = _Forward(fn, nest, b, name, operands, _Areas(*(fn.gep(mine, i64(at), "i8") for at in areas)))  # pyright: ignore[reportArgumentType]
+    forward = _Forward(fn, nest, b, name, operands, {k: fn.gep(mine, i64(at), "i8") for k, at in areas.items()})
     if count * blocks:
         low, high = share(fn, count * blocks, tid, live)
         forward.batches(low, high, blocks)
@@ -108,11 +97,9 @@ def _helpers(module: Module, nest: AttentionNest, b: Blocks, name: str) -> None:
 class _Forward:
     """The loops of one thread."""
 
-    def __init__(self, fn: Fn, nest: AttentionNest, b: Blocks, name: str, operands: Operands, areas: _Areas) -> None:
-        self.fn, self.nest, self.b, self.name, self.operands = fn, nest, b, name, operands
-        found: list[V] = list(areas)  # pyright: ignore[reportAssignmentType, reportArgumentType]
-        (self.panels, self.values, self.queries, self.scores, self.out, self.top, self.total,
-         self.factor) = found
+    def __init__(self, fn: Fn, nest: AttentionNest, b: Blocks, name: str, operands: Operands,
+                 areas: dict[str, V]) -> None:
+        self.fn, self.nest, self.b, self.name, self.operands, self.areas = fn, nest, b, name, operands, areas
 
     def batches(self, low: V, high: V, blocks: int) -> None:
         """Blocks of queries [low, high), counted through the batch."""
@@ -129,55 +116,57 @@ class _Forward:
         for_range(fn, ix.div(fn, low, blocks), parts.tiles_for(fn, high, blocks), 1, one)
 
     def pack(self, index: list[V]) -> None:
-        fn, b, nest = self.fn, self.b, self.nest
+        fn, b, nest, areas = self.fn, self.b, self.nest, self.areas
         _, k, v = nest.inputs
-        parts.pack_panels(fn, f"{self.name}.panel", b, self.operands.at(k, index), self.panels, i64(0),
+        parts.pack_panels(fn, f"{self.name}.panel", b, self.operands.at(k, index), areas["panels"], i64(0),
                           i64(-(-nest.n // b.cols)), nest.d)
-        self.fetch("v" if nest.e != nest.d else "q", self.operands.at(v, index), self.values, v.row_stride, i64(nest.n),
-                   i64(nest.n), 1.0)
+        which, n = "v" if nest.e != nest.d else "q", i64(nest.n)
+        self.fetch(which, self.operands.at(v, index), areas["values"], v, n, n, 1.0)
 
-    def fetch(self, which: str, src: V, dst: V, stride: int, valid: V, total: V, factor: float) -> None:
-        self.fn.call(f"{self.name}.{which}", "void", src, dst, i64(stride), valid, total, const(factor, self.b.scalar),
-                     declare=False)
+    def fetch(self, which: str, src: V, dst: V, rows: Rows, valid: V, total: V, factor: float) -> None:
+        self.fn.call(f"{self.name}.{which}", "void", src, dst, i64(rows.row_stride), valid, total,
+                     const(factor, self.b.scalar), declare=False)
 
     def block(self, index: list[V], number: V) -> None:
         """One block of queries."""
-        fn, b, nest = self.fn, self.b, self.nest
+        fn, b, nest, areas = self.fn, self.b, self.nest, self.areas
         row = ix.mul(fn, number, b.block)
         valid = ix.minimum(fn, ix.sub(fn, i64(nest.m), row), b.block)
         q = nest.inputs[0]
-        self.fetch("q", self.operands.at(q, index, row), self.queries, q.row_stride, valid, i64(b.block), nest.scale)
-        parts.clear(fn, b, self.out, i64(b.block * b.e_padded))
-        parts.clear(fn, b, self.total, i64(b.block))
+        self.fetch("q", self.operands.at(q, index, row), areas["queries"], q, valid, i64(b.block), nest.scale)
+        parts.clear(fn, b, areas["out"], i64(b.block * b.e_padded))
+        parts.clear(fn, b, areas["total"], i64(b.block))
         for_range(fn, i64(0), i64(b.block), b.wide, lambda n: fn.store(
-            parts.lowest(b), fn.gep(self.top, n, b.scalar), b.size))
+            parts.lowest(b), fn.gep(areas["top"], n, b.scalar), b.size))
         end = ix.minimum(fn, ix.add(fn, row, valid), nest.n) if nest.causal else i64(nest.n)
         for_range(fn, i64(0), end, b.block, lambda key: self.pair(row, valid, key, end))
         for_range(fn, i64(0), valid, 1, lambda r: self.finish(index, ix.add(fn, row, r), r))
 
     def pair(self, row: V, valid: V, key: V, end: V) -> None:
         """One block of scores."""
-        fn, b, nest, name = self.fn, self.b, self.nest, self.name
+        fn, b, nest, name, areas = self.fn, self.b, self.nest, self.name, self.areas
         width = ix.minimum(fn, ix.sub(fn, end, key), b.block)
         diagonal = ix.sub(fn, key, row) if nest.causal else i64(0)
         row_tiles = parts.tiles_for(fn, valid, b.rows)
-        panels = fn.gep(self.panels, ix.mul(fn, key, nest.d), b.scalar)
-        parts.call_tiles(fn, f"{name}.scores", self.queries, panels, self.scores, None,
+        scores, factor = areas["scores"], areas["factor"]
+        panels = fn.gep(areas["panels"], ix.mul(fn, key, nest.d), b.scalar)
+        values = fn.gep(areas["values"], ix.mul(fn, key, b.e_padded), b.scalar)
+        parts.call_tiles(fn, f"{name}.scores", areas["queries"], panels, scores, None,
                          (row_tiles, parts.tiles_for(fn, width, b.cols)), i64(nest.d), diagonal)
-        fn.call(f"{name}.softmax", "void", self.scores, self.top, self.total, self.factor, valid, width, diagonal,
+        fn.call(f"{name}.softmax", "void", scores, areas["top"], areas["total"], factor, valid, width, diagonal,
                 declare=False)
-        parts.call_tiles(fn, f"{name}.values", self.scores, fn.gep(self.values, ix.mul(fn, key, b.e_padded), b.scalar),
-                         self.out, self.factor, (row_tiles, i64(b.e_padded // (b.e_vectors * b.lanes))), width, diagonal)
+        parts.call_tiles(fn, f"{name}.values", scores, values, areas["out"], factor, (row_tiles, i64(b.e_tiles)), width,
+                         diagonal)
 
     def finish(self, index: list[V], row: V, r: V) -> None:
         """y and lse of one query."""
-        fn, b = self.fn, self.b
+        fn, b, areas = self.fn, self.b, self.areas
         o = Ops(fn, b.scalar)
-        total, top = (fn.load(fn.gep(x, r, b.scalar), b.scalar, b.size) for x in (self.total, self.top))
+        total, top = (fn.load(fn.gep(x, r, b.scalar), b.scalar, b.size) for x in (areas["total"], areas["top"]))
         y, lse = self.nest.results
         if y is not None:
             factor = o.div(o.c(1.0), o.sel(o.cmp("oeq", total, o.c(0.0)), o.c(1.0), total))
-            parts.over_row(fn, b, fn.gep(self.out, ix.mul(fn, r, b.e_padded), b.scalar),
+            parts.over_row(fn, b, fn.gep(areas["out"], ix.mul(fn, r, b.e_padded), b.scalar),
                            self.operands.at(y, index, row), self.nest.e, factor)
         if lse is not None:
             fn.store(o.add(top, log(o, total)), self.operands.at(lse, index, row), b.size)
@@ -222,7 +211,7 @@ def larger(o: Ops, x: V, y: V) -> V:
     return o.sel(o.cmp("ogt", x, y), x, y)
 
 
-def folded(fn: Fn, value: V, combine: object) -> V:
+def folded(fn: Fn, value: V, combine: Callable[[Ops, V, V], V]) -> V:
     """The lanes of a vector combined to one, by halves."""
     while (width := lanes(value.type)) > 1:
         half = vector(element(value.type), width // 2)
@@ -231,7 +220,7 @@ def folded(fn: Fn, value: V, combine: object) -> V:
         else:
             low, high = (V(shuffle(fn, value, value, list(range(k, k + width // 2)), value.type).ref, half)
                          for k in (0, width // 2))
-        value = combine(Ops(fn, half), low, high)  # pyright: ignore
+        value = combine(Ops(fn, half), low, high)
     return value
 
 

@@ -133,22 +133,23 @@ class _Backward:
         queries = fn.gep(areas["queries"], ix.mul(fn, row, b.d_padded), b.scalar)
         cts = fn.gep(areas["cts"], ix.mul(fn, row, b.e_padded), b.scalar)
         both = parts.tiles_for(fn, valid, b.rows), parts.tiles_for(fn, width, b.cols)
-        parts.call_tiles(fn, f"{name}.scores", queries, areas["k_panels"], areas["p"], None, both, i64(nest.d), diagonal)
+        parts.call_tiles(fn, f"{name}.scores", queries, areas["k_panels"], areas["p"], None, both, i64(nest.d),
+                         diagonal)
         parts.call_tiles(fn, f"{name}.scores{self.e}", cts, areas["v_panels"], areas["w"], None, both, i64(nest.e),
                          diagonal)
         lse, delta = (self.operands.at(rows, index, row) for rows in nest.inputs[3:5])
         fn.call(f"{name}.weights", "void", areas["p"], areas["w"], lse, delta, valid, width, diagonal, declare=False)
-        rows, across = parts.tiles_for(fn, width, b.rows), (b.d_vectors * b.lanes, b.e_vectors * b.lanes)
+        rows = parts.tiles_for(fn, width, b.rows)
         if nest.results[2] is not None:
             parts.call_tiles(fn, f"{name}.sums{self.e}", areas["p"], cts, areas["dv"], None,
-                             (rows, i64(b.e_padded // across[1])), valid, diagonal)
+                             (rows, i64(b.e_tiles)), valid, diagonal)
         if nest.results[1] is not None:
             parts.call_tiles(fn, f"{name}.sums", areas["w"], queries, areas["dk"], None,
-                             (rows, i64(b.d_padded // across[0])), valid, diagonal)
+                             (rows, i64(b.d_tiles)), valid, diagonal)
         if nest.results[0] is not None:
             dq = fn.gep(areas["dq"], ix.mul(fn, row, b.d_padded), b.scalar)
             parts.call_tiles(fn, f"{name}.dq", areas["w"], areas["k"], dq, None,
-                             (both[0], i64(b.d_padded // across[0])), width, diagonal)
+                             (both[0], i64(b.d_tiles)), width, diagonal)
 
 
 def _emit_weights(module: Module, name: str, nest: AttentionNest, b: Blocks) -> None:

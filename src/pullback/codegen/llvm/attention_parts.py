@@ -1,8 +1,8 @@
 """What the two attention kernels are made of: sizes of blocks, products of blocks in scratch, copies of rows.
 
-A block of scores is `queries` x `keys`. Where attention is causal, `diagonal` is the first key of a block less its first
-query: key j of the block is seen by the queries from j + diagonal on. A tile of a product leaves out what no pair of it
-sees; within a tile, what is not seen has been set to zero.
+Where attention is causal, `diagonal` is the first key of a block of scores less its first query: key j of it is
+seen by the queries from j + diagonal on. A tile of a product leaves out what no pair of it sees; within a tile, what is
+not seen has been set to zero.
 """
 
 from __future__ import annotations
@@ -51,6 +51,14 @@ class Blocks(NamedTuple):
     @property
     def e_padded(self) -> int:
         return padded(self.e, self.e_vectors * self.lanes)
+
+    @property
+    def d_tiles(self) -> int:
+        return self.d_padded // (self.d_vectors * self.lanes)
+
+    @property
+    def e_tiles(self) -> int:
+        return self.e_padded // (self.e_vectors * self.lanes)
 
     @property
     def wide(self) -> int:
@@ -224,9 +232,11 @@ def emit_panels(module: Module, name: str, rows: Rows, count: int, width: int, b
 
 def pack_panels(fn: Fn, name: str, b: Blocks, src: V, dst: V, first: V, tiles: V, width: int) -> None:
     """`tiles` panels of the rows from `first` on, one after the other."""
-    for_range(fn, i64(0), tiles, 1, lambda t: fn.call(
-        name, "void", src, fn.gep(dst, ix.mul(fn, t, b.cols * width), b.scalar),
-        fn.add(first, ix.mul(fn, t, b.cols)), i64(width), i64(b.cols), i64(1), declare=False))
+    def one(t: V) -> None:
+        fn.call(name, "void", src, fn.gep(dst, ix.mul(fn, t, b.cols * width), b.scalar),
+                fn.add(first, ix.mul(fn, t, b.cols)), i64(width), i64(b.cols), i64(1), declare=False)
+
+    for_range(fn, i64(0), tiles, 1, one)
 
 
 def panel_elements(b: Blocks, count: int, width: int) -> int:
