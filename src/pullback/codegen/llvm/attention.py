@@ -26,7 +26,7 @@ from pullback.codegen.llvm.attention_backward import emit_backward
 from pullback.codegen.llvm.attention_parts import Blocks, Operands, Scratch, Tiles
 from pullback.codegen.llvm.kernels import PARAMS, EmittedKernel, Slots
 from pullback.codegen.llvm.math import Ops
-from pullback.codegen.llvm.math_exp import exp_nonpositive
+from pullback.codegen.llvm.math_exp import exp_flushed
 from pullback.codegen.llvm.math_log import log
 from pullback.codegen.llvm.matmul import load_pointer, share
 from pullback.codegen.llvm.matmul_nest import for_range
@@ -50,8 +50,8 @@ def emit_attention(module: Module, kernel: Kernel, name: str, table: Slots, targ
 def _areas(nest: AttentionNest, b: Blocks, scratch: Scratch) -> dict[str, int]:
     """Where the pieces of a thread's workspace begin, in bytes."""
     sizes = {"panels": parts.panel_elements(b, nest.n, nest.d), "values": nest.n * b.e_padded,
-             "queries": b.block * b.d_padded, "scores": b.block * b.block, "out": b.block * b.e_padded,
-             "top": b.block, "total": b.block, "factor": b.block}
+             "queries": b.queries * b.d_padded, "scores": b.queries * b.keys, "out": b.queries * b.e_padded,
+             "top": b.queries, "total": b.queries, "factor": b.queries}
     return {key: scratch.take(size) for key, size in sizes.items()}
 
 
@@ -60,7 +60,7 @@ def emit_forward(module: Module, nest: AttentionNest, b: Blocks, name: str, tabl
     """The kernel of y and lse."""
     scratch = Scratch(b.size)
     areas = _areas(nest, b, scratch)
-    count, blocks = prod(nest.batch), -(-nest.m // b.block)
+    count, blocks = prod(nest.batch), -(-nest.m // b.queries)
     used = max(1, min(threads, count * blocks))
     fn = module.function(name, PARAMS, linkage=linkage)
     _, tid, nthreads = fn.params
@@ -84,9 +84,9 @@ def emit_forward(module: Module, nest: AttentionNest, b: Blocks, name: str, tabl
 def _helpers(module: Module, nest: AttentionNest, b: Blocks, name: str) -> None:
     sees = ("rows", "last") if nest.causal else ("", "")
     parts.emit_tiles(module, f"{name}.scores", Tiles(
-        b.rows, b.vectors, b.d_padded, 1, b.cols, b.cols * nest.d, b.block, "set", sees[0]), b)
+        b.rows, b.vectors, b.d_padded, 1, b.cols, b.cols * nest.d, b.keys, "set", sees[0]), b)
     parts.emit_tiles(module, f"{name}.values", Tiles(
-        b.rows, b.e_vectors, b.block, 1, b.e_padded, b.e_vectors * b.lanes, b.e_padded, "scale", sees[1]), b)
+        b.rows, b.e_vectors, b.keys, 1, b.e_padded, b.e_vectors * b.lanes, b.e_padded, "scale", sees[1]), b)
     parts.emit_panels(module, f"{name}.panel", nest.inputs[1], nest.n, nest.d, b)
     parts.emit_fetch(module, f"{name}.q", nest.d, b.d_padded, b)
     if nest.e != nest.d:
@@ -130,22 +130,22 @@ class _Forward:
     def block(self, index: list[V], number: V) -> None:
         """One block of queries."""
         fn, b, nest, areas = self.fn, self.b, self.nest, self.areas
-        row = ix.mul(fn, number, b.block)
-        valid = ix.minimum(fn, ix.sub(fn, i64(nest.m), row), b.block)
+        row = ix.mul(fn, number, b.queries)
+        valid = ix.minimum(fn, ix.sub(fn, i64(nest.m), row), b.queries)
         q = nest.inputs[0]
-        self.fetch("q", self.operands.at(q, index, row), areas["queries"], q, valid, i64(b.block), nest.scale)
-        parts.clear(fn, b, areas["out"], i64(b.block * b.e_padded))
-        parts.clear(fn, b, areas["total"], i64(b.block))
-        for_range(fn, i64(0), i64(b.block), b.wide, lambda n: fn.store(
+        self.fetch("q", self.operands.at(q, index, row), areas["queries"], q, valid, i64(b.queries), nest.scale)
+        parts.clear(fn, b, areas["out"], i64(b.queries * b.e_padded))
+        parts.clear(fn, b, areas["total"], i64(b.queries))
+        for_range(fn, i64(0), i64(b.queries), b.wide, lambda n: fn.store(
             parts.lowest(b), fn.gep(areas["top"], n, b.scalar), b.size))
         end = ix.minimum(fn, ix.add(fn, row, valid), nest.n) if nest.causal else i64(nest.n)
-        for_range(fn, i64(0), end, b.block, lambda key: self.pair(row, valid, key, end))
+        for_range(fn, i64(0), end, b.keys, lambda key: self.pair(row, valid, key, end))
         for_range(fn, i64(0), valid, 1, lambda r: self.finish(index, ix.add(fn, row, r), r))
 
     def pair(self, row: V, valid: V, key: V, end: V) -> None:
         """One block of scores."""
         fn, b, nest, name, areas = self.fn, self.b, self.nest, self.name, self.areas
-        width = ix.minimum(fn, ix.sub(fn, end, key), b.block)
+        width = ix.minimum(fn, ix.sub(fn, end, key), b.keys)
         diagonal = ix.sub(fn, key, row) if nest.causal else i64(0)
         row_tiles = parts.tiles_for(fn, valid, b.rows)
         scores, factor = areas["scores"], areas["factor"]
@@ -173,37 +173,58 @@ class _Forward:
 
 
 def _emit_softmax(module: Module, name: str, causal: bool, b: Blocks) -> None:
-    """Emit the steps between the two products, for the rows of a block."""
+    """Emit the steps between the two products, for the rows of a block.
+
+    Each step is a loop of its own, so that rows need not wait for each other's sums across lanes.
+    """
     fn = module.function(name, [("ptr", "scores"), ("ptr", "top"), ("ptr", "total"), ("ptr", "factor"), ("i64", "rows"),
                                 ("i64", "width"), ("i64", "diagonal")], attributes="#1", linkage="internal")
     scores, top, total, factor, rows, width, diagonal = fn.params
     type_ = vector(b.scalar, b.wide)
     one, wide = Ops(fn, b.scalar), Ops(fn, type_)
 
-    def row(r: V) -> None:
-        line = fn.gep(scores, ix.mul(fn, r, b.block), b.scalar)
-        seen, stop = parts.seen_of(fn, b, causal, r, width, diagonal)
+    def line_of(r: V) -> tuple[V, V, V]:
+        return fn.gep(scores, ix.mul(fn, r, b.keys), b.scalar), *parts.seen_of(fn, b, causal, r, width, diagonal)
+
+    def maximum(r: V) -> None:
+        line, seen, stop = line_of(r)
         parts.hide(fn, b, line, seen, stop, -math.inf)
-        places = [fn.gep(x, r, b.scalar) for x in (top, total, factor)]
-        before, sum_before = (fn.load(x, b.scalar, b.size) for x in places[:2])
         loop = fn.begin_loop(i64(0), stop, i64(b.wide), [parts.lowest(b)])
         value = fn.load(fn.gep(line, loop.counter, b.scalar), type_, b.size)
         most = fn.end_loop(loop, [larger(wide, value, loop.carried[0])])[0]
-        now = larger(one, folded(fn, most, larger), before)
-        shift = one.sel(one.cmp("oeq", now, one.c(-math.inf)), one.c(0.0), now)
-        shifts = fn.splat(shift, b.wide)
+        place = fn.gep(top, r, b.scalar)
+        before = fn.load(place, b.scalar, b.size)
+        fn.store(before, fn.gep(factor, r, b.scalar), b.size)
+        fn.store(larger(one, folded(fn, most, larger), before), place, b.size)
+
+    def rescale(r: V) -> None:
+        tops, totals, factors = (fn.gep(x, r, b.scalar) for x in (top, total, factor))
+        shift = finite(wide, fn.load(tops, type_, b.size))
+        scale = exp_flushed(wide, wide.sub(fn.load(factors, type_, b.size), shift))
+        fn.store(scale, factors, b.size)
+        fn.store(wide.mul(fn.load(totals, type_, b.size), scale), totals, b.size)
+
+    def powers(r: V) -> None:
+        line, _, stop = line_of(r)
+        shifts = fn.splat(finite(one, fn.load(fn.gep(top, r, b.scalar), b.scalar, b.size)), b.wide)
         loop = fn.begin_loop(i64(0), stop, i64(b.wide), [const(0.0, type_)])
         place = fn.gep(line, loop.counter, b.scalar)
-        power = exp_nonpositive(wide, wide.sub(fn.load(place, type_, b.size), shifts))
+        power = exp_flushed(wide, wide.sub(fn.load(place, type_, b.size), shifts))
         fn.store(power, place, b.size)
         found = fn.end_loop(loop, [wide.add(loop.carried[0], power)])[0]
-        scale = exp_nonpositive(one, one.sub(before, shift))
-        fn.store(now, places[0], b.size)
-        fn.store(one.fma(sum_before, scale, folded(fn, found, lambda o, x, y: o.add(x, y))), places[1], b.size)
-        fn.store(scale, places[2], b.size)
+        place = fn.gep(total, r, b.scalar)
+        fn.store(one.add(fn.load(place, b.scalar, b.size), folded(fn, found, lambda o, x, y: o.add(x, y))), place,
+                 b.size)
 
-    for_range(fn, i64(0), rows, 1, row)
+    for_range(fn, i64(0), rows, 1, maximum)
+    for_range(fn, i64(0), i64(b.queries), b.wide, rescale)
+    for_range(fn, i64(0), rows, 1, powers)
     fn.ret()
+
+
+def finite(o: Ops, top: V) -> V:
+    """What is subtracted from scores: 0 where all are -inf."""
+    return o.sel(o.cmp("oeq", top, o.c(-math.inf)), o.c(0.0), top)
 
 
 def larger(o: Ops, x: V, y: V) -> V:

@@ -22,7 +22,7 @@ from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.attention_parts import Blocks, Operands, Scratch, Tiles
 from pullback.codegen.llvm.kernels import PARAMS, EmittedKernel, Slots
 from pullback.codegen.llvm.math import Ops
-from pullback.codegen.llvm.math_exp import exp_nonpositive
+from pullback.codegen.llvm.math_exp import exp_flushed
 from pullback.codegen.llvm.matmul import load_pointer, share
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64, vector
@@ -55,9 +55,9 @@ def emit_backward(module: Module, nest: AttentionNest, b: Blocks, name: str, tab
 
 def _areas(nest: AttentionNest, b: Blocks, scratch: Scratch) -> dict[str, int]:
     m, d, e = parts.padded(nest.m, b.rows), b.d_padded, b.e_padded
-    sizes = {"queries": m * d, "cts": m * e, "dq": m * d, "k": b.block * d, "dk": b.block * d, "dv": b.block * e,
-             "k_panels": parts.panel_elements(b, b.block, nest.d), "v_panels": parts.panel_elements(b, b.block, nest.e),
-             "p": b.block * b.block, "w": b.block * b.block}
+    sizes = {"queries": m * d, "cts": m * e, "dq": m * d, "k": b.keys * d, "dk": b.keys * d, "dv": b.keys * e,
+             "k_panels": parts.panel_elements(b, b.keys, nest.d), "v_panels": parts.panel_elements(b, b.keys, nest.e),
+             "p": b.queries * b.keys, "w": b.queries * b.keys}
     return {key: scratch.take(size) for key, size in sizes.items()}
 
 
@@ -67,15 +67,15 @@ def _helpers(module: Module, nest: AttentionNest, b: Blocks, name: str) -> None:
     parts.emit_panels(module, f"{name}.k", nest.inputs[1], nest.n, nest.d, b)
     parts.emit_panels(module, f"{name}.v", nest.inputs[2], nest.n, nest.e, b)
     parts.emit_tiles(module, f"{name}.dq", Tiles(
-        b.rows, b.d_vectors, b.block, 1, b.d_padded, d_cols, b.d_padded, "add", sees[2]), b)
+        b.rows, b.d_vectors, b.keys, 1, b.d_padded, d_cols, b.d_padded, "add", sees[2]), b)
     for suffix, width, step, cols in (("", nest.d, b.d_padded, d_cols), ("e", nest.e, b.e_padded, e_cols)):
         if suffix and nest.d == nest.e:
             continue
         vectors = cols // b.lanes
         parts.emit_tiles(module, f"{name}.scores{suffix}", Tiles(
-            b.rows, b.vectors, step, 1, b.cols, b.cols * width, b.block, "set", sees[0]), b)
+            b.rows, b.vectors, step, 1, b.cols, b.cols * width, b.keys, "set", sees[0]), b)
         parts.emit_tiles(module, f"{name}.sums{suffix}", Tiles(
-            b.rows, vectors, 1, b.block, step, cols, step, "add", sees[1]), b)
+            b.rows, vectors, 1, b.keys, step, cols, step, "add", sees[1]), b)
         parts.emit_fetch(module, f"{name}.fetch{suffix}", width, step, b)
         parts.emit_give(module, f"{name}.give{suffix}", width, step, b)
     _emit_weights(module, f"{name}.weights", nest, b)
@@ -102,7 +102,7 @@ class _Backward:
         self.copy("fetch", self.operands.at(q, index), areas["queries"], q, m, total, nest.scale)
         self.copy("fetch" + self.e, self.operands.at(ct, index), areas["cts"], ct, m, total, 1.0)
         parts.clear(fn, b, areas["dq"], ix.mul(fn, total, b.d_padded))
-        for_range(fn, i64(0), i64(nest.n), b.block, lambda key: self.keys(index, key))
+        for_range(fn, i64(0), i64(nest.n), b.keys, lambda key: self.keys(index, key))
         if nest.results[0] is not None:
             rows = nest.results[0]
             self.copy("give", areas["dq"], self.operands.at(rows, index), rows, m, m, nest.scale)
@@ -110,16 +110,16 @@ class _Backward:
     def keys(self, index: list[V], key: V) -> None:
         """One block of keys."""
         fn, nest, b, areas = self.fn, self.nest, self.b, self.areas
-        width = ix.minimum(fn, ix.sub(fn, i64(nest.n), key), b.block)
+        width = ix.minimum(fn, ix.sub(fn, i64(nest.n), key), b.keys)
         tiles = parts.tiles_for(fn, width, b.cols)
         _, k, v = nest.inputs[:3]
         for rows, which, size in ((k, "k", nest.d), (v, "v", nest.e)):
             parts.pack_panels(fn, f"{self.name}.{which}", b, self.operands.at(rows, index), areas[f"{which}_panels"],
                               key, tiles, size)
         self.copy("fetch", self.operands.at(k, index, key), areas["k"], k, width, width, 1.0)
-        parts.clear(fn, b, areas["dk"], i64(b.block * b.d_padded))
-        parts.clear(fn, b, areas["dv"], i64(b.block * b.e_padded))
-        for_range(fn, key if nest.causal else i64(0), i64(nest.m), b.block,
+        parts.clear(fn, b, areas["dk"], i64(b.keys * b.d_padded))
+        parts.clear(fn, b, areas["dv"], i64(b.keys * b.e_padded))
+        for_range(fn, key if nest.causal else i64(0), i64(nest.m), b.queries,
                   lambda row: self.pair(index, row, key, width))
         for rows, which, source in ((nest.results[1], "give", "dk"), (nest.results[2], "give" + self.e, "dv")):
             if rows is not None:
@@ -128,7 +128,7 @@ class _Backward:
     def pair(self, index: list[V], row: V, key: V, width: V) -> None:
         """One block of scores: the two products that make it, and what it adds to the three results."""
         fn, nest, b, areas, name = self.fn, self.nest, self.b, self.areas, self.name
-        valid = ix.minimum(fn, ix.sub(fn, i64(nest.m), row), b.block)
+        valid = ix.minimum(fn, ix.sub(fn, i64(nest.m), row), b.queries)
         diagonal = ix.sub(fn, key, row) if nest.causal else i64(0)
         queries = fn.gep(areas["queries"], ix.mul(fn, row, b.d_padded), b.scalar)
         cts = fn.gep(areas["cts"], ix.mul(fn, row, b.e_padded), b.scalar)
@@ -161,7 +161,7 @@ def _emit_weights(module: Module, name: str, nest: AttentionNest, b: Blocks) -> 
     one, wide = Ops(fn, b.scalar), Ops(fn, type_)
 
     def row(r: V) -> None:
-        lines = [fn.gep(x, ix.mul(fn, r, b.block), b.scalar) for x in (shares, weights)]
+        lines = [fn.gep(x, ix.mul(fn, r, b.keys), b.scalar) for x in (shares, weights)]
         seen, stop = parts.seen_of(fn, b, nest.causal, r, width, diagonal)
         for line, value in zip(lines, (-math.inf, 0.0), strict=True):
             parts.hide(fn, b, line, seen, stop, value)
@@ -173,7 +173,7 @@ def _emit_weights(module: Module, name: str, nest: AttentionNest, b: Blocks) -> 
         def some(c: V) -> None:
             places = [fn.gep(line, c, b.scalar) for line in lines]
             score, product = (fn.load(place, type_, b.size) for place in places)
-            power = exp_nonpositive(wide, wide.sub(score, total))
+            power = exp_flushed(wide, wide.sub(score, total))
             fn.store(power, places[0], b.size)
             fn.store(wide.mul(power, wide.sub(product, shift)), places[1], b.size)
 

@@ -22,7 +22,8 @@ from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64, vector
 from pullback.kernel.nodes import AttentionNest, Rows
 
-BLOCK = 96  # queries and keys of a block, about
+KEYS = 96  # of a block, about
+QUERIES = (48, 96)  # of a block of the first kernel, whose scores stay in the first-level cache, and of the second
 
 
 class Blocks(NamedTuple):
@@ -33,7 +34,8 @@ class Blocks(NamedTuple):
     lanes: int
     rows: int
     vectors: int
-    block: int
+    queries: int
+    keys: int
     d: int
     e: int
     d_vectors: int
@@ -80,7 +82,8 @@ def blocks_of(nest: AttentionNest, scalar: str, target: Target) -> Blocks:
         """Vectors of a tile over features: the most that pad least."""
         return min(range(vectors, 0, -1), key=lambda n: padded(width, n * lanes))
 
-    return Blocks(scalar, 8 if scalar == "double" else 4, lanes, rows, vectors, unit * max(1, round(BLOCK / unit)),
+    queries, keys = (unit * max(1, round(n / unit)) for n in (QUERIES[len(nest.inputs) > 3], KEYS))
+    return Blocks(scalar, 8 if scalar == "double" else 4, lanes, rows, vectors, queries, keys,
                   nest.d, nest.e, across(nest.d), across(nest.e), target)
 
 
@@ -316,7 +319,7 @@ def seen_of(fn: Fn, b: Blocks, causal: bool, row: V, width: V, diagonal: V) -> t
     seen = fn.binary("sub", ix.add(fn, row, 1), diagonal)
     seen = ix.maximum(fn, ix.minimum(fn, seen, width), 0)
     stop = ix.mul(fn, tiles_for(fn, ix.add(fn, seen, b.rows - 1), b.wide), wide)
-    return seen, ix.minimum(fn, stop, b.block)
+    return seen, ix.minimum(fn, stop, b.keys)
 
 
 def lowest(b: Blocks) -> V:
