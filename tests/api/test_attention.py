@@ -18,6 +18,7 @@ from pullback.ir.node import Function, TensorType, param, project
 from pullback.ops.attention import Attention
 from pullback.schedule.plan import Plan
 from pullback.transforms import vjp
+from pullback.util.errors import ShapeError
 
 F = pb.nn.functional
 
@@ -150,6 +151,19 @@ def test_grouped_heads(causal: bool) -> None:
     found = attended(q, k, v, ct, is_causal=causal, enable_gqa=True)
     y, dq, dk, dv = reference(q, k.repeat(3, 1), v.repeat(3, 1), ct, tri(33, 33, causal))
     close(found, [y, dq, *(x.reshape(2, 2, 3, 33, 8).sum(2) for x in (dk, dv))], 2e-6)
+    allowed = np.random.default_rng(1).random((33, 33)) < 0.7
+    masked = F.scaled_dot_product_attention(*map(pb.tensor, (q, k, v)), pb.tensor(allowed), enable_gqa=True).numpy()
+    close([masked], reference(q, k.repeat(3, 1), v.repeat(3, 1), ct, allowed)[:1], 2e-6)
+
+
+def test_groups_that_do_not_fit() -> None:
+    q, k, v = (pb.tensor(x) for x in arrays((2, 6, 9, 8), (2, 4, 9, 8), (2, 4, 9, 8)))
+    with pytest.raises(ShapeError, match="enable_gqa"):
+        F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+    with pytest.raises(ShapeError, match="enable_gqa"):
+        F.scaled_dot_product_attention(q, k[:, :0], v[:, :0], enable_gqa=True)
+    with pytest.raises(ShapeError, match="batch dimensions"):
+        F.scaled_dot_product_attention(q, k, v)
 
 
 def test_dropout_of_everything_and_of_nothing() -> None:

@@ -468,6 +468,22 @@ def attention_weights(q: Node, k: Node, mask: Node | None, causal: bool, scale: 
     return build.div(powers, spread(total, scores, (last,)))
 
 
+def _grouped(q: Array, k: Array, v: Array, apart: bool) -> tuple[Array, Array, Array]:
+    """Heads of key and value for each head of the query: repeated or, `apart`, read again by a dimension of groups."""
+    heads, few = q.shape[-3], min(k.ndim, v.ndim) > 2 and k.shape[-3] == v.shape[-3] and k.shape[-3]
+    if not few or heads % few:
+        raise ShapeError(message("attention: enable_gqa needs a multiple of the heads of key and value",
+                                 [("query", described(q)), ("key", described(k)), ("value", described(v))]))
+    if heads == few:
+        return q, k, v
+    if apart:
+        q = q.reshape((*q.shape[:-3], few, heads // few, *q.shape[-2:]))
+        return q, *(x.reshape((*x.shape[:-2], 1, *x.shape[-2:])) for x in (k, v))
+    from pullback.api.manipulation import repeat_interleave
+
+    return q, repeat_interleave(k, heads // few, -3), repeat_interleave(v, heads // few, -3)
+
+
 def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_mask: Array = None,
                                  dropout_p: float = 0.0,
                                  is_causal: bool = False, scale: float | None = None,
@@ -482,17 +498,16 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
         raise ShapeError(message("attention: shapes do not fit",
                                  [("query", described(q)), ("key", described(k)), ("value", described(v))],
                                  "query (..., m, d), key (..., n, d), value (..., n, e)"))
-    if enable_gqa and q.ndim > 2 and q.shape[-3] != k.shape[-3]:
-        from pullback.api.manipulation import repeat_interleave
-
-        times = q.shape[-3] // k.shape[-3]
-        k, v = repeat_interleave(k, times, -3), repeat_interleave(v, times, -3)
+    shape = q.shape
+    if enable_gqa and q.ndim > 2:
+        q, k, v = _grouped(q, k, v, attn_mask is None and not dropout_p)
     factor = 1 / math.sqrt(q.shape[-1]) if scale is None else number(scale, name, "scale")
     operands = [q, k, v]
     if attn_mask is not None:
         operands.append(as_tensor(attn_mask, name))
     if not dropout_p:
-        return _attention(*operands, causal=bool(is_causal), scale=float(factor))
+        found = _attention(*operands, causal=bool(is_causal), scale=float(factor))
+        return found if q.ndim == len(shape) else found.reshape((*shape[:-1], v.shape[-1]))
     weights = _weights(*operands[:2], *operands[3:], causal=bool(is_causal), scale=float(factor))
     return dropout(weights, dropout_p) @ v
 
