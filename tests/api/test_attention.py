@@ -124,19 +124,44 @@ def test_a_nan_stays_in_its_row() -> None:
     assert np.isfinite(np.delete(y, 5, 1)).all()
 
 
-def test_masks() -> None:
-    q, k, v, ct = arrays((2, 3, 30, 8), (2, 3, 41, 8), (2, 3, 41, 8), (2, 3, 30, 8))
+@pytest.mark.parametrize(("m", "n"), [(30, 41), (5, 41), (130, 215)])
+def test_masks(m: int, n: int) -> None:
+    q, k, v, ct = arrays((2, 3, m, 8), (2, 3, n, 8), (2, 3, n, 8), (2, 3, m, 8))
     rng = np.random.default_rng(3)
-    for shape in ((30, 41), (2, 1, 1, 41), (2, 3, 30, 41)):
+    for shape in ((m, n), (2, 1, 1, n), (2, 3, m, n), (m, 1)):
         allowed = rng.random(shape) < 0.6
-        allowed[..., 0, :5] = False
+        allowed[..., 0, :] = False
         bias = rng.normal(size=shape).astype(np.float32)
         close(attended(q, k, v, ct, attn_mask=pb.tensor(allowed)), reference(q, k, v, ct, allowed), 2e-6)
-        close(attended(q, k, v, ct, attn_mask=pb.tensor(bias)), reference(q, k, v, ct, None, bias), 2e-6)
-    close(attended(q, k, v, ct, attn_mask=pb.tensor(allowed), is_causal=True),
-          reference(q, k, v, ct, allowed & np.tri(30, 41, dtype=bool)), 2e-6)
-    none = attended(q, k, v, ct, attn_mask=pb.zeros((30, 41), dtype="bool"))
+        close(attended(q, k, v, ct, attn_mask=pb.tensor(bias)), reference(q, k, v, ct, None, bias), 5e-6)
+        close(attended(q, k, v, ct, attn_mask=pb.tensor(allowed), is_causal=True),
+              reference(q, k, v, ct, allowed & np.tri(m, n, dtype=bool)), 5e-6)
+    none = attended(q, k, v, ct, attn_mask=pb.zeros((m, n), dtype="bool"))
     assert not any(x.any() for x in none)
+
+
+def test_gradient_of_a_mask() -> None:
+    q, k, v, ct = arrays((2, 9, 4), (2, 7, 4), (2, 7, 3), (2, 9, 3), dtype=np.float64)
+    (bias, t) = arrays((9, 7), (9, 7), dtype=np.float64, seed=1)
+
+    def loss(bias: Any) -> Any:
+        y = F.scaled_dot_product_attention(pb.tensor(q), pb.tensor(k), pb.tensor(v), bias)
+        return (y * pb.tensor(ct)).sum()
+
+    given = pb.tensor(bias, requires_grad=True)
+    loss(given).backward()
+    step = 1e-5
+    wanted = (loss(pb.tensor(bias + step * t)) - loss(pb.tensor(bias - step * t))).item() / (2 * step)
+    np.testing.assert_allclose((given.grad.numpy() * t).sum(), wanted, rtol=1e-7)
+
+
+def test_a_mask_of_keys_is_not_enlarged() -> None:
+    q = param(TensorType.of((4, 3, 512, 64), float32))
+    mask = param(TensorType.of((4, 1, 1, 512), float32))
+    wide = b.broadcast(b.reshape(mask, (4, 512)), (4, 3, 512, 512), (0, 3))
+    made = plan_of(Function([q, mask], [project(b.apply(Attention(False, 0.125, True), q, q, q, wide))[0]]))
+    assert [k.kind for phase in made.phases for k in phase] == ["attention"]
+    assert made.workspace_bytes == 0
 
 
 def test_batches_are_broadcast() -> None:

@@ -421,13 +421,13 @@ TILED_QUERIES = 6
 
 @operation()
 def _attention(q: Node, k: Node, v: Node, *mask: Node, causal: bool, scale: float) -> Node:
-    if not mask and q.dtype.kind == "f" and q.shape[-2] >= TILED_QUERIES:
-        return _tiled(q, k, v, causal, scale)
+    if q.dtype.kind == "f" and q.shape[-2] >= TILED_QUERIES and (not mask or mask[0].shape[-1:] == k.shape[-2:-1]):
+        return _tiled(q, k, v, mask, causal, scale)
     weights = attention_weights(q, k, mask[0] if mask else None, causal, scale)
     return product(weights, v, "attention")
 
 
-def _tiled(q: Node, k: Node, v: Node, causal: bool, scale: float) -> Node:
+def _tiled(q: Node, k: Node, v: Node, mask: tuple[Node, ...], causal: bool, scale: float) -> Node:
     """By the primitive that stores no scores; of 16-bit numbers in float32."""
     from pullback.ops.attention import Attention  # lazy: few programs attend
 
@@ -435,7 +435,14 @@ def _tiled(q: Node, k: Node, v: Node, causal: bool, scale: float) -> Node:
     batch = batch_of(first, v, "attention")
     wide = dtypes.float32 if q.dtype.itemsize < 4 else q.dtype
     given = [build.convert(broadcast_to(x, (*batch, *x.shape[-2:])), wide) for x in (q, k, v)]
-    return build.convert(build.project(build.apply(Attention(causal, scale), *given))[0], q.dtype)
+    if mask:
+        added = mask[0]
+        if added.dtype.kind == "b":
+            zero = build.zeros(added.shape, wide)
+            added = build.select(added, zero, build.scalar_like(zero, float("-inf")))
+        given.append(broadcast_to(build.convert(added, wide), (*batch, q.shape[-2], k.shape[-2])))
+    op = Attention(causal, scale, bool(mask))
+    return build.convert(build.project(build.apply(op, *given))[0], q.dtype)
 
 
 def attention_weights(q: Node, k: Node, mask: Node | None, causal: bool, scale: float) -> Node:

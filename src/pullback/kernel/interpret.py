@@ -209,6 +209,8 @@ class Interpreter:
             q, k, v, *rest = (self.memory[rows.buffer][places(rows, batch, count, width)] for rows, count, width in zip(
                 nest.inputs, nest.counts, nest.widths, strict=True))
             s = q @ k.T * q.dtype.type(nest.scale)
+            if nest.mask is not None:
+                s = s + self.memory[nest.mask.buffer][places(nest.mask, batch, nest.m, nest.n)]
             if nest.causal:
                 s = np.where(np.tri(nest.m, nest.n, dtype=bool), s, -np.inf)
             if rest:

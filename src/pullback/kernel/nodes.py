@@ -372,7 +372,7 @@ class Rows:
 
 
 class AttentionNest:
-    """For each batch index, with s = scale q k^T (where `causal`, -inf where the key is after the query):
+    """For each batch index, with s = scale q k^T plus the mask; where `causal`, s = -inf where a key is after its query:
 
         inputs q, k, v                  lse = log(sum(exp(s))) of each row, y = exp(s - lse) v; results y, lse
         inputs q, k, v, lse, delta, ct  p = exp(s - lse), w = scale p (ct v^T - delta); results w k, w^T q, p^T ct
@@ -381,12 +381,17 @@ class AttentionNest:
     None: not asked for.
     """
 
-    __slots__ = ("batch", "causal", "d", "e", "inputs", "m", "n", "results", "scale")
+    __slots__ = ("batch", "causal", "d", "e", "inputs", "m", "mask", "n", "results", "scale")
 
     def __init__(self, batch: tuple[int, ...], m: int, n: int, d: int, e: int, causal: bool, scale: float,
-                 inputs: tuple[Rows, ...], results: tuple[Rows | None, ...]) -> None:
+                 inputs: tuple[Rows, ...], results: tuple[Rows | None, ...], mask: Rows | None = None) -> None:
         self.batch, self.m, self.n, self.d, self.e = batch, m, n, d, e
-        self.causal, self.scale, self.inputs, self.results = causal, scale, inputs, results
+        self.causal, self.scale, self.inputs, self.results, self.mask = causal, scale, inputs, results, mask
+
+    @property
+    def reads(self) -> tuple[Rows, ...]:
+        """All that is read."""
+        return self.inputs if self.mask is None else (*self.inputs, self.mask)
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -104,8 +104,8 @@ class _Verifier:
         self.body(s.epilogue, bound)
 
     def attention(self, s: AttentionNest) -> None:
-        sizes = [*zip(s.counts, s.widths, strict=True), *s.result_sizes]
-        for rows, (count, width) in zip((*s.inputs, *s.results), sizes, strict=True):
+        sizes = [*zip(s.counts, s.widths, strict=True), (s.m, s.n), *s.result_sizes]
+        for rows, (count, width) in zip((*s.inputs, s.mask, *s.results), sizes, strict=True):
             if rows is not None and count and width and 0 not in s.batch:
                 self.rows(rows, s.batch, count, width)
 

@@ -27,7 +27,8 @@ def attention_nest(root: Root, roots: Roots) -> AttentionNest:
     for proj in roots.order:
         if isinstance(proj.op, Proj) and proj.inputs[0] is node:
             results[proj.op.index] = _rows(roots, proj, len(q) - 2)
-    return AttentionNest(q[:-2], q[-2], k[-2], q[-1], v[-1], op.causal, op.scale, tuple(given), tuple(results))
+    mask = given.pop() if op.masked else None
+    return AttentionNest(q[:-2], q[-2], k[-2], q[-1], v[-1], op.causal, op.scale, tuple(given), tuple(results), mask)
 
 
 def _rows(roots: Roots, result: Node, batch: int) -> Rows:

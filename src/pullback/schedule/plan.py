@@ -231,7 +231,7 @@ def count_memory(kernel: Kernel) -> None:
         if isinstance(stmt, (MatmulNest, WindowNest)):
             reads[stmt.a] = reads[stmt.b] = None
         elif isinstance(stmt, AttentionNest):
-            reads |= dict.fromkeys(rows.buffer for rows in stmt.inputs)
+            reads |= dict.fromkeys(rows.buffer for rows in stmt.reads)
             writes |= dict.fromkeys(rows.buffer for rows in stmt.results if rows is not None)
         elif isinstance(stmt, Store):
             writes[stmt.buffer] = None

@@ -91,7 +91,7 @@ def _helpers(module: Module, nest: AttentionNest, b: Blocks, name: str) -> None:
     parts.emit_fetch(module, f"{name}.q", nest.d, b.d_padded, b)
     if nest.e != nest.d:
         parts.emit_fetch(module, f"{name}.v", nest.e, b.e_padded, b)
-    _emit_softmax(module, f"{name}.softmax", nest.causal, b)
+    _emit_softmax(module, f"{name}.softmax", nest, b)
 
 
 class _Forward:
@@ -139,10 +139,10 @@ class _Forward:
         for_range(fn, i64(0), i64(b.queries), b.wide, lambda n: fn.store(
             parts.lowest(b), fn.gep(areas["top"], n, b.scalar), b.size))
         end = ix.minimum(fn, ix.add(fn, row, valid), nest.n) if nest.causal else i64(nest.n)
-        for_range(fn, i64(0), end, b.keys, lambda key: self.pair(row, valid, key, end))
+        for_range(fn, i64(0), end, b.keys, lambda key: self.pair(index, row, valid, key, end))
         for_range(fn, i64(0), valid, 1, lambda r: self.finish(index, ix.add(fn, row, r), r))
 
-    def pair(self, row: V, valid: V, key: V, end: V) -> None:
+    def pair(self, index: list[V], row: V, valid: V, key: V, end: V) -> None:
         """One block of scores."""
         fn, b, nest, name, areas = self.fn, self.b, self.nest, self.name, self.areas
         width = ix.minimum(fn, ix.sub(fn, end, key), b.keys)
@@ -153,7 +153,9 @@ class _Forward:
         values = fn.gep(areas["values"], ix.mul(fn, key, b.e_padded), b.scalar)
         parts.call_tiles(fn, f"{name}.scores", areas["queries"], panels, scores, None,
                          (row_tiles, parts.tiles_for(fn, width, b.cols)), i64(nest.d), diagonal)
-        fn.call(f"{name}.softmax", "void", scores, areas["top"], areas["total"], factor, valid, width, diagonal,
+        mask = scores if nest.mask is None else self.operands.at(nest.mask, index, row)
+        mask = mask if nest.mask is None else fn.gep(mask, key, b.scalar)
+        fn.call(f"{name}.softmax", "void", scores, areas["top"], areas["total"], factor, valid, width, diagonal, mask,
                 declare=False)
         parts.call_tiles(fn, f"{name}.values", scores, values, areas["out"], factor, (row_tiles, i64(b.e_tiles)), width,
                          diagonal)
@@ -172,22 +174,25 @@ class _Forward:
             fn.store(o.add(top, log(o, total)), self.operands.at(lse, index, row), b.size)
 
 
-def _emit_softmax(module: Module, name: str, causal: bool, b: Blocks) -> None:
+def _emit_softmax(module: Module, name: str, nest: AttentionNest, b: Blocks) -> None:
     """Emit the steps between the two products, for the rows of a block.
 
     Each step is a loop of its own, so that rows need not wait for each other's sums across lanes.
     """
     fn = module.function(name, [("ptr", "scores"), ("ptr", "top"), ("ptr", "total"), ("ptr", "factor"), ("i64", "rows"),
-                                ("i64", "width"), ("i64", "diagonal")], attributes="#1", linkage="internal")
-    scores, top, total, factor, rows, width, diagonal = fn.params
+                                ("i64", "width"), ("i64", "diagonal"), ("ptr", "mask")], attributes="#1",
+                         linkage="internal")
+    scores, top, total, factor, rows, width, diagonal, mask = fn.params
     type_ = vector(b.scalar, b.wide)
     one, wide = Ops(fn, b.scalar), Ops(fn, type_)
 
     def line_of(r: V) -> tuple[V, V, V]:
-        return fn.gep(scores, ix.mul(fn, r, b.keys), b.scalar), *parts.seen_of(fn, b, causal, r, width, diagonal)
+        return fn.gep(scores, ix.mul(fn, r, b.keys), b.scalar), *parts.seen_of(fn, b, nest.causal, r, width, diagonal)
 
     def maximum(r: V) -> None:
         line, seen, stop = line_of(r)
+        if nest.mask is not None:
+            parts.add_mask(fn, b, line, fn.gep(mask, ix.mul(fn, r, nest.mask.row_stride), b.scalar), width)
         parts.hide(fn, b, line, seen, stop, -math.inf)
         loop = fn.begin_loop(i64(0), stop, i64(b.wide), [parts.lowest(b)])
         value = fn.load(fn.gep(line, loop.counter, b.scalar), type_, b.size)

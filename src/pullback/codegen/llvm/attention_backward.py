@@ -138,7 +138,10 @@ class _Backward:
         parts.call_tiles(fn, f"{name}.scores{self.e}", cts, areas["v_panels"], areas["w"], None, both, i64(nest.e),
                          diagonal)
         lse, delta = (self.operands.at(rows, index, row) for rows in nest.inputs[3:5])
-        fn.call(f"{name}.weights", "void", areas["p"], areas["w"], lse, delta, valid, width, diagonal, declare=False)
+        mask = areas["p"] if nest.mask is None else self.operands.at(nest.mask, index, row)
+        mask = mask if nest.mask is None else fn.gep(mask, key, b.scalar)
+        fn.call(f"{name}.weights", "void", areas["p"], areas["w"], lse, delta, valid, width, diagonal, mask,
+                declare=False)
         rows = parts.tiles_for(fn, width, b.rows)
         if nest.results[2] is not None:
             parts.call_tiles(fn, f"{name}.sums{self.e}", areas["p"], cts, areas["dv"], None,
@@ -155,14 +158,17 @@ class _Backward:
 def _emit_weights(module: Module, name: str, nest: AttentionNest, b: Blocks) -> None:
     """Emit the steps between the products: p = exp(p - lse), w = p (w - delta), for the rows of a block."""
     fn = module.function(name, [("ptr", "p"), ("ptr", "w"), ("ptr", "lse"), ("ptr", "delta"), ("i64", "rows"),
-                                ("i64", "width"), ("i64", "diagonal")], attributes="#1", linkage="internal")
-    shares, weights, lse, delta, rows, width, diagonal = fn.params
+                                ("i64", "width"), ("i64", "diagonal"), ("ptr", "mask")], attributes="#1",
+                         linkage="internal")
+    shares, weights, lse, delta, rows, width, diagonal, mask = fn.params
     type_ = vector(b.scalar, b.wide)
     one, wide = Ops(fn, b.scalar), Ops(fn, type_)
 
     def row(r: V) -> None:
         lines = [fn.gep(x, ix.mul(fn, r, b.keys), b.scalar) for x in (shares, weights)]
         seen, stop = parts.seen_of(fn, b, nest.causal, r, width, diagonal)
+        if nest.mask is not None:
+            parts.add_mask(fn, b, lines[0], fn.gep(mask, ix.mul(fn, r, nest.mask.row_stride), b.scalar), width)
         for line, value in zip(lines, (-math.inf, 0.0), strict=True):
             parts.hide(fn, b, line, seen, stop, value)
         total, shift = (fn.load(fn.gep(x, ix.mul(fn, r, given.row_stride), b.scalar), b.scalar, b.size)

@@ -267,7 +267,7 @@ class Operands:
     def __init__(self, fn: Fn, nest: AttentionNest, table: Slots, b: Blocks) -> None:
         self.fn, self.nest, self.b = fn, nest, b
         self.bases = {id(rows): load_pointer(fn, fn.params[0], table.of(rows.buffer, rows.offset))
-                      for rows in (*nest.inputs, *nest.results) if rows is not None}
+                      for rows in (*nest.reads, *nest.results) if rows is not None}
 
     def at(self, rows: Rows, index: list[V], row: V | None = None) -> V:
         """The address of a row (the first) of a batch index."""
@@ -308,6 +308,18 @@ def hide(fn: Fn, b: Blocks, row: V, seen: V, stop: V, value: float) -> None:
         fn.store(fn.select(there, fn.load(place, type_, b.size), const(value, type_)), place, b.size)
 
     for_range(fn, start, stop, b.wide, one)
+
+
+def add_mask(fn: Fn, b: Blocks, row: V, mask: V, width: V) -> None:
+    """Add a row of the mask to a row of scores: whole vectors, then one by one."""
+    def some(c: V, lanes: int) -> None:
+        type_, place = vector(b.scalar, lanes), fn.gep(row, c, b.scalar)
+        added = fn.load(fn.gep(mask, c, b.scalar), type_, b.size)
+        fn.store(fn.binary("fadd", fn.load(place, type_, b.size), added), place, b.size)
+
+    whole = ix.mul(fn, ix.div(fn, width, b.lanes), b.lanes)
+    for_range(fn, i64(0), whole, b.lanes, lambda c: some(c, b.lanes))
+    for_range(fn, whole, width, 1, lambda c: some(c, 1))
 
 
 def seen_of(fn: Fn, b: Blocks, causal: bool, row: V, width: V, diagonal: V) -> tuple[V, V]:
