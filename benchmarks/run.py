@@ -22,7 +22,8 @@ from workloads import workload_of  # noqa: E402
 
 SLOW = ("torch.compile", "tinygrad", "tensorflow")
 GROUPS = ("machine", "imports", *PROGRAMS, "mlp_adam", *NETWORKS, *(f"whole {name}" for name in PROGRAMS), "matmul",
-          "vector_math", "fused_mean", "costs", "memory", *(f"dialects {name}" for name in PROGRAMS), "documents")
+          "vector_math", "fused_mean", "attention",
+          "costs", "memory", *(f"dialects {name}" for name in PROGRAMS), "documents")
 EXTRA = ("install",)
 PACKAGES = {**dict.fromkeys((*MINE, *DIALECTS), "pullback"), "torch.compile": "torch", "machine": "numpy"}
 LIMIT_SECONDS = 600.0

@@ -16,7 +16,8 @@ COMPILED = ("torch.compile", "jax", "mlx", "tinygrad", "tensorflow")
 FRAMEWORKS = ("torch", *COMPILED)
 ANY = ("numpy", *FRAMEWORKS)
 PROGRAMS = {"two_layer": "two-layer net", "tutorial": "1-128-1 tanh", "small_batch": "batch 50", "line": "line fit"}
-NETWORKS = {"conv_net": "conv net 3x3", "lenet": "LeNet", "resnet18": "ResNet-18", "mobile_net": "MobileNetV2 blocks"}
+NETWORKS = {"conv_net": "conv net 3x3", "lenet": "LeNet", "resnet18": "ResNet-18", "mobile_net": "MobileNetV2 blocks",
+            "gpt_128": "GPT 6x384, context 128", "gpt_256": "GPT 6x384, context 256"}
 #: one measured round: framework -> figures
 Round = dict[str, dict[str, Any]]
 
@@ -85,7 +86,8 @@ def step_targets() -> list[Target]:
         found.append(Target(name, "free-running loop, against jax", 1.0, "loop_us", peers=("jax",)))
     for mine in MINE:
         found.append(Target("mlp_adam", f"step of {mine}", 0.9, "step_us", mine))
-        for name, factor in (("conv_net", 0.75), ("lenet", 0.75), ("resnet18", 0.9), ("mobile_net", 0.7)):
+        for name, factor in (("conv_net", 0.75), ("lenet", 0.75), ("resnet18", 0.9), ("mobile_net", 0.7),
+                             ("gpt_128", 0.85), ("gpt_256", 0.85)):
             found.append(Target(name, f"step of {mine}", factor, "step_us", mine, FRAMEWORKS))
     return found
 
@@ -139,6 +141,9 @@ def piece_targets(results: dict[str, list[Round]]) -> list[Target]:
         found.append(Target("fused_mean", f"{mine}, us, against reading the inputs once", 1.1, "us", mine, ("machine",),
                             "read_inputs_us"))
         found.append(Target("fused_mean", f"{mine}, us, against the best framework", 1.0, "us", mine, ANY))
+        for kind in ("us", "causal us"):
+            found.append(Target("attention", f"{mine}, forward and backward, {kind}", 0.8, kind, mine, FRAMEWORKS))
+        found.append(Target("attention", f"{mine}, growth of the process in MB", 1.0, "growth_mb", mine, FRAMEWORKS))
     budgets = {"record one operation": 2.0, "flush a known graph, per node": 1.0,
                "jitted step, 10 arguments, 1 result": 5.0, "launch of a program in place": 1.0}
     found += [Target("costs", f"{name}, us", budget, name, peers=("limit",), peer_figure="one")

@@ -11,6 +11,7 @@ from pullback.engine.pipeline import compile_function
 from pullback.engine.programs import Executable
 from pullback.ir.dtypes import numpy_dtype
 from pullback.ir.node import Function, Node, Op, apply, evaluate, param, project, type_of
+from pullback.ops.attention import Attend
 from pullback.ops.linalg import Decomposition
 from pullback.ops.map import Map
 from pullback.ops.recurrence import Recurrence
@@ -55,7 +56,7 @@ def ulps(function: Function) -> float:
             total += 4 if op.row == "fma" else ROWS[op.row].ulp
         elif getattr(op, "monoid", "") in ("add", "mul") or op.name in ("contract", "scan", "while", "cond"):
             total += 16
-        elif isinstance(op, (Decomposition, Recurrence)):
+        elif isinstance(op, (Attend, Decomposition, Recurrence)):
             total += op.ulp
         elif isinstance(getattr(op, "function", None), Function):
             total += ulps(op.function)

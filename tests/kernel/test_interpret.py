@@ -11,10 +11,12 @@ from tests.programs import Grower, close, floats, layer_norm, mlp_step, randoms,
 from pullback.engine.pipeline import Clock, make_plan, run_passes
 from pullback.ir.dtypes import DType, float32, numpy_dtype
 from pullback.ir.index import Var, var
-from pullback.ir.node import Function, evaluate
+from pullback.ir.node import Function, apply, evaluate, param, project, type_of
 from pullback.kernel.interpret import Interpreter
-from pullback.kernel.nodes import Buffer, For, Kernel, Load, Store
+from pullback.kernel.nodes import AttentionNest, Buffer, For, Kernel, Load, Rows, Store
+from pullback.kernel.printer import kernel_text
 from pullback.kernel.verify import verify_kernel
+from pullback.ops.attention import Attention, AttentionBackward
 from pullback.ops.map import Map, numeric_convert
 from pullback.ops.monoid import identity
 from pullback.util.errors import VerifyError
@@ -77,3 +79,29 @@ def test_an_unbound_variable_is_found() -> None:
     source, target = Buffer("x", float32, (4,), "input"), Buffer("y", float32, (4,), "output")
     with pytest.raises(VerifyError, match="not bound"):
         verify_kernel(Kernel("k", "loops", (Store(target, (var("i", 4),), Load(source, (var("i", 4),))),)))
+
+
+def test_attention_nests() -> None:
+    for name, op, arrays in (e for c in (Attention, AttentionBackward) for e in (
+            (c.name, op, arrays) for op, arrays in c.samples() if arrays[0].dtype == np.float64)):
+        given = [param(type_of(x)) for x in arrays]
+        function = Function(given, project(apply(op, *given)))
+        for got, want in zip(interpret(function, arrays), evaluate(function, *arrays), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+def test_rows_outside_of_their_buffer_are_refused() -> None:
+    q, y = Buffer("q", float32, (3, 4)), Buffer("y", float32, (3, 4))
+    lse = Buffer("lse", float32, (3,))
+    rows, last = Rows(q, 0, (), 4), Rows(y, 0, (), 4)
+
+    def kernel(first: Rows, n: int) -> Kernel:
+        return Kernel("k", "attention", (AttentionNest((), 3, n, 4, 4, False, 1.0, (first, rows, rows),
+                                                       (last, Rows(lse, 0, (), 1))),))
+
+    verify_kernel(kernel(rows, 3))
+    assert "attention 3 x 3 x 4 x 4" in kernel_text(kernel(rows, 3))
+    with pytest.raises(VerifyError, match="rows outside"):
+        verify_kernel(kernel(rows, 4))
+    with pytest.raises(VerifyError, match="rows outside"):
+        verify_kernel(kernel(Rows(q, 1, (), 4), 3))

@@ -10,7 +10,7 @@ import numpy as np
 from pullback.api._lazy import build
 from pullback.api.activations import softmax_node
 from pullback.api.arguments import as_tensor, described, integer, number, shape_of
-from pullback.api.linear_algebra import product
+from pullback.api.linear_algebra import batch_of, product
 from pullback.api.reductions import floating, mean_of, spread, variance_of
 from pullback.api.selecting import checked_indices
 from pullback.engine.operation import Operation, broadcast_to, operation, result_dtype
@@ -412,13 +412,37 @@ def _alpha_dropout(input: Any, p: Any, training: bool, name: str, channels: bool
     return _alpha_drop(x, keep, a, -a * low * rate)
 
 
+#: fewer queries than this are computed row by row, with their scores in memory
+TILED_QUERIES = 6
+
+
 # -- attention ---------------------------------------------------------------------------------------------------------
 
 
 @operation()
 def _attention(q: Node, k: Node, v: Node, *mask: Node, causal: bool, scale: float) -> Node:
+    if q.dtype.kind == "f" and q.shape[-2] >= TILED_QUERIES and (not mask or mask[0].shape[-1:] == k.shape[-2:-1]):
+        return _tiled(q, k, v, mask, causal, scale)
     weights = attention_weights(q, k, mask[0] if mask else None, causal, scale)
     return product(weights, v, "attention")
+
+
+def _tiled(q: Node, k: Node, v: Node, mask: tuple[Node, ...], causal: bool, scale: float) -> Node:
+    """By the primitive that stores no scores; of 16-bit numbers in float32."""
+    from pullback.ops.attention import Attention  # lazy: few programs attend
+
+    first = broadcast_to(q, (*batch_of(q, k, "attention"), *q.shape[-2:]))
+    batch = batch_of(first, v, "attention")
+    wide = dtypes.float32 if q.dtype.itemsize < 4 else q.dtype
+    given = [build.convert(broadcast_to(x, (*batch, *x.shape[-2:])), wide) for x in (q, k, v)]
+    if mask:
+        added = mask[0]
+        if added.dtype.kind == "b":
+            zero = build.zeros(added.shape, wide)
+            added = build.select(added, zero, build.scalar_like(zero, float("-inf")))
+        given.append(broadcast_to(build.convert(added, wide), (*batch, q.shape[-2], k.shape[-2])))
+    op = Attention(causal, scale, bool(mask))
+    return build.convert(build.project(build.apply(op, *given))[0], q.dtype)
 
 
 def attention_weights(q: Node, k: Node, mask: Node | None, causal: bool, scale: float) -> Node:
@@ -451,6 +475,22 @@ def attention_weights(q: Node, k: Node, mask: Node | None, causal: bool, scale: 
     return build.div(powers, spread(total, scores, (last,)))
 
 
+def _grouped(q: Array, k: Array, v: Array, apart: bool) -> tuple[Array, Array, Array]:
+    """Heads of key and value for each head of the query: repeated or, `apart`, read again by a dimension of groups."""
+    heads, few = q.shape[-3], min(k.ndim, v.ndim) > 2 and k.shape[-3] == v.shape[-3] and k.shape[-3]
+    if not few or heads % few:
+        raise ShapeError(message("attention: enable_gqa needs a multiple of the heads of key and value",
+                                 [("query", described(q)), ("key", described(k)), ("value", described(v))]))
+    if heads == few:
+        return q, k, v
+    if apart:
+        q = q.reshape((*q.shape[:-3], few, heads // few, *q.shape[-2:]))
+        return q, *(x.reshape((*x.shape[:-2], 1, *x.shape[-2:])) for x in (k, v))
+    from pullback.api.manipulation import repeat_interleave
+
+    return q, repeat_interleave(k, heads // few, -3), repeat_interleave(v, heads // few, -3)
+
+
 def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_mask: Array = None,
                                  dropout_p: float = 0.0,
                                  is_causal: bool = False, scale: float | None = None,
@@ -465,17 +505,16 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
         raise ShapeError(message("attention: shapes do not fit",
                                  [("query", described(q)), ("key", described(k)), ("value", described(v))],
                                  "query (..., m, d), key (..., n, d), value (..., n, e)"))
-    if enable_gqa and q.ndim > 2 and q.shape[-3] != k.shape[-3]:
-        from pullback.api.manipulation import repeat_interleave
-
-        times = q.shape[-3] // k.shape[-3]
-        k, v = repeat_interleave(k, times, -3), repeat_interleave(v, times, -3)
+    shape = q.shape
+    if enable_gqa and q.ndim > 2:
+        q, k, v = _grouped(q, k, v, attn_mask is None and not dropout_p)
     factor = 1 / math.sqrt(q.shape[-1]) if scale is None else number(scale, name, "scale")
     operands = [q, k, v]
     if attn_mask is not None:
         operands.append(as_tensor(attn_mask, name))
     if not dropout_p:
-        return _attention(*operands, causal=bool(is_causal), scale=float(factor))
+        found = _attention(*operands, causal=bool(is_causal), scale=float(factor))
+        return found if q.ndim == len(shape) else found.reshape((*shape[:-1], v.shape[-1]))
     weights = _weights(*operands[:2], *operands[3:], causal=bool(is_causal), scale=float(factor))
     return dropout(weights, dropout_p) @ v
 

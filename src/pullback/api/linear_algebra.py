@@ -40,13 +40,13 @@ def product(x: Node, y: Node, name: str = "matmul") -> Node:
     if p == 2:
         found = build.contract(turned, x, 0, 1)
         return build.transpose(found, (*range(q - 2), q - 1, q - 2))
-    batch = _batch(x, y, name)
+    batch = batch_of(x, y, name)
     k = len(batch)
     return build.contract(broadcast_to(x, (*batch, *x.shape[-2:])), broadcast_to(turned, (*batch, *turned.shape[-2:])),
                           k, 1)
 
 
-def _batch(x: Node, y: Node, name: str) -> tuple[int, ...]:
+def batch_of(x: Node, y: Node, name: str) -> tuple[int, ...]:
     first, second = x.shape[:-2], y.shape[:-2]
     rank = max(len(first), len(second))
     padded = [(1,) * (rank - len(s)) + s for s in (first, second)]

@@ -15,6 +15,7 @@ from pullback.ir.index import Index, Var
 from pullback.kernel.nodes import (
     Accumulate,
     Accumulator,
+    AttentionNest,
     Bind,
     Buffer,
     Cast,
@@ -30,6 +31,7 @@ from pullback.kernel.nodes import (
     Literal,
     Load,
     MatmulNest,
+    Rows,
     Scalar,
     Stmt,
     Store,
@@ -41,6 +43,12 @@ from pullback.util.errors import VerifyError, message
 
 COMBINE: dict[str, Any] = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum,
                            "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
+
+
+def places(rows: Rows, batch: tuple[int, ...], count: int, width: int) -> Any:
+    """Where the elements of all rows of a batch index are."""
+    first = rows.offset + sum(i * s for i, s in zip(batch, rows.strides, strict=True))
+    return first + np.arange(count)[:, None] * rows.row_stride + np.arange(width)
 
 
 class Interpreter:
@@ -82,6 +90,8 @@ class Interpreter:
             self.vars[stmt.var] = stmt.index.evaluate(self.vars)
         elif isinstance(stmt, WindowNest):
             self.windows(stmt)
+        elif isinstance(stmt, AttentionNest):
+            self.attention(stmt)
         else:
             self.matmul(stmt)
 
@@ -193,6 +203,30 @@ class Interpreter:
                     y = b[at_b + k * nest.b_strides[0] + j * nest.b_strides[1]]
                     self.running[nest.accumulator] = np.dot(x, y)
                     self.body(nest.epilogue)
+
+    def attention(self, nest: AttentionNest) -> None:
+        for batch in np.ndindex(*nest.batch):
+            q, k, v, *rest = (self.memory[rows.buffer][places(rows, batch, count, width)] for rows, count, width in zip(
+                nest.inputs, nest.counts, nest.widths, strict=True))
+            s = q @ k.T * q.dtype.type(nest.scale)
+            if nest.mask is not None:
+                s = s + self.memory[nest.mask.buffer][places(nest.mask, batch, nest.m, nest.n)]
+            if nest.causal:
+                s = np.where(np.tri(nest.m, nest.n, dtype=bool), s, -np.inf)
+            if rest:
+                lse, delta, ct = rest
+                p = np.exp(s - np.where(lse == -np.inf, 0, lse))
+                w = p * (ct @ v.T - delta) * q.dtype.type(nest.scale)
+                found = [w @ k, w.T @ q, p.T @ ct]
+            else:
+                with np.errstate(divide="ignore"):
+                    top = np.max(s, 1, keepdims=True, initial=-np.inf)
+                    top = np.where(top == -np.inf, 0, top)
+                    total = np.exp(s - top).sum(1, keepdims=True)
+                    found = [np.exp(s - top) @ v / np.where(total == 0, 1, total), top + np.log(total)]
+            for rows, (count, width), value in zip(nest.results, nest.result_sizes, found, strict=True):
+                if rows is not None:
+                    self.write(rows.buffer, places(rows, batch, count, width), value)
 
     def windows(self, nest: WindowNest) -> None:
         a, b = self.memory[nest.a], self.memory[nest.b]

@@ -359,6 +359,58 @@ class WindowNest:
         return counted(self.terms)
 
 
+class Rows:
+    """For each batch index, rows of a buffer, each of elements side by side (or of one element).
+
+    The first element of a row is at `offset + batch * strides + row * row_stride`.
+    """
+
+    __slots__ = ("buffer", "offset", "row_stride", "strides")
+
+    def __init__(self, buffer: Buffer, offset: int, strides: tuple[int, ...], row_stride: int) -> None:
+        self.buffer, self.offset, self.strides, self.row_stride = buffer, offset, strides, row_stride
+
+
+class AttentionNest:
+    """For each batch index, with s = scale q k^T plus the mask; where `causal`, s = -inf where a key is after its query:
+
+        inputs q, k, v                  lse = log(sum(exp(s))) of each row, y = exp(s - lse) v; results y, lse
+        inputs q, k, v, lse, delta, ct  p = exp(s - lse), w = scale p (ct v^T - delta); results w k, w^T q, p^T ct
+
+    m queries, n keys, d features of both, e of the values. A row without keys has lse -inf, y and p 0. Results may be
+    None: not asked for.
+    """
+
+    __slots__ = ("batch", "causal", "d", "e", "inputs", "m", "mask", "n", "results", "scale")
+
+    def __init__(self, batch: tuple[int, ...], m: int, n: int, d: int, e: int, causal: bool, scale: float,
+                 inputs: tuple[Rows, ...], results: tuple[Rows | None, ...], mask: Rows | None = None) -> None:
+        self.batch, self.m, self.n, self.d, self.e = batch, m, n, d, e
+        self.causal, self.scale, self.inputs, self.results, self.mask = causal, scale, inputs, results, mask
+
+    @property
+    def reads(self) -> tuple[Rows, ...]:
+        """All that is read."""
+        return self.inputs if self.mask is None else (*self.inputs, self.mask)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Elements of a row of each input."""
+        return (self.d, self.d, self.e, 1, 1, self.e)[:len(self.inputs)]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Rows of each input."""
+        return (self.m, self.n, self.n, self.m, self.m, self.m)[:len(self.inputs)]
+
+    @property
+    def result_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Rows of each result and their elements."""
+        if len(self.inputs) == 3:
+            return (self.m, self.e), (self.m, 1)
+        return (self.m, self.d), (self.n, self.d), (self.n, self.e)
+
+
 def counted(variables: tuple[Var, ...]) -> int:
     """How many values some variables have together."""
     total = 1
@@ -368,7 +420,7 @@ def counted(variables: tuple[Var, ...]) -> int:
 
 
 Product = MatmulNest | WindowNest
-Stmt = Let | Store | Update | Init | Accumulate | For | Bind | Product
+Stmt = Let | Store | Update | Init | Accumulate | For | Bind | Product | AttentionNest
 
 
 class Kernel:

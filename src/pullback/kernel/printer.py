@@ -5,6 +5,7 @@ from __future__ import annotations
 from pullback.ir.index import Index
 from pullback.kernel.nodes import (
     Accumulate,
+    AttentionNest,
     Bind,
     Cast,
     Expr,
@@ -19,6 +20,7 @@ from pullback.kernel.nodes import (
     Literal,
     Load,
     MatmulNest,
+    Rows,
     Scalar,
     Stmt,
     Store,
@@ -89,6 +91,8 @@ class _Printer:
             return f"{s.var.name} = {s.index!r}"
         if isinstance(s, WindowNest):
             return self.windows(s)
+        if isinstance(s, AttentionNest):
+            return self.attention(s)
         batch = "".join(f" {v.name}<{v.size}" for v, _, _ in s.batch)
         return (f"product{batch} {s.m} x {s.n} x {s.k}: {s.a.name}[{s.a_offset}; {s.a_strides[0]}, {s.a_strides[1]}] * "
                 f"{s.b.name}[{s.b_offset}; {s.b_strides[0]}, {s.b_strides[1]}]")
@@ -100,6 +104,18 @@ class _Printer:
         terms = " ".join(f"{v.name}<{v.size}" for v in s.terms)
         return (f"product{batch} {s.m} x {s.n} x {s.k} over {terms}: {s.a.name}[{self.indices(s.a_at)}] * "
                 f"window of {s.b.name}[{places}]")
+
+    def attention(self, s: AttentionNest) -> str:
+        def rows(x: Rows | None) -> str:
+            strides = "" if x is None else ", ".join(map(str, (*x.strides, x.row_stride)))
+            return "none" if x is None else f"{x.buffer.name}[{x.offset}; {strides}]"
+
+        names = "q k v lse delta ct".split()
+        given = ", ".join(f"{name} {rows(x)}" for name, x in zip(names, s.inputs, strict=False))
+        given += "" if s.mask is None else f", mask {rows(s.mask)}"
+        kind = ("causal " if s.causal else "") + ("attention" if len(s.inputs) == 3 else "attention backward")
+        sizes = " x ".join(map(str, (*s.batch, s.m, s.n, s.d, s.e)))
+        return f"{kind} {sizes} scale {s.scale}: {given} -> {', '.join(map(rows, s.results))}"
 
     def loop(self, s: For) -> str:
         kind = "parallel for" if s.parallel else "for"

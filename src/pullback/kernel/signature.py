@@ -25,7 +25,7 @@ class _Visitor:
         kind = _class_of(x)
         if kind in _VALUES:
             return x
-        if kind is tuple or kind is list:
+        if isinstance(x, (tuple, list)):
             return (kind, *[self.of(y) for y in x])
         fields = _FIELDS.get(kind)
         if fields is None:

@@ -10,6 +10,7 @@ from pullback.ir.index import Index, Var
 from pullback.kernel.nodes import (
     Accumulate,
     Accumulator,
+    AttentionNest,
     Bind,
     Buffer,
     Expr,
@@ -20,6 +21,7 @@ from pullback.kernel.nodes import (
     Let,
     Load,
     MatmulNest,
+    Rows,
     Stmt,
     Store,
     Update,
@@ -70,6 +72,8 @@ class _Verifier:
                         self.variables(x, bound)
             elif isinstance(s, WindowNest):
                 self.windows(s, bound)
+            elif isinstance(s, AttentionNest):
+                self.attention(s)
             else:
                 self.product(s, bound)
 
@@ -98,6 +102,19 @@ class _Verifier:
             if low < 0 or high >= side.size:
                 self.fail("an operand outside of its buffer", side.name)
         self.body(s.epilogue, bound)
+
+    def attention(self, s: AttentionNest) -> None:
+        sizes = [*zip(s.counts, s.widths, strict=True), (s.m, s.n), *s.result_sizes]
+        for rows, (count, width) in zip((*s.inputs, s.mask, *s.results), sizes, strict=True):
+            if rows is not None and count and width and 0 not in s.batch:
+                self.rows(rows, s.batch, count, width)
+
+    def rows(self, rows: Rows, batch: tuple[int, ...], count: int, width: int) -> None:
+        steps = [(rows.row_stride, count), (1, width), *zip(rows.strides, batch, strict=True)]
+        low = rows.offset + sum(min(0, c * (n - 1)) for c, n in steps)
+        high = rows.offset + sum(max(0, c * (n - 1)) for c, n in steps)
+        if low < 0 or high >= rows.buffer.size:
+            self.fail("rows outside of their buffer", rows.buffer.name)
 
     def windows(self, s: WindowNest, bound: set[Var]) -> None:
         outer = {*bound, *s.batch, *s.rows, *s.cols}

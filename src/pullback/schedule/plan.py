@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from pullback.ir.node import Function, Proj, TensorType, TupleType
 from pullback.kernel.nodes import (
     Accumulator,
+    AttentionNest,
     Buffer,
     Expr,
     For,
@@ -30,6 +31,7 @@ from pullback.kernel.nodes import (
     walk,
 )
 from pullback.schedule import costs
+from pullback.schedule.attention import attention_nest, operations
 from pullback.schedule.contract import matmul_nest, window_nest
 from pullback.schedule.groups import Group, Grouping
 from pullback.schedule.loops import LoopBuilder, index_uses
@@ -147,6 +149,8 @@ def build_kernel(group: Group, name: str, options: Options, roots: Roots) -> Ker
         kernel = Kernel(name, "loops", builder.build(), scratch=builder.scratch)
     elif group.kind == "contract":
         kernel = contract_kernel(group, name)
+    elif group.kind == "attention":
+        kernel = Kernel(name, "attention", (attention_nest(group.members[0], roots),))
     elif group.kind in SPECIAL:
         root = group.members[0]
         body = SPECIAL[group.kind](root) if prod(root.space) or root.base is not None else ()
@@ -155,7 +159,10 @@ def build_kernel(group: Group, name: str, options: Options, roots: Roots) -> Ker
         raise Unsupported(group.kind)
     kernel.flops = group.work
     count_memory(kernel)
-    if group.kind == "contract":
+    if isinstance(kernel.body[0] if kernel.body else None, AttentionNest):
+        kernel.flops = operations(kernel.body[0])  # pyright: ignore[reportArgumentType]
+        kernel.threads = threads if kernel.flops >= 200_000 else 1
+    elif group.kind == "contract":
         nest: Any = kernel.body[0]
         times = prod(v.size for v in nest.batch) if isinstance(nest, WindowNest) else prod(
             v.size for v, _, _ in nest.batch)
@@ -224,6 +231,9 @@ def count_memory(kernel: Kernel) -> None:
         roots.extend(expressions(stmt))
         if isinstance(stmt, (MatmulNest, WindowNest)):
             reads[stmt.a] = reads[stmt.b] = None
+        elif isinstance(stmt, AttentionNest):
+            reads |= dict.fromkeys(rows.buffer for rows in stmt.reads)
+            writes |= dict.fromkeys(rows.buffer for rows in stmt.results if rows is not None)
         elif isinstance(stmt, Store):
             writes[stmt.buffer] = None
         else:
@@ -243,7 +253,7 @@ def count_memory(kernel: Kernel) -> None:
 
 def estimate(kernel: Kernel) -> float:
     """Expected nanoseconds."""
-    rate = 1 / 90 if kernel.kind == "matmul" else costs.NANOSECONDS
+    rate = 1 / 90 if kernel.kind in ("matmul", "attention") else costs.NANOSECONDS
     return max(kernel.flops * rate, kernel.nbytes / costs.BYTES_PER_NANOSECOND) / kernel.threads + 200
 
 

@@ -28,6 +28,7 @@ def lower_scatter(root: Any, values: Any) -> None:
 
 
 NESTS = ("reduce", "argreduce", "chunk")
+STRIDED = ("contract", "attention")  # what reads its operands by strides
 
 
 class Unsupported(Exception):
@@ -164,7 +165,7 @@ class Roots:
         for x in node.inputs:
             if x in self.params or x in self.stored:
                 continue
-            if kind == "contract":
+            if kind in STRIDED:
                 base, indices = layout(x, loop_vars(x.shape), {**self.params, **self.stored})
                 if (base in self.params or base in self.stored) and base not in self.immediates and (
                         strided(base, indices, x.shape)):
@@ -175,18 +176,32 @@ class Roots:
                 if x in self.params:
                     continue
             self.stored[x] = None
+        if kind == "attention":
+            rank = node.inputs[0].tensor.rank
+            for x in node.inputs:
+                if x.tensor.rank == rank and not self._side_by_side(x):
+                    self.stored[x] = None
         if kind == "contract":
             op: Any = node.op
             for x in node.inputs:
                 if not self._run_of_terms(x, op.contracted):
                     self.stored[x] = None
 
-    def _run_of_terms(self, x: Node, terms: int) -> bool:
-        """Whether the last dimensions are one run through memory."""
+    def _strides(self, x: Node) -> list[tuple[int, int | None]]:
+        """(size, stride) of the dimensions of an operand where it will be in memory."""
         base, at = layout(x, loop_vars(x.shape), {**self.params, **self.stored})
         flat = Buffer("", base.dtype, base.shape).flat(at)
-        strides = [(n, 0 if n == 1 else flat.coefficient(v.terms[0][0]))  # pyright: ignore[reportArgumentType]
-                   for v, n in zip(loop_vars(x.shape), x.shape, strict=True)]
+        return [(n, 0 if n == 1 else flat.coefficient(v.terms[0][0]))  # pyright: ignore[reportArgumentType]
+                for v, n in zip(loop_vars(x.shape), x.shape, strict=True)]
+
+    def _side_by_side(self, x: Node) -> bool:
+        """Whether the elements of a row lie side by side, and rows at strides."""
+        strides = self._strides(x)
+        return all(s is not None for _, s in strides) and (strides[-1][0] <= 1 or strides[-1][1] == 1)
+
+    def _run_of_terms(self, x: Node, terms: int) -> bool:
+        """Whether the last dimensions are one run through memory."""
+        strides = self._strides(x)
         live = [(n, s) for n, s in strides[len(strides) - terms:] if n != 1]
         return all(s is not None for _, s in live) and all(
             outer == n * inner for (_, outer), (n, inner) in itertools.pairwise(live))  # pyright: ignore
@@ -276,7 +291,7 @@ class Roots:
             root.windows = windows_of(node, self.buffers)
         for x in node.inputs if root.windows is None else ():
             indices = loop_vars(x.shape)
-            base, at = layout(x, indices, self.buffers) if kind == "contract" else (x, indices)
+            base, at = layout(x, indices, self.buffers) if kind in STRIDED else (x, indices)
             root.loads.append(Load(self.buffers[base], at))
         for w in root.windows or ():
             root.loads.append(Load(self.buffers[w.base], w.at))

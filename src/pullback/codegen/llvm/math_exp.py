@@ -94,6 +94,15 @@ def exp_normal(o: Ops, x: V) -> V:
     return o.mul(o.add(_expm1_core(o, r), o.c(1.0)), _power_of_two(o, word))
 
 
+def exp_flushed(o: Ops, x: V) -> V:
+    """exp of x <= 0, or of any x that does not overflow; 0 where that is less than the least normal number.
+
+    The bound of x is where n + bias is 0: then 2^n is put together as 0.
+    """
+    r, word = _reduce(o, o.at_least(x, o.c(-709.1 if o.double else -88.0)), _bias(o))
+    return o.mul(o.add(_expm1_core(o, r), o.c(1.0)), _power_of_two(o, word))
+
+
 def exp2(o: Ops, x: V) -> V:
     magic = o.c(FORMATS[o.double].magic + 2 * _bias(o))
     x = o.at_least(o.at_most(x, o.c(1025.0 if o.double else 129.0)), o.c(-1076.0 if o.double else -151.0))

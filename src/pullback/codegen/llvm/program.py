@@ -228,6 +228,10 @@ def emit_kernel(module: Module, kernel: Kernel, name: str, table: Slots, target:
         )
 
         return emit_product(module, kernel, name, table, target, max_threads)
+    if kernel.kind == "attention":
+        from pullback.codegen.llvm.attention import emit_attention  # lazy, as products
+
+        return emit_attention(module, kernel, name, table, target, max_threads, linkage)
     if kernel.payload is not None:
         return emit_control(module, kernel, name, table, linkage,
                             lambda plan, body: PlanEmitter(plan, target).inside(module, body + ".", body))
