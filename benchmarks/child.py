@@ -37,7 +37,7 @@ def free(step: Any, read: Any, count: int) -> float:
 
 
 def resident(key: str) -> float:
-    """Megabytes of this process: now (VmRSS) or at most (VmHWM) since `forget_peak`; 0 where the system does not say."""
+    """Megabytes of this process, now (VmRSS) or at most since `forget_peak` (VmHWM); 0 where the system is silent."""
     try:
         with open("/proc/self/status") as file:
             return next(int(line.split()[1]) / 1024 for line in file if line.startswith(key))
