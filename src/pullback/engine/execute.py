@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -390,7 +390,7 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
 
 
 @contextmanager
-def references_in_flight() -> Iterator[Counter[int]]:
+def references_in_flight() -> Generator[Counter[int]]:
     """How often launches that have not ended hold each buffer, by its id; none of them lets go meanwhile.
 
     Programs run one after another: a later one may write over what only earlier ones hold.
