@@ -36,8 +36,27 @@ def free(step: Any, read: Any, count: int) -> float:
     return (clock() - start) / count
 
 
+def resident(key: str) -> float:
+    """Megabytes of this process, now (VmRSS) or at most since `forget_peak` (VmHWM); 0 where the system is silent."""
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) / 1024 for line in file if line.startswith(key))
+    except (OSError, StopIteration):
+        return 0.0
+
+
+def forget_peak() -> None:
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass
+
+
 def training(workload: Any, framework: str, seconds: float) -> dict[str, Any]:
-    """Times of a training step, and its losses."""
+    """Times of a training step, its losses, and how far memory grew over what it was before the model was made."""
+    forget_peak()
+    before = resident("VmRSS")
     start = clock()
     reset, step, read = workload.FRAMEWORKS[framework]()
     reset()
@@ -57,7 +76,8 @@ def training(workload: Any, framework: str, seconds: float) -> dict[str, Any]:
         loops.append(free(step, read, workload.STEPS))
     found |= {"step_us": median(steps) * 1e6, "step_min_us": min(steps) * 1e6,
               "loop_us": median(loops) * 1e6, "loop_min_us": min(loops) * 1e6}
-    return found
+    peak = resident("VmHWM")
+    return {**found, **({"growth_mb": peak - before} if before and peak else {})}
 
 
 def main(name: str, framework: str, seconds: float) -> dict[str, Any]:

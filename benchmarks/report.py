@@ -7,9 +7,9 @@ import platform
 import statistics
 from typing import Any
 
-from targets import PROGRAMS, Answer, Round, answers
+from targets import NETWORKS, PROGRAMS, Answer, Round, answers
 
-TITLES = {**PROGRAMS, "mlp_adam": "MLP 784-512-256-10, batch 128, Adam", "matmul": "matrix products",
+TITLES = {**PROGRAMS, **NETWORKS, "mlp_adam": "MLP 784-512-256-10, batch 128, Adam", "matmul": "matrix products",
           "vector_math": "vector functions", "fused_mean": "tanh(a*b+c)*sigmoid(d), mean over 4M",
           "costs": "Python's costs",
           **{f"dialects {name}": f"dialects: {title}" for name, title in PROGRAMS.items()},

@@ -311,7 +311,8 @@ def frameworks(task: Task) -> dict[str, Callable[[], Any]]:
     def torch(compile_model: bool = False) -> Any:
         import torch
 
-        return imperative(task, torch, torch.nn.functional, torch.optim, torch.compile if compile_model else None)
+        return imperative(task, torch, torch.nn.functional, torch.optim, torch.compile if compile_model else None,
+                          fused=True)
 
     def jax() -> Any:
         import jax

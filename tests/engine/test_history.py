@@ -216,3 +216,70 @@ def test_a_view_may_be_made_a_leaf() -> None:
         with pb.no_grad():
             leaf += 1.0
         assert x.tolist() == [2.0 + turn, 3.0 + turn, 4.0 + turn, 5.0 + turn]
+
+
+def _programs_of_a_loop_that_waits_seldom(train, monkeypatch):
+    """How many programs a loop makes whose first three steps are waited for and whose others are queued, and w."""
+    made = []
+    original = programs.Executable.__init__
+
+    def counted(self, function, immediates, donated):
+        made.append(donated)
+        original(self, function, immediates, donated)
+
+    pb.synchronize()
+    with monkeypatch.context() as patch:
+        patch.setattr(programs.Executable, "__init__", counted)
+        patch.setattr(programs, "INLINE_SECONDS", 0.0)
+        for k in range(9):
+            train()
+            if k < 3:
+                pb.synchronize()
+        pb.synchronize()
+    return len(made)
+
+
+def test_a_step_that_follows_one_in_flight_runs_the_program_of_one_that_was_waited_for(monkeypatch):
+    a = np.random.default_rng(0).standard_normal((600, 600)).astype(np.float32) / 30
+    x, w = pb.tensor(a), pb.tensor(a, requires_grad=True)
+    moment, held = pb.zeros((600, 600)), []
+    count = 0
+
+    def train():
+        nonlocal moment, count, w
+        (x @ w).sum().backward()
+        with pb.no_grad():
+            moment = moment * 0.5 + w.grad
+            w -= 0.01 * moment
+            w.grad = None
+        held.append(copy.copy(w.detach()) if count == 7 else None)
+        count += 1
+
+    made = _programs_of_a_loop_that_waits_seldom(train, monkeypatch)
+    expected, m, kept = a.copy(), np.zeros_like(a), None
+    for k in range(9):
+        m = m * 0.5 + x.numpy().sum(0)[:, None]
+        expected = expected - 0.01 * m
+        kept = expected if k == 7 else kept
+    np.testing.assert_allclose(w.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(held[7].numpy(), kept, rtol=1e-4, atol=1e-4)
+    assert made == 2  # one of them for the step that follows one whose result is held
+
+
+def test_a_jitted_step_that_follows_one_in_flight_runs_the_program_of_one_that_was_waited_for(monkeypatch):
+    a = np.random.default_rng(0).standard_normal((600, 600)).astype(np.float32) / 30
+    x, w = pb.tensor(a), pb.tensor(a, requires_grad=True)
+
+    @pb.jit
+    def train():
+        (x @ w).sum().backward()
+        with pb.no_grad():
+            w.sub_(0.01 * w.grad)
+        w.grad = None
+
+    places = []
+    made = _programs_of_a_loop_that_waits_seldom(
+        lambda: (train(), places.append(w._peek().buffer.address)), monkeypatch)
+    assert made <= 2
+    assert len(set(places[3:])) == 1
+    np.testing.assert_allclose(w.detach().numpy(), a - 0.09 * a.sum(0)[:, None], rtol=1e-4, atol=1e-4)

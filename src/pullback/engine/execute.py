@@ -12,8 +12,9 @@ import sys
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 from pullback.engine import trace as tracing
@@ -363,9 +364,12 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
     live = tuple([v.slot for v in wanted])
     history = tuple([v.slot for v in wanted if v.info.requires_grad and v.slot not in freed])
     leaves = trace.leaves
-    donated = () if history else tuple([
-        k for k, leaf in enumerate(leaves)
-        if _refcount(leaf) <= _LEAF_BASE and type(leaf) is Value and _refcount(leaf.buffer) <= _BUFFER_BASE])
+    donated: tuple[int, ...] = ()
+    if not history:
+        donated = tuple([
+            k for k, leaf in enumerate(leaves)
+            if _refcount(leaf) <= _LEAF_BASE and type(leaf) is Value and _refcount(leaf.buffer) <= _BUFFER_BASE
+        ]) if not _in_flight else _held_in_flight_alone(leaves)
     key = (live, history, donated)
     plan = trace.state.programs.get(key)
     arguments = [leaf.buffer if type(leaf) is Value else leaf for leaf in leaves]
@@ -383,6 +387,24 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
         trace.leaves, trace.leaf_slots, trace.nodes = [], {}, None
         for v in wanted:
             v.trace = gone if v.info.requires_grad else None
+
+
+@contextmanager
+def references_in_flight() -> Generator[Counter[int]]:
+    """How often launches that have not ended hold each buffer, by its id; none of them lets go meanwhile.
+
+    Programs run one after another: a later one may write over what only earlier ones hold.
+    """
+    with _retiring:
+        yield Counter([id(x) for _, (arguments, outputs, _, _) in _in_flight for x in (*arguments, *outputs)])
+
+
+def _held_in_flight_alone(leaves: list[Any]) -> tuple[int, ...]:
+    with references_in_flight() as held:
+        return tuple([
+            k for k, leaf in enumerate(leaves)
+            if _refcount(leaf) <= _LEAF_BASE and type(leaf) is Value
+            and _refcount(leaf.buffer) - held[id(leaf.buffer)] <= _BUFFER_BASE])
 
 
 def _new_plan(trace: Trace, live: tuple[int, ...], history: tuple[int, ...], donated: tuple[int, ...],

@@ -231,6 +231,9 @@ class Entry:
         """Captured tensors that are replaced by this call and held by nobody else."""
         replaced = self.replaced
         free = [k for k in replaced if _refcount(arguments[k]) <= DONATION_COUNT]
+        if len(free) < len(replaced):
+            with execute.references_in_flight() as held:
+                free = [k for k in replaced if _refcount(arguments[k]) - held[id(arguments[k])] <= DONATION_COUNT]
         return replaced if len(free) == len(replaced) else frozenset(free)
 
     def deliver(self, buffers: list[Any], leaves: Sequence[Any] = ()) -> Any:

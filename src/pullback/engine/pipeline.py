@@ -1,6 +1,6 @@
 """The path from a graph to a program, on one page.
 
-    passes    inline, simplify, recognise, simplify       graph -> graph
+    passes    inline, loops, simplify, recognise, orient  graph -> graph
     schedule  kernels by phase, buffers, loop IR          graph -> plan
     emit      LLVM IR, already tiled and vectorised       plan  -> units of text
     compile   object code, on all cores                   units -> objects
@@ -39,6 +39,7 @@ LONG = 1.0
 #: (name, module, function): what is rewritten, in order; each leaves what its module's docstring says
 PASSES = (
     ("inline", "pullback.passes.inline", "inline"),
+    ("loops", "pullback.passes.loops", "fewer_loops"),
     ("simplify", "pullback.passes.simplify", "simplify"),
     ("recognise", "pullback.passes.recognise", "recognise"),
     ("orient", "pullback.passes.orient", "orient"),

@@ -6,10 +6,11 @@ from typing import Any
 
 from pullback.ir.dtypes import DType
 from pullback.ir.index import Index, Var
-from pullback.kernel.nodes import Buffer, Kernel
+from pullback.kernel.nodes import Accumulator, Buffer, Kernel
 
 #: what differs from one equal kernel to another, or follows from the rest
-_LEFT_OUT = frozenset(("_flat", "free", "name", "nbytes", "offset", "size", "slot"))
+_LEFT_OUT = {Buffer: ("name", "offset", "size", "slot"), Accumulator: ("name",)}
+_DERIVED = ("_flat", "free")
 _class_of: Any = type
 _VALUES = frozenset((int, str, bytes, type(None), DType, Index, Var))
 
@@ -26,7 +27,8 @@ class _Visitor:
         if kind in _VALUES:
             return x
         if isinstance(x, (tuple, list)):
-            return (kind, *[self.of(y) for y in x])
+            parts: Any = x
+            return (kind, *[self.of(part) for part in parts])
         fields = _FIELDS.get(kind)
         if fields is None:
             fields = _FIELDS[kind] = _fields_of(kind)
@@ -55,7 +57,8 @@ _FIELDS: dict[Any, tuple[str, ...]] = {}
 
 
 def _fields_of(kind: Any) -> tuple[str, ...]:
-    return tuple(name for base in kind.__mro__ for name in getattr(base, "__slots__", ()) if name not in _LEFT_OUT)
+    left_out = (*_DERIVED, *_LEFT_OUT.get(kind, ()))
+    return tuple(name for base in kind.__mro__ for name in getattr(base, "__slots__", ()) if name not in left_out)
 
 
 def signature(kernel: Kernel) -> tuple[Any, list[Buffer]]:

@@ -37,6 +37,7 @@ from pullback.schedule.groups import Group, Grouping
 from pullback.schedule.loops import LoopBuilder, index_uses
 from pullback.schedule.prepare import prepare
 from pullback.schedule.roots import Root, Roots, Unsupported
+from pullback.schedule.segments import in_segments
 from pullback.schedule.special import cumulative_loops, scatter_loops
 
 ALIGN = 64
@@ -146,7 +147,7 @@ def build_kernel(group: Group, name: str, options: Options, roots: Roots) -> Ker
         return control_kernel(group, name, options, roots)
     if group.kind == "loops":
         builder = LoopBuilder(group, name)
-        kernel = Kernel(name, "loops", builder.build(), scratch=builder.scratch)
+        kernel = Kernel(name, "loops", in_segments(builder.build()), scratch=builder.scratch)
     elif group.kind == "contract":
         kernel = contract_kernel(group, name)
     elif group.kind == "attention":

@@ -22,6 +22,7 @@ from pullback.passes.layout import layout, lowering
 from pullback.schedule import costs
 from pullback.schedule.invert import solve
 from pullback.schedule.masks import masks_of_results
+from pullback.schedule.panels import in_panels
 from pullback.schedule.roots import node_size, own_cost
 from pullback.schedule.windows import over_windows, windows_of
 
@@ -60,6 +61,8 @@ def prepare(function: Function) -> Function:
             node = reduction(node, cost)
         elif kind == "scatter":
             node = gathered(node)
+        elif kind == "scan":
+            node = in_panels(node)
         cost[node] = own_cost(node) + sum(cost.get(x, 0) for x in node.inputs) if lowering(node) == "view" else 0
         return node
 

@@ -1,0 +1,73 @@
+"""How many kernels the blocks of known networks become, forward and backward."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+
+import pullback as pb
+import pullback.nn.functional as F
+from pullback.api.recurrence import Weights, run_layer
+
+
+def kernels(function: Any, *arguments: Any) -> Counter[str]:
+    text = pb.show(function, "schedule")(*arguments)
+    return Counter(re.findall(r"^  k\d+: (\w+),", text, re.M))
+
+
+def gradients(function: Any, arguments: list[Any]) -> Any:
+    return pb.value_and_grad(function, argnums=tuple(range(len(arguments))))
+
+
+def norm(x: Any, g: Any, b: Any) -> Any:
+    return F.batch_norm(x, None, None, g, b, True)
+
+
+def residual(x: Any, w1: Any, g1: Any, b1: Any, w2: Any, g2: Any, b2: Any) -> Any:
+    y = F.relu(norm(F.conv2d(x, w1, None, 1, 1), g1, b1))
+    return (F.relu(norm(F.conv2d(y, w2, None, 1, 1), g2, b2) + x) ** 2).mean()
+
+
+def inverted(x: Any, w1: Any, g1: Any, b1: Any, w2: Any, g2: Any, b2: Any, w3: Any, g3: Any, b3: Any) -> Any:
+    y = F.relu6(norm(F.conv2d(x, w1), g1, b1))
+    y = F.relu6(norm(F.conv2d(y, w2, None, 1, 1, 1, 96), g2, b2))
+    return ((x + norm(F.conv2d(y, w3), g3, b3)) ** 2).mean()
+
+
+def lstm(x: Any, *weights: Any) -> Any:
+    h = pb.zeros((8, 64))
+    return (run_layer("lstm", x, h, h, Weights(*weights))[0][-1] ** 2).mean()
+
+
+def test_kernels_of_a_block_of_resnet(capsys: pytest.CaptureFixture[str]) -> None:
+    x, w, g = pb.ones((4, 16, 8, 8)), pb.ones((16, 16, 3, 3)), pb.ones(16)
+    arguments = [x, w, g, g, w, g, g]
+    found = kernels(gradients(residual, arguments), *arguments)
+    assert found["matmul"] == 6  # two forward, two gradients of inputs, two of weights
+    assert found["loops"] <= 7  # of each normalisation statistics and two passes back; the loss
+    assert set(found) == {"matmul", "loops"}
+    capsys.readouterr()
+
+
+def test_kernels_of_a_block_of_mobile_net(capsys: pytest.CaptureFixture[str]) -> None:
+    x, g, e = pb.ones((4, 16, 8, 8)), pb.ones(16), pb.ones(96)
+    arguments = [x, pb.ones((96, 16, 1, 1)), e, e, pb.ones((96, 1, 3, 3)), e, e, pb.ones((16, 96, 1, 1)), g, g]
+    found = kernels(gradients(inverted, arguments), *arguments)
+    assert found["matmul"] == 9  # three forward, three gradients of inputs, three of weights
+    assert found["loops"] <= 17
+    assert set(found) == {"matmul", "loops"}
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("steps", [12, 100])
+def test_kernels_of_an_lstm_do_not_depend_on_its_length(steps: int, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [pb.ones((steps, 8, 32)), *(pb.ones(s) for s in ((256, 32), (256, 64), (256,), (256,)))]
+    function = pb.value_and_grad(lstm, argnums=(1, 2, 3, 4))
+    found = kernels(function, *arguments)
+    assert (found["scan"], found["matmul"]) == (2, 3)  # the input's product; gradients of the two weights
+    assert found["loops"] <= 6
+    assert set(found) == {"matmul", "loops", "scan"}
+    capsys.readouterr()
