@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pullback.engine.execute import FREED, FreedTrace
+from pullback.engine.execute import FREED, FreedTrace, flush
 from pullback.engine.known import record_sum
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import AutogradMeta, TensorBase
 from pullback.engine.trace import Info, Trace, Value, local, new, record, thread
 from pullback.ir.node import Function, Node, Proj, TensorType, apply, param, project, topological
 from pullback.util.errors import GradientError, message
+
+#: calls for gradients after which a thread's pending work is launched: of a loop that reads nothing and changes nothing
+#: in place, each turn would make a longer program than the one before, and never one met again
+SWEEPS = 8
 
 
 def call_operation(function: Function, label: str, differentiable: bool = True) -> Operation:
@@ -28,14 +32,19 @@ def call_operation(function: Function, label: str, differentiable: bool = True) 
 
 
 def residual_slots(nodes: list[Node], leaf_slots: list[int], wrt_slots: list[int],
-                   roots: tuple[int, ...]) -> tuple[int, ...]:
-    """Slots that the gradient of the roots reads, besides leaves: kept when a trace with history is launched."""
+                   roots: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What the gradient of the roots needs of a trace that is launched with its history.
+
+    First the slots that it reads, besides leaves: their values are kept. Then those of `wrt_slots` that it does not
+    reach: what lies behind them may be let go.
+    """
     gradients, _ = _pullback(nodes, list(roots), [nodes[s] for s in wrt_slots])
     skip = set(wrt_slots)
     slot_of = {node: slot for slot, node in reversed(list(enumerate(nodes))) if slot not in skip}
     found = topological([g for g in gradients if g is not None], slot_of)
     leaves = set(leaf_slots)
-    return tuple(slot_of[n] for n in found if n in slot_of and slot_of[n] not in leaves)
+    apart = tuple(s for s, g in zip(wrt_slots, gradients, strict=True) if g is None)
+    return tuple(slot_of[n] for n in found if n in slot_of and slot_of[n] not in leaves), apart
 
 
 def _pullback(nodes: list[Node], roots: list[int], wrt: list[Node]) -> tuple[list[Node | None], list[Node]]:
@@ -349,7 +358,6 @@ def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None
     value = _root(tensor, gradient, "backward")
     sweep(([value], [gradient]), create_graph, bool(create_graph if retain_graph is None else retain_graph), {}, None)
 
-
 def _known_backward(value: Value | None) -> bool:
     """The common case, seen before: all history in the current trace, all gradients go to leaf tensors."""
     here = thread.context
@@ -466,6 +474,10 @@ def sweep(roots: tuple[list[Value], list[Any]], create_graph: bool, retain_graph
         state.run()
     finally:
         here.grad_enabled = before
+    trace = here.trace
+    trace.swept += 1
+    if trace.swept >= SWEEPS and trace.kind == "main":
+        flush(trace)
     return state
 
 
