@@ -287,7 +287,7 @@ class Tensor(TensorBase):
         return _repr(self) if not _known(self) else str(self.numpy())
 
     def __dir__(self) -> list[str]:
-        return [n for n in super().__dir__() if not n.endswith("_value")]
+        return [n for n in super().__dir__() if n.startswith("__") or not n.startswith("_")]
 
     # -- attributes ----------------------------------------------------------------------------------------------------
     @property
