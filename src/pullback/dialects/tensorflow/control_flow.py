@@ -7,11 +7,20 @@ from typing import Any
 
 from pullback.api import creation, loops
 from pullback.dialects.tensorflow import ops
+from pullback.dialects.tensorflow.errors import UnimplementedError
 from pullback.dialects.tensorflow.graph import Operation, Tensor, get_default_graph, make
 from pullback.dialects.tensorflow.run import WRITES, Run, needed
 from pullback.engine import control, functional
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, DTypeError, ShapeError, StructureError, ValueError_, message
+from pullback.util.errors import (
+    ArgumentError,
+    DTypeError,
+    NoDerivativeError,
+    ShapeError,
+    StructureError,
+    ValueError_,
+    message,
+)
 
 # -- gradients ---------------------------------------------------------------------------------------------------------
 
@@ -52,9 +61,18 @@ def gradients(
             state = _inner_run(run, {**known, **dict(zip(chosen, new, strict=True))})
             return state.evaluate(targets, [op for op in inner if not all(t in state.bound for t in op.outputs)])
 
-        found, pull = functional.vjp(f, *values[:n])
-        seeds = list(values[m:]) if weights else [creation.ones_like(y) for y in found]
-        return list(pull(seeds))
+        try:
+            found, pull = functional.vjp(f, *values[:n])
+            seeds = list(values[m:]) if weights else [creation.ones_like(y) for y in found]
+            return list(pull(seeds))
+        except NoDerivativeError:
+            raise UnimplementedError(
+                message(
+                    "tf.gradients: a tf.while_loop that may turn any number of times has no gradient",
+                    [("ys", ", ".join(repr(y) for y in targets))],
+                    "limit it: tf.while_loop(..., maximum_iterations=n); or use tf.scan, tf.foldl, tf.map_fn",
+                )
+            ) from None
 
     types = [(x.dtype, x.sizes) for x in chosen]
     found = make("gradients", inputs, compute, f"{name}/grad" if name else None, types=types)
