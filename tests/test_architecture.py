@@ -32,7 +32,7 @@ LINES = [
 ]
 LEVEL = {room: k for k, line in enumerate(LINES) for room in line}
 #: the public face: modules at the top that re-export
-FACE = {"__init__", "config", "tree", "random", "linalg", "fft"}
+FACE = {"__main__", "__init__", "config", "tree", "random", "linalg", "fft"}
 #: packages that `import pullback` must not load
 HEAVY = {"llvmlite", "rich", "matplotlib", "safetensors", "ml_dtypes"}
 THIRD_PARTY = {*HEAVY, "numpy", "pullback"}

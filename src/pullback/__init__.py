@@ -70,7 +70,7 @@ _NAMES: dict[str, str] = {
         unique_inverse unique_values""",
     "api.activations": "log_softmax relu softmax",
     "api.images": "cdist",
-    "api.loops": "ShapeDtype eval_shape fori_loop map_sequentially while_at_most",
+    "api.loops": "ShapeDtype accumulate eval_shape fori_loop map_sequentially while_at_most",
     "api.polynomials": "polyval",
     "api.series": "convolve diff interp trapezoid",
     "api.reindexing": "broadcast_in_dim reindex reindex_reduce",

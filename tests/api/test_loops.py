@@ -108,3 +108,24 @@ def test_while_at_most() -> None:
     assert [v.item() for v in run(1.0)] == [1.0, 6]
     assert pb.grad(lambda x: run(x)[0])(2.0).item() == 8 * 2.0**7 and pb.grad(lambda x: run(x)[0])(60.0).item() == 1.0
     assert pb.jit(run)(2.0)[0].item() == 256.0
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("initial", [None, 10.0])
+def test_accumulate(reverse, initial):
+    rows = np.arange(1.0, 5.0, dtype=np.float32)
+    start = None if initial is None else pb.tensor(initial)
+    found, last = pb.accumulate(lambda total, x: 2 * total + x, pb.tensor(rows), start, reverse)
+    total, expected = initial, []
+    for x in rows[::-1] if reverse else rows:
+        total = x if total is None else 2 * total + x
+        expected.append(total)
+    np.testing.assert_allclose(found.numpy(), expected[::-1] if reverse else expected)
+    assert last.item() == expected[-1]
+
+
+def test_accumulate_trees():
+    found, last = pb.accumulate(lambda t, x: {"a": t["a"] + x["b"], "b": t["b"] * x["a"]},
+                                {"a": pb.tensor([1.0, 2.0, 3.0]), "b": pb.tensor([4.0, 5.0, 6.0])})
+    assert (found["a"].tolist(), found["b"].tolist()) == ([1.0, 6.0, 12.0], [4.0, 8.0, 24.0])
+    assert (last["a"].item(), last["b"].item()) == (12.0, 24.0)

@@ -174,6 +174,41 @@ def test_missing_names_say_what_is_nearest(tmp_path: Path) -> None:
         assert near in done.stderr
 
 
+def test_misspelt_methods_say_what_is_nearest(tmp_path: Path) -> None:
+    for code, words in [
+        ("import torch\ntorch.ones(3).mena()", "did you mean torch.Tensor.mean"),
+        ("import jax.numpy as np\nnp.ones(3).reshpe(3)", "did you mean jax.Array.reshape"),
+        ("import jittor as jt\njt.ones(3).brodcast(3)", "did you mean jittor.Var.broadcast"),
+        ("import tensorflow as tf\ntf.constant(1.0).get_shap()", "did you mean tensorflow.Tensor.get_shape"),
+    ]:
+        done = run(script(tmp_path, code))
+        assert done.returncode == 1
+        assert words in done.stderr.splitlines()[-1], done.stderr
+
+
+def test_version_1_of_tensorflow_by_its_later_name(tmp_path: Path) -> None:
+    done = run(script(tmp_path, """
+import tensorflow.compat.v1 as tf
+tf.disable_v2_behavior()
+x = tf.placeholder(tf.float32)
+print(tf.Session().run(2 * x, {x: 3}))
+from tensorflow.compat import v1
+import tensorflow
+from tensorflow.compat.v1.train import AdamOptimizer
+assert v1 is tf is tensorflow is tensorflow.compat.v1 and AdamOptimizer is tf.train.AdamOptimizer
+"""))
+    assert (done.returncode, done.stdout) == (0, "6.0\n"), done.stderr
+
+
+def test_standard_input(tmp_path: Path) -> None:
+    code = "import sys, torch\nprint(sys.argv, repr(sys.path[0]), '__file__' in globals(), torch.ones(1))\n1/0\n"
+    mine, pythons = (subprocess.run([sys.executable, *before, "-", "a"], capture_output=True, text=True, cwd=tmp_path,
+                                    input=code.replace("torch.ones(1)", shown).replace(", torch", loaded))
+                     for before, loaded, shown in ((["-m", "pullback", "run"], ", torch", "torch.ones(1)"),
+                                                   ([], "", "'tensor([1.])'")))
+    assert (mine.returncode, mine.stdout, mine.stderr) == (1, pythons.stdout, pythons.stderr)
+
+
 def test_import_error_can_be_caught(tmp_path: Path) -> None:
     done = run(script(tmp_path, "try:\n    from torch import no_such\nexcept ImportError:\n    print('caught')\n"))
     assert done.stdout == "caught\n"
@@ -244,7 +279,7 @@ def test_traceback_in_a_notebook_shows_the_cells_line(tmp_path: Path) -> None:
     return x.foo
            ^^^^^
 AttributeError: 'Tensor' object has no attribute 'foo'
-  help  to ask for it, open an issue that names torch.Tensor.foo
+  help  did you mean torch.Tensor.floor, torch.Tensor.floor_? to ask for it, open an issue that names torch.Tensor.foo
 """
 
 

@@ -380,3 +380,30 @@ def test_the_cpu_stands_for_a_gpu_where_placement_is_soft() -> None:
             assert session.run([c, d]) == [2.0, 4.0]
         with tf.Session() as session, pytest.raises(tf_errors.InvalidArgumentError, match="allow_soft_placement"):
             session.run(c)
+
+
+def test_gather_counts_from_the_front_only() -> None:
+    for dtype in (tf.int32, tf.int64):
+        at = tf.placeholder(dtype, [2])
+        x = tf.constant([1.0, 2.0, 3.0])
+        found = tf.gather(x, at)
+        gradient = tf.gradients(found, x)[0]
+        with tf.Session() as session:
+            assert session.run([found, gradient], {at: [2, 0]})[0].tolist() == [3.0, 1.0]
+            assert session.run(gradient, {at: [2, 2]}).tolist() == [0.0, 0.0, 2.0]
+            for wrong in ([0, -1], [3, 0], [-3, 0]):
+                with pytest.raises(tf.errors.InvalidArgumentError, match="out of range"):
+                    session.run(found, {at: wrong})
+
+
+def test_a_loop_of_unknown_length_has_no_gradient_and_says_how_to_limit_it() -> None:
+    x = tf.constant(2.0)
+    for limit in (None, 5):
+        _, y = tf.while_loop(lambda k, a: k < 3, lambda k, a: (k + 1, a * x), [0, tf.constant(1.0)],
+                             maximum_iterations=limit)
+        gradient = tf.gradients(y, x)[0]
+        if limit:
+            assert tf.Session().run(gradient) == 12.0
+            continue
+        with pytest.raises(tf.errors.UnimplementedError, match="maximum_iterations"):
+            tf.Session().run(gradient)

@@ -1,6 +1,7 @@
 """What has a history and what has not: gradients never flow through what was computed without them."""
 
 import copy
+import gc
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 import pullback as pb
 from pullback.engine import programs
 from pullback.engine import trace as tracing
+from pullback.engine.autograd import gradients
+from pullback.runtime import memory
 
 
 def _gradient(function, values=(1.0, 2.0)):
@@ -283,3 +286,27 @@ def test_a_jitted_step_that_follows_one_in_flight_runs_the_program_of_one_that_w
     assert made <= 2
     assert len(set(places[3:])) == 1
     np.testing.assert_allclose(w.detach().numpy(), a - 0.09 * a.sum(0)[:, None], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("read", ["nothing", "loss", "state", "both"])
+@pytest.mark.parametrize("way", ["backward", "grad"])
+def test_a_state_detached_at_every_step_lets_its_past_go(way: str, read: str) -> None:
+    x, w = pb.ones(1000), pb.ones(1000, requires_grad=True)
+    alive: list[tuple[int, ...]] = []
+    for _ in range(90):
+        w = w.detach().requires_grad_()
+        loss = ((w * x) ** 2).sum()
+        if way == "backward":
+            loss.backward()
+        gradient = w.grad if way == "backward" else gradients([loss], [w])[0]
+        w = w - 0.01 * gradient  # with a history, which the next step does not want
+        if read in ("loss", "both"):
+            loss.item()
+        if read in ("state", "both"):
+            w.numpy()
+        gc.collect()
+        kinds = [type(o) for o in gc.get_objects()]
+        alive.append((*(kinds.count(k) for k in (pb.Tensor, tracing.Value, tracing.Trace)), memory.live_bytes()))
+    for early, late in zip(*(zip(*part, strict=True) for part in (alive[10:50], alive[50:])), strict=True):
+        assert max(late) <= max(early)
+    np.testing.assert_allclose(w.numpy(), 0.98 ** 90, rtol=1e-4)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pullback.api.arguments import as_tensor, integer
+from pullback.api.manipulation import concat
 from pullback.engine.control import cond, scan, while_loop
 from pullback.engine.functional import Traced
 from pullback.engine.tensor import TensorBase, from_host
@@ -59,6 +60,29 @@ def while_at_most(condition: Callable[[Any], Any], body: Callable[[Any], Any], i
         return cond(condition(state), lambda: body(state), lambda: state), None
 
     return scan(turn, tree.map(lambda x: as_tensor(x, "while_at_most"), init), None, turns)[0]
+
+
+def accumulate(function: Callable[[Any, Any], Any], rows: Any, initial: Any = None, reverse: bool = False
+               ) -> tuple[Any, Any]:
+    """All values of `total = function(total, row)` over the first dimension of `rows`, and the last of them.
+
+    Rows and totals are trees of arrays; without `initial` the first row is the first total.
+
+    >>> import pullback as pb
+    >>> pb.accumulate(lambda total, x: total * x, pb.tensor([1.0, 2.0, 3.0]))
+    (Tensor([1., 2., 6.], dtype=float32), Tensor(6., dtype=float32))
+    """
+    def turn(total: Any, row: Any) -> Any:
+        new = function(total, row)
+        return new, new
+
+    if initial is not None:
+        last, found = scan(turn, initial, rows, reverse=reverse)
+        return found, last
+    first = tree.map(lambda r: r[-1 if reverse else 0], rows)
+    last, found = scan(turn, first, tree.map(lambda r: r[:-1] if reverse else r[1:], rows), reverse=reverse)
+    joined = tree.map(lambda x, all: concat([all, x[None]] if reverse else [x[None], all], 0), first, found)
+    return joined, last
 
 
 def map_sequentially(f: Callable[..., Any], xs: Any) -> Any:

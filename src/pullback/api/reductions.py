@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from pullback.api._lazy import build
@@ -220,6 +220,14 @@ def _reduce(op: Operation, name: str, x: Any, axis: Any, keepdims: bool, dim: An
     return op(x, axes=_axes(x, axis, dim, name), keepdims=bool(keepdims), **static)
 
 
+@lru_cache(4096)
+def _along(op: Operation, axis: int, rank: int, keepdims: bool) -> Operation | None:
+    """The operation over one axis; None where the general way must say what is wrong with it."""
+    if not -rank <= axis < rank:
+        return None
+    return op.bind((("axes", (axis % rank,)), ("keepdims", keepdims), ("dtype", None)))
+
+
 def _dtype(dtype: Any) -> DType | None:
     return None if dtype is None else dtype_of(dtype)
 
@@ -234,6 +242,11 @@ def sum(x: Array, axis: Any = None, keepdims: bool = False, *, dtype: Any = None
     """
     if axis is None and dim is UNSET and keepdim is UNSET and dtype is None and not keepdims:
         return _sum_all.on(x)
+    one = axis if dim is UNSET else dim if axis is None else None
+    if type(one) is int and keepdim is UNSET and dtype is None and type(keepdims) is bool and isinstance(x, TensorBase):
+        found = _along(_sum, one, len(x.info.type.shape), keepdims)
+        if found is not None:
+            return found.on(x)
     return _reduce(_sum, "sum", x, axis, keepdims, dim, keepdim, dtype=_dtype(dtype))
 
 
@@ -255,6 +268,11 @@ def mean(x: Array, axis: Any = None, keepdims: bool = False, *, dtype: Any = Non
     """
     if axis is None and dim is UNSET and keepdim is UNSET and dtype is None and not keepdims:
         return _mean_all.on(x)
+    one = axis if dim is UNSET else dim if axis is None else None
+    if type(one) is int and keepdim is UNSET and dtype is None and type(keepdims) is bool and isinstance(x, TensorBase):
+        found = _along(_mean, one, len(x.info.type.shape), keepdims)
+        if found is not None:
+            return found.on(x)
     return _reduce(_mean, "mean", x, axis, keepdims, dim, keepdim, dtype=_dtype(dtype))
 
 

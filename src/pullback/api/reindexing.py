@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from pullback.api import manipulation
 from pullback.api._lazy import build
 from pullback.api.arguments import as_tensor, axis_of, check_memory, number, one_of, shape_of
-from pullback.engine.operation import operation
+from pullback.engine.operation import Operation, operation
+from pullback.engine.tensor import TensorBase
 from pullback.ir.index import Index, loop_vars, parse
 from pullback.ir.node import Node, TensorType
 from pullback.ops.shape import in_range
@@ -43,18 +45,16 @@ def broadcast_in_dim(x: Array, shape: Any, broadcast_dimensions: Sequence[int]) 
     Tensor([[1, 1, 1],
             [2, 2, 2]], dtype=int32)
     """
-    x = as_tensor(x, "broadcast_in_dim")
-    squeezed, target, dims = _placement(
+    x = x if isinstance(x, TensorBase) else as_tensor(x, "broadcast_in_dim")
+    squeezed, placed = _placement(
         x.info.type, tuple(shape) if isinstance(shape, list) else shape, tuple(broadcast_dimensions)
     )
-    if squeezed is not None:
-        x = x.reshape(squeezed)
-    return _broadcast_in_dim(x, shape=target, dims=dims)
+    return placed.on(x if squeezed is None else manipulation.reshape(x, squeezed))
 
 
 @lru_cache(4096)
-def _placement(own: TensorType, shape: Any, given: tuple[int, ...]) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
-    """The checked arguments: the shape without dimensions of size 1 that repeat, the result's shape, its dimensions."""
+def _placement(own: TensorType, shape: Any, given: tuple[int, ...]) -> tuple[Any, Operation]:
+    """The shape without dimensions of size 1 that repeat (None: as it is), and the operation, arguments checked."""
     target = shape_of(shape, "broadcast_in_dim")
     dims = tuple(axis_of(d, len(target), "broadcast_in_dim") for d in given)
     if len(dims) != len(own.shape) or list(dims) != sorted(set(dims)):
@@ -77,7 +77,7 @@ def _placement(own: TensorType, shape: Any, given: tuple[int, ...]) -> tuple[Any
     check_memory(target, own.dtype, "broadcast_in_dim")
     kept = [k for k, (n, d) in enumerate(zip(own.shape, dims, strict=True)) if n == target[d]]
     squeezed = tuple(own.shape[k] for k in kept) if len(kept) < len(own.shape) else None
-    return squeezed, target, tuple(dims[k] for k in kept)
+    return squeezed, _broadcast_in_dim.bind((("shape", target), ("dims", tuple(dims[k] for k in kept))))
 
 
 def _indices(entries: Sequence[Any], over: tuple[int, ...], rank: int, name: str) -> tuple[Index, ...]:

@@ -19,7 +19,7 @@ from pullback.util.errors import DTypeError, IndexError_, ShapeError, ValueError
 Array = Any
 
 
-def checked_indices(indices: Any, size: int, name: str) -> tuple[Any, str]:
+def checked_indices(indices: Any, size: int, name: str, negative: bool = True) -> tuple[Any, str]:
     """An index tensor and the mode to use it with. Indices of the host are checked here, negative ones resolved."""
     if isinstance(indices, TensorBase):
         if not indices.info.type.dtype.is_integer:
@@ -34,14 +34,23 @@ def checked_indices(indices: Any, size: int, name: str) -> tuple[Any, str]:
                                  "pass integers"))
     if array.size:
         low, high = int(array.min()), int(array.max())
-        if low < -size or high >= size:
-            bad = low if low < -size else high
+        least = -size if negative else 0
+        if low < least or high >= size:
+            bad = low if low < least else high
             raise IndexError_(message(f"{name}: index {bad} is out of range for size {size}",
                                       [("indices", f"{indices!r:.60}")],
-                                      f"use indices from {-size} to {size - 1}" if size
+                                      f"use indices from {least} to {size - 1}" if size
                                       else "the axis has no elements"))
         array = np.where(array < 0, array + size, array)
     return from_host(array.astype(np.int32 if size < 2**31 else np.int64)), "clip"
+
+
+@operation()
+def _from_the_front(indices: Node, size: int) -> Node:
+    """Indices with negative ones moved behind the end of an axis."""
+    wide = build.convert(indices, dtypes.int64)
+    behind = build.full(wide.shape, size, dtypes.int64)
+    return build.select(build.binary("lt", wide, build.zeros_like(wide)), behind, wide)
 
 
 @operation()
@@ -54,8 +63,11 @@ def _take_along(x: Node, indices: Node, axis: int, mode: str) -> Node:
     return build.take_along(x, indices, axis, mode)
 
 
-def take(x: Array, indices: Array, /, *, axis: int | None = None, mode: str | None = None) -> Array:
+def take(x: Array, indices: Array, /, *, axis: int | None = None, mode: str | None = None,
+         negative: bool = True) -> Array:
     """The elements at indices of an axis (of the flattened array without one). `mode`: "clip", "wrap" or "fill".
+
+    Negative indices count from the end; with `negative=False` they are out of range.
 
     >>> import pullback as pb
     >>> pb.take(pb.tensor([10, 20, 30]), [2, 0])
@@ -71,7 +83,9 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None, mode: str | No
         one_of(mode, ("clip", "wrap", "fill"), "take", "mode")
         return _take(x, indices if isinstance(indices, TensorBase) else from_host(np.asarray(indices)), axis=k,
                      mode=mode)
-    at, how = checked_indices(indices, x.shape[k], "take")
+    at, how = checked_indices(indices, x.shape[k], "take", negative)
+    if not negative and how == "error":
+        at = _from_the_front(at, size=x.shape[k])
     return _take(x, at, axis=k, mode=how)
 
 

@@ -14,6 +14,7 @@ from pullback.api import arguments, comparison, complex_parts, elementwise, inde
 from pullback.api._lazy import build
 from pullback.api.linear_algebra import matmul_operation
 from pullback.engine.autograd import backward
+from pullback.engine.hooks import hooks_of
 from pullback.engine.known import record1, record2
 from pullback.engine.operation import Operation, operation
 from pullback.engine.tensor import TensorBase, detach
@@ -287,7 +288,7 @@ class Tensor(TensorBase):
         return _repr(self) if not _known(self) else str(self.numpy())
 
     def __dir__(self) -> list[str]:
-        return [n for n in super().__dir__() if not n.endswith("_value")]
+        return [n for n in super().__dir__() if n.startswith("__") or not n.startswith("_")]
 
     # -- attributes ----------------------------------------------------------------------------------------------------
     @property
@@ -404,12 +405,13 @@ class Tensor(TensorBase):
         return self
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Any:
-        """Call `hook(gradient)` when the gradient of this leaf arrives; what it returns replaces the gradient."""
-        if self._meta is None or not self._meta.requires_grad:
-            raise GradientError(message("register_hook: only leaves that require gradients take hooks",
-                                        [("x", arguments.described(self))], "call it on a parameter"))
-        self._meta.hooks.append(hook)
-        return _Handle(self._meta.hooks, hook)
+        """Call `hook(gradient)` when the gradient of this tensor is known; what it returns replaces the gradient."""
+        if not self.requires_grad:
+            raise GradientError(message("register_hook: only tensors that require gradients take hooks",
+                                        [("x", arguments.described(self))], "set requires_grad=True before computing"))
+        hooks = self._meta.hooks if self._meta is not None else hooks_of(self)
+        hooks.append(hook)
+        return _Handle(hooks, hook)
 
     # -- values --------------------------------------------------------------------------------------------------------
     def tolist(self) -> Any:

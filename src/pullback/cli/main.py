@@ -6,21 +6,44 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+from pullback import __version__
 from pullback.cli import run, train_options
 from pullback.util.errors import PullbackError
 
 
+class _Version(argparse.Action):
+    """`pullback --version`."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(f"pullback {__version__}")
+        parser.exit()
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Help as wide as the terminal. Left to itself, argparse loads shutil for the width in every process (3 ms)."""
+    try:
+        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+    except (OSError, ValueError):
+        columns = 80
+    return argparse.HelpFormatter(prog, width=max(columns, 24) - 2)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pullback", description="A deep-learning framework in pure Python.")
+    parser = argparse.ArgumentParser(prog="pullback", description="A deep-learning framework in pure Python.",
+                                     formatter_class=_formatter)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     train = commands.add_parser("train", help="train a network on data that ships with the package",
+                                formatter_class=_formatter,
                                 description="Train a network on data that ships with the package.")
     train_options.add(train)
     run.add(commands.add_parser("run", help="run a script written for another framework, unchanged",
+                                formatter_class=_formatter,
                                 description="Run a script, notebook or Markdown document; import torch, jax, ... are "
                                             "answered by this library."))
-    commands.add_parser("info", help="version, processor, threads, cache, flags",
+    commands.add_parser("info", help="version, processor, threads, cache, flags", formatter_class=_formatter,
                         description="Show version, processor, threads, cache and flags.")
     return parser
 

@@ -14,15 +14,16 @@ from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 from pullback.cli.blocks import Block, blocks_of
-from pullback.dialects import DIALECTS, FINDER, HOME
-from pullback.engine.tensor import TensorBase
-from pullback.util.errors import MissingModuleError, PullbackError, message
+from pullback.dialects import DIALECTS, FINDER, HOME, nearest, public_name
+from pullback.util.errors import AttributeError_, MissingModuleError, PullbackError, message
 
 #: packages that belong to a framework and are not answered
 _COMPANIONS = {"torchvision": "torch", "torchaudio": "torch", "torchtext": "torch", "torchdata": "torch",
                "lightning": "torch", "pytorch_lightning": "torch", "flax": "jax", "optax": "jax", "equinox": "jax",
                "haiku": "jax", "keras": "tensorflow", "tensorflow_datasets": "tensorflow",
                "tensorflow_hub": "tensorflow"}
+#: where Python that comes from standard input says it is
+_STDIN = "<stdin>"
 _written: set[str] = set()
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -36,7 +37,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--styles", action="store_true", help="list the imports that are answered")
     parser.add_argument("--plots", metavar="FOLDER", help="write what matplotlib draws there, as PNG, after each block "
                                                           "(before FILE)")
-    parser.add_argument("file", nargs="?", help="a Python file, a notebook (.ipynb) or a Markdown document (.md)")
+    parser.add_argument("file", nargs="?", help="a Python file, a notebook (.ipynb) or a Markdown document (.md); - "
+                                                  "reads Python from standard input")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
 
 
@@ -46,7 +48,7 @@ def run_file(options: argparse.Namespace) -> int:
         return _list_styles()
     if options.file is None:
         raise FileError(message("no file is given", help="pullback run train.py, or pullback run --styles"))
-    path = os.path.abspath(options.file)
+    path = _STDIN if options.file == "-" else os.path.abspath(options.file)
     try:
         blocks = blocks_of(path, _content(options.file))
     except PullbackError as error:
@@ -72,6 +74,8 @@ def run_file(options: argparse.Namespace) -> int:
 
 
 def _content(path: str) -> bytes:
+    if path == "-":
+        return b"" if sys.stdin is None else sys.stdin.buffer.read()
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -218,10 +222,11 @@ def _help(error: BaseException) -> None:
     if missing in _COMPANIONS:
         print(f"  help  pullback run answers {', '.join(DIALECTS)}; {missing} is no part of them and needs the real "
               f"{_COMPANIONS[missing]}", file=sys.stderr)
-    if isinstance(error, AttributeError) and isinstance(error.obj, TensorBase):
-        style = type(error.obj).__module__
-        print(f"  help  to ask for it, open an issue that names {style}.{type(error.obj).__name__}.{error.name}",
-              file=sys.stderr)
+    if isinstance(error, AttributeError) and not isinstance(error, AttributeError_):
+        kind = type(error.obj)
+        if kind.__module__.startswith(("torch", HOME)):
+            shown = f"{public_name(kind.__module__).split('.')[0]}.{kind.__name__}"
+            print(f"  help  {nearest(shown, str(error.name), dir(error.obj))}", file=sys.stderr)
     if missing == "matplotlib":
         print("  help  the script draws with matplotlib: pip install 'pullback[plot]'", file=sys.stderr)
 

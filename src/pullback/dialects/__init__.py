@@ -83,16 +83,20 @@ def public_name(module: str) -> str:
     return module.removeprefix(HOME + ".")
 
 
-def missing_text(module: str, name: str, known: Iterable[str]) -> str:
-    """What to say of a name that a dialect does not have."""
+def nearest(shown: str, name: str, known: Iterable[str]) -> str:
+    """The cure for a name that is not there: what may have been meant, and how to ask for it."""
     from difflib import get_close_matches  # needed only when something is wrong
 
-    shown = public_name(module)
     near = get_close_matches(name, [k for k in known if not k.startswith("_")], 3)
     guesses = ", ".join(f"{shown}.{n}" for n in near)
     cure = f"did you mean {guesses}? " if near else f"dir({shown}) lists what there is; "
-    return message(f"{shown} has no {name!r} here",
-                   help=f"{cure}to ask for it, open an issue that names {shown}.{name}")
+    return f"{cure}to ask for it, open an issue that names {shown}.{name}"
+
+
+def missing_text(module: str, name: str, known: Iterable[str]) -> str:
+    """What to say of a name that a dialect does not have."""
+    shown = public_name(module)
+    return message(f"{shown} has no {name!r} here", help=nearest(shown, name, known))
 
 
 def names(module: str, table: dict[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

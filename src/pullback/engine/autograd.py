@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from pullback.engine.execute import FREED, FreedTrace
+from pullback.engine.execute import FREED, FreedTrace, flush
+from pullback.engine.hooks import apply_hooks, call_hooks, first_slot
 from pullback.engine.known import record_sum
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import AutogradMeta, TensorBase
 from pullback.engine.trace import Info, Trace, Value, local, new, record, thread
 from pullback.ir.node import Function, Node, Proj, TensorType, apply, param, project, topological
 from pullback.util.errors import GradientError, message
+
+#: calls for gradients after which a thread's pending work is launched: of a loop that reads nothing and changes nothing
+#: in place, each turn would make a longer program than the one before, and never one met again
+SWEEPS = 8
 
 
 def call_operation(function: Function, label: str, differentiable: bool = True) -> Operation:
@@ -28,14 +33,19 @@ def call_operation(function: Function, label: str, differentiable: bool = True) 
 
 
 def residual_slots(nodes: list[Node], leaf_slots: list[int], wrt_slots: list[int],
-                   roots: tuple[int, ...]) -> tuple[int, ...]:
-    """Slots that the gradient of the roots reads, besides leaves: kept when a trace with history is launched."""
+                   roots: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What the gradient of the roots needs of a trace that is launched with its history.
+
+    First the slots that it reads, besides leaves: their values are kept. Then those of `wrt_slots` that it does not
+    reach: what lies behind them may be let go.
+    """
     gradients, _ = _pullback(nodes, list(roots), [nodes[s] for s in wrt_slots])
     skip = set(wrt_slots)
     slot_of = {node: slot for slot, node in reversed(list(enumerate(nodes))) if slot not in skip}
     found = topological([g for g in gradients if g is not None], slot_of)
     leaves = set(leaf_slots)
-    return tuple(slot_of[n] for n in found if n in slot_of and slot_of[n] not in leaves)
+    apart = tuple(s for s, g in zip(wrt_slots, gradients, strict=True) if g is None)
+    return tuple(slot_of[n] for n in found if n in slot_of and slot_of[n] not in leaves), apart
 
 
 def _pullback(nodes: list[Node], roots: list[int], wrt: list[Node]) -> tuple[list[Node | None], list[Node]]:
@@ -88,10 +98,6 @@ def _ones(type: TensorType) -> Node:
     return build.full(type.shape, 1.0, type.dtype)
 
 
-def _ones_as(x: Node) -> Node:
-    return _ones(x.tensor)
-
-
 def _between(nodes: list[Node], roots: tuple[int, ...], wrt: list[int]) -> set[int]:
     """Slots on a path from the leaves to the roots."""
     reached = set(topological([nodes[r] for r in roots]))
@@ -138,17 +144,18 @@ class Sweep:
         self.sinks = sinks  # None: accumulate into every leaf; else leaf -> index of a wanted gradient
         self.concrete: dict[Value, int] = {}  # leaves without a tensor's gradient side -> index of a wanted gradient
         self.collected: dict[int, Value] = {}
+        self.hooked: dict[AutogradMeta, Value] = {}  # gradients of leaves that have hooks
         self.waiting: dict[int, tuple[Trace, dict[int, Value | None]]] = {}
 
     def push(self, value: Value, cotangent: Value | None) -> None:
         """A cotangent (None: one) of a value."""
         trace = value.trace
         if value.sink is not None:
-            self.deliver(value.sink, cotangent if cotangent is not None else _one(value))
+            self.deliver(value.sink, cotangent if cotangent is not None else _one(value.info.type))
             return
         if trace is None or not value.info.requires_grad:
             if value in self.concrete:
-                self.collect(self.concrete[value], cotangent if cotangent is not None else _one(value))
+                self.collect(self.concrete[value], cotangent if cotangent is not None else _one(value.info.type))
             return
         if type(trace) is FreedTrace and not self.behind(trace, value.slot):
             return
@@ -168,7 +175,11 @@ class Sweep:
             if sink in self.sinks:
                 self.collect(self.sinks[sink], cotangent)
             return
-        accumulate(sink, cotangent)
+        if not sink.hooks:
+            accumulate(sink, cotangent)
+            return
+        before = self.hooked.get(sink)  # hooks see the whole gradient, once
+        self.hooked[sink] = cotangent if before is None else record(add_operation(), [before, cotangent])[0]
 
     def behind(self, trace: FreedTrace, slot: int) -> bool:
         """Whether a wanted gradient lies, or may lie, behind a value whose history was let go."""
@@ -201,6 +212,11 @@ class Sweep:
         while self.waiting:
             trace, slots = self.waiting.pop(max(self.waiting))
             self.step(trace, slots)
+        for sink, cotangent in self.hooked.items():
+            accumulate(sink, cotangent)
+        for sink, index in (self.sinks or {}).items():
+            if sink.hooks and index in self.collected:
+                self.collected[index] = call_hooks(sink.hooks, self.collected[index])
 
     def step(self, trace: Trace, slots: dict[int, Value | None]) -> None:
         """Differentiate one trace from some of its slots."""
@@ -214,21 +230,68 @@ class Sweep:
             raise GradientError(message(
                 "backward: the graph of this value has been freed by an earlier backward()",
                 help="call backward(retain_graph=True) the first time"))
-        given = tuple(slots[r] is not None for r in roots)
-        extra = tuple(sorted(s for t, s in self.targets if t == trace.serial))
-        available = None if current else frozenset(trace.buffers or ())
-        key = ("backward", roots, given, extra, available)
-        plan = trace.state.memo.get(key)
-        if plan is None:
-            plan = trace.state.memo[key] = Plan(trace, roots, given, extra, available)
-            if current and len(roots) == 1 and not given[0] and not extra:
-                trace.state.memo[roots[0]] = plan  # for `_known_backward` and `known_gradients`
-        if plan.wrt:
-            self.deliver_results(trace, plan, self.record_plan(trace, plan, [slots[r] for r in roots], current))
+        wanted = [s for t, s in self.targets if t == trace.serial]
+        if trace.hooks or wanted:
+            visited = self.in_parts(trace, slots, wanted)
+        else:
+            visited = self.through(trace, slots, (), {})
         if not self.retain_graph:
-            trace.freed = trace.freed | plan.visited
+            trace.freed = trace.freed | visited
+            if trace.hooks:
+                trace.hooks = {s: h for s, h in trace.hooks.items() if s not in visited}
             if not current:
                 trace.buffers = None
+
+    def through(self, trace: Trace, slots: dict[int, Value | None], stops: tuple[int, ...],
+                arrived: dict[int, Value | None]) -> set[int]:
+        """Differentiate one trace from some of its slots up to its leaves and to `stops`, whose gradients are added to
+        `arrived`. Returns the slots between."""
+        current = trace is local.trace
+        roots = tuple(sorted(slots))
+        given = tuple(slots[r] is not None for r in roots)
+        available = None if current else frozenset(trace.buffers or ())
+        key = ("backward", roots, given, stops, available)
+        plan = trace.state.memo.get(key)
+        if plan is None:
+            plan = trace.state.memo[key] = Plan(trace, roots, given, stops, available)
+            if current and len(roots) == 1 and not given[0] and not stops:
+                trace.state.memo[roots[0]] = plan  # for `_known_backward` and `known_gradients`
+        if plan.wrt:
+            results = self.record_plan(trace, plan, [slots[r] for r in roots], current)
+            self.deliver_results(trace, plan, results, stops, arrived)
+        return plan.visited
+
+    def in_parts(self, trace: Trace, slots: dict[int, Value | None], wanted: list[int]) -> set[int]:
+        """`through`, where gradients are looked at or wanted on the way."""
+        wanted_at: dict[int, list[int]] = {}
+        for slot in wanted:
+            wanted_at.setdefault(first_slot(trace, slot), []).append(slot)
+        stops = {*(trace.hooks or ()), *wanted_at}
+        arrived: dict[int, Value | None] = {}
+        visited: set[int] = set()
+        roots: dict[int, Value | None] = {}
+        for slot, cotangent in slots.items():
+            first = first_slot(trace, slot)
+            _add(arrived if first in stops else roots, first if first in stops else slot, cotangent, trace)
+        if roots:
+            visited |= self.through(trace, roots, tuple(sorted(stops)), arrived)
+        while arrived:
+            slot = max(arrived)
+            cotangent = arrived.pop(slot)
+            stops.discard(slot)
+            if cotangent is None:
+                cotangent = _one(trace.graph()[slot].tensor)
+            cotangent = apply_hooks(trace, slot, cotangent)
+            for target in wanted_at.pop(slot, ()):
+                self.collect(self.targets[trace.serial, target], cotangent)
+            if self.goes_on(trace, wanted_at):
+                visited |= self.through(trace, {slot: cotangent}, tuple(sorted(stops)), arrived)
+        return visited
+
+    def goes_on(self, trace: Trace, wanted_at: dict[int, list[int]]) -> bool:
+        """Whether anything is wanted beyond a value in the middle of a trace."""
+        return self.sinks is None or bool(self.sinks or self.concrete or wanted_at) \
+            or any(serial < trace.serial for serial, _ in self.targets)
 
     def record_plan(self, trace: Trace, plan: Plan, cotangents: list[Value | None], current: bool) -> tuple[Value, ...]:
         arguments: list[Any] = []
@@ -245,13 +308,13 @@ class Sweep:
         arguments.extend(c for c in cotangents if c is not None)
         return record(plan.operation, arguments)
 
-    def deliver_results(self, trace: Trace, plan: Plan, results: tuple[Value, ...]) -> None:
+    def deliver_results(self, trace: Trace, plan: Plan, results: tuple[Value, ...], stops: tuple[int, ...],
+                        arrived: dict[int, Value | None]) -> None:
         sinks = trace.sinks
         for (slot, position), cotangent in zip(plan.targets, results, strict=True):
-            if self.targets:
-                index = self.targets.get((trace.serial, slot))
-                if index is not None:
-                    self.collect(index, cotangent)
+            if slot in stops:
+                _add(arrived, slot, cotangent, trace)
+                continue
             sink = sinks.get(slot) if sinks is not None else None
             if sink is not None:
                 self.deliver(sink, cotangent)
@@ -259,6 +322,15 @@ class Sweep:
                 leaf = trace.leaves[position]
                 if leaf.sink is not None or leaf.trace is not trace:
                     self.push(leaf, cotangent)
+
+
+def _add(table: dict[int, Value | None], slot: int, cotangent: Value | None, trace: Trace) -> None:
+    """Add a cotangent (None: one) of a slot."""
+    if slot not in table:
+        table[slot] = cotangent
+        return
+    both = [x if x is not None else _one(trace.graph()[slot].tensor) for x in (table[slot], cotangent)]
+    table[slot] = record(add_operation(), both)[0]
 
 
 def _origins(trace: Trace, slot: int) -> tuple[int, ...]:
@@ -276,9 +348,8 @@ def accumulate(sink: AutogradMeta, cotangent: Value) -> None:
     """Add a gradient to a leaf tensor's `.grad`."""
     here = thread.context
     track = here.trace if here.trace.kind != "main" else None
-    for hook in sink.hooks:
-        changed = hook(TensorBase.default_class(cotangent))
-        cotangent = cotangent if changed is None else changed._peek()
+    if sink.hooks:
+        cotangent = call_hooks(sink.hooks, cotangent)
     if track is not None:
         track.note_mutation(id(sink), GradHolder(sink), sink.grad)
     grad = sink.grad
@@ -320,13 +391,13 @@ class GradHolder:
     _peek = _use
 
 
-def _one(value: Value) -> Value:
+def _one(type: TensorType) -> Value:
     from pullback.engine.operation import operation
 
     key = "ones"
     if key not in _operations:
-        _operations[key] = operation(differentiable=False, name="ones")(_ones_as)
-    return record(_operations[key], [value])[0]
+        _operations[key] = operation(differentiable=False, name="ones")(_ones)
+    return record(_operations[key], [], (("type", type),))[0]
 
 
 _operations: dict[str, Operation] = {}
@@ -349,12 +420,11 @@ def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None
     value = _root(tensor, gradient, "backward")
     sweep(([value], [gradient]), create_graph, bool(create_graph if retain_graph is None else retain_graph), {}, None)
 
-
 def _known_backward(value: Value | None) -> bool:
     """The common case, seen before: all history in the current trace, all gradients go to leaf tensors."""
     here = thread.context
     trace = here.trace
-    if value is None or value.trace is not trace or trace.freed:
+    if value is None or value.trace is not trace or trace.freed or trace.hooks:
         return False
     state = trace.state
     plan: Plan | None = state.memo.get(value.slot)
@@ -400,7 +470,7 @@ def known_gradients(tensor: TensorBase, inputs: list[TensorBase]) -> list[Value]
     that it depends on. None where it is another case."""
     value = tensor._value  # pyright: ignore[reportPrivateUsage]
     trace = thread.context.trace
-    if value is None or value.trace is not trace or trace.kind != "main":
+    if value is None or value.trace is not trace or trace.kind != "main" or trace.hooks:
         return None
     plan: Plan | None = trace.state.memo.get(value.slot)
     found = trace.state.next.get(plan.key) if plan is not None else None
@@ -466,6 +536,10 @@ def sweep(roots: tuple[list[Value], list[Any]], create_graph: bool, retain_graph
         state.run()
     finally:
         here.grad_enabled = before
+    trace = here.trace
+    trace.swept += 1
+    if trace.swept >= SWEEPS and trace.kind == "main":
+        flush(trace)
     return state
 
 

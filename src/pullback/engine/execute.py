@@ -314,7 +314,7 @@ def _scalar_positions(trace: Trace) -> frozenset[int]:
 class FlushPlan:
     """What a flush of one state with one set of wanted slots does."""
 
-    __slots__ = ("aliases", "copies", "executable", "residuals", "simple", "slots", "with_history")
+    __slots__ = ("aliases", "apart", "copies", "executable", "residuals", "simple", "slots", "with_history")
 
     def __init__(self, trace: Trace, live: tuple[int, ...], history: tuple[int, ...], donated: frozenset[int]) -> None:
         from pullback.engine.autograd import residual_slots
@@ -322,7 +322,9 @@ class FlushPlan:
         self.copies = 0  # how often it ran on copies of what could not be donated
         nodes = trace.graph()
         leaf_slots = trace.state.leaf_slots()
-        self.residuals = residual_slots(nodes, leaf_slots, trace.state.gradient_slots(), history) if history else ()
+        #: `apart`: leaves that no gradient of this trace reaches
+        self.residuals, self.apart = residual_slots(nodes, leaf_slots, trace.state.gradient_slots(),
+                                                    history) if history else ((), ())
         self.with_history = bool(history)
         position = {nodes[s]: k for k, s in enumerate(leaf_slots)}
         wanted = list(dict.fromkeys((*live, *self.residuals)))
@@ -382,7 +384,9 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
         trace.leaves, trace.leaf_slots, trace.nodes = [], {}, None
         return
     _deliver(trace, plan, wanted, arguments)
-    if not history:
+    if history:
+        _let_go(trace, plan, wanted)
+    else:
         gone = FreedTrace(trace) if trace.remember else FREED
         trace.leaves, trace.leaf_slots, trace.nodes = [], {}, None
         for v in wanted:
@@ -405,6 +409,23 @@ def _held_in_flight_alone(leaves: list[Any]) -> tuple[int, ...]:
             k for k, leaf in enumerate(leaves)
             if _refcount(leaf) <= _LEAF_BASE and type(leaf) is Value
             and _refcount(leaf.buffer) - held[id(leaf.buffer)] <= _BUFFER_BASE])
+
+
+def _let_go(trace: Trace, plan: FlushPlan, wanted: list[Value]) -> None:
+    """Keep of a trace that has a history only what gradients can reach: a loop that detaches its state at every step
+    would otherwise hold all earlier ones."""
+    trace.leaf_slots = {}
+    for v in wanted:
+        if not v.info.requires_grad:
+            v.trace = None
+    if trace.remember:
+        return
+    apart = set(plan.apart)
+    trace.sinks = {slot: sink for slot, sink in (trace.sinks or {}).items() if slot not in apart}
+    for k, slot in enumerate(trace.state.leaf_slots()):
+        leaf = trace.leaves[k]
+        if slot in apart and leaf.trace is not None:
+            trace.leaves[k] = Value(None, -1, leaf.info, leaf.buffer)
 
 
 def _new_plan(trace: Trace, live: tuple[int, ...], history: tuple[int, ...], donated: tuple[int, ...],

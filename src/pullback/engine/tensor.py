@@ -316,11 +316,20 @@ _READERS: dict[str, Any] = {
 }
 
 
+#: bytes up to which a value is copied to the host by way of a bytes object
+_SMALL = 1 << 10
+
+
 def host_array(value: Value) -> np.ndarray[Any, Any]:
     """A copy of a value on the host. Waits for pending work."""
-    dtype = numpy_dtype(visible_dtype(value.info))
+    info = value.info
+    dtype = numpy_dtype(visible_dtype(info))
     buffer = observe(value, "numpy()")
-    array = buffer.numpy(numpy_dtype(value.info.type.dtype), value.info.type.shape)
+    type = info.type
+    if type.nbytes <= _SMALL:  # copied twice, which is less than it costs NumPy to see memory that is not its own
+        array = np.ndarray(type.shape, numpy_dtype(type.dtype), ctypes.string_at(buffer.address, type.nbytes))
+    else:
+        array = buffer.numpy(numpy_dtype(type.dtype), type.shape)
     return array.astype(dtype)  # a copy: buffers are immutable, arrays are not
 
 

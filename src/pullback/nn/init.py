@@ -118,10 +118,28 @@ def dirac_(tensor: Any, groups: int = 1) -> Any:
     return assign(tensor, values)
 
 
+#: a normal distribution cut at two deviations has this deviation itself
+TRUNCATED = 0.87962566103423978
+
+
+def fans(shape: tuple[int, ...], in_axis: int = 1, out_axis: int = 0) -> tuple[int, int]:
+    """How many inputs an output has, and outputs an input, in weights of a shape; other axes are a receptive field."""
+    used = (in_axis % len(shape), out_axis % len(shape))
+    receptive = math.prod(n for k, n in enumerate(shape) if k not in used)
+    return shape[in_axis] * receptive, shape[out_axis] * receptive
+
+
+def fan_variance(scale: float, mode: str, fan_in: int, fan_out: int) -> float:
+    """scale / fan: the variance of weights that keep that of their inputs; `mode` "fan_in", "fan_out" or "fan_avg"."""
+    found = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+    if mode not in found:
+        raise ValueError_(message("init: no such mode", [("mode", repr(mode))], "one of " + ", ".join(found)))
+    return scale / found[mode]
+
+
 def _fans(tensor: Any) -> tuple[int, int]:
-    shape = _matrix("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions", tensor, 2, 64)
-    field = math.prod(shape[2:])
-    return shape[1] * field, shape[0] * field
+    return fans(_matrix("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions", tensor, 2,
+                        64))
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

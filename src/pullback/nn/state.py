@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from pullback.engine.tensor import TensorBase, from_host
@@ -25,6 +24,8 @@ class IncompatibleKeys(NamedTuple):
 
 def nearest(name: str, names: list[str]) -> str:
     """The name most like the given one, or nothing."""
+    from difflib import get_close_matches  # needed only when something is wrong
+
     found = get_close_matches(name, names, 1, 0.6)
     return found[0] if found else ""
 

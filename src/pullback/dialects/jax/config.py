@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 from pullback.engine.jit import Jitted
@@ -67,6 +66,8 @@ class Config:
     def update(self, name: str, value: Any) -> None:
         """Change a setting."""
         if name not in _KNOWN:
+            from difflib import get_close_matches  # needed only when something is wrong
+
             near = get_close_matches(name, _KNOWN, 1)
             raise AttributeError_(
                 message(

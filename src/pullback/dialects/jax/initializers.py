@@ -8,6 +8,7 @@ from typing import Any
 
 from pullback.dialects.jax import numpy as jnp
 from pullback.dialects.jax import random
+from pullback.nn.init import TRUNCATED, fan_variance, fans
 
 Initializer = Callable[..., Any]
 
@@ -43,16 +44,12 @@ def variance_scaling(
     """Random numbers of variance scale / fan."""
 
     def init(key: Any, shape: Any, dtype: Any = dtype) -> Any:
-        receptive = math.prod(shape) / (shape[in_axis] * shape[out_axis])
-        fan_in, fan_out = shape[in_axis] * receptive, shape[out_axis] * receptive
-        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
-        variance = scale / fan
+        variance = fan_variance(scale, mode, *fans(shape, in_axis, out_axis))
         if distribution == "uniform":
             return random.uniform(key, shape, dtype, -1) * math.sqrt(3 * variance)
         if distribution == "normal":
             return random.normal(key, shape, dtype) * math.sqrt(variance)
-        # a normal distribution cut at two deviations has this deviation itself
-        return random.truncated_normal(key, -2, 2, shape, dtype) * (math.sqrt(variance) / 0.87962566103423978)
+        return random.truncated_normal(key, -2, 2, shape, dtype) * (math.sqrt(variance) / TRUNCATED)
 
     return init
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -285,6 +284,8 @@ class _Flags:
 
 def _no_flag(name: str) -> AttributeError_:
     known = [*_INERT, *_NATIVE, "no_grad"]
+    from difflib import get_close_matches  # needed only when something is wrong
+
     near = get_close_matches(name, known, 1)
     cure = f"did you mean {near[0]!r}?" if near else "one of " + ", ".join(known)
     return AttributeError_(message(f"jt.flags has no {name!r} here", help=cure))

@@ -7,6 +7,7 @@ from typing import Any
 
 from pullback.dialects.jittor import functions
 from pullback.dialects.jittor.var import Var
+from pullback.nn.init import fan_variance, fans
 
 
 def constant(shape: Any, dtype: Any = "float32", value: float = 0.0) -> Var:
@@ -34,31 +35,26 @@ def gauss(shape: Any, dtype: Any = "float32", mean: float = 0.0, std: float = 1.
     return functions.random(shape, dtype, "normal") * std + mean
 
 
-def _fan(shape: Any, mode: str = "fan_in") -> int:
-    receptive = math.prod(shape[2:])
-    return (shape[1] if mode == "fan_in" else shape[0]) * receptive
-
-
 def invariant_uniform(shape: Any, dtype: Any = "float32", mode: str = "fan_in") -> Var:
     """Uniform within sqrt(1 / fan)."""
-    bound = math.sqrt(1.0 / _fan(shape, mode))
+    bound = math.sqrt(fan_variance(1.0, mode, *fans(shape)))
     return uniform(shape, dtype, -bound, bound)
 
 
 def relu_invariant_gauss(shape: Any, dtype: Any = "float32", mode: str = "fan_in") -> Var:
     """Normal with deviation sqrt(2 / fan)."""
-    return gauss(shape, dtype, 0, math.sqrt(2.0 / _fan(shape, mode)))
+    return gauss(shape, dtype, 0, math.sqrt(fan_variance(2.0, mode, *fans(shape))))
 
 
 def xavier_uniform(shape: Any, dtype: Any = "float32", gain: float = 1.0) -> Var:
     """Uniform within gain * sqrt(6 / (fan_in + fan_out))."""
-    bound = gain * math.sqrt(6.0 / (_fan(shape) + _fan(shape, "fan_out")))
+    bound = gain * math.sqrt(3 * fan_variance(1.0, "fan_avg", *fans(shape)))
     return uniform(shape, dtype, -bound, bound)
 
 
 def xavier_gauss(shape: Any, dtype: Any = "float32", gain: float = 1.0) -> Var:
     """Normal with deviation gain * sqrt(2 / (fan_in + fan_out))."""
-    return gauss(shape, dtype, 0, gain * math.sqrt(2.0 / (_fan(shape) + _fan(shape, "fan_out"))))
+    return gauss(shape, dtype, 0, gain * math.sqrt(fan_variance(1.0, "fan_avg", *fans(shape))))
 
 
 def _in_place(make: Any) -> Any:

@@ -25,9 +25,8 @@ class Scope:
         self.records: dict[str, Any] = {}
         self.counters: dict[str, int] = {}
 
-    def unique_name(self, name: str, unique: bool) -> str:
-        if unique:
-            return name
+    def next_name(self, name: str) -> str:
+        """The name with the number of times it was asked for since the scope was entered."""
         count = self.counters.get(name, 0)
         self.counters[name] = count + 1
         return f"{name}_{count}"
@@ -42,14 +41,18 @@ class Scope:
         return found
 
     def make_var(self, shape: Any, dtype: Any, init: Any, name: str, unique: bool) -> Var:
-        name = self.unique_name(name, unique)
+        if not unique:
+            name = self.next_name(name)
         found = self.children.get(name)
         if found is None:
             found = self.children[name] = _created(shape, dtype, init)
             return found.name(f"{self.full_name}/{name}" if self.full_name else name)
-        if not isinstance(found, Var):
+        if type(found) is not Var:
             raise KeyError_(message("make_var: the name belongs to a scope", [("name", name)], "choose another"))
-        if (shape is not None and tuple(shape) != found.shape) or dtype_of(dtype) is not found.dtype:
+        own = found.info.type
+        if (shape is not None and tuple(shape) != own.shape) or (
+            dtype != own.dtype.name and dtype_of(dtype) is not own.dtype
+        ):
             raise ShapeError(
                 message(
                     f"Shape or dtype not match: {found.name()}",
@@ -113,8 +116,11 @@ class var_scope:
         self.name, self.unique, self.flags = name, unique, flags
 
     def __enter__(self) -> Scope:
-        parent = current()
-        scope = parent.child(parent.unique_name(self.name, self.unique))
+        parent = _stack[-1]
+        name = self.name if self.unique else parent.next_name(self.name)
+        scope = parent.children.get(name)
+        if type(scope) is not Scope:
+            scope = parent.child(name)
         scope.counters.clear()
         _stack.append(scope)
         return scope
@@ -125,12 +131,15 @@ class var_scope:
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def scoped(*args: Any, **kwargs: Any) -> Any:
-            with self as scope:
+            scope = self.__enter__()  # written out: every layer of every step passes here
+            try:
                 result = function(*args, **kwargs)
                 scope.records["output"] = result
-                if isinstance(result, Var):
+                if type(result) is Var:
                     result.name(f"{scope.full_name}/output")
                 return result
+            finally:
+                _stack.pop()
 
         return scoped
 

@@ -22,7 +22,7 @@ from pullback.dialects.jittor import stream
 from pullback.engine.execute import upload_as
 from pullback.engine.known import record2
 from pullback.engine.tensor import AutogradMeta, TensorBase, from_array, from_host
-from pullback.engine.trace import Info, Value, local, thread
+from pullback.engine.trace import Info, Value, local, new, thread
 from pullback.ir.dtypes import dtype_of, float32
 from pullback.ir.node import TensorType
 from pullback.util.errors import ArgumentError, ShapeError, message
@@ -206,9 +206,9 @@ class Var(Tensor):
     # -- meta-operators ------------------------------------------------------------------------------------------------
     def broadcast(self, shape: Any, dims: Sequence[int] = ()) -> Any:
         """Repeat to a shape (or another Var's); `dims` are the dimensions of the result that are new."""
-        target = tuple(shape.shape) if isinstance(shape, TensorBase) else tuple(shape)
+        target = shape.shape if isinstance(shape, TensorBase) else tuple(shape)
         if not dims:
-            return manipulation.broadcast_to(self, target)
+            return manipulation.broadcast_to(self, tuple(target))
         return reindexing.broadcast_in_dim(self, target, _others(len(target), tuple(dims)))
 
     def reindex(self, shape: Any, indexes: Sequence[str], overflow_value: float = 0, *_: Any) -> Any:
@@ -277,16 +277,23 @@ _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
 
 #: what is known of Vars made of arrays met before, by dtype and shape of the array
 FLOATS: dict[tuple[Any, Any], Info] = {}
-FLOATS_LIMIT = 4096
+_CONVERTED: dict[tuple[int, ...], Info] = {}
+_LIMIT = 4096
 
 
 def _floats(array: np.ndarray[Any, Any]) -> Var:
     """A differentiable Var of an array of float32 or float64."""
-    numbers = np.ascontiguousarray(array, np.float32).reshape(array.shape)
-    info = Info.of(TensorType.of(numbers.shape, float32), True)
-    if array.dtype == np.float32 and len(FLOATS) < FLOATS_LIMIT:
-        FLOATS[array.dtype, array.shape] = info
-    return Var(upload_as(numbers, info))
+    shape = array.shape
+    info = _CONVERTED.get(shape)
+    if info is None:
+        info = Info.of(TensorType.of(shape, float32), True)
+        if len(_CONVERTED) < _LIMIT:
+            _CONVERTED[shape] = info
+    if array.dtype == np.float32 and len(FLOATS) < _LIMIT:
+        FLOATS[array.dtype, shape] = info
+    made = new(Var)
+    made._value, made._meta, made._view = upload_as(array.astype(np.float32, "C"), info), None, None
+    return made
 
 
 def as_var(value: Any, dtype: Any = None) -> Var:

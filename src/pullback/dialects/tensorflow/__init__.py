@@ -5,7 +5,6 @@ The functions of TensorFlow 2 that act at once are not here; `tf.compat.v1` is t
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from pullback.dialects import names
@@ -49,13 +48,7 @@ class _Test:
         return ""
 
 
-class _Compat:
-    """`tf.compat.v1`."""
-
-    v1 = sys.modules[__name__]
-
-
-test, compat = _Test(), _Compat()
+test = _Test()
 
 __getattr__, __dir__ = names(
     __name__,
@@ -83,5 +76,6 @@ __getattr__, __dir__ = names(
         "dialects.tensorflow.losses": "losses=",
         "dialects.tensorflow.data": "data=",
         "dialects.tensorflow.errors": "errors=",
+        "dialects.tensorflow.compat": "compat=",
     },
 )

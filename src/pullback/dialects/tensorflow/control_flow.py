@@ -7,11 +7,20 @@ from typing import Any
 
 from pullback.api import creation, loops
 from pullback.dialects.tensorflow import ops
+from pullback.dialects.tensorflow.errors import UnimplementedError
 from pullback.dialects.tensorflow.graph import Operation, Tensor, get_default_graph, make
 from pullback.dialects.tensorflow.run import WRITES, Run, needed
 from pullback.engine import control, functional
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, DTypeError, ShapeError, StructureError, ValueError_, message
+from pullback.util.errors import (
+    ArgumentError,
+    DTypeError,
+    NoDerivativeError,
+    ShapeError,
+    StructureError,
+    ValueError_,
+    message,
+)
 
 # -- gradients ---------------------------------------------------------------------------------------------------------
 
@@ -52,9 +61,12 @@ def gradients(
             state = _inner_run(run, {**known, **dict(zip(chosen, new, strict=True))})
             return state.evaluate(targets, [op for op in inner if not all(t in state.bound for t in op.outputs)])
 
-        found, pull = functional.vjp(f, *values[:n])
-        seeds = list(values[m:]) if weights else [creation.ones_like(y) for y in found]
-        return list(pull(seeds))
+        try:
+            found, pull = functional.vjp(f, *values[:n])
+            seeds = list(values[m:]) if weights else [creation.ones_like(y) for y in found]
+            return list(pull(seeds))
+        except NoDerivativeError:
+            raise _unlimited(targets) from None
 
     types = [(x.dtype, x.sizes) for x in chosen]
     found = make("gradients", inputs, compute, f"{name}/grad" if name else None, types=types)
@@ -62,6 +74,16 @@ def gradients(
     for k, g in zip(reached, found, strict=True):
         result[k] = g
     return result
+
+
+def _unlimited(targets: list[Tensor]) -> UnimplementedError:
+    return UnimplementedError(
+        message(
+            "tf.gradients: a tf.while_loop that may turn any number of times has no gradient",
+            [("ys", ", ".join(repr(y) for y in targets))],
+            "limit it: tf.while_loop(..., maximum_iterations=n); or use tf.scan, tf.foldl, tf.map_fn",
+        )
+    )
 
 
 def _listed(x: Any) -> list[Any]:
@@ -436,26 +458,12 @@ def _fold(fn: Callable[[Any, Any], Any], elems: Any, initializer: Any, reverse: 
         rows, carry = list(values[:count]), list(values[count : count + m])
         known = dict(zip(body.captured, values[count + m :], strict=True))
 
-        def turn(acc: Any, row: Any) -> Any:
-            new = tree.leaves(body.call(run, known, [*acc, *row]))
-            return new, new if every else None
-
-        edge = -1 if reverse else 0
-        if first:
-            carry, rows = [r[edge] for r in rows], [r[:-1] if reverse else r[1:] for r in rows]
-        last, stacked = control.scan(turn, carry, rows, reverse=reverse)
-        if every and first:
-            pairs = [(s, c[None]) if reverse else (c[None], s) for s, c in zip(stacked, carry, strict=True)]
-            stacked = [_joined(p) for p in pairs]
+        stacked, last = loops.accumulate(
+            lambda acc, row: tree.leaves(body.call(run, known, [*acc, *row])), rows, None if first else carry, reverse
+        )
         return stacked if every else last
 
     length = tensors[0].sizes[0] if tensors[0].sizes else None
     types = [(t.dtype, t.sizes if not every else None if t.sizes is None else (length, *t.sizes)) for t in body.results]
     found = make(name, [*tensors, *start, *body.captured], compute, name, types=types)
     return tree.unflatten(acc_structure, found)
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    from pullback.api.manipulation import concat  # only where the first element starts the scan
-
-    return concat(list(parts), 0)

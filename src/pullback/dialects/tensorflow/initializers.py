@@ -7,6 +7,7 @@ from typing import Any
 
 from pullback.dialects.tensorflow import ops
 from pullback.dialects.tensorflow.graph import Tensor
+from pullback.nn.init import TRUNCATED, fan_variance, fans
 
 
 class zeros_initializer:
@@ -61,12 +62,9 @@ class random_uniform_initializer:
         return ops.random_uniform(shape, self.minval, self.maxval, dtype, self.seed)
 
 
-def _fans(shape: Any) -> tuple[float, float]:
+def _fans(shape: Any) -> tuple[int, int]:
     size = tuple(shape)
-    if len(size) < 2:
-        return (float(size[0]), float(size[0])) if size else (1.0, 1.0)
-    receptive = math.prod(size[:-2])
-    return size[-2] * receptive, size[-1] * receptive
+    return fans(size, -2, -1) if len(size) > 1 else (size * 2)[:2] or (1, 1)
 
 
 class glorot_uniform_initializer:
@@ -76,7 +74,7 @@ class glorot_uniform_initializer:
         self.seed = seed
 
     def __call__(self, shape: Any, dtype: Any = "float32", partition_info: Any = None) -> Tensor:
-        bound = math.sqrt(6.0 / sum(_fans(shape)))
+        bound = math.sqrt(3 * fan_variance(1.0, "fan_avg", *_fans(shape)))
         return ops.random_uniform(shape, -bound, bound, dtype, self.seed)
 
 
@@ -85,7 +83,7 @@ class glorot_normal_initializer(glorot_uniform_initializer):
 
     def __call__(self, shape: Any, dtype: Any = "float32", partition_info: Any = None) -> Tensor:
         return ops.truncated_normal(
-            shape, 0.0, math.sqrt(2.0 / sum(_fans(shape))) / 0.87962566103423978, dtype, self.seed
+            shape, 0.0, math.sqrt(fan_variance(1.0, "fan_avg", *_fans(shape))) / TRUNCATED, dtype, self.seed
         )
 
 
@@ -98,9 +96,10 @@ class variance_scaling_initializer:
         self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, seed
 
     def __call__(self, shape: Any, dtype: Any = "float32", partition_info: Any = None) -> Tensor:
-        fan_in, fan_out = _fans(shape)
-        variance = self.scale / max(1.0, {"fan_in": fan_in, "fan_out": fan_out}.get(self.mode, (fan_in + fan_out) / 2))
+        variance = fan_variance(self.scale, self.mode, *_fans(shape))
         if self.distribution == "uniform":
             bound = math.sqrt(3.0 * variance)
             return ops.random_uniform(shape, -bound, bound, dtype, self.seed)
-        return ops.truncated_normal(shape, 0.0, math.sqrt(variance) / 0.87962566103423978, dtype, self.seed)
+        if self.distribution == "untruncated_normal":
+            return ops.random_normal(shape, 0.0, math.sqrt(variance), dtype, self.seed)
+        return ops.truncated_normal(shape, 0.0, math.sqrt(variance) / TRUNCATED, dtype, self.seed)

@@ -676,9 +676,9 @@ _slice = __builtins__["slice"] if isinstance(__builtins__, dict) else __builtins
 
 
 def gather(params: Any, indices: Any, name: str | None = None, axis: int = 0) -> Tensor:
-    """The slices at indices."""
+    """The slices at indices, which count from the front only."""
     return _with("GatherV2", [convert_to_tensor(params), convert_to_tensor(indices)],
-                 lambda x, i: selecting.take(x, i, axis=axis), name or "GatherV2")
+                 lambda x, i: selecting.take(x, i, axis=axis, negative=False), name or "GatherV2")
 
 
 def one_hot(indices: Any, depth: int, on_value: Any = None, off_value: Any = None, axis: int = -1, dtype: Any = None,

@@ -23,7 +23,7 @@ from pullback.dialects.torch.dtypes import (
     no_device,
     shown,
 )
-from pullback.engine.autograd import gradients
+from pullback.engine.hooks import hooks_of
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import Value, visible_dtype
 from pullback.ir import dtypes
@@ -209,8 +209,6 @@ class Tensor(NativeTensor):
         value = self._value
         if value is not None and value.trace is not None:
             self._made = value.trace.state, value.slot
-        if _retained:
-            _keep(self, gradient)
         super().backward(gradient, retain_graph, create_graph, inputs)
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Any:
@@ -222,11 +220,13 @@ class Tensor(NativeTensor):
         if not self.requires_grad:
             raise GradientError(message("can't retain_grad on Tensor that has requires_grad=False",
                                         [("x", repr(self.info.type))], "x.requires_grad_()"))
-        if not self.is_leaf:
-            _retained.append(weakref.ref(self))
+        if not self.is_leaf and not self._keeps:
+            self._keeps = True
+            hooks_of(self, last=True).append(_keeper(weakref.ref(self)))
 
     #: the gradient that `retain_grad` asked for
     _kept: Any = None
+    _keeps = False
     #: the name of the function of the user's that made this
     _function = ""
     #: where the step that made this is found, once its history is freed
@@ -328,20 +328,14 @@ class Tensor(NativeTensor):
         return self.copy_(_creation().randint(low, high, self.shape, generator=generator))
 
 
-#: tensors that are computed from others and whose gradient is to be kept
-_retained: list[weakref.ref[Tensor]] = []
+def _keeper(reference: weakref.ref[Tensor]) -> Callable[[Any], None]:
+    """Adds a gradient to those that `retain_grad` asked for."""
+    def keep(gradient: Any) -> None:
+        x = reference()
+        if x is not None:
+            x._kept = styled(gradient) if x._kept is None else x._kept + styled(gradient)
 
-
-def _keep(output: Tensor, gradient: Any) -> None:
-    """Add to the gradients that `retain_grad` asked for, before the history is let go."""
-    alive = {id(x): x for reference in _retained if (x := reference()) is not None}
-    _retained[:] = [weakref.ref(x) for x in alive.values()]
-    wanted: list[Any] = [x for x in alive.values() if not x.is_leaf]
-    if not wanted:
-        return
-    for x, found in zip(wanted, gradients([output], wanted, [gradient], True, False, True), strict=True):
-        if found is not None:
-            x._kept = styled(found) if x._kept is None else x._kept + styled(found)
+    return keep
 
 
 def _backwards(index: Any) -> bool:
