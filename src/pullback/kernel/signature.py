@@ -26,9 +26,8 @@ class _Visitor:
         kind = _class_of(x)
         if kind in _VALUES:
             return x
-        if isinstance(x, (tuple, list)):
-            parts: Any = x
-            return (kind, *[self.of(part) for part in parts])
+        if issubclass(kind, (tuple, list)):
+            return (kind, *[self.of(part) for part in x])
         fields = _FIELDS.get(kind)
         if fields is None:
             fields = _FIELDS[kind] = _fields_of(kind)
