@@ -84,6 +84,32 @@ def processor() -> str:
         return platform.processor()
 
 
+def sections(text: str) -> dict[str, str]:
+    """The parts of a report by their headings, in order; what precedes the first has the heading ""."""
+    found = {"": ""}
+    heading = ""
+    for line in text.splitlines(keepends=True):
+        if line.startswith("## "):
+            heading = line[3:].strip()
+            found[heading] = ""
+        found[heading] += line
+    return found
+
+
+def updated(text: str, new: str) -> str:
+    """A report with the targets and sections of another put in; what only the first has stays."""
+    old, changed = sections(text), sections(new)
+    titles = {line.split(" | ")[0] for line in changed["Targets"].splitlines() if line.startswith("| ")}
+    kept = [line for line in old.get("Targets", "").splitlines()
+            if line.startswith("| ") and not line.startswith("| work |") and not line.startswith("| --- ")
+            and line.split(" | ")[0] not in titles]
+    rows = changed["Targets"].rstrip("\n").splitlines()
+    head = next(k for k, line in enumerate(rows) if line.startswith("| --- "))
+    merged = {**old, **changed, "": old[""], "Targets": "\n".join([*rows[:head + 1], *kept, *rows[head + 1:], "", ""])}
+    order = ["", "Targets", *(h for h in (*old, *changed) if h not in ("", "Targets"))]
+    return "\n\n".join(merged[h].strip("\n") for h in dict.fromkeys(order)) + "\n"
+
+
 def markdown(results: dict[str, list[Round]], versions: dict[str, str]) -> str:
     named = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     parts = ["# Benchmarks", "",

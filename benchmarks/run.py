@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 from documents import Program, programs, run_program  # noqa: E402
-from report import markdown, target_row  # noqa: E402
+from report import markdown, target_row, updated  # noqa: E402
 from targets import DIALECTS, MINE, NETWORKS, PROGRAMS, Round, answers, disagreements  # noqa: E402
 from workloads import workload_of  # noqa: E402
 
@@ -219,8 +219,12 @@ def main() -> int:
     if options.write:
         for name in {name for rounds in results.values() for one in rounds for name in one}:
             bench.available(name)
+        text = markdown(results, {name: v for name, v in bench.versions.items() if v})
+        if options.only and os.path.exists(options.write):
+            with open(options.write) as file:
+                text = updated(file.read(), text)
         with open(options.write, "w") as file:
-            file.write(markdown(results, {name: v for name, v in bench.versions.items() if v}))
+            file.write(text)
     return 0
 
 

@@ -70,6 +70,15 @@ def test_a_sum_whose_terms_are_larger_than_itself_stays_in_the_loop():
     assert [n.op.carries for n in _scans(fewer_loops(function))] == [2]
 
 
+@pytest.mark.parametrize(("length", "carries"), [(10, 1), (10**6, 2)])
+def test_a_long_loop_over_no_sequence_stays_small(length, carries):
+    def body(s, h):
+        return [b.add(s, b.contract(h, h, 0, 1)), b.unary("tanh", h)]
+
+    function = _function(body, [], [(3, 3), (3, 2)], [], length)
+    assert [n.op.carries for n in _scans(fewer_loops(function))] == [carries]
+
+
 def test_a_loop_that_another_contains_is_gone():
     w, h, xs = (param(TensorType.of(s, float64)) for s in ((3, 3), (2, 3), (4, 2, 3)))
     p, q, x = param(w.tensor), param(h.tensor), param(TensorType.of((2, 3), float64))

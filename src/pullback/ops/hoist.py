@@ -16,6 +16,9 @@ from pullback.ops.loops import Scan
 from pullback.ops.map import Map
 from pullback.ops.shape import Reindex
 
+#: elements that the new sequences of a loop may have, where those that it has already are fewer
+SMALL = 1 << 22
+
 
 class Part(NamedTuple):
     """An operand of a contraction within the loop: elements `at` of a base that changes with the turns."""
@@ -40,13 +43,17 @@ def sums_after(node: Node) -> tuple[Node, ...] | None:
     op, body = node.op, node.op.body
     readers = _readers(body)
     given = dict(zip(body.params[op.consts + op.carries:], node.inputs[op.consts + op.carries:], strict=True))
+    kept = sum(x.tensor.size for x in (*given, *body.results[op.carries:]))
+    budget = max(op.length * kept, SMALL)  # a loop over no sequence shall not need memory for each turn
     found: list[Sum] = []
     emitted: dict[Node, None] = {}
     for k in range(op.carries):
         one = _sum(op, k, readers)
         new = {} if one is None else {p.base: None for p in one.parts
                                       if p.base not in given and p.base not in body.results[op.carries:]}
-        if one is not None and sum(x.tensor.size for x in new) <= one.term.tensor.size:
+        if one is None or sum(x.tensor.size for x in new) > one.term.tensor.size:
+            continue
+        if op.length * sum(x.tensor.size for x in (*new, *(e for e in emitted if e not in new))) <= budget:
             found.append(one)
             emitted.update(new)
     return _behind(node, found, given, list(emitted)) if found else None
