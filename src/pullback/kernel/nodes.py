@@ -372,7 +372,7 @@ class Rows:
 
 
 class AttentionNest:
-    """For each batch index, with s = scale q k^T plus the mask; where `causal`, s = -inf where a key is after its query:
+    """For each batch index, with s = scale q k^T plus the mask; where `causal`, s = -inf for keys after the query:
 
         inputs q, k, v                  lse = log(sum(exp(s))) of each row, y = exp(s - lse) v; results y, lse
         inputs q, k, v, lse, delta, ct  p = exp(s - lse), w = scale p (ct v^T - delta); results w k, w^T q, p^T ct
