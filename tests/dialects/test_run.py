@@ -57,7 +57,7 @@ def test_fastai_line() -> None:
     assert f"{HERE / 'line.md'}:4: skipped: !curl" in done.stderr
     assert f"{HERE / 'line.md'}:8: skipped: %matplotlib inline" in done.stderr
     blocks = done.stdout
-    assert re.match(r"tensor\(\[\[ ?-?0\.\d{4}, {1,2}1\.0000\],\n        \[", blocks), "the last value of a block is shown"
+    assert re.match(r"tensor\(\[\[ ?-?0\.\d{4}, {1,2}1\.0000\],\n        \[", blocks), "a block shows its last value"
     assert "\ntensor([3., 2.])\n" in blocks
     assert "Parameter containing:\ntensor([0.5055, 0.0874], requires_grad=True)\n" in blocks
     losses = re.findall(r"^tensor\((\S+), grad_fn=<MeanBackward0>\)$", blocks, re.M)
