@@ -351,14 +351,31 @@ def flush(trace: Trace) -> None:
         before_flush()
     if here.trace is trace:
         here.trace = Trace()
+    if trace.sinks is not None:
+        _part_with_leaves(trace, trace.sinks)
     base = _BASE
     wanted = [v for v in values if _refcount(v) > base]
     with _launching:
         if wanted:
             _launch_wanted(trace, wanted)
         trace.values = []
+    if trace.carried:
+        trace.carried = {}
+    if trace.hooks is not None:
+        trace.hooks = {slot: [(None, *entry[1:]) for entry in found] for slot, found in trace.hooks.items()}
     if State.total > tracing.STATE_LIMIT:
         tracing.reset_table()
+
+
+def _part_with_leaves(trace: Trace, sinks: dict[int, Any]) -> None:
+    """Let tensors forget the leaf that stood for them in a trace that ends.
+
+    Nothing reads it again, and the trace holds their gradient sides: only Python's collector of cycles would free them.
+    """
+    for sink in sinks.values():
+        leaf = sink.leaf
+        if leaf is not None and leaf.trace is trace:
+            sink.source = sink.leaf = None
 
 
 def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:

@@ -157,7 +157,7 @@ class Trace:
     outer: Trace | None = None
     nodes: list[Node] | None = None
     sinks: dict[int, Any] | None = None  # gradient side of the tensors whose leaves were recorded here, by slot
-    hooks: dict[int, list[tuple[Value, list[Any], bool]]] | None = None  # of values in the middle (see hooks.py)
+    hooks: dict[int, list[tuple[Value | None, list[Any], bool]]] | None = None  # of values in the middle (see hooks.py)
     freed: frozenset[int] = _NONE
     remember: bool = False  # keep what its values depend on when its history is let go
     swept: int = 0  # calls for gradients recorded, those of known structures aside

@@ -304,16 +304,9 @@ def _run(operation: Operation, part: Part, numbers: list[Any], static: Any) -> N
 
 
 def _values(part: Part) -> list[Any]:
-    """The operands, read without ceremony (None for a view). What the forward pass read of a parameter is taken again,
-    so that it is one input of the program and not two."""
+    """The operands, read without ceremony (None for a view)."""
     params = part.params
-    values: list[Any] = []
-    for p in params:
-        value: Any = p._value
-        meta: Any = p._meta
-        if meta.source is value and value is not None and meta.leaf.trace is None:
-            value = meta.leaf
-        values.append(value)
+    values: list[Any] = [p._value for p in params]
     values += [p._meta.grad._value for p in params]  # pyright: ignore[reportOptionalMemberAccess]
     for name, states in part.have:
         values += [state[name]._value for state in states]
