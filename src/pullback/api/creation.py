@@ -311,6 +311,11 @@ def logspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, bas
 # -- matrices ----------------------------------------------------------------------------------------------------------
 
 
+def _diagonal(k: Any, name: str, rows: int, columns: int) -> int:
+    """The number of a diagonal, no further outside than the corners: all beyond are the same."""
+    return max(-rows, min(integer(k, name, "k"), columns))
+
+
 @operation(promote="exact", differentiable=False)
 def _eye(rows: int, columns: int, k: int, dtype: DType) -> Node:
     shape = (rows, columns)
@@ -332,7 +337,8 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
     rows, columns = shape_of((n_rows, columns), "eye")
     target = dtype_or(dtype, dtypes.float32)
     check_memory((rows, columns), target, "eye")
-    return _finished(_eye(rows=rows, columns=columns, k=integer(k, "eye", "k"), dtype=target), requires_grad)
+    at = _diagonal(k, "eye", rows, columns)
+    return _finished(_eye(rows=rows, columns=columns, k=at, dtype=target), requires_grad)
 
 
 def identity(n: int, dtype: Any = None) -> Array:
@@ -357,12 +363,14 @@ def _matrices(x: Any, name: str) -> Any:
 
 def tril(x: Array, /, k: int = 0, diagonal: int | None = None) -> Array:
     """The lower triangle of matrices: zeros above diagonal k."""
-    return _triangle(_matrices(x, "tril"), k=integer(k if diagonal is None else diagonal, "tril", "k"), lower=True)
+    x = _matrices(x, "tril")
+    return _triangle(x, k=_diagonal(k if diagonal is None else diagonal, "tril", *x.shape[-2:]), lower=True)
 
 
 def triu(x: Array, /, k: int = 0, diagonal: int | None = None) -> Array:
     """The upper triangle of matrices: zeros below diagonal k."""
-    return _triangle(_matrices(x, "triu"), k=integer(k if diagonal is None else diagonal, "triu", "k"), lower=False)
+    x = _matrices(x, "triu")
+    return _triangle(x, k=_diagonal(k if diagonal is None else diagonal, "triu", *x.shape[-2:]), lower=False)
 
 
 @operation(promote="none")

@@ -179,7 +179,7 @@ class _Parser:
         if isinstance(item, TensorBase):
             item = item.numpy()
         size = self.shape[self.axis:self.axis + item.ndim]
-        if item.shape != size:
+        if len(size) < item.ndim or any(m not in (n, 0) for m, n in zip(item.shape, size, strict=True)):
             raise IndexError_(message("index: a mask must have the shape of the dimensions it selects from",
                                       [("mask", str(item.shape)), ("dimensions", str(size))],
                                       "compare the array itself, for example x[x > 0]"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pullback.engine.execute import FREED, FreedTrace, flush
+from pullback.engine.execute import FreedTrace, GoneTrace, flush
 from pullback.engine.hooks import apply_hooks, call_hooks, first_slot
 from pullback.engine.known import record_sum
 from pullback.engine.operation import Operation
@@ -159,7 +159,7 @@ class Sweep:
             return
         if type(trace) is FreedTrace and not self.behind(trace, value.slot):
             return
-        if trace is FREED or type(trace) is FreedTrace:
+        if isinstance(trace, GoneTrace):
             raise GradientError(message(
                 "backward: the graph of this value has been freed by an earlier backward()",
                 [("value", repr(value.info.type))], "call backward(retain_graph=True) the first time"))

@@ -397,14 +397,14 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
     if plan.simple:
         for v, buffer in zip(wanted, launch(plan.executable, arguments)):
             v.buffer = buffer
-            v.trace = (FreedTrace(trace) if trace.remember else FREED) if v.info.requires_grad else None
+            v.trace = _gone(trace) if v.info.requires_grad else None
         trace.leaves, trace.leaf_slots, trace.nodes = [], {}, None
         return
     _deliver(trace, plan, wanted, arguments)
     if history:
         _let_go(trace, plan, wanted)
     else:
-        gone = FreedTrace(trace) if trace.remember else FREED
+        gone = _gone(trace)
         trace.leaves, trace.leaf_slots, trace.nodes = [], {}, None
         for v in wanted:
             v.trace = gone if v.info.requires_grad else None
@@ -502,8 +502,20 @@ def _leaf_baseline() -> int:
 
 
 _LEAF_BASE = _leaf_baseline()
-class FreedTrace(Trace):
-    """Stands for a trace whose history was let go, and still knows which leaves its values depend on.
+
+
+class GoneTrace(Trace):
+    """Stands for the traces of one structure whose history was let go: what made their values is still known."""
+
+    __slots__ = ()
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__("main", what="backward()")
+        self.state = trace.state
+
+
+class FreedTrace(GoneTrace):
+    """Stands for one trace whose history was let go, and still knows which leaves its values depend on.
 
     `origins`: weak references to the leaves that require gradients, by slot, with whether a leaf had a history of its
     own;
@@ -513,8 +525,7 @@ class FreedTrace(Trace):
     __slots__ = ("origins", "owners")
 
     def __init__(self, trace: Trace) -> None:
-        super().__init__("main", what="backward()")
-        self.state = trace.state
+        super().__init__(trace)
         self.origins: dict[int, tuple[Any, bool]] = {
             slot: (weakref.ref(leaf), leaf.trace is not None)
             for slot, leaf in zip(trace.state.leaf_slots(), trace.leaves, strict=True)
@@ -522,8 +533,13 @@ class FreedTrace(Trace):
         self.owners: dict[int, Any] = {slot: weakref.ref(sink) for slot, sink in (trace.sinks or {}).items()}
 
 
-FREED = Trace("main", what="backward()")
-FREED.buffers = None
+def _gone(trace: Trace) -> GoneTrace:
+    """What stands for a trace whose history is let go."""
+    if trace.remember:
+        return FreedTrace(trace)
+    memo = trace.state.memo
+    found = memo.get("gone")
+    return found if found is not None else memo.setdefault("gone", GoneTrace(trace))
 
 
 def _boundary(trace: Trace) -> None:

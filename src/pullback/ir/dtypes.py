@@ -116,7 +116,7 @@ def dtype_of(spec: Any) -> DType:
         return found
     try:
         as_numpy = np.dtype(spec)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # of a text with commas or brackets
         as_numpy = None
     if as_numpy is not None:
         found = _BY_NUMPY.get(as_numpy.newbyteorder("=")) or DTYPES.get(as_numpy.name)

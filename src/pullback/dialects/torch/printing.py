@@ -212,8 +212,8 @@ def backward_name(x: Any) -> str:
         return ""
     if x._function:
         return f"{x._function}Backward"
-    state, slot = (value.trace.state, value.slot) if value.trace is not None and value.trace.state.step else x._made
-    while state is not None and state.base > slot:
+    state = value.trace.state if value.trace is not None else None
+    while state is not None and state.base > value.slot:
         state = state.parent
     if state is None or state.step is None:
         return "Backward0"

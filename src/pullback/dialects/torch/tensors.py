@@ -206,9 +206,6 @@ class Tensor(NativeTensor):
         """Add the gradient of this number to `.grad` of every leaf it depends on."""
         if retain_variables is not None:
             retain_graph = retain_variables
-        value = self._value
-        if value is not None and value.trace is not None:
-            self._made = value.trace.state, value.slot
         super().backward(gradient, retain_graph, create_graph, inputs)
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Any:
@@ -229,8 +226,7 @@ class Tensor(NativeTensor):
     _keeps = False
     #: the name of the function of the user's that made this
     _function = ""
-    #: where the step that made this is found, once its history is freed
-    _made: Any = (None, 0)
+
     def __getitem__(self, index: Any) -> Any:
         if not self.info.type.shape and type(index) is int:
             view = self._view
