@@ -293,3 +293,9 @@ def test_functions() -> None:
     same(pb.isin(pb.tensor([1, 2, 3]), pb.tensor([2, 5])), [False, True, False])
     same(pb.bincount(pb.tensor([0, 1, 1, 3])), [1, 2, 0, 1])
     same(pb.index_put(pb.zeros(3), ([0, 0],), pb.ones(2), accumulate=True), [2, 0, 0])
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 0), (0, 4)])
+def test_a_mask_may_have_dimensions_of_no_size(shape: tuple[int, ...]) -> None:
+    x, mask = np.ones((3, 4), np.float32), np.zeros(shape, bool)
+    assert pb.tensor(x)[pb.tensor(mask)].shape == x[mask].shape

@@ -217,3 +217,12 @@ def test_random_reshapes_and_orders() -> None:
         x, a = x.reshape(-1, shape[order[-1]]), a.reshape(-1, shape[order[-1]])
         x, a = x[::-1], a.flip(0)
         same(a, x)
+
+
+@pytest.mark.parametrize("k", [-2 ** 70, -2 ** 31, -3, 1, 3, 2 ** 31, 2 ** 70])
+def test_diagonals_far_outside_are_empty(k: int) -> None:
+    near = max(-9, min(k, 9))
+    ones = np.ones((3, 4))
+    assert pb.eye(3, 4, k=k).tolist() == np.eye(3, 4, near).tolist()
+    assert pb.tril(pb.tensor(ones), k).tolist() == np.tril(ones, near).tolist()
+    assert pb.triu(pb.tensor(ones), k).tolist() == np.triu(ones, near).tolist()

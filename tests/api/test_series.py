@@ -36,6 +36,15 @@ def test_diff(n: int, axis: int) -> None:
     assert np.allclose(pb.diff(pb.tensor(x), n, axis).numpy(), np.diff(x, n, axis))
 
 
+@pytest.mark.parametrize("ends", [{"prepend": 0.0}, {"append": [[1.0], [2.0], [3.0], [4.0]]},
+                                  {"prepend": 1.0, "append": 2.0, "n": 2},
+                                  {"axis": 0, "prepend": 5.0, "append": [[0.0, 1.0, 2.0, 3.0, 4.0]]}])
+def test_diff_of_what_is_put_at_the_ends(ends: dict) -> None:
+    x = G.rand(4, 5)
+    mine = {k: pb.tensor(v) if isinstance(v, list) else v for k, v in ends.items()}
+    assert np.allclose(pb.diff(pb.tensor(x), **mine).numpy(), np.diff(x, **ends))
+
+
 def test_diff_of_bools() -> None:
     assert pb.diff(pb.tensor([True, False, False])).tolist() == [True, False]
 

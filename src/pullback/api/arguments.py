@@ -16,6 +16,7 @@ from pullback.ir.node import Node
 from pullback.util.errors import (
     ArgumentError,
     AxisError,
+    DeviceError,
     DTypeError,
     OutOfMemoryError,
     ShapeError,
@@ -47,6 +48,12 @@ def as_tensor(x: Any, name: str) -> Any:
 def described(x: Any) -> str:
     """A tensor as errors show it."""
     return repr(x.info.type) if isinstance(x, TensorBase) else f"{type(x).__name__} {x!r:.60}"
+
+
+def checked_device(device: Any, name: str) -> None:
+    """Refuse every device but the processor."""
+    if device is not None and str(device).split(":")[0] != "cpu":
+        raise DeviceError(message(f"{name}: no such device", [("device", str(device))], "tensors live on 'cpu'"))
 
 
 def integer(value: Any, name: str, what: str) -> int:

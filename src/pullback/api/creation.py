@@ -9,7 +9,16 @@ import numpy as np
 
 from pullback.api import elementwise
 from pullback.api._lazy import build
-from pullback.api.arguments import as_tensor, check_memory, described, dtype_or, integer, number, shape_of
+from pullback.api.arguments import (
+    as_tensor,
+    check_memory,
+    checked_device,
+    described,
+    dtype_or,
+    integer,
+    number,
+    shape_of,
+)
 from pullback.engine.operation import operation
 from pullback.engine.tensor import TensorBase, from_array, from_host
 from pullback.engine.trace import SCALARS
@@ -19,13 +28,6 @@ from pullback.ir.node import Node
 from pullback.util.errors import ArgumentError, DTypeError, NotNumbersError, ShapeError, ValueError_, message
 
 Array = Any
-
-
-def _checked_device(device: Any, name: str) -> None:
-    if device is not None and str(device).split(":")[0] != "cpu":
-        from pullback.util.errors import DeviceError
-
-        raise DeviceError(message(f"{name}: no such device", [("device", str(device))], "tensors live on 'cpu'"))
 
 
 def _finished(x: Any, requires_grad: bool) -> Any:
@@ -47,7 +49,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: An
         found = from_array(data, TensorBase.default_class)
         if found is not None:
             return found
-    _checked_device(device, "tensor")
+    checked_device(device, "tensor")
     target = None if dtype is None else dtype_of(dtype)
     if isinstance(data, TensorBase):
         x = elementwise.clone(data) if target is None else elementwise.astype(data, target)
@@ -91,7 +93,7 @@ def _holds_tensors(data: Any) -> bool:
 
 def asarray(data: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Array:
     """`tensor`, but a tensor of the right dtype is returned as it is unless `copy` is True."""
-    _checked_device(device, "asarray")
+    checked_device(device, "asarray")
     if isinstance(data, TensorBase):
         if copy:
             return tensor(data, dtype)
@@ -115,7 +117,7 @@ def from_numpy(data: Any) -> Array:
 
 def from_dlpack(data: Any, /, *, device: Any = None, copy: bool | None = None) -> Array:
     """A tensor from any array that speaks DLPack (copied)."""
-    _checked_device(device, "from_dlpack")
+    checked_device(device, "from_dlpack")
     if not hasattr(data, "__dlpack__"):
         raise ArgumentError(message("from_dlpack: not an array with __dlpack__", [("data", type(data).__name__)],
                                     "use pb.asarray"))
@@ -139,7 +141,7 @@ def _full(value: Node, shape: tuple[int, ...], dtype: DType) -> Node:
 
 def _constant_array(name: str, args: tuple[Any, ...], value: Any, dtype: Any, requires_grad: bool,
                     device: Any) -> Array:
-    _checked_device(device, name)
+    checked_device(device, name)
     if not args:
         raise ArgumentError(message(f"{name}: no shape is given", [("shape", "()")], f"for example pb.{name}(2, 3)"))
     shape, target = shape_of(args, name), dtype_or(dtype, dtypes.float32)
@@ -175,7 +177,7 @@ def full(shape: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool 
     >>> pb.full((2,), 7)
     Tensor([7, 7], dtype=int32)
     """
-    _checked_device(device, "full")
+    checked_device(device, "full")
     sizes = shape_of(shape, "full")
     value = fill_value if type(fill_value) in SCALARS else as_tensor(fill_value, "full")
     found = dtypes.WEAK_DEFAULT[SCALARS[type(value)]] if type(value) in SCALARS else value.dtype
@@ -185,7 +187,7 @@ def full(shape: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool 
 
 
 def _like(name: str, x: Any, dtype: Any, device: Any) -> tuple[tuple[int, ...], DType]:
-    _checked_device(device, name)
+    checked_device(device, name)
     x = as_tensor(x, name)
     return x.shape, dtype_or(dtype, x.dtype)
 
@@ -246,7 +248,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None, re
     >>> pb.arange(5)
     Tensor([0, 1, 2, 3, 4], dtype=int32)
     """
-    _checked_device(device, "arange")
+    checked_device(device, "arange")
     first, last = (0, start) if stop is None else (start, stop)
     first, last, by = (number(v, "arange", w) for v, w in ((first, "start"), (last, "stop"), (step, "step")))
     if by == 0:
@@ -285,7 +287,7 @@ def linspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dty
     >>> pb.linspace(0, 1, 5)
     Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
     """
-    _checked_device(device, "linspace")
+    checked_device(device, "linspace")
     count = integer(num if steps is None else steps, "linspace", "num")
     if count < 0:
         raise ValueError_(message("linspace: num cannot be negative", [("num", str(count))], "use 0 or more"))
@@ -332,7 +334,7 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
     Tensor([[1., 0.],
             [0., 1.]], dtype=float32)
     """
-    _checked_device(device, "eye")
+    checked_device(device, "eye")
     columns = n_rows if n_cols is None else n_cols
     rows, columns = shape_of((n_rows, columns), "eye")
     target = dtype_or(dtype, dtypes.float32)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pullback.api._lazy import build
 from pullback.api._rows import pair_operation, scalar_operation, truth
-from pullback.api.arguments import as_tensor, reject_kind
+from pullback.api.arguments import as_tensor, checked_device, reject_kind
 from pullback.api.complex_parts import angle, conj, imag, real
 from pullback.engine.operation import Operation, broadcast_shapes, broadcast_to, operation, result_dtype
 from pullback.engine.tensor import TensorBase
@@ -748,7 +748,7 @@ def _astype(x: Node, dtype: DType) -> Node:
 _copy = Operation(lambda x: build.copy(x), "none", True, False, "copy")
 
 
-def astype(x: Array, dtype: Any, *, copy: bool = True) -> Array:
+def astype(x: Array, dtype: Any, *, copy: bool = True, device: Any = None) -> Array:
     """x as another dtype; floats become integers by truncation.
 
     >>> import pullback as pb
@@ -756,6 +756,7 @@ def astype(x: Array, dtype: Any, *, copy: bool = True) -> Array:
     Tensor([ 1, -1], dtype=int32)
     """
     x = as_tensor(x, "astype")
+    checked_device(device, "astype")
     target = dtype_of(dtype)
     if x.info.type.dtype is target and not x.info.weak:
         return clone(x) if copy else x

@@ -7,7 +7,7 @@ from typing import Any
 from pullback.api.arguments import UNSET, as_tensor, axis_of, described, integer
 from pullback.api.convolution import conv1d
 from pullback.api.elementwise import astype, clip, where
-from pullback.api.manipulation import flip, reshape
+from pullback.api.manipulation import broadcast_to, concat, flip, reshape
 from pullback.api.reductions import sum as total
 from pullback.api.selecting import searchsorted, take
 from pullback.util.errors import ShapeError, ValueError_, message
@@ -19,8 +19,14 @@ def _along(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
     return x[(slice(None),) * axis + (slice(start, stop),)]
 
 
-def diff(x: Array, n: int = 1, axis: int = -1, *, dim: Any = UNSET) -> Array:
-    """Differences of neighbours along an axis, n times.
+def _edge(part: Any, x: Any, axis: int) -> Any:
+    """What `diff` puts beside x: one number is repeated across the other axes."""
+    part = as_tensor(part, "diff")
+    return part if part.ndim else broadcast_to(part, (*x.shape[:axis], 1, *x.shape[axis + 1:]))
+
+
+def diff(x: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None, *, dim: Any = UNSET) -> Array:
+    """Differences of neighbours along an axis, n times; `prepend` and `append` are put at the ends first.
 
     >>> import pullback as pb
     >>> pb.diff(pb.tensor([1, 3, 6]))
@@ -33,6 +39,8 @@ def diff(x: Array, n: int = 1, axis: int = -1, *, dim: Any = UNSET) -> Array:
     if times < 0:
         raise ValueError_(message("diff: n cannot be negative", [("n", str(n))], "use 0 or more"))
     k = axis_of(axis if dim is UNSET else dim, x.ndim, "diff", x)
+    if prepend is not None or append is not None:
+        x = concat([_edge(p, x, k) for p in (prepend, x, append) if p is not None], axis=k)
     for _ in range(times):
         upper, lower = _along(x, k, 1, None), _along(x, k, None, -1)
         x = upper != lower if x.dtype.kind == "b" else upper - lower

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -213,26 +213,49 @@ def unique_values(x: Array, /) -> Array:
     return from_host(_unique(x, equal_nan=False))
 
 
-def unique_counts(x: Array, /) -> tuple[Array, Array]:
+class UniqueCounts(NamedTuple):
+    """What `unique_counts` gives."""
+
+    values: Array
+    counts: Array
+
+
+class UniqueInverse(NamedTuple):
+    """What `unique_inverse` gives."""
+
+    values: Array
+    inverse_indices: Array
+
+
+class UniqueAll(NamedTuple):
+    """What `unique_all` gives."""
+
+    values: Array
+    indices: Array
+    inverse_indices: Array
+    counts: Array
+
+
+def unique_counts(x: Array, /) -> UniqueCounts:
     """The distinct elements and how often each occurs (Array API)."""
     values, counts = _unique(x, return_counts=True, equal_nan=False)
-    return from_host(values), from_host(counts.astype(np.int32))
+    return UniqueCounts(from_host(values), from_host(counts.astype(np.int32)))
 
 
-def unique_inverse(x: Array, /) -> tuple[Array, Array]:
+def unique_inverse(x: Array, /) -> UniqueInverse:
     """The distinct elements and the position of each element among them (Array API)."""
     shape = as_tensor(x, "unique").shape
     values, inverse = _unique(x, return_inverse=True, equal_nan=False)
-    return from_host(values), from_host(inverse.reshape(shape).astype(np.int32))
+    return UniqueInverse(from_host(values), from_host(inverse.reshape(shape).astype(np.int32)))
 
 
-def unique_all(x: Array, /) -> tuple[Array, Array, Array, Array]:
+def unique_all(x: Array, /) -> UniqueAll:
     """The distinct elements, where each comes first, the position of each element among them, counts (Array API)."""
     shape = as_tensor(x, "unique").shape
     values, first, inverse, counts = _unique(x, return_index=True, return_inverse=True, return_counts=True,
                                              equal_nan=False)
     rest = [from_host(v.astype(np.int32)) for v in (first, inverse.reshape(shape), counts)]
-    return from_host(values), rest[0], rest[1], rest[2]
+    return UniqueAll(from_host(values), *rest)
 
 
 def histc(x: Array, bins: int = 100, min: float = 0, max: float = 0) -> Array:

@@ -238,9 +238,9 @@ _row("expm1", 1, "fc", np.expm1, "exp(x) - 1, exact near 0.", lambda y, x, t: b.
      range=(-1, None), monotone=True, ulp=2)
 _row("log", 1, "fc", np.log, "Natural logarithm.", lambda y, x, t: b.div(t, x), monotone=True, domain=((0.3, 2),),
      ulp=2)
-_row("log2", 1, "f", np.log2, "Logarithm to base 2.", lambda y, x, t: b.div(_times(t, 1 / _LN2), x), monotone=True,
+_row("log2", 1, "fc", np.log2, "Logarithm to base 2.", lambda y, x, t: b.div(_times(t, 1 / _LN2), x), monotone=True,
      domain=((0.3, 2),), ulp=2)
-_row("log10", 1, "f", np.log10, "Logarithm to base 10.", lambda y, x, t: b.div(_times(t, 1 / _LN10), x), monotone=True,
+_row("log10", 1, "fc", np.log10, "Logarithm to base 10.", lambda y, x, t: b.div(_times(t, 1 / _LN10), x), monotone=True,
      domain=((0.3, 2),), ulp=2)
 _row("log1p", 1, "fc", np.log1p, "log(1 + x), exact near 0.", lambda y, x, t: b.div(t, b.add(x, b.ones_like(x))),
      monotone=True, domain=((-0.5, 2),), ulp=2)
