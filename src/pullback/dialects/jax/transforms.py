@@ -13,7 +13,7 @@ from pullback.api.loops import ShapeDtype
 from pullback.api.loops import eval_shape as _eval_shape
 from pullback.dialects.jax.array import Array, asarray, canonical, host_array, lift
 from pullback.dialects.jax.config import Compiled
-from pullback.engine import control, functional
+from pullback.engine import functional, rules
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import SCALARS
 from pullback.util import tree
@@ -326,24 +326,24 @@ def linearize(fun: Function, *primals: Any) -> tuple[Any, Function]:
     return fun(*[arrays(p) for p in primals]), lambda *tangents: jvp(fun, primals, tangents)[1]
 
 
-class custom_vjp(control.custom_vjp):
+class custom_vjp(rules.custom_vjp):
     """A function with its own reverse rule: `f.defvjp(fwd, bwd)`."""
 
     def __call__(self, *args: Any) -> Any:
         return super().__call__(*[a if k in self.nondiff else arrays(a) for k, a in enumerate(args)])
 
 
-class custom_jvp(control.custom_jvp):
+class custom_jvp(rules.custom_jvp):
     """A function with its own forward rule: `f.defjvp(rule)`."""
 
     def __call__(self, *args: Any) -> Any:
-        return super().__call__(*[arrays(a) for a in args])
+        return super().__call__(*[a if k in self.nondiff else arrays(a) for k, a in enumerate(args)])
 
     def defjvps(self, *rules: Function | None) -> None:
         """One rule `(tangent, answer, *primals) -> tangent` for each argument (None: no derivative)."""
 
         def rule(primals: Any, tangents: Any) -> Any:
-            answer = self.function(*primals)
+            answer = self(*primals)
             parts = [r(t, answer, *primals) for r, t in zip(rules, tangents, strict=True) if r is not None]
             total = parts[0]
             for part in parts[1:]:
@@ -355,7 +355,7 @@ class custom_jvp(control.custom_jvp):
 
 def checkpoint(fun: Function, **_: Any) -> Function:
     """The same function; intermediate results are computed again in the backward pass."""
-    return control.checkpoint(fun)
+    return rules.checkpoint(fun)
 
 
 def eval_shape(fun: Function, *args: Any, **kwargs: Any) -> Any:

@@ -15,7 +15,7 @@ from pullback.dialects.jittor.optim import AdamW as AdamW
 from pullback.dialects.jittor.optim import RMSprop as RMSprop
 from pullback.dialects.jittor.scope import stored
 from pullback.dialects.jittor.var import Var
-from pullback.engine.control import Function as NativeFunction
+from pullback.engine.rules import Function as NativeFunction
 from pullback.engine.tensor import TensorBase
 from pullback.nn.module import Module as Native
 from pullback.util.errors import ArgumentError, AttributeError_, message

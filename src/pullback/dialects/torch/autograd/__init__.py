@@ -8,7 +8,7 @@ from typing import Any
 from pullback.dialects import names
 from pullback.dialects.torch.functions import inference_mode, set_grad_enabled
 from pullback.dialects.torch.tensors import Tensor, as_torch, styled, styled_tree
-from pullback.engine import control
+from pullback.engine import rules
 from pullback.engine.autograd import gradients
 from pullback.engine.control import enable_grad, no_grad
 from pullback.engine.tensor import TensorBase
@@ -35,7 +35,7 @@ class Variable(metaclass=_VariableType):
     """A tensor (PyTorch 0.3 wrapped tensors to differentiate)."""
 
 
-class Function(control.Function):
+class Function(rules.Function):
     """A differentiable operation with its own backward: `forward(ctx, ...)`, `backward(ctx, *gradients)`, called by
     `apply`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pullback.engine.control import checkpoint as _checkpoint
+from pullback.engine.rules import checkpoint as _checkpoint
 
 
 def checkpoint(function: Any, *args: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True,
