@@ -81,7 +81,7 @@ def test_published_losses(layout: str, compiled: bool) -> None:
 def test_another_rate_does_not_compile_again() -> None:
     x, y, key = cubic(0, 20)
     params = initial(key, 4)
-    step = jax.jit(descend)
+    step = jax.jit(lambda *given: descend(*given))  # a function that no other test has compiled
     for rate in (0.01, 0.02, 0.5):
         params, _ = step(params, x, y, rate)
     assert step._cache_size() == 1
@@ -631,3 +631,22 @@ def test_leaked_tracer() -> None:
     jax.jit(leak)(1.0)
     with pytest.raises(jax.errors.UnexpectedTracerError):
         kept[0] + 1
+
+
+def test_arguments_of_64_bits_beside_others_do_not_confuse_signatures():
+    f = jax.jit(lambda a, b: a.sum() + b.sum())
+    for n, m in ((2, 3), (5, 3), (5, 4), (2, 4)):
+        assert float(f(jnp.ones(n), np.ones(m))) == float(f(np.ones(n), jnp.ones(m))) == n + m
+
+
+def test_a_function_jitted_again_is_not_traced_again():
+    traced = []
+
+    def f(x, n):
+        traced.append(n)
+        return x * n
+
+    for _ in range(3):
+        assert float(jax.jit(f, static_argnums=1)(2.0, 3)) == 6.0
+        assert float(jax.jit(f)(2.0, 4)) == 8.0
+    assert len(traced) == 2 and traced[0] == 3

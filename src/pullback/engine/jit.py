@@ -318,6 +318,10 @@ def _stand_in(trace: Trace, leaf: Any, info: Info, array_class: Any) -> TensorBa
     return cls(trace.param(info))
 
 
+#: where the leaves begin in a signature's key, after their structure, whether gradients are on, and the precision
+LEAVES_FROM = 3
+
+
 class Jitted:
     """A compiled function: see `jit`. `array_class`: what arguments that are no tensors are inside."""
 

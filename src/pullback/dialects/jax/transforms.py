@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from pullback.api.loops import eval_shape as _eval_shape
 from pullback.dialects.jax.array import Array, asarray, canonical, host_array, lift
 from pullback.dialects.jax.config import Compiled
 from pullback.engine import functional, rules
+from pullback.engine.jit import LEAVES_FROM
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import SCALARS
 from pullback.util import tree
@@ -164,6 +166,10 @@ def _check_static(function: Function, numbers: tuple[Any, ...], names: tuple[Any
         )
 
 
+#: what was compiled for functions that are alive, by what is static
+_compiled: WeakKeyDictionary[Any, dict[Any, dict[Any, Any]]] = WeakKeyDictionary()
+
+
 class JaxJitted(Compiled):
     """A compiled function: NumPy's 64-bit numbers are cut to 32 bits on the way in."""
 
@@ -174,6 +180,11 @@ class JaxJitted(Compiled):
         if self.static_numbers or self.static_names:
             _check_static(function, self.static_numbers, self.static_names)
         self.function = _returning_arrays(function, "jit")
+        try:  # jit(f) again finds what was compiled for f
+            known = _compiled.setdefault(function, {})
+        except TypeError:  # it cannot be referred to weakly
+            return
+        self.entries = known.setdefault((self.static_numbers, self.static_names), self.entries)
 
     def signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any, dict[int, Any], Any]:
         leaves, structure, static, key = super().signature(args, kwargs)
@@ -182,7 +193,7 @@ class JaxJitted(Compiled):
             if k in static or not isinstance(x, (np.ndarray, np.generic)) or canonical(x.dtype) == x.dtype:
                 continue
             leaves[k] = host_array(x)
-            entries[k + 2] = leaves[k].info
+            entries[LEAVES_FROM + k] = leaves[k].info
         return leaves, structure, static, tuple(entries)
 
     def constant(self, leaf: Any) -> Any:
