@@ -22,6 +22,7 @@ from pullback.engine.programs import Executable
 from pullback.engine.trace import Info, State, Trace, Value, local, new, refuse_concrete, thread
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, TensorType
+from pullback.runtime import native as runtime
 from pullback.runtime.memory import Buffer, use_memory_error
 from pullback.runtime.native import native
 from pullback.util.errors import InterruptedError_, OutOfMemoryError, PullbackError, TracerLeakError, message
@@ -34,7 +35,7 @@ MAX_IN_FLIGHT = 4
 GRACE_SECONDS = 1.0
 #: runs on copies of what could not be donated, before a program is made that does not want it
 COPIES = 3
-#: bytes up to which an array is copied by way of a bytes object
+#: bytes up to which an array is copied while no other Python thread can run
 SMALL_COPY = 1 << 14
 #: errors met by programs, raised at the next observation
 _errors: list[PullbackError] = []
@@ -73,8 +74,9 @@ def upload_as(array: Any, info: Info) -> Value:
     """A concrete value of known type from a contiguous NumPy array (copied)."""
     size = array.nbytes
     buffer = Buffer(size)
-    if size <= SMALL_COPY:  # a second copy is cheaper than asking NumPy for its address (1.3 us)
-        _memmove(buffer.address, array.tobytes(), size)
+    fill = runtime.fill
+    if size <= SMALL_COPY and fill is not None:
+        fill(buffer.address, size, array)
     else:
         _memmove(buffer.address, array.ctypes.data, size)
     value = new(Value)

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pullback.engine import trace as tracing_module
-from pullback.engine.execute import observe, upload, upload_as
+from pullback.engine.execute import SMALL_COPY, observe, upload, upload_as
 from pullback.engine.known import record1, record2
 from pullback.engine.trace import Info, Value, local, new, record, thread, visible_dtype
 from pullback.ir.dtypes import DType, dtype_of, float32, int32, numpy_dtype
+from pullback.runtime import native as runtime
 from pullback.util.errors import (
     ArgumentError,
     DTypeError,
@@ -206,7 +207,8 @@ class TensorBase:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.info.type.shape
+        value = self._value
+        return (value if value is not None else self._peek()).info.type.shape
 
     @shape.setter
     def shape(self, shape: Any) -> None:
@@ -316,8 +318,7 @@ _READERS: dict[str, Any] = {
 }
 
 
-#: bytes up to which a value is copied to the host by way of a bytes object
-_SMALL = 1 << 10
+_empty = np.empty
 
 
 def host_array(value: Value) -> np.ndarray[Any, Any]:
@@ -326,11 +327,12 @@ def host_array(value: Value) -> np.ndarray[Any, Any]:
     dtype = numpy_dtype(visible_dtype(info))
     buffer = observe(value, "numpy()")
     type = info.type
-    if type.nbytes <= _SMALL:  # copied twice, which is less than it costs NumPy to see memory that is not its own
-        array = np.ndarray(type.shape, numpy_dtype(type.dtype), ctypes.string_at(buffer.address, type.nbytes))
-    else:
-        array = buffer.numpy(numpy_dtype(type.dtype), type.shape)
-    return array.astype(dtype)  # a copy: buffers are immutable, arrays are not
+    own = numpy_dtype(type.dtype)
+    if type.nbytes <= SMALL_COPY and runtime.spill is not None:
+        array = _empty(type.shape, own)
+        runtime.spill(buffer.address, type.nbytes, array)
+        return array if own is dtype else array.astype(dtype)
+    return buffer.numpy(own, type.shape).astype(dtype)  # a copy: buffers are immutable, arrays are not
 
 
 def host_number(value: Value) -> Any:

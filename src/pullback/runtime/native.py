@@ -31,6 +31,9 @@ JOIN_SPIN: Final = 100.0  # microseconds a caller looks for the others' end befo
 _lock = threading.Lock()
 _native: Native | None = None
 _support: bytes | Job[bytes] | None = None
+#: `fill` and `spill` of the loaded runtime; None until it is loaded
+fill: Builtin | None = None
+spill: Builtin | None = None
 
 
 class _MethodDef(ctypes.Structure):
@@ -50,13 +53,14 @@ def prepare() -> None:
 
 def native() -> Native:
     """The process's native runtime, loaded on first use."""
-    global _native
+    global _native, fill, spill
     found = _native
     if found is None:
         with _lock:
             found = _native
             if found is None:
                 found = _native = Native(load_object(_support_object()))
+                fill, spill = found.fill, found.spill
     return found
 
 
@@ -85,6 +89,9 @@ class Native:
         self.run = self._builtin("pb_py_run", b"run", b"")
         self.submit = self._builtin("pb_py_submit_at", b"submit", b"")
         self.wait = self._builtin("pb_py_wait", b"wait", b"")
+        #: copy to an address, and from one: (address, bytes, object with a buffer of as many contiguous bytes)
+        self.fill = self._builtin("pb_py_fill", b"fill", b"")
+        self.spill = self._builtin("pb_py_spill", b"spill", b"")
         self._pause_seconds = self._calibrate()
         self._threads.value = default_num_threads()
         self._set_spin()

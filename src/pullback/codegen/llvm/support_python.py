@@ -1,4 +1,5 @@
-"""The parts of the native runtime that speak to CPython, as IR text: builtins that run and queue programs.
+"""The parts of the native runtime that speak to CPython, as IR text: builtins that run and queue programs, and builtins
+that copy between memory and what has a buffer (a NumPy array, bytes).
 
 The trampolines are `METH_FASTCALL` functions whose `self` is a bytes object that starts with the program's address, its
 number of arguments (or -1) and whether it is brief: ints and floats become 8-byte slots, then
@@ -21,6 +22,9 @@ declare i32 @PyType_IsSubtype(ptr, ptr)
 declare ptr @PyErr_Occurred()
 declare void @PyErr_Clear()
 declare i32 @PyErr_CheckSignals()
+declare i32 @PyObject_GetBuffer(ptr, ptr, i32)
+declare void @PyBuffer_Release(ptr)
+declare ptr @memmove(ptr, ptr, i64)
 declare void @PyErr_SetString(ptr, ptr)
 declare ptr @PyErr_NoMemory()
 declare ptr @PyErr_Format(ptr, ptr, ...)
@@ -118,7 +122,9 @@ out:
 def python_ir() -> str:
     """All of it; `$NAME$` stands for numbers that `support_ir` fills in."""
     messages = (_message(name, text) for name, text in _MESSAGES.items())
-    return "\n".join([*messages, _CONVERT, _ENTRIES, *(_trampoline(mode) for mode in ("call", "release", "submit"))])
+    trampolines = (_trampoline(mode) for mode in ("call", "release", "submit"))
+    return "\n".join([*messages, _CONVERT, _ENTRIES, _copy("fill", 0, "%place, ptr %data"),
+                      _copy("spill", 1, "%data, ptr %place"), *trampolines])
 
 
 def _message(name: str, text: str) -> str:
@@ -130,6 +136,7 @@ _MESSAGES = {
     "wrong_type": "a program takes int and float arguments; argument %zd is %R",
     "wrong_count": "a program of %zd arguments was called with %zd",
     "wrong_ticket": "no such ticket was given out",
+    "wrong_size": "the buffer has %zd bytes, not %zd",
 }
 
 _ENTRIES = """
@@ -211,6 +218,51 @@ fail:
   ret ptr null
 }
 """
+
+_COPY = """
+; $NAME$(address, bytes, object): copies between an address and an object's buffer, which must have so many bytes.
+define dso_local ptr @pb_py_$NAME$(ptr %self, ptr %objects, i64 %count) nounwind {
+  %slots = alloca [2 x i64], align 8
+  %view = alloca [10 x i64], align 8
+  %good = call i1 @check_count(i64 3, i64 %count)
+  br i1 %good, label %convert, label %fail
+convert:
+  %converted = call i1 @convert_all(ptr %objects, i64 2, ptr %slots)
+  br i1 %converted, label %look, label %fail
+look:
+  %object.at = getelementptr ptr, ptr %objects, i64 2
+  %object = load ptr, ptr %object.at, align 8
+  %refused = call i32 @PyObject_GetBuffer(ptr %object, ptr %view, i32 $FLAGS$)
+  %given = icmp eq i32 %refused, 0
+  br i1 %given, label %measure, label %fail
+measure:
+  %length.at = getelementptr i64, ptr %view, i64 2
+  %length = load i64, ptr %length.at, align 8
+  %bytes.at = getelementptr i64, ptr %slots, i64 1
+  %bytes = load i64, ptr %bytes.at, align 8
+  %fits = icmp eq i64 %length, %bytes
+  br i1 %fits, label %copy, label %wrong
+copy:
+  %place = load ptr, ptr %slots, align 8
+  %data = load ptr, ptr %view, align 8
+  %moved = call ptr @memmove(ptr $FROM_TO$, i64 %bytes)
+  call void @PyBuffer_Release(ptr %view)
+  %result = call ptr @none()
+  ret ptr %result
+wrong:
+  call void @PyBuffer_Release(ptr %view)
+  %class = load ptr, ptr @PyExc_ValueError, align 8
+  %ignored = call ptr (ptr, ptr, ...) @PyErr_Format(ptr %class, ptr @wrong_size, i64 %length, i64 %bytes)
+  br label %fail
+fail:
+  ret ptr null
+}
+"""
+
+
+def _copy(name: str, flags: int, ends: str) -> str:
+    """`fill` copies to the address, `spill` from it; `flags` are those of `PyObject_GetBuffer`."""
+    return _COPY.replace("$NAME$", name).replace("$FLAGS$", str(flags)).replace("$FROM_TO$", ends)
 
 
 _TRAMPOLINE = """
