@@ -248,12 +248,12 @@ def reciprocal(x: Array) -> Array:
 
 def maximum(x: Array, y: Array) -> Array:
     """The greater of two elements; NaN if either is. Equal elements share the gradient."""
-    return _maximum(x, y)
+    return _maximum.on2(x, y)
 
 
 def minimum(x: Array, y: Array) -> Array:
     """The lesser of two elements; NaN if either is. Equal elements share the gradient."""
-    return _minimum(x, y)
+    return _minimum.on2(x, y)
 
 
 @operation(promote="broadcast")

@@ -46,14 +46,14 @@ def broadcast_in_dim(x: Array, shape: Any, broadcast_dimensions: Sequence[int]) 
             [2, 2, 2]], dtype=int32)
     """
     x = x if isinstance(x, TensorBase) else as_tensor(x, "broadcast_in_dim")
-    squeezed, placed = _placement(
+    squeezed, placed = placement(
         x.info.type, tuple(shape) if isinstance(shape, list) else shape, tuple(broadcast_dimensions)
     )
     return placed.on(x if squeezed is None else manipulation.reshape(x, squeezed))
 
 
 @lru_cache(4096)
-def _placement(own: TensorType, shape: Any, given: tuple[int, ...]) -> tuple[Any, Operation]:
+def placement(own: TensorType, shape: Any, given: tuple[int, ...]) -> tuple[Any, Operation]:
     """The shape without dimensions of size 1 that repeat (None: as it is), and the operation, arguments checked."""
     target = shape_of(shape, "broadcast_in_dim")
     dims = tuple(axis_of(d, len(target), "broadcast_in_dim") for d in given)

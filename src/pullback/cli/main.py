@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if arguments is None:  # a process of its own: what is loaded by now stays, and need not be looked through again
+        gc.freeze()
     try:
         if options.command == "info":
             from pullback.cli.info import run_info  # each command loads what it needs, when it is chosen

@@ -6,6 +6,7 @@ history that spans several traces (a value was printed half-way) is walked trace
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pullback.engine.execute import FreedTrace, GoneTrace, flush
@@ -13,7 +14,7 @@ from pullback.engine.hooks import apply_hooks, call_hooks, first_slot
 from pullback.engine.known import record_sum
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import AutogradMeta, TensorBase
-from pullback.engine.trace import Info, Trace, Value, local, new, record, thread
+from pullback.engine.trace import Info, State, Trace, Value, local, new, record, thread
 from pullback.ir.node import Function, Node, Proj, TensorType, apply, param, project, topological
 from pullback.util.errors import GradientError, message
 
@@ -58,7 +59,7 @@ def _pullback(nodes: list[Node], roots: list[int], wrt: list[Node]) -> tuple[lis
 class Plan:
     """The gradient of one trace: an operation, where its inputs come from, where its results go."""
 
-    __slots__ = ("freed", "inputs", "key", "operation", "order", "targets", "visited", "wrt")
+    __slots__ = ("after", "freed", "inputs", "key", "operation", "order", "targets", "visited", "wrt")
 
     def __init__(self, trace: Trace, roots: tuple[int, ...], given: tuple[bool, ...], extra: tuple[int, ...],
                  available: frozenset[int] | None) -> None:
@@ -90,6 +91,8 @@ class Plan:
         self.freed = frozenset(self.visited)
         #: the key of the recorded step where all inputs are slots of the current trace
         self.key = (self.operation, *(slot for slot, _, _ in self.inputs), None)
+        #: the state after that step, once it was found
+        self.after: State | None = None
 
 
 def _ones(type: TensorType) -> Node:
@@ -430,7 +433,7 @@ def _known_backward(value: Value | None) -> bool:
     plan: Plan | None = state.memo.get(value.slot)
     if plan is None:
         return False
-    found = state.next.get(plan.key)
+    found = plan.after or _after(plan, state)
     if found is None or trace.kind != "main" or trace.sinks is None:
         return False
     try:
@@ -465,7 +468,13 @@ def _known_backward(value: Value | None) -> bool:
     return True
 
 
-def known_gradients(tensor: TensorBase, inputs: list[TensorBase]) -> list[Value] | None:
+def _after(plan: Plan, state: State) -> State | None:
+    """The state that recording a plan's step leads to; None where it was not recorded yet."""
+    plan.after = state.next.get(plan.key)
+    return plan.after
+
+
+def known_gradients(tensor: TensorBase, inputs: Sequence[Any]) -> list[Value] | None:
     """The common case of `gradients`, seen before: all history in the current trace, one number, all inputs leaves
     that it depends on. None where it is another case."""
     value = tensor._value  # pyright: ignore[reportPrivateUsage]
@@ -473,8 +482,10 @@ def known_gradients(tensor: TensorBase, inputs: list[TensorBase]) -> list[Value]
     if value is None or value.trace is not trace or trace.kind != "main" or trace.hooks:
         return None
     plan: Plan | None = trace.state.memo.get(value.slot)
-    found = trace.state.next.get(plan.key) if plan is not None else None
-    if plan is None or found is None:
+    if plan is None:
+        return None
+    found = plan.after or _after(plan, trace.state)
+    if found is None:
         return None
     sinks = trace.sinks or {}
     for slot, position in plan.targets:  # a leaf with a history of its own needs the general way
@@ -482,6 +493,8 @@ def known_gradients(tensor: TensorBase, inputs: list[TensorBase]) -> list[Value]
             return None
     positions: list[int] = []
     for x in inputs:
+        if not isinstance(x, TensorBase):
+            return None
         meta, own = x._meta, x._value  # pyright: ignore[reportPrivateUsage]
         leaf = own if meta is None else meta.leaf
         if leaf is None or (meta is not None and meta.source is not own):

@@ -37,9 +37,14 @@ def _after_boundary(trace: Trace, operands: tuple[Any, ...]) -> Trace:
     carried = trace.carried
     for a in operands:
         if getattr(a, "_value", None) in carried:
-            tracing.boundary(trace)
-            return thread.context.trace
+            return _after(trace)
     return trace
+
+
+def _after(trace: Trace) -> Trace:
+    """The trace to record in when this one is launched."""
+    tracing.boundary(trace)
+    return thread.context.trace
 
 
 def record1(op: Any, a: Any) -> Value | None:
@@ -49,8 +54,8 @@ def record1(op: Any, a: Any) -> Value | None:
     enabled = here.grad_enabled
     if trace.constants:
         return None
-    if enabled and trace.carried:
-        trace = _after_boundary(trace, (a,))
+    if enabled and trace.carried and getattr(a, "_value", None) in trace.carried:
+        trace = _after(trace)
     try:
         value = a._value if a._meta is None else _present(a, trace, enabled)
     except AttributeError:
@@ -90,8 +95,9 @@ def record2(op: Any, a: Any, b: Any) -> Value | None:
     enabled = here.grad_enabled
     if trace.constants:
         return None
-    if enabled and trace.carried:
-        trace = _after_boundary(trace, (a, b))
+    if enabled and trace.carried and (
+            getattr(a, "_value", None) in trace.carried or getattr(b, "_value", None) in trace.carried):
+        trace = _after(trace)
     entry: Any = type(a)  # pyright: ignore[reportUnknownVariableType]
     other: Any = type(b)  # pyright: ignore[reportUnknownVariableType]
     try:

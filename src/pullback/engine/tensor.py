@@ -196,7 +196,16 @@ class TensorBase:
         mine = self._value
         if value is None or mine is None or value.info.type is not mine.info.type:
             return self.in_place(op, other)
-        self.assign_value(value)
+        here = thread.context
+        trace = here.trace
+        meta = self._meta
+        if meta is None or not meta.requires_grad or here.grad_enabled or value.trace is not trace \
+                or trace.kind != "main":
+            self.assign_value(value)
+            return self
+        trace.carry(mine, value)  # the common case of `assign_value`: a parameter's update
+        self._value = value
+        meta.source = meta.leaf = None
         return self
 
     # -- types ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pullback.dialects.jittor.var import Var
 from pullback.engine.autograd import gradients, known_gradients
 from pullback.engine.control import grad_mode
 from pullback.engine.tensor import TensorBase
-from pullback.engine.trace import local
+from pullback.engine.trace import Value, local, new
 from pullback.util.errors import ArgumentError, GradientError, message
 
 
@@ -19,16 +19,16 @@ def grad(loss: Any, targets: Any, retain_graph: bool | None = None) -> Any:
     `retain_graph=True` records the gradients themselves, so that they can be differentiated again.
     """
     wanted = [targets] if isinstance(targets, TensorBase) else list(targets)
+    if not retain_graph and type(loss) is Var:
+        known = known_gradients(loss, wanted)
+        if known is not None:
+            result = list(map(_var, known))
+            return result[0] if isinstance(targets, TensorBase) else result
     for x in (loss, *wanted):
         if not isinstance(x, TensorBase):
             raise ArgumentError(
                 message("jt.grad: not a Var", [("given", f"{type(x).__name__} {x!r:.60}")], "jt.grad(loss, [w, b])")
             )
-    if not retain_graph:
-        found = known_gradients(loss, wanted)
-        if found is not None:
-            result = [Var(g) for g in found]
-            return result[0] if isinstance(targets, TensorBase) else result
     if not loss.requires_grad:
         raise GradientError(
             message(
@@ -40,8 +40,9 @@ def grad(loss: Any, targets: Any, retain_graph: bool | None = None) -> Any:
     trace = local.trace
     # what is still pending may be differentiated again: only at its launch is the history let go
     freed, trace.freed, trace.remember = trace.freed, frozenset(), True
-    if loss._peek().trace is not None:
-        loss._peek().trace.remember = True
+    origin = loss._peek().trace
+    if origin is not None:
+        origin.remember = True
     seed = None if loss.info.type.size == 1 and not loss.shape else [_ones(loss)]
     try:
         found = gradients([loss], wanted, seed, bool(retain_graph), bool(retain_graph), True)
@@ -60,6 +61,12 @@ def grad(loss: Any, targets: Any, retain_graph: bool | None = None) -> Any:
         Var(g._use()) if g is not None else Var(zeros_like(x)._peek()) for x, g in zip(wanted, found, strict=True)
     ]
     return result[0] if isinstance(targets, TensorBase) else result
+
+
+def _var(value: Value) -> Var:
+    made = new(Var)
+    made._value, made._meta, made._view = value, None, None
+    return made
 
 
 def _ones(loss: Any) -> Any:

@@ -14,10 +14,10 @@ from pullback.api.arguments import shape_of
 from pullback.api.sorting import argsort as _argsort
 from pullback.api.sorting import sort as _sort
 from pullback.dialects.jittor import stream
-from pullback.dialects.jittor.var import FLOATS, Var, as_var
+from pullback.dialects.jittor.var import Var, as_var, from_floats
 from pullback.engine.execute import synchronize
 from pullback.engine.inspect import liveness
-from pullback.engine.tensor import AutogradMeta, from_array
+from pullback.engine.tensor import AutogradMeta
 from pullback.engine.trace import local
 from pullback.ir.dtypes import dtype_of
 from pullback.util import config
@@ -42,8 +42,7 @@ def _cast(name: str) -> Any:
 
 def float32(data: Any) -> Var:
     """A Var of numbers as float32."""
-    found = from_array(data, Var, FLOATS) if type(data) is np.ndarray else None
-    return as_var(data, "float32") if found is None else found
+    return from_floats(data) if type(data) is np.ndarray and data.dtype.char in "fd" else as_var(data, "float32")
 
 
 (float16, float64, bfloat16, int8, int16, int32, int64, uint8, uint16, uint32, uint64) = (

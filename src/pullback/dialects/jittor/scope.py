@@ -36,16 +36,16 @@ class Scope:
         if found is None:
             path = f"{self.full_name}/{name}" if self.full_name else name
             found = self.children[name] = Scope(name, path)
+            _found.clear()
         if not isinstance(found, Scope):
             raise KeyError_(message("var_scope: the name belongs to a parameter", [("name", name)], "choose another"))
         return found
 
-    def make_var(self, shape: Any, dtype: Any, init: Any, name: str, unique: bool) -> Var:
-        if not unique:
-            name = self.next_name(name)
+    def make_var(self, shape: Any, dtype: Any, init: Any, name: str) -> Var:
         found = self.children.get(name)
         if found is None:
             found = self.children[name] = _created(shape, dtype, init)
+            _found.clear()
             return found.name(f"{self.full_name}/{name}" if self.full_name else name)
         if type(found) is not Var:
             raise KeyError_(message("make_var: the name belongs to a scope", [("name", name)], "choose another"))
@@ -100,6 +100,8 @@ def stored(var: Var) -> Var:
     return kept
 
 
+#: what `find_vars` found, by path, until the tree changes
+_found: dict[str | None, list[Var]] = {}
 root = Scope("", "")
 _stack: list[Scope] = [root]
 
@@ -116,8 +118,9 @@ class var_scope:
         self.name, self.unique, self.flags = name, unique, flags
 
     def __enter__(self) -> Scope:
-        parent = _stack[-1]
-        name = self.name if self.unique else parent.next_name(self.name)
+        parent, name = _stack[-1], self.name
+        if not self.unique:
+            name = parent.next_name(name)
         scope = parent.children.get(name)
         if type(scope) is not Scope:
             scope = parent.child(name)
@@ -148,7 +151,15 @@ def make_var(
     shape: Any = None, dtype: Any = "float32", init: Any = None, name: str = "var", unique: bool = False
 ) -> Var:
     """The next parameter of the present scope: made by `init(shape, dtype)` the first time, found afterwards."""
-    return current().make_var(shape, dtype, init, name, unique)
+    scope = _stack[-1]
+    if not unique:
+        name = scope.next_name(name)
+    found = scope.children.get(name)
+    if type(found) is Var and found._value is not None:
+        own = found._value.info.type
+        if dtype == own.dtype.name and (shape is None or tuple(shape) == own.shape):
+            return found
+    return scope.make_var(shape, dtype, init, name)
 
 
 def find_scope(path: str | None = None) -> Scope:
@@ -176,9 +187,12 @@ def _scopes(scope: Scope) -> list[str]:
 
 def find_vars(path: str | None = None) -> list[Var]:
     """All parameters at or below a path, depth first in order of creation."""
-    parent, _, name = (path or "").rpartition("/")
-    found = find_scope(parent).children.get(name) if name else None
-    return [found] if isinstance(found, Var) else find_scope(path).walk("vars")
+    known = _found.get(path)
+    if known is None:
+        parent, _, name = (path or "").rpartition("/")
+        found = find_scope(parent).children.get(name) if name else None
+        known = _found[path] = [found] if isinstance(found, Var) else find_scope(path).walk("vars")
+    return known.copy()
 
 
 def find_var(path: str) -> Var:
@@ -227,6 +241,7 @@ def import_vars(data: dict[str, Any]) -> None:
             found.assign(value)
         else:
             scope.children[name] = stored(as_var(value)).name(path)
+            _found.clear()
 
 
 def clean() -> None:
@@ -234,3 +249,4 @@ def clean() -> None:
     root.children.clear()
     root.records.clear()
     root.counters.clear()
+    _found.clear()

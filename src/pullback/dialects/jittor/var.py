@@ -20,8 +20,8 @@ from pullback.api.arguments import as_tensor, described
 from pullback.api.tensor import Tensor
 from pullback.dialects.jittor import stream
 from pullback.engine.execute import upload_as
-from pullback.engine.known import record2
-from pullback.engine.tensor import AutogradMeta, TensorBase, from_array, from_host
+from pullback.engine.operation import Operation
+from pullback.engine.tensor import AutogradMeta, TensorBase, from_host, host_array
 from pullback.engine.trace import Info, Value, local, new, thread
 from pullback.ir.dtypes import dtype_of, float32
 from pullback.ir.node import TensorType
@@ -43,9 +43,11 @@ class Var(Tensor):
     # -- printing and reading ------------------------------------------------------------------------------------------
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy on the host; a single number has shape (1,)."""
-        stream.settle(self)
-        array = super().numpy()
-        return array.reshape(1) if array.ndim == 0 else array
+        if stream.pending:
+            stream.settle(self)
+        value = self._peek()
+        array = host_array(value)
+        return array if value.info.type.shape else array.reshape(1)
 
     @property
     def data(self) -> Any:
@@ -148,20 +150,15 @@ class Var(Tensor):
 
     def in_place_with(self, op: Any, other: Any) -> Any:
         """Apply an operation of two operands and keep the result."""
-        if self._meta is None or not self._stored:
+        if self._meta is None or (not self._stored and _has_history(other)):
             return self.in_place(op, other)
         here = thread.context
         before = here.grad_enabled
         here.grad_enabled = False
         try:
-            value = record2(op, self, other)
-            mine = self._value
-            if value is None or mine is None or value.info.type is not mine.info.type:
-                return super().in_place(op, other)
-            self.assign_value(value)
+            return Tensor.in_place_with(self, op, other)
         finally:
             here.grad_enabled = before
-        return self
 
     def _is_leaf(self) -> bool:
         value = self._value
@@ -208,8 +205,12 @@ class Var(Tensor):
         """Repeat to a shape (or another Var's); `dims` are the dimensions of the result that are new."""
         target = shape.shape if isinstance(shape, TensorBase) else tuple(shape)
         if not dims:
-            return manipulation.broadcast_to(self, tuple(target))
-        return reindexing.broadcast_in_dim(self, target, _others(len(target), tuple(dims)))
+            return manipulation.broadcast_to(self, target)
+        new_dims = tuple(dims)
+        placed = _repeated(self.info.type, target, new_dims)
+        if placed is None:
+            return reindexing.broadcast_in_dim(self, target, _others(len(target), new_dims))
+        return placed.on(self)
 
     def reindex(self, shape: Any, indexes: Sequence[str], overflow_value: float = 0, *_: Any) -> Any:
         """y[i0, i1, ...] = x[indexes[0], indexes[1], ...]."""
@@ -262,6 +263,13 @@ def _others(rank: int, dims: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(k for k in range(rank) if k not in new)
 
 
+@lru_cache(4096)
+def _repeated(own: TensorType, shape: tuple[int, ...], dims: tuple[int, ...]) -> Operation | None:
+    """What repeats an array along new dimensions; None where dimensions of size 1 are repeated as well."""
+    squeezed, placed = reindexing.placement(own, shape, _others(len(shape), dims))
+    return placed if squeezed is None else None
+
+
 def _has_history(x: Any) -> bool:
     """Whether later gradients could flow into what an operand was computed from."""
     return isinstance(x, TensorBase) and x.requires_grad
@@ -275,32 +283,31 @@ def _plain(value: Value) -> Value:
 _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
 
 
-#: what is known of Vars made of arrays met before, by dtype and shape of the array
-FLOATS: dict[tuple[Any, Any], Info] = {}
-_CONVERTED: dict[tuple[int, ...], Info] = {}
+#: what is known of Vars made of arrays of floats, by shape
+_FLOATS: dict[tuple[int, ...], Info] = {}
 _LIMIT = 4096
+_FLOAT32 = np.dtype(np.float32)
 
 
-def _floats(array: np.ndarray[Any, Any]) -> Var:
+def from_floats(array: np.ndarray[Any, Any]) -> Var:
     """A differentiable Var of an array of float32 or float64."""
     shape = array.shape
-    info = _CONVERTED.get(shape)
+    info = _FLOATS.get(shape)
     if info is None:
         info = Info.of(TensorType.of(shape, float32), True)
-        if len(_CONVERTED) < _LIMIT:
-            _CONVERTED[shape] = info
-    if array.dtype == np.float32 and len(FLOATS) < _LIMIT:
-        FLOATS[array.dtype, shape] = info
+        if len(_FLOATS) < _LIMIT:
+            _FLOATS[shape] = info
+    if array.dtype is not _FLOAT32 or not array.flags.c_contiguous:
+        array = array.astype(_FLOAT32, "C")
     made = new(Var)
-    made._value, made._meta, made._view = upload_as(array.astype(np.float32, "C"), info), None, None
+    made._value, made._meta, made._view = upload_as(array, info), None, None
     return made
 
 
 def as_var(value: Any, dtype: Any = None) -> Var:
     """A Var from numbers, lists, NumPy arrays or tensors; 64-bit numbers become 32-bit ones unless a dtype is given."""
     if type(value) is np.ndarray and (dtype is None or dtype == "float32") and value.dtype.char in "fd":
-        found = from_array(value, Var, FLOATS)
-        return _floats(value) if found is None else found
+        return from_floats(value)
     if isinstance(value, TensorBase):
         var = Var(value._use())
         if not isinstance(value, Var) and var.info.type.dtype.is_inexact and not var.info.requires_grad:
