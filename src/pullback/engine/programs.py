@@ -106,8 +106,7 @@ class Executable:
 
     def call(self, slots: list[Any], outputs: list[Any]) -> list[Any]:
         """`run` on addresses and numbers, into these buffers."""
-        for buffer in outputs:
-            slots.append(buffer.address)
+        slots += [buffer.address for buffer in outputs]
         if not self.workspace_bytes:
             self._call(*slots)
             return outputs

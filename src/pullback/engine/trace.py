@@ -77,8 +77,8 @@ REPEAT_LIMIT = 64
 class State:
     """One point in the trie: the step that led here and what follows. `own` are the nodes of its new slots."""
 
-    __slots__ = ("base", "count", "full", "grad_slots", "infos", "leaves", "memo", "next", "own", "parent", "programs",
-                 "single", "step")
+    __slots__ = ("base", "count", "full", "grad_slots", "infos", "last", "leaves", "memo", "next", "own", "parent",
+                 "programs", "single", "step")
     total: ClassVar[int] = 0
 
     def __init__(self, parent: State | None, leaves: tuple[int, ...], own: list[Node], infos: tuple[Info, ...],
@@ -97,6 +97,7 @@ class State:
         self.grad_slots = grad_slots  # new leaves that require gradients
         self.next: dict[Any, State] = {}
         self.programs: dict[Any, Any] = {}
+        self.last: Any = None  # the plan that was launched last from here, where it may be launched again as it is
         self.memo: dict[Any, Any] = {}
         State.total += 1
 
@@ -374,7 +375,7 @@ def record(op: Any, args: list[Any] | tuple[Any, ...], static: Any = ()) -> tupl
     here = thread.context
     trace = here.trace
     grad_enabled = here.grad_enabled
-    if trace.carried and grad_enabled and any(a in trace.carried for a in args if type(a) is Value):
+    if trace.carried and grad_enabled and _begins_step(trace, args):
         boundary(trace)
         trace = here.trace
     key: list[Any] = [op]
@@ -413,6 +414,20 @@ def record(op: Any, args: list[Any] | tuple[Any, ...], static: Any = ()) -> tupl
     if found.full and trace.kind == "main":
         boundary(trace)
     return values
+
+
+def _begins_step(trace: Trace, args: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether an operation belongs to the next step of a loop: it reads what was updated in place, or, after gradients
+    were taken, nothing of this trace but a new value that can be differentiated."""
+    fresh = inside = False
+    for a in args:
+        if type(a) is not Value:
+            continue
+        if a in trace.carried:
+            return True
+        inside = inside or a.trace is trace or a in trace.leaf_slots
+        fresh = fresh or a.info.requires_grad
+    return fresh and not inside and bool(trace.freed)
 
 
 def _try_step(trace: Trace, op: Any, args: Any, key: tuple[Any, ...], grad_enabled: bool, mark: int) -> State:
