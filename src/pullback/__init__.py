@@ -12,26 +12,29 @@ import sys
 from math import e, inf, nan, pi
 from typing import Any
 
-from pullback.api.tensor import Tensor
-from pullback.dialects import DIALECTS, FINDER
-from pullback.ir.dtypes import (
-    DType,
-    bfloat16,
-    bool_,
-    complex64,
-    complex128,
-    float16,
-    float32,
-    float64,
-    int8,
-    int16,
-    int32,
-    int64,
-    uint8,
-    uint16,
-    uint32,
-    uint64,
-)
+from pullback.util.collector import Resting
+
+with Resting():
+    from pullback.api.tensor import Tensor
+    from pullback.dialects import DIALECTS, FINDER
+    from pullback.ir.dtypes import (
+        DType,
+        bfloat16,
+        bool_,
+        complex64,
+        complex128,
+        float16,
+        float32,
+        float64,
+        int8,
+        int16,
+        int32,
+        int64,
+        uint8,
+        uint16,
+        uint32,
+        uint64,
+    )
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
@@ -116,7 +119,7 @@ def _unknown(name: str) -> AttributeError:
 
 
 def __dir__() -> list[str]:
-    hidden = ("annotations", "importlib", "sys", "Any", "DIALECTS", "FINDER")
+    hidden = ("annotations", "importlib", "sys", "Any", "DIALECTS", "FINDER", "Resting")
     own = [n for n in globals() if not n.startswith("_") and n not in hidden]
     return sorted({*own, *_HOME, *_PACKAGES, "bool"})
 

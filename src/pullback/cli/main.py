@@ -2,59 +2,34 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import sys
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
-from pullback import __version__
-from pullback.cli import run, train_options
+from pullback.cli import run
+from pullback.cli.errors import FileError, OptionError
 from pullback.util.errors import PullbackError
 
 
-class _Version(argparse.Action):
-    """`pullback --version`."""
+def _options(arguments: Sequence[str]) -> Any:
+    """What the arguments say. A script with its own arguments is the common case, and a short one."""
+    if len(arguments) > 1 and arguments[0] == "run" and (arguments[1] == "-" or not arguments[1].startswith("-")):
+        file, *rest = arguments[1:]
+        return SimpleNamespace(command="run", styles=False, plots=None, file=file, arguments=rest)
+    from pullback.cli.parser import parser
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        print(f"pullback {__version__}")
-        parser.exit()
-
-
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    """Help as wide as the terminal. Left to itself, argparse loads shutil for the width in every process (3 ms)."""
-    try:
-        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
-    except (OSError, ValueError):
-        columns = 80
-    return argparse.HelpFormatter(prog, width=max(columns, 24) - 2)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pullback", description="A deep-learning framework in pure Python.",
-                                     formatter_class=_formatter)
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    train = commands.add_parser("train", help="train a network on data that ships with the package",
-                                formatter_class=_formatter,
-                                description="Train a network on data that ships with the package.")
-    train_options.add(train)
-    run.add(commands.add_parser("run", help="run a script written for another framework, unchanged",
-                                formatter_class=_formatter,
-                                description="Run a script, notebook or Markdown document; import torch, jax, ... are "
-                                            "answered by this library."))
-    commands.add_parser("info", help="version, processor, threads, cache, flags", formatter_class=_formatter,
-                        description="Show version, processor, threads, cache and flags.")
-    return parser
+    return parser().parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if arguments is None:  # a process of its own: what is loaded by now stays, and need not be looked through again
-        gc.freeze()
+    if arguments is None:
+        arguments = sys.argv[1:]
+        gc.freeze()  # a process of its own: what is loaded by now stays, and need not be looked through again
+    options = _options(arguments)
     try:
         if options.command == "info":
             from pullback.cli.info import run_info  # each command loads what it needs, when it is chosen
@@ -65,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pullback.cli.train import run_train
 
         return run_train(options)
-    except (train_options.OptionError, run.FileError) as error:
+    except (OptionError, FileError) as error:
         print(f"pullback {options.command}: error: {error}", file=sys.stderr)
         return 2
     except PullbackError as error:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import pullback as pb
-from pullback.cli.train_options import OptionError
+from pullback.cli.errors import OptionError
 from pullback.data import DataLoader, TensorDataset, crop_windows, digits, shakespeare, shift_images
 from pullback.train import Callback, History, Run
 

@@ -7,13 +7,13 @@ its traceback and its exit code are its own.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 from pullback.cli.blocks import Block, blocks_of
+from pullback.cli.errors import FileError
 from pullback.dialects import DIALECTS, FINDER, HOME, nearest, public_name
 from pullback.util.errors import AttributeError_, MissingModuleError, PullbackError, message
 
@@ -28,21 +28,7 @@ _written: set[str] = set()
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-class FileError(PullbackError):
-    """A file that cannot be run."""
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("--styles", action="store_true", help="list the imports that are answered")
-    parser.add_argument("--plots", metavar="FOLDER", help="write what matplotlib draws there, as PNG, after each block "
-                                                          "(before FILE)")
-    parser.add_argument("file", nargs="?", help="a Python file, a notebook (.ipynb) or a Markdown document (.md); - "
-                                                  "reads Python from standard input")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the script finds in sys.argv")
-
-
-def run_file(options: argparse.Namespace) -> int:
+def run_file(options: Any) -> int:
     """Run a script; returns its exit code."""
     if options.styles:
         return _list_styles()

@@ -9,8 +9,9 @@ from time import perf_counter
 from typing import Any
 
 import pullback as pb
+from pullback.cli.errors import OptionError
 from pullback.cli.recipes import RECIPES, Recipe, result, stretch
-from pullback.cli.train_options import DEFAULTS, OptionError
+from pullback.cli.train_options import DEFAULTS
 from pullback.io import load_checkpoint, load_metadata
 from pullback.train import Callback, Checkpoint, History, Lines, Progress, Run, fit
 from pullback.viz.curve import have_matplotlib, save_curve, text_curve

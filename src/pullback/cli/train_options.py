@@ -14,10 +14,6 @@ ABOUT = {"digits": "1,797 handwritten digits of 8 x 8 pixels",
          "chars": "ten plays by Shakespeare, character by character; shows what the network writes as it learns"}
 
 
-class OptionError(Exception):
-    """Options that are each right but do not fit together, or not the files there."""
-
-
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 from pullback.engine.autograd import call_operation
 from pullback.engine.functional import Traced, as_tensor, value_of
+from pullback.engine.gradient_mode import grad_mode
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, detach
-from pullback.engine.trace import Info, Value, record, thread
+from pullback.engine.trace import Info, Value, record
 from pullback.ir import dtypes
 from pullback.ir.node import Function as Program
 from pullback.ir.node import Node, TensorType, apply, project
@@ -225,32 +225,6 @@ def _pad_branch(parts: list[tuple[Program, list[Any]]], k: int) -> Program:
         params.extend(own if j == k else [param(p.tensor) for p in own])
     program, consts = parts[k]
     return Program([*params, *program.params[len(consts):]], program.results)
-
-
-class grad_mode:
-    """Context manager and decorator that switches recording for gradients on or off in this thread."""
-
-    __slots__ = ("before", "enabled")
-
-    def __init__(self, enabled: bool) -> None:
-        self.enabled = enabled
-        self.before: list[bool] = []
-
-    def __enter__(self) -> None:
-        here = thread.context
-        self.before.append(here.grad_enabled)
-        here.grad_enabled = self.enabled
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        thread.context.grad_enabled = self.before.pop()
-
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with grad_mode(self.enabled):
-                return function(*args, **kwargs)
-
-        return wrapped
 
 
 def no_grad(function: Callable[..., Any] | None = None) -> Any:

@@ -341,7 +341,9 @@ class FlushPlan:
         self.live = live
         self.freed: Any = None  # what was freed when it was launched last
         #: leaves that the program writes over
-        self.written: tuple[int, ...] = tuple(k for k in self.executable.sources if k is not None) if self.simple else ()
+        self.written: tuple[int, ...] = ()
+        if self.simple:
+            self.written = tuple(k for k in self.executable.sources if k is not None)
 
 
 #: set by the array room: views whose base nobody else holds become values of their own

@@ -328,14 +328,14 @@ def source_version() -> str:
 
 def _note(root: str, name: str, rows: list[str]) -> None:
     """A row for a source file, or for each in a folder."""
-    path = os.path.join(root, name)
+    path = f"{root}/{name}"
     if name.endswith(".py"):
         status = os.stat(path)
         rows.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")
     elif os.path.isdir(path):
         for inner in os.listdir(path):
             if inner != "__pycache__":
-                _note(root, os.path.join(name, inner), rows)
+                _note(root, f"{name}/{inner}", rows)
 
 
 # -- looking at it -----------------------------------------------------------------------------------------------------

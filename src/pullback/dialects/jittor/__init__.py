@@ -17,12 +17,13 @@ __getattr__, __dir__ = names(
     {
         "dialects.jittor.functions": """array random rand randn rand_like randn_like uniform normal randint zeros ones
             empty full
-        zeros_like ones_like full_like arange linspace broadcast reindex reindex_reduce argmax argmin argsort clamp
+        zeros_like ones_like full_like arange linspace broadcast reindex reindex_reduce clamp
         concat
         cat=concat stack sync_all liveness_info flags flag_scope has_cuda float16 float32 float64 bfloat16
             int8 int16 int32 int64
         uint8
         uint16 uint32 uint64 bool float double half int long""",
+        "dialects.jittor.positions": "argmax argmin argsort",
         "dialects.jittor.scope": """var_scope make_var find_var find_vars find_scope find_record find_records
             export_vars import_vars
         clean""",

@@ -7,7 +7,7 @@ from typing import Any
 from pullback.api.creation import zeros_like
 from pullback.dialects.jittor.var import Var
 from pullback.engine.autograd import gradients, known_gradients
-from pullback.engine.control import grad_mode
+from pullback.engine.gradient_mode import grad_mode
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import Value, local, new
 from pullback.util.errors import ArgumentError, GradientError, message

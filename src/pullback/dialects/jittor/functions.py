@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pullback.api import creation, elementwise, losses, manipulation, reindexing
+from pullback.api import creation, elementwise, manipulation, reindexing
 from pullback.api.arguments import shape_of
-from pullback.api.sorting import argsort as _argsort
-from pullback.api.sorting import sort as _sort
 from pullback.dialects.jittor import stream
 from pullback.dialects.jittor.var import Var, as_var, from_floats
 from pullback.engine.execute import synchronize
@@ -175,22 +173,6 @@ def as_operand(x: Any) -> Any:
     return x if isinstance(x, Var) else as_var(x)
 
 
-def argmax(x: Any, dim: Any = None, keepdims: Any = False) -> Any:
-    """The positions of the greatest elements, and these elements."""
-    return as_operand(x).argmax(dim, keepdims)
-
-
-def argmin(x: Any, dim: Any = None, keepdims: Any = False) -> Any:
-    """The positions of the least elements, and these elements."""
-    return as_operand(x).argmin(dim, keepdims)
-
-
-def argsort(x: Any, dim: Any = -1, descending: Any = False) -> Any:
-    """The positions in sorted order, and the sorted elements."""
-    x = as_operand(x)
-    return _argsort(x, dim, descending=descending), _sort(x, dim, descending=descending)
-
-
 def clamp(x: Any, min_v: Any = None, max_v: Any = None) -> Any:
     """The elements limited to [min_v, max_v]."""
     return elementwise.clip(as_operand(x), min_v, max_v)
@@ -204,13 +186,6 @@ def concat(arr: Sequence[Any], dim: Any = 0) -> Any:
 def stack(x: Sequence[Any], dim: Any = 0) -> Any:
     """Vars joined along a new dimension."""
     return manipulation.stack([as_operand(v) for v in x], dim)
-
-
-def cross_entropy_loss(
-    output: Any, target: Any, weight: Any = None, ignore_index: Any = None, reduction: str = "mean"
-) -> Any:
-    """Softmax and negative log likelihood of the right classes."""
-    return losses.cross_entropy(output, target, weight, -100 if ignore_index is None else ignore_index, reduction)
 
 
 def sync_all(device_sync: Any = False) -> None:

@@ -262,6 +262,13 @@ def mse_loss(output: Any, target: Any, reduction: str = "mean") -> Any:
     return losses.mse_loss(output, functions.as_operand(target), reduction)
 
 
+def cross_entropy_loss(
+    output: Any, target: Any, weight: Any = None, ignore_index: Any = None, reduction: str = "mean"
+) -> Any:
+    """Softmax and negative log likelihood of the right classes."""
+    return losses.cross_entropy(output, target, weight, -100 if ignore_index is None else ignore_index, reduction)
+
+
 def matmul_transpose(a: Any, b: Any) -> Any:
     """a @ b.T"""
     return linear_algebra.matmul(a, b.mT)
@@ -278,7 +285,7 @@ class CrossEntropyLoss(Module):
     """Softmax and negative log likelihood of the right classes."""
 
     def execute(self, output: Any, target: Any) -> Any:
-        return functions.cross_entropy_loss(output, target)
+        return cross_entropy_loss(output, target)
 
 
 class L1Loss(Module):
@@ -333,7 +340,6 @@ class Function:
 __getattr__, __dir__ = names(
     __name__,
     {
-        "dialects.jittor.functions": "cross_entropy_loss",
         "nn.containers": "ModuleList",
         "api.activations": "relu leaky_relu elu gelu relu6 softmax log_softmax softplus silu mish",
         "api.elementwise": "sigmoid tanh sign",

@@ -14,7 +14,7 @@ from pullback.dialects.torch import pairs
 from pullback.dialects.torch.creation import tensor
 from pullback.dialects.torch.dtypes import dtype_argument, shown
 from pullback.dialects.torch.tensors import Tensor, as_torch, long_sums, styled_tree
-from pullback.engine.control import grad_mode
+from pullback.engine.gradient_mode import grad_mode
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import local
 from pullback.util.errors import ArgumentError, message
