@@ -11,6 +11,12 @@ from pullback.ir.index import Index, Part, Var
 MOST_STARTS = 64  # remainders that are tried one by one
 
 
+def aligned(index: Index, lane: Var | None, origin: int, itemsize: int) -> bool:
+    """Whether an element's place is a whole number of 32 bytes; the lane's variable is a multiple of `origin`."""
+    return index.const * itemsize % 32 == 0 and all(
+        c * (origin if atom == lane else 1) * itemsize % 32 == 0 for atom, c in index.terms)
+
+
 def pattern(index: Index, lane: Var | None, step: int, width: int) -> tuple[int, ...] | None:
     """The value at each lane less that at the first; None where it depends on more than the lane.
 

@@ -8,10 +8,10 @@ second copy of their body for the last few elements, as a vector of just that ma
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import prod
+from math import gcd, prod
 from typing import Any
 
-from pullback.codegen.llvm.lanes import load_pattern, mangled, pattern, picked, whole
+from pullback.codegen.llvm.lanes import aligned, load_pattern, mangled, pattern, picked, whole
 from pullback.codegen.llvm.math import (
     emit_bitcast,
     emit_convert,
@@ -80,6 +80,7 @@ class Emitter:
         self.pending: set[Buffer] = set()
         self.lane_var: Var | None = None
         self.width, self.lane_step = 1, 1  # the first lane's variable is a multiple of the step
+        self.lane_origin: int = 1  # the same, where a loop starts anywhere
         self.known_steps: dict[Any, tuple[int, ...] | None] = {}
         self.mask: V | None = None
         self.running: dict[Accumulator, list[V]] = {}
@@ -148,7 +149,7 @@ class Emitter:
         if self.width > 1 and stride != 0:
             if stride == 1:
                 suffix, align = "", size
-                if stmt.stream and self.width * size >= 32 and (self.width * size) % 32 == 0:
+                if stmt.stream and self.width * size % 32 == 0 and aligned(flat, self.lane_var, self.lane_origin, size):
                     suffix, align = ", !nontemporal !2", 32
                 self.store_vector(raw, self.address(stmt.buffer, flat), align, suffix)
                 return
@@ -362,7 +363,7 @@ class Emitter:
         """One turn of the body, at `counter` (and the next lanes)."""
         mark, order, bound = len(self.log), len(self.order), self.bound
         self.bound = set(bound)
-        outside = self.lane_var, self.width, self.lane_step
+        outside = self.lane_var, self.width, self.lane_step, self.lane_origin
         self.index[stmt.var] = counter
         self.order.append(stmt.var)
         self.bound.add(stmt.var)
@@ -373,8 +374,9 @@ class Emitter:
         if stmt.lanes > 1:
             self.lane_var, self.width = (stmt.var, width) if width > 1 else (None, 1)
             self.lane_step = stmt.lanes if stmt.count < 0 else 1
+            self.lane_origin = gcd(stmt.lanes, stmt.start.const, *(c for _, c in stmt.start.terms))
         self.body(stmt.body)
-        self.lane_var, self.width, self.lane_step = outside
+        self.lane_var, self.width, self.lane_step, self.lane_origin = outside
         self.bound = bound
         del self.order[order:]
         self.forget(mark)

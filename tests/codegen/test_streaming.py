@@ -1,0 +1,32 @@
+"""Stores of large results that go past the caches are aligned, whatever the sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pullback as pb
+
+
+@pytest.mark.parametrize("size", [3_000_000, 3_145_728, 2_999_968])
+def test_a_large_result_beside_its_sum(size: int) -> None:
+    x = np.random.default_rng(0).random(size, np.float32)
+    y, total = pb.jit(lambda x: (x - 1.0, (x - 1.0).sum()))(pb.tensor(x))
+    np.testing.assert_array_equal(y.numpy(), x - np.float32(1))
+    np.testing.assert_allclose(total.item(), (x - np.float32(1)).sum(dtype=np.float64), rtol=1e-5)
+
+
+@pytest.mark.parametrize("lead", [3, 8, 32])
+def test_a_large_result_in_two_parts(lead: int) -> None:
+    x = np.random.default_rng(0).random(4_000_000, np.float32)
+    joined = pb.concat([pb.tensor(x[:lead]), pb.tensor(x[lead:])]) * 2.0
+    np.testing.assert_array_equal(joined.numpy(), x * 2)
+
+
+@pytest.mark.parametrize("columns", [1000, 1004, 1024])
+def test_rows_of_any_length_beside_their_sums(columns: int) -> None:
+    x = np.random.default_rng(0).random((4000, columns), np.float32)
+    y, rows, all_of_it = pb.jit(lambda x: (x * 2.0, (x * 2.0).sum(1), (x * 2.0).sum(0)))(pb.tensor(x))
+    np.testing.assert_array_equal(y.numpy(), x * 2)
+    np.testing.assert_allclose(rows.numpy(), (x * 2).sum(1), rtol=1e-5)
+    np.testing.assert_allclose(all_of_it.numpy(), (x * 2).sum(0), rtol=1e-4)
