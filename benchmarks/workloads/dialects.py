@@ -92,17 +92,10 @@ class _Made:
         return tuple(map(self.array, self.batches[i]))
 
 
-def _product(a: Any, b: Any) -> Any:
-    """The matrix product from Jittor's meta-operators."""
-    (n, m), k = a.shape, b.shape[-1]
-    return (a.broadcast([n, m, k], dims=[2]) * b.broadcast([n, m, k], dims=[0])).sum(dim=1)
-
-
 JITTOR: dict[str, Any] = {
     "two_layer": lambda jt, p, x, y: ((jt.maximum(jt.matmul(x, p[0]), 0.0) @ p[1] - y) ** 2).sum(),
     "tutorial": lambda jt, p, x, y: ((y - (jt.tanh(x @ p[0] + p[1]) @ p[2] + p[3])) ** 2).mean(),
-    "small_batch": lambda jt, p, x, y: ((_product(jt.maximum(_product(x, p[0]) + p[1], 0.0), p[2]) + p[3] - y)
-                                        ** 2).mean(),
+    "small_batch": lambda jt, p, x, y: ((jt.maximum(x @ p[0] + p[1], 0.0) @ p[2] + p[3] - y) ** 2).mean(),
     "line": lambda jt, p, x, y: ((x @ p[0] - y) ** 2).mean(),
 }
 

@@ -44,13 +44,15 @@ class Entry:
 
     __slots__ = ("arrays", "captured", "changed", "classes", "clears", "direct", "executables", "flat", "function",
                  "given", "grad_enabled", "holders", "immediates", "infos", "mutated", "operation", "output_positions",
+                 "outside",
                  "precision", "replaced", "requires_grad", "single", "static_outputs", "structure", "wanted")
 
     def __init__(self, owner: Jitted, leaves: list[Any], structure: Any, static: dict[int, Any]) -> None:
         self.arrays = [k for k in range(len(leaves)) if k not in static]
         self.grad_enabled, self.precision = local.grad_enabled, thread.context.precision
         self.given: Any = None  # the structure of arguments that `match` expects
-        self.direct: Any = None  # the program, where `quick` may run it
+        self.direct: Any = None  # the program, where `at_once` may run it
+        self.outside: list[tuple[Any, Any, bool]] = []  # of what it captures: owner, value, whether it is written over
         self.flat = -1  # the number of arguments where each is an array or a number by itself
         self.wanted: list[Any] = [
             class_of(x) if type(x) in SCALARS
@@ -94,9 +96,9 @@ class Entry:
         params = [nodes[s] for s in trace.state.leaf_slots()]
         self.function = Function(params, [nodes[v.slot] for v in values])
         outside = trace.leaves[len(trace.params):]
-        self.captured = [Captured(v, track.get(v)) for v in outside]
-        owners = {id(t) for t in self.mutated}
-        self.replaced = frozenset(len(self.arrays) + k for k, c in enumerate(self.captured) if id(c.owner) in owners)
+        self.captured = [Captured(v, None) if v not in track else Captured(None, track[v]) for v in outside]
+        written = {id(t) for t in self.mutated}
+        self.replaced = frozenset(len(self.arrays) + k for k, c in enumerate(self.captured) if id(c.owner) in written)
         self.holders = any(isinstance(t, GradHolder) for t in self.mutated)
         self.immediates = frozenset(k for k, p in enumerate(trace.params)
                                     if p.info.weak and p.info.type.dtype is IMMEDIATE[p.info.weak])
@@ -126,7 +128,11 @@ class Entry:
         arguments = self.operands(leaves, False)
         if any(type(a) is Value and a.buffer is None for a in arguments):
             execute.flush(local.trace)
-        return self.deliver(self.run([a.buffer if type(a) is Value else a for a in arguments]), leaves)
+        for k, a in enumerate(arguments):  # nobody but its tensor shall hold a value that may be written over
+            if type(a) is Value:
+                arguments[k] = a.buffer
+        a = None
+        return self.deliver(self.run(arguments), leaves)
 
     def _refuse_twice(self, leaves: list[Any]) -> None:
         """A tensor that is changed in place must not be another argument as well: inside, those are two."""
@@ -172,8 +178,15 @@ class Entry:
 
     def quick(self, leaves: Sequence[Any]) -> Any:
         """A call whose program runs at once on values that are there; NotImplemented for any other."""
-        if execute._in_flight or execute.watch is not None:  # pyright: ignore[reportPrivateUsage]
-            return NotImplemented
+        buffers = self.at_once(leaves)
+        return NotImplemented if buffers is None else self.deliver(buffers)
+
+    def at_once(self, leaves: Sequence[Any]) -> list[Any] | None:
+        """The buffers of the results, where the program runs at once on values that are there and may write over all
+        that it replaces; None for any other call."""
+        executable = self.direct
+        if executable is None or execute._in_flight or execute.watch is not None:  # pyright: ignore[reportPrivateUsage]
+            return None
         slots: list[Any] = []
         held: list[Any] = []
         for x, want in zip(leaves, self.wanted):
@@ -183,24 +196,31 @@ class Entry:
                 continue
             if kind is np.ndarray:
                 if type(want) is not HostArray or not want.fits(x):
-                    return NotImplemented
+                    return None
                 held.append(execute.upload_as(x, want.info).buffer)
                 slots.append(held[-1].address)
                 continue
             try:
                 value = x._value
                 if value.info is not want or x._meta is not None:
-                    return NotImplemented
+                    return None
                 slots.append(value.buffer.address)
             except AttributeError:
-                return NotImplemented
-        for captured in self.captured:
-            owner = captured.owner
-            value = captured.value if owner is None else owner._peek()
-            if value.buffer is None:
-                return NotImplemented
-            slots.append(value.buffer.address)
-        return self.deliver(self.direct.call(slots, allocate_all(self.direct.homes)))
+                return None
+        buffers: list[Any] = []
+        for owner, value, replaced in self.outside:
+            if owner is not None:
+                value = owner._peek()
+            buffer = value.buffer
+            if buffer is None or (replaced and (_refcount(value) > HELD_COUNT or _refcount(buffer) > HELD_COUNT)):
+                return None
+            slots.append(buffer.address)
+            buffers.append(buffer)
+        outputs = allocate_all(executable.homes)
+        if executable.program.alias:
+            first = len(self.arrays)
+            outputs = [outputs.pop() if k is None else buffers[k - first] for k in executable.sources]
+        return executable.call(slots, outputs)
 
     def run(self, arguments: list[Any]) -> list[Any]:
         """Launch on buffers and numbers that fit; returns the buffers of the results."""
@@ -208,8 +228,9 @@ class Entry:
         executable = self.executables.get(donated)
         if executable is None:
             executable = self.executables[donated] = Executable(self.function, self.immediates, donated)
-            if executable.at_once and not self.mutated and not self.changed:
+            if executable.at_once and not self.changed and donated == self.replaced:
                 self.direct = executable
+                self.outside = [(c.owner, c.value, k in donated) for k, c in enumerate(self.captured, len(self.arrays))]
         return execute.launch(executable, arguments)
 
     def operands(self, leaves: list[Any], differentiable: bool) -> list[Any]:
@@ -228,13 +249,19 @@ class Entry:
         return found
 
     def donatable(self, arguments: list[Any]) -> frozenset[int]:
-        """Captured tensors that are replaced by this call and held by nobody else."""
-        replaced = self.replaced
-        free = [k for k in replaced if _refcount(arguments[k]) <= DONATION_COUNT]
-        if len(free) < len(replaced):
+        """Captured tensors that are replaced by this call and held by nobody else: neither their values (a clone has
+        the same one, as has what is recorded and not launched) nor the memory."""
+        alone = self.held_alone()
+        free = [k for k in alone if _refcount(arguments[k]) <= DONATION_COUNT]
+        if len(free) < len(alone):
             with execute.references_in_flight() as held:
-                free = [k for k in replaced if _refcount(arguments[k]) - held[id(arguments[k])] <= DONATION_COUNT]
-        return replaced if len(free) == len(replaced) else frozenset(free)
+                free = [k for k in alone if _refcount(arguments[k]) - held[id(arguments[k])] <= DONATION_COUNT]
+        return self.replaced if len(free) == len(self.replaced) else frozenset(free)
+
+    def held_alone(self) -> list[int]:
+        """Arguments that are replaced by this call and whose values only their tensors hold."""
+        first, captured = len(self.arrays), self.captured
+        return [k for k in self.replaced if _refcount(captured[k - first].owner._peek()) <= VALUE_COUNT]
 
     def deliver(self, buffers: list[Any], leaves: Sequence[Any] = ()) -> Any:
         """The results of a launch as the function returns them."""
@@ -284,7 +311,19 @@ def _donation_count() -> int:
     return _refcount(arguments[0])
 
 
-DONATION_COUNT = _donation_count()
+def _value_count() -> int:
+    """What getrefcount says of a value that only its tensor holds, as `held_alone` counts."""
+    tensor = TensorBase(Value(None, 0, None, object()))  # pyright: ignore[reportArgumentType]
+    return _refcount(tensor._peek())  # pyright: ignore[reportPrivateUsage]
+
+
+def _held_count() -> int:
+    """What getrefcount says of a value, or a buffer, that is held once and in a local variable, as `at_once` counts."""
+    value = TensorBase(Value(None, 0, None))._value  # pyright: ignore
+    return _refcount(value) + 1
+
+
+DONATION_COUNT, VALUE_COUNT, HELD_COUNT = _donation_count(), _value_count(), _held_count()
 
 
 class HostArray(NamedTuple):
@@ -361,7 +400,7 @@ class Jitted:
                 found, structure = tree.flatten((args, kwargs))
                 leaves = found if structure is last.given else None
             if leaves is not None:
-                result = last.quick(leaves) if last.direct is not None else NotImplemented
+                result = last.quick(leaves)
                 if result is not NotImplemented:
                     return result
                 arguments = last.match(leaves)
@@ -385,10 +424,13 @@ class Jitted:
         if last is None or last.flat != len(args) or last.grad_enabled is not here.grad_enabled \
                 or here.trace.kind != "main":
             return None
-        arguments = last.match(args)
-        if arguments is None:
-            return None
-        values = last.values(last.run(arguments))
+        buffers = last.at_once(args)
+        if buffers is None:
+            arguments = last.match(args)
+            if arguments is None:
+                return None
+            buffers = last.run(arguments)
+        values = last.values(buffers)
         if last.mutated or last.clears:
             last.write_back(values[len(last.output_positions):])
         return values
