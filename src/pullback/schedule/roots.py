@@ -116,7 +116,7 @@ class Roots:
             here = own_cost(node) + sum(0 if x in stored else cost.get(x, 0) for x in node.inputs)
             deep = 1 + max((0 if x in stored else depth.get(x, 0) for x in node.inputs), default=0)
             for x in node.inputs if kind != "contract" else ():  # `_operands` chooses what those read
-                if x not in stored and cost.get(x, 0) >= costs.EXPENSIVE and x.tensor.size * 2 <= node_size(node):
+                if x not in stored and cost.get(x, 0) >= costs.EXPENSIVE and x.tensor.size * 2 <= turns(node, kind):
                     stored[self._source(x)] = None  # it is read many times: computed once
             if kind != "view" or node in results or deep > costs.DEPTH or (self.apart and node.inputs):
                 if isinstance(node.type, TensorType):
@@ -319,6 +319,13 @@ def own_cost(node: Node) -> int:
 
 def node_size(node: Node) -> int:
     return node.type.size if isinstance(node.type, TensorType) else 0
+
+
+def turns(node: Node, kind: str) -> int:
+    """How often a node reads an input of one element: a scatter once for each update."""
+    if kind != "scatter":
+        return node_size(node)
+    return node_size(node.inputs[0] if getattr(node.op, "indices", None) is not None else node.inputs[2])
 
 
 def strided(base: Node, indices: tuple[Index, ...], shape: tuple[int, ...]) -> bool:
