@@ -96,6 +96,7 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     if options.fuse:
         phases = [side_by_side(phase) for phase in phases]
     alias = donate(function, roots, phases, donated)
+    in_place(function, roots, phases, alias)
     workspace = place_workspace(phases, roots)
     if options.inner:
         unstream(kernels)
@@ -172,9 +173,14 @@ def build_kernel(group: Group, name: str, options: Options, roots: Roots) -> Ker
             kernel.flops //= prod(nest.b_step)  # places between elements cost nothing
         kernel.threads = threads if kernel.flops >= 200_000 else 1
     else:
-        worth = max(group.work, kernel.nbytes // 2)
+        worth = max(group.work, kernel.nbytes // 2) if shares(kernel) else 0
         kernel.threads = max(1, min(threads, worth // costs.THREAD_WORK)) if worth >= costs.SERIAL_WORK else 1
     return kernel
+
+
+def shares(kernel: Kernel) -> bool:
+    """Whether some of a kernel is shared out among threads."""
+    return any(isinstance(s, For) and s.parallel for s in walk(kernel.body))
 
 
 def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> Kernel:
@@ -340,6 +346,28 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
                 del free[k]
                 break
     return alias
+
+
+def in_place(function: Function, roots: Roots, phases: list[list[Kernel]], alias: dict[int, int]) -> None:
+    """Leave out what copies a donated input onto itself: of x[i] = v only the elements at i are written."""
+    same = {roots.buffers[function.results[o]]: roots.params[function.params[k]] for o, k in alias.items()}
+    for phase in phases if same else ():
+        for kernel in phase:
+            if kernel.kind == "scatter" and any(x in same for x in kernel.writes):
+                kernel.body = without_copies(kernel.body, same)
+
+
+def without_copies(body: tuple[Stmt, ...], same: dict[Buffer, Buffer]) -> tuple[Stmt, ...]:
+    found: list[Stmt] = []
+    for s in body:
+        if isinstance(s, For):
+            inner = without_copies(s.body, same)
+            if inner:
+                found.append(For(s.var, inner, s.lanes, s.parallel, s.start, s.count, s.extent, s.folded))
+        elif not (isinstance(s, Store) and isinstance(s.value, Load) and s.value.buffer is same.get(s.buffer)
+                  and s.value.flat == s.flat):
+            found.append(s)
+    return tuple(found)
 
 
 def loads_of(kernel: Kernel) -> list[tuple[Stmt, list[Any]]]:

@@ -114,7 +114,7 @@ def contraction(node: Node) -> Node:
     count, m, n, k = prod(batch), prod(free_x), prod(free_y), prod(terms)
     if m == 1 and n > 1 and k > FEW_TERMS and count and windows_of(node, {}) is not None:
         return node
-    thin = min(m, n) == 1 and x.dtype.itemsize >= 4 and not worth_reading_in_tiles(m, n, k)
+    thin = min(m, n) == 1 and x.dtype.itemsize >= 4 and not long_vector_product(x if n == 1 else y, m, n, k)
     if 0 in (count, m, n, k) or k <= FEW_TERMS or x.dtype.kind != "f" or thin:
         return products(node, batch, free_x, free_y, terms)
     if x.dtype.itemsize < 4:
@@ -125,9 +125,15 @@ def contraction(node: Node) -> Node:
     return in_parts(node, m, n, k)
 
 
-def worth_reading_in_tiles(m: int, n: int, k: int) -> bool:
-    """Whether a product of a matrix with one vector is long enough for a kernel of its own, on all threads."""
-    return min(m, n) == 1 and max(m, n) >= VECTOR_LEAST and k >= VECTOR_LEAST and 2 * m * n * k >= costs.SERIAL_WORK
+def long_vector_product(matrix: Node, m: int, n: int, k: int) -> bool:
+    """Whether a product of a matrix in memory with one vector is worth a kernel of its own, on all threads.
+
+    A matrix that is computed element by element is not stored for it: its elements are summed up as they are made.
+    """
+    if max(m, n) < VECTOR_LEAST or k < VECTOR_LEAST or 2 * m * n * k < costs.SERIAL_WORK:
+        return False
+    base, _ = layout(matrix, loop_vars(matrix.shape), {})
+    return lowering(base) != "view"
 
 
 def in_parts(node: Node, m: int, n: int, k: int) -> Node:
