@@ -44,6 +44,7 @@ ALIGN = 64
 CONTROL = ("scan", "while", "cond", "sort")
 SPECIAL = {"cumulative": cumulative_loops, "scatter": scatter_loops}
 MAX_THREADS = 16
+WRITTEN_BYTES = 8  # read and written for each element that is put in its place
 
 
 class Plan:
@@ -355,6 +356,7 @@ def in_place(function: Function, roots: Roots, phases: list[list[Kernel]], alias
         for kernel in phase:
             if kernel.kind == "scatter" and any(x in same for x in kernel.writes):
                 kernel.body = without_copies(kernel.body, same)
+                kernel.nbytes = WRITTEN_BYTES * kernel.flops
 
 
 def without_copies(body: tuple[Stmt, ...], same: dict[Buffer, Buffer]) -> tuple[Stmt, ...]:
