@@ -412,16 +412,12 @@ def _alpha_dropout(input: Any, p: Any, training: bool, name: str, channels: bool
     return _alpha_drop(x, keep, a, -a * low * rate)
 
 
-#: fewer queries than this are computed row by row, with their scores in memory
-TILED_QUERIES = 6
-
-
 # -- attention ---------------------------------------------------------------------------------------------------------
 
 
 @operation()
 def _attention(q: Node, k: Node, v: Node, *mask: Node, causal: bool, scale: float) -> Node:
-    if q.dtype.kind == "f" and q.shape[-2] >= TILED_QUERIES and (not mask or mask[0].shape[-1:] == k.shape[-2:-1]):
+    if q.dtype.kind == "f" and (not mask or mask[0].shape[-1:] == k.shape[-2:-1]):
         return _tiled(q, k, v, mask, causal, scale)
     weights = attention_weights(q, k, mask[0] if mask else None, causal, scale)
     return product(weights, v, "attention")

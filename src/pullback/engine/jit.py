@@ -98,7 +98,9 @@ class Entry:
         outside = trace.leaves[len(trace.params):]
         self.captured = [Captured(v, None) if v not in track else Captured(None, track[v]) for v in outside]
         written = {id(t) for t in self.mutated}
-        self.replaced = frozenset(len(self.arrays) + k for k, c in enumerate(self.captured) if id(c.owner) in written)
+        self.replaced = frozenset((
+            *(len(self.arrays) + k for k, c in enumerate(self.captured) if id(c.owner) in written),
+            *(n for n, k in enumerate(self.arrays) if k in self.changed)))
         self.holders = any(isinstance(t, GradHolder) for t in self.mutated)
         self.immediates = frozenset(k for k, p in enumerate(trace.params)
                                     if p.info.weak and p.info.type.dtype is IMMEDIATE[p.info.weak])
@@ -122,20 +124,22 @@ class Entry:
     def call(self, leaves: list[Any]) -> Any:
         """Run on actual arguments."""
         if self.changed:
-            self._refuse_twice(leaves)
+            self.refuse_twice(leaves)
         if self.requires_grad and local.grad_enabled:
             return self.finish(record(self.operation, self.operands(leaves, True)), leaves)
+        return self.deliver(self.run(self.buffers(leaves), leaves), leaves)
+
+    def buffers(self, leaves: list[Any]) -> list[Any]:
+        """The arguments of the program."""
         arguments = self.operands(leaves, False)
         if any(type(a) is Value and a.buffer is None for a in arguments):
             execute.flush(local.trace)
-        for k, a in enumerate(arguments):  # nobody but its tensor shall hold a value that may be written over
-            if type(a) is Value:
-                arguments[k] = a.buffer
-        a = None
-        return self.deliver(self.run(arguments), leaves)
+        return [a.buffer if type(a) is Value else a for a in arguments]
 
-    def _refuse_twice(self, leaves: list[Any]) -> None:
+    def refuse_twice(self, leaves: Sequence[Any]) -> None:
         """A tensor that is changed in place must not be another argument as well: inside, those are two."""
+        if len({id(x) for x in leaves}) == len(leaves):
+            return
         for k in self.changed:
             if sum(x is leaves[k] for x in leaves) > 1:
                 raise ArgumentError(message(
@@ -222,13 +226,13 @@ class Entry:
             outputs = [outputs.pop() if k is None else buffers[k - first] for k in executable.sources]
         return executable.call(slots, outputs)
 
-    def run(self, arguments: list[Any]) -> list[Any]:
+    def run(self, arguments: list[Any], leaves: Sequence[Any]) -> list[Any]:
         """Launch on buffers and numbers that fit; returns the buffers of the results."""
-        donated = self.donatable(arguments) if self.mutated else _NOTHING
+        donated = self.donatable(arguments, leaves) if self.replaced else _NOTHING
         executable = self.executables.get(donated)
         if executable is None:
             executable = self.executables[donated] = Executable(self.function, self.immediates, donated)
-            if executable.at_once and not self.changed and donated == self.replaced:
+            if executable.at_once and not self.changed and not self.holders and donated == self.replaced:
                 self.direct = executable
                 self.outside = [(c.owner, c.value, k in donated) for k, c in enumerate(self.captured, len(self.arrays))]
         return execute.launch(executable, arguments)
@@ -248,20 +252,17 @@ class Entry:
             found.append(captured.value if owner is None else owner._use() if differentiable else owner._peek())
         return found
 
-    def donatable(self, arguments: list[Any]) -> frozenset[int]:
-        """Captured tensors that are replaced by this call and held by nobody else: neither their values (a clone has
-        the same one, as has what is recorded and not launched) nor the memory."""
-        alone = self.held_alone()
-        free = [k for k in alone if _refcount(arguments[k]) <= DONATION_COUNT]
-        if len(free) < len(alone):
+    def donatable(self, arguments: list[Any], leaves: Sequence[Any]) -> frozenset[int]:
+        """Tensors that are replaced by this call, whose value and its memory nobody else holds."""
+        replaced = self.replaced
+        free = [k for k in replaced if _refcount(arguments[k]) <= DONATION_COUNT]
+        if len(free) < len(replaced):
             with execute.references_in_flight() as held:
-                free = [k for k in alone if _refcount(arguments[k]) - held[id(arguments[k])] <= DONATION_COUNT]
-        return self.replaced if len(free) == len(self.replaced) else frozenset(free)
-
-    def held_alone(self) -> list[int]:
-        """Arguments that are replaced by this call and whose values only their tensors hold."""
-        first, captured = len(self.arrays), self.captured
-        return [k for k in self.replaced if _refcount(captured[k - first].owner._peek()) <= VALUE_COUNT]
+                free = [k for k in replaced if _refcount(arguments[k]) - held[id(arguments[k])] <= DONATION_COUNT]
+        count = len(self.arrays)
+        free = [k for k in free if _alone(
+            leaves[self.arrays[k]] if k < count else self.captured[k - count].owner)]
+        return replaced if len(free) == len(replaced) else frozenset(free)
 
     def deliver(self, buffers: list[Any], leaves: Sequence[Any] = ()) -> Any:
         """The results of a launch as the function returns them."""
@@ -311,19 +312,28 @@ def _donation_count() -> int:
     return _refcount(arguments[0])
 
 
-def _value_count() -> int:
-    """What getrefcount says of a value that only its tensor holds, as `held_alone` counts."""
-    tensor = TensorBase(Value(None, 0, None, object()))  # pyright: ignore[reportArgumentType]
-    return _refcount(tensor._peek())  # pyright: ignore[reportPrivateUsage]
-
-
 def _held_count() -> int:
     """What getrefcount says of a value, or a buffer, that is held once and in a local variable, as `at_once` counts."""
     value = TensorBase(Value(None, 0, None))._value  # pyright: ignore
     return _refcount(value) + 1
 
 
-DONATION_COUNT, VALUE_COUNT, HELD_COUNT = _donation_count(), _value_count(), _held_count()
+DONATION_COUNT, HELD_COUNT = _donation_count(), _held_count()
+
+
+def _holder_count() -> int:
+    holder = Captured(object(), None)
+    return _refcount(holder.value)
+
+
+HOLDER_COUNT = _holder_count()
+
+
+def _alone(owner: Any) -> bool:
+    """Whether a tensor's value is nobody else's: clones share it until one of them is changed."""
+    if type(owner) is GradHolder:
+        return _refcount(owner.sink.grad) <= HOLDER_COUNT and _alone(owner.sink.grad)
+    return _refcount(owner._value) <= HOLDER_COUNT or owner._value is None
 
 
 class HostArray(NamedTuple):
@@ -403,14 +413,16 @@ class Jitted:
                 result = last.quick(leaves)
                 if result is not NotImplemented:
                     return result
+                if last.changed:
+                    last.refuse_twice(leaves)
                 arguments = last.match(leaves)
                 if arguments is not None:
-                    return last.deliver(last.run(arguments))
+                    return last.deliver(last.run(arguments, leaves), leaves)
         leaves, structure, static, key = self.signature(args, kwargs)
         entry = self.entries.get(key)
         if entry is None:
             entry = self.trace(leaves, structure, static, key)
-        if not static and not entry.requires_grad and not entry.changed:
+        if not static and not entry.requires_grad:
             entry.given = structure
             entry.flat = len(args) if not kwargs and all(x is a for x, a in zip(leaves, args, strict=False)) \
                 and len(leaves) == len(args) else -1
@@ -429,10 +441,10 @@ class Jitted:
             arguments = last.match(args)
             if arguments is None:
                 return None
-            buffers = last.run(arguments)
+            buffers = last.run(arguments, args)
         values = last.values(buffers)
         if last.mutated or last.clears:
-            last.write_back(values[len(last.output_positions):])
+            last.write_back(values[len(last.output_positions):], args)
         return values
 
     def entry_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:

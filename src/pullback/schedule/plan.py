@@ -44,6 +44,7 @@ ALIGN = 64
 CONTROL = ("scan", "while", "cond", "sort")
 SPECIAL = {"cumulative": cumulative_loops, "scatter": scatter_loops}
 MAX_THREADS = 16
+WRITTEN_BYTES = 8  # read and written for each element that is put in its place
 
 
 class Plan:
@@ -59,12 +60,16 @@ class Plan:
 
 
 class Options(NamedTuple):
-    """How to schedule: threads of the machine, whether to fuse, the passes for bodies, whether this is a body."""
+    """How to schedule: threads of the machine, whether to fuse, the passes for bodies, whether this is a body.
+
+    `state`: where the state of a loop begins among a body's inputs; result k may only take the memory of the k-th.
+    """
 
     threads: int = 1
     fuse: bool = True
     rewrite: Callable[[Function], Function] = lambda f: f
     inner: bool = False
+    state: int = -1
 
 
 class Control:
@@ -95,7 +100,8 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     phases = in_phases(groups, kernels)
     if options.fuse:
         phases = [side_by_side(phase) for phase in phases]
-    alias = donate(function, roots, phases, donated)
+    alias = donate(function, roots, phases, donated, options.state)
+    in_place(function, roots, phases, alias)
     workspace = place_workspace(phases, roots)
     if options.inner:
         unstream(kernels)
@@ -172,9 +178,14 @@ def build_kernel(group: Group, name: str, options: Options, roots: Roots) -> Ker
             kernel.flops //= prod(nest.b_step)  # places between elements cost nothing
         kernel.threads = threads if kernel.flops >= 200_000 else 1
     else:
-        worth = max(group.work, kernel.nbytes // 2)
+        worth = max(group.work, kernel.nbytes // 2) if shares(kernel) else 0
         kernel.threads = max(1, min(threads, worth // costs.THREAD_WORK)) if worth >= costs.SERIAL_WORK else 1
     return kernel
+
+
+def shares(kernel: Kernel) -> bool:
+    """Whether some of a kernel is shared out among threads."""
+    return any(isinstance(s, For) and s.parallel for s in walk(kernel.body))
 
 
 def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> Kernel:
@@ -184,7 +195,9 @@ def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> K
     bodies: list[Plan] = []
     for value in op.params().values():
         if isinstance(value, Function):
-            bodies.append(plan(options.rewrite(value), frozenset(), frozenset(), options._replace(inner=True)))
+            written = states_of(op) if value is getattr(op, "body", None) else range(0)
+            inner = options._replace(inner=True, state=written.start if written else -1)
+            bodies.append(plan(options.rewrite(value), frozenset(written), frozenset(), inner))
     inputs = tuple(roots.buffers[x] for x in node.inputs)
     results: list[Buffer | None] = [None] * len(node.type.items) if isinstance(node.type, TupleType) else [None]
     for proj in roots.order:
@@ -198,6 +211,12 @@ def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> K
     kernel.nbytes = max(sum(x.nbytes for x in (*kernel.reads, *kernel.writes)),
                         int(sum(p.seconds for p in bodies) * times * 1e9 * costs.BYTES_PER_NANOSECOND))
     return kernel
+
+
+def states_of(op: Any) -> range:
+    """The inputs of a loop's body that its first results replace."""
+    first = int(getattr(op, "consts", 0))
+    return range(first, first + int(getattr(op, "carries", len(op.body.results))))
 
 
 def contract_kernel(group: Group, name: str) -> Kernel:
@@ -305,7 +324,8 @@ def joined_kernel(kernels: list[Kernel]) -> Kernel:
                   [b for k in kernels for b in k.scratch])
 
 
-def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated: frozenset[int]) -> dict[int, int]:
+def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated: frozenset[int],
+           state: int) -> dict[int, int]:
     """Results that may be written over a donated input: nobody reads it later, or elsewhere, or out of step."""
     alias: dict[int, int] = {}
     if not donated:
@@ -330,6 +350,8 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
         for k, source in free.items():
             if source.space != "input" or source.shape != out.shape or source.dtype is not out.dtype:
                 continue
+            if state >= 0 and k != state + o:
+                continue
             if last.get(source, -1) > n:
                 continue
             now = [r for r in readers.get(source, []) if any(r is q for q in phases[n])]
@@ -340,6 +362,31 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
                 del free[k]
                 break
     return alias
+
+
+def in_place(function: Function, roots: Roots, phases: list[list[Kernel]], alias: dict[int, int]) -> None:
+    """Leave out what copies a donated input onto itself: of x[i] = v only the elements at i are written."""
+    same = {roots.buffers[function.results[o]]: roots.params[function.params[k]] for o, k in alias.items()}
+    for phase in phases if same else ():
+        for kernel in phase:
+            if kernel.kind in ("scatter", "loops") and any(x in same for x in kernel.writes):
+                body = without_copies(kernel.body, same)
+                if kernel.kind == "scatter" and len(body) < len(kernel.body):
+                    kernel.nbytes = WRITTEN_BYTES * kernel.flops
+                kernel.body = body
+
+
+def without_copies(body: tuple[Stmt, ...], same: dict[Buffer, Buffer]) -> tuple[Stmt, ...]:
+    found: list[Stmt] = []
+    for s in body:
+        if isinstance(s, For):
+            inner = without_copies(s.body, same)
+            if inner:
+                found.append(For(s.var, inner, s.lanes, s.parallel, s.start, s.count, s.extent, s.folded))
+        elif not (isinstance(s, Store) and isinstance(s.value, Load) and s.value.buffer is same.get(s.buffer)
+                  and s.value.flat == s.flat):
+            found.append(s)
+    return tuple(found)
 
 
 def loads_of(kernel: Kernel) -> list[tuple[Stmt, list[Any]]]:

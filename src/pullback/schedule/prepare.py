@@ -29,6 +29,7 @@ from pullback.schedule.windows import over_windows, windows_of
 FEW_TERMS = 4
 PARTS_WORK = 2_000_000  # multiplications and additions from which on two threads gain more than one more join costs
 PARTS_TERMS = 512
+VECTOR_LEAST = 32  # rows and columns of a matrix from which on its product with one vector is a kernel of its own
 PARTS_SHARE = 8  # elements of the operands for each element of the result
 
 
@@ -113,7 +114,8 @@ def contraction(node: Node) -> Node:
     count, m, n, k = prod(batch), prod(free_x), prod(free_y), prod(terms)
     if m == 1 and n > 1 and k > FEW_TERMS and count and windows_of(node, {}) is not None:
         return node
-    if 0 in (count, m, n, k) or k <= FEW_TERMS or x.dtype.kind != "f" or (min(m, n) == 1 and x.dtype.itemsize >= 4):
+    thin = min(m, n) == 1 and x.dtype.itemsize >= 4 and not long_vector_product(x if n == 1 else y, m, n, k)
+    if 0 in (count, m, n, k) or k <= FEW_TERMS or x.dtype.kind != "f" or thin:
         return products(node, batch, free_x, free_y, terms)
     if x.dtype.itemsize < 4:
         wide = b.contract(b.convert(x, float32), b.convert(y, float32), op.batch_dims, op.contracted)
@@ -121,6 +123,17 @@ def contraction(node: Node) -> Node:
     if op.dtype is not x.dtype:
         return b.convert(b.contract(x, y, op.batch_dims, op.contracted), op.dtype)
     return in_parts(node, m, n, k)
+
+
+def long_vector_product(matrix: Node, m: int, n: int, k: int) -> bool:
+    """Whether a product of a matrix in memory with one vector is worth a kernel of its own, on all threads.
+
+    A matrix that is computed element by element is not stored for it: its elements are summed up as they are made.
+    """
+    if max(m, n) < VECTOR_LEAST or k < VECTOR_LEAST or 2 * m * n * k < costs.SERIAL_WORK:
+        return False
+    base, _ = layout(matrix, loop_vars(matrix.shape), {})
+    return lowering(base) != "view"
 
 
 def in_parts(node: Node, m: int, n: int, k: int) -> Node:

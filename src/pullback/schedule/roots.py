@@ -116,14 +116,14 @@ class Roots:
             here = own_cost(node) + sum(0 if x in stored else cost.get(x, 0) for x in node.inputs)
             deep = 1 + max((0 if x in stored else depth.get(x, 0) for x in node.inputs), default=0)
             for x in node.inputs if kind != "contract" else ():  # `_operands` chooses what those read
-                if x not in stored and cost.get(x, 0) >= costs.EXPENSIVE and x.tensor.size * 2 <= node_size(node):
+                if x not in stored and cost.get(x, 0) >= costs.EXPENSIVE and x.tensor.size * 2 <= turns(node, kind):
                     stored[self._source(x)] = None  # it is read many times: computed once
             if kind != "view" or node in results or deep > costs.DEPTH or (self.apart and node.inputs):
                 if isinstance(node.type, TensorType):
                     stored[node] = None
             else:
                 dear = here >= costs.EXPENSIVE and own_cost(node) >= costs.EXPENSIVE and self.users.get(node, 0) > 1
-                if dear or self._read_too_often(node, reads):
+                if dear or self._read_too_often(node, reads) or self._ends_product(node):
                     stored[node] = None
             cost[node], depth[node] = (0, 0) if node in stored else (here, deep)
             if kind not in ("view", "reduce", "argreduce", "chunk", "cumulative", "scatter"):
@@ -140,6 +140,21 @@ class Roots:
             found |= {node}  # reading at computed places
         reads[node] = found = frozenset(x for x in found if node_size(x) * 2 >= size)
         return (len(found) - 1) * (self.users.get(node, 0) - 1) > costs.WRITE_READS
+
+    def _ends_product(self, node: Node) -> bool:
+        """Whether this is what several others read of one product: stored in its place, in its epilogue."""
+        if self.users.get(node, 0) < 2 or not elementwise(node):
+            return False
+        found = node
+        while True:
+            last = [x for x in found.inputs if x.tensor.shape == node.shape and (
+                lowering(x) == "contract" or (x not in self.stored and elementwise(x)))]
+            last = [x for x in last if self.users.get(x, 0) == 1 and x not in self.params]
+            if not last:
+                return False
+            found = last[0]
+            if lowering(found) == "contract":
+                return True
 
     def _source(self, node: Node) -> Node:
         """What a node is another arrangement of; itself where that is larger or in memory."""
@@ -319,6 +334,18 @@ def own_cost(node: Node) -> int:
 
 def node_size(node: Node) -> int:
     return node.type.size if isinstance(node.type, TensorType) else 0
+
+
+def elementwise(node: Node) -> bool:
+    """Whether an element is made of the same element of each input."""
+    return getattr(node.op, "row", None) is not None
+
+
+def turns(node: Node, kind: str) -> int:
+    """How often a node reads an input of one element: a scatter once for each update."""
+    if kind != "scatter":
+        return node_size(node)
+    return node_size(node.inputs[0] if getattr(node.op, "indices", None) is not None else node.inputs[2])
 
 
 def strided(base: Node, indices: tuple[Index, ...], shape: tuple[int, ...]) -> bool:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from pullback.api.creation import arange, tensor, zeros
-from pullback.engine.control import no_grad
+from pullback.api.elementwise import where
+from pullback.engine.control import no_grad, while_loop
 from pullback.engine.jit import jit
 from pullback.nn import Embedding, LayerNorm, Linear, Module, ModuleList, init
 from pullback.nn import functional as F
@@ -98,11 +99,11 @@ class CharGPT(Module):
 
 
 class Writer:
-    """Continues a row of tokens one at a time; the step is compiled once."""
+    """Continues a row of tokens; one program writes them all, each from those before and what is kept of them."""
 
     def __init__(self, model: CharGPT) -> None:
         self.model = model
-        self._step = jit(model.decode)
+        self._write = jit(self._filled)
 
     def write(self, prompt: Sequence[int], count: int, temperature: float = 0.8, seed: int = 0) -> list[int]:
         """`count` tokens after the prompt, drawn by their probabilities; of a temperature of 0 the likeliest."""
@@ -113,32 +114,39 @@ class Writer:
         self.model.eval()
         try:
             with no_grad():
-                return self._continue([int(t) for t in prompt], count, temperature, random)
+                return self._continue([int(t) for t in prompt], count, float(max(temperature, 0.0)), random)
         finally:
             self.model.train(training)
 
     def _continue(self, row: list[int], count: int, temperature: float, random: np.random.Generator) -> list[int]:
-        end = len(row) + count
-        caches = self.model.caches()
-        first = max(len(row) - self.model.context, 0)  # what stands at position 0
-        at = first
-        while True:
-            scores = self._step(tensor([row[at]]), tensor(at - first), caches)
-            at += 1
-            if at == len(row):
-                row.append(_drawn(scores.numpy()[0], temperature, random))
-            if len(row) >= end:
-                return row[len(row) - count:] if count else []
-            if at - first == self.model.context:  # full: begin again with the later half
-                first = at = at - self.model.context // 2
+        context, end = self.model.context, len(row) + count
+        first = max(len(row) - context, 0)  # what stands at position 0
+        while len(row) < end:
+            known, stop = len(row) - first, min(end - first, context + 1)
+            page, chances = np.zeros(context + 1, np.int32), np.zeros(context + 1, np.float32)
+            page[:known], chances[known:stop] = row[first:], random.random(stop - known)
+            row += self._write(page, chances, known, stop, temperature).numpy()[known:stop].tolist()
+            first = len(row) - 1 - context // 2  # full: begin again with the later half
+        return row[end - count:]
+
+    def _filled(self, page: Any, chances: Any, known: Any, stop: Any, temperature: Any) -> Any:
+        """A page int[context + 1] of which `known` tokens are given, written up to `stop`."""
+
+        def one(state: Any) -> Any:
+            at, page, caches = state
+            scores = self.model.decode(page[at].reshape(1), at, caches)[0]
+            chosen = where(temperature > 0, _drawn(scores, chances[at + 1], temperature), scores.argmax())
+            page[at + 1] = where(at + 1 < known, page[at + 1], chosen.astype(page.dtype))
+            return at + 1, page, caches
+
+        start = tensor(0), page, self.model.caches()
+        return while_loop(lambda state: state[0] + 1 < stop, one, start)[1]
 
 
-def _drawn(scores: Any, temperature: float, random: np.random.Generator) -> int:
-    if temperature <= 0:
-        return int(scores.argmax())
-    logits = scores.astype(np.float64) / temperature
-    weights = np.exp(logits - logits.max())
-    return int(random.choice(len(weights), p=weights / weights.sum()))
+def _drawn(scores: Any, chance: Any, temperature: Any) -> Any:
+    """The first token up to which the probabilities sum up to more than a number in [0, 1)."""
+    below = F.softmax(scores / where(temperature > 0, temperature, 1.0), 0).cumsum(0)
+    return (below <= chance * below[-1]).sum().clip(0, scores.shape[0] - 1)
 
 
 class Samples(Callback):

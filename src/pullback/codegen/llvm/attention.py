@@ -11,28 +11,28 @@
           out = out * factor + scores v
         y = out / total;  lse = top + log(total)
 
-The scores of a block stay in the second-level cache. The order of sums depends on the shapes only.
+The scores of a block stay in the second-level cache. The order of sums depends on the shapes only. Fewer queries than
+a tile has rows are `attention_few`'s.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from math import prod
 
 from pullback.codegen.llvm import attention_parts as parts
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.attention_backward import emit_backward
-from pullback.codegen.llvm.attention_parts import Blocks, Operands, Scratch, Tiles
+from pullback.codegen.llvm.attention_few import emit_few
+from pullback.codegen.llvm.attention_parts import Blocks, Operands, Scratch, Tiles, finite, folded, larger
 from pullback.codegen.llvm.kernels import PARAMS, EmittedKernel, Slots
 from pullback.codegen.llvm.math import Ops
 from pullback.codegen.llvm.math_exp import exp_flushed
 from pullback.codegen.llvm.math_log import log
 from pullback.codegen.llvm.matmul import load_pointer, share
 from pullback.codegen.llvm.matmul_nest import for_range
-from pullback.codegen.llvm.matmul_pack import shuffle
 from pullback.codegen.llvm.target import Target
-from pullback.codegen.llvm.text import Fn, Module, V, const, element, i64, lanes, vector
+from pullback.codegen.llvm.text import Fn, Module, V, const, i64, vector
 from pullback.kernel.nodes import AttentionNest, Kernel, Rows
 
 
@@ -43,7 +43,7 @@ def emit_attention(module: Module, kernel: Kernel, name: str, table: Slots, targ
     assert isinstance(nest, AttentionNest)
     scalar = {"float32": "float", "float64": "double"}[nest.inputs[0].buffer.dtype.name]
     b = parts.blocks_of(nest, scalar, target)
-    emit = emit_forward if len(nest.inputs) == 3 else emit_backward
+    emit = emit_backward if len(nest.inputs) > 3 else emit_few if nest.m < b.rows else emit_forward
     return emit(module, nest, b, name, table, min(max_threads, kernel.threads), linkage)
 
 
@@ -225,29 +225,6 @@ def _emit_softmax(module: Module, name: str, nest: AttentionNest, b: Blocks) -> 
     for_range(fn, i64(0), i64(b.queries), b.wide, rescale)
     for_range(fn, i64(0), rows, 1, powers)
     fn.ret()
-
-
-def finite(o: Ops, top: V) -> V:
-    """What is subtracted from scores: 0 where all are -inf."""
-    return o.sel(o.cmp("oeq", top, o.c(-math.inf)), o.c(0.0), top)
-
-
-def larger(o: Ops, x: V, y: V) -> V:
-    """max(x, y); y where x is NaN: a NaN among the scores makes its own power NaN."""
-    return o.sel(o.cmp("ogt", x, y), x, y)
-
-
-def folded(fn: Fn, value: V, combine: Callable[[Ops, V, V], V]) -> V:
-    """The lanes of a vector combined to one, by halves."""
-    while (width := lanes(value.type)) > 1:
-        half = vector(element(value.type), width // 2)
-        if width == 2:
-            low, high = fn.extract(value, 0), fn.extract(value, 1)
-        else:
-            low, high = (V(shuffle(fn, value, value, list(range(k, k + width // 2)), value.type).ref, half)
-                         for k in (0, width // 2))
-        value = combine(Ops(fn, half), low, high)
-    return value
 
 
 __all__ = ["emit_attention"]

@@ -7,19 +7,30 @@ not seen has been set to zero.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from math import lcm
 from typing import NamedTuple
 
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.kernels import Slots
+from pullback.codegen.llvm.math import Ops
 from pullback.codegen.llvm.matmul import load_pointer
 from pullback.codegen.llvm.matmul_nest import for_range
-from pullback.codegen.llvm.matmul_pack import PackShape, emit_pack, lane_mask, masked_load, masked_store, zero
+from pullback.codegen.llvm.matmul_pack import (
+    PackShape,
+    emit_pack,
+    lane_mask,
+    masked_load,
+    masked_store,
+    shuffle,
+    zero,
+)
 from pullback.codegen.llvm.matmul_plan import Chunk, chunks, pack_lanes, round_up, tile_shape
 from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
 from pullback.codegen.llvm.matmul_tile import TileInput, accumulate, multiply_add
 from pullback.codegen.llvm.target import Target
-from pullback.codegen.llvm.text import Fn, Module, V, const, i64, vector
+from pullback.codegen.llvm.text import Fn, Module, V, const, element, i64, lanes, vector
 from pullback.kernel.nodes import AttentionNest, Rows
 
 KEYS = 96  # of a block, about
@@ -212,13 +223,23 @@ def over_row(fn: Fn, b: Blocks, src: V, dst: V, width: int, factor: V, step: int
 
 def tail(fn: Fn, b: Blocks, src: V, dst: V, part: Chunk, factor: V) -> None:
     """The last elements of a row, of which some lanes may not exist."""
-    type_, times = vector(b.scalar, part.width), fn.splat(factor, part.width)
+    put(fn, b, fn.binary("fmul", take(fn, b, src, part), fn.splat(factor, part.width)), dst, part)
+
+
+def take(fn: Fn, b: Blocks, src: V, part: Chunk) -> V:
+    """A vector of which some lanes may not exist."""
+    type_ = vector(b.scalar, part.width)
     if part.valid == part.width:
-        fn.store(fn.binary("fmul", fn.load(src, type_, b.size), times), dst, b.size)
-        return
-    mask = lane_mask(part.valid, part.width)
-    value = fn.binary("fmul", masked_load(fn, src, type_, b.size, mask), times)
-    masked_store(fn, value, dst, b.size, mask)
+        return fn.load(src, type_, b.size)
+    return masked_load(fn, src, type_, b.size, lane_mask(part.valid, part.width))
+
+
+def put(fn: Fn, b: Blocks, value: V, dst: V, part: Chunk) -> None:
+    """Store the lanes of a vector that exist."""
+    if part.valid == part.width:
+        fn.store(value, dst, b.size)
+    else:
+        masked_store(fn, value, dst, b.size, lane_mask(part.valid, part.width))
 
 
 def clear(fn: Fn, b: Blocks, dst: V, count: V) -> None:
@@ -336,3 +357,27 @@ def seen_of(fn: Fn, b: Blocks, causal: bool, row: V, width: V, diagonal: V) -> t
 
 def lowest(b: Blocks) -> V:
     return const(float("-inf"), vector(b.scalar, b.wide))
+
+
+# -- softmax -----------------------------------------------------------------------------------------------------------
+def finite(o: Ops, top: V) -> V:
+    """What is subtracted from scores: 0 where all are -inf."""
+    return o.sel(o.cmp("oeq", top, o.c(-math.inf)), o.c(0.0), top)
+
+
+def larger(o: Ops, x: V, y: V) -> V:
+    """max(x, y); y where x is NaN: a NaN among the scores makes its own power NaN."""
+    return o.sel(o.cmp("ogt", x, y), x, y)
+
+
+def folded(fn: Fn, value: V, combine: Callable[[Ops, V, V], V]) -> V:
+    """The lanes of a vector combined to one, by halves."""
+    while (width := lanes(value.type)) > 1:
+        half = vector(element(value.type), width // 2)
+        if width == 2:
+            low, high = fn.extract(value, 0), fn.extract(value, 1)
+        else:
+            low, high = (V(shuffle(fn, value, value, list(range(k, k + width // 2)), value.type).ref, half)
+                         for k in (0, width // 2))
+        value = combine(Ops(fn, half), low, high)
+    return value

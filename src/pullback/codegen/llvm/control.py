@@ -1,7 +1,7 @@
 """Loops and choices over programs: each body is an internal function `void body(ptr args)`, called with addresses.
 
-A carried value has two places, used in turn; slices of sequences are addresses within them. Nothing is copied but what
-the first or last turn needs.
+A carried value has two places, used in turn, or one where the body writes it in place; slices of sequences are
+addresses within them. Nothing is copied but what the first or last turn needs.
 """
 
 from __future__ import annotations
@@ -75,6 +75,15 @@ class Control:
         name, args, _ = self.bodies[body]
         self.fn.line(f"call void @{name}(ptr {args.ref})")
 
+    def in_place(self, body: int, first: int, count: int) -> dict[int, V]:
+        """The places of those of `count` states that a body writes in place, filled with what they are at first."""
+        alias, found = self.payload.bodies[body].alias, dict[int, V]()
+        for k, t in enumerate(self.result_types()[:count]):
+            if alias.get(k) == first + k:
+                found[k] = self.results[k]
+                self.copy(self.results[k], self.inputs[first + k], t.nbytes)
+        return found
+
     def copy(self, target: V, source: V, nbytes: int) -> None:
         self.fn.call("llvm.memmove.p0.p0.i64", "void", target, source, i64(nbytes), V("false", "i1"))
 
@@ -124,16 +133,21 @@ def emit_scan(control: Control) -> None:
     for k in range(consts):
         control.give(args, k, control.inputs[k])
     count = len(control.inputs)
-    temporary = [control.areas.take(types[k].nbytes) for k in range(carries)]
-    finals = control.results[:carries]
+    still = control.in_place(0, consts, carries)
+    for k, place in still.items():
+        control.give(args, consts + k, place)
+        control.give(args, count + k, place)
+    moved = [k for k in range(carries) if k not in still]
+    temporary = [control.areas.take(types[k].nbytes) for k in moved]
+    finals = [control.results[k] for k in moved]
     first, other = (finals, temporary) if length % 2 else (temporary, finals)
-    start = [*control.inputs[consts:consts + carries], *first, *other]
+    start = [*(control.inputs[consts + k] for k in moved), *first, *other]
     loop = fn.begin_loop(i64(0), i64(length), i64(1), start)
-    into, out, spare = (loop.carried[k * carries:(k + 1) * carries] for k in range(3))
+    into, out, spare = (loop.carried[k * len(moved):(k + 1) * len(moved)] for k in range(3))
     turn = fn.binary("sub", i64(length - 1), loop.counter) if op.reverse else loop.counter
-    for k in range(carries):
-        control.give(args, consts + k, into[k])
-        control.give(args, count + k, out[k])
+    for n, k in enumerate(moved):
+        control.give(args, consts + k, into[n])
+        control.give(args, count + k, out[n])
     for k in range(consts + carries, count):
         nbytes = control.payload.inputs[k].nbytes // length
         control.give(args, k, control.step(control.inputs[k], turn, nbytes))
@@ -154,17 +168,22 @@ def emit_while(control: Control) -> None:
     consts, types = op.consts, control.result_types()
     states = len(types)
     flag = control.areas.take(1)
-    temporary = [control.areas.take(t.nbytes) for t in types]
+    still = control.in_place(1, consts, states)
+    moved = [k for k in range(states) if k not in still]
+    temporary = [control.areas.take(types[k].nbytes) for k in moved]
     _, test, _ = control.bodies[0]
     _, body, _ = control.bodies[1]
     for k in range(consts):
         control.give(test, k, control.inputs[k])
         control.give(body, k, control.inputs[k])
+    for k, place in still.items():
+        for args, at in ((test, consts + k), (body, consts + k), (body, consts + states + k)):
+            control.give(args, at, place)
     control.give(test, consts + states, flag)
     before, header, inside, done = fn.block, fn.fresh("while"), fn.fresh("turn"), fn.fresh("end")
     fn.br(header)
     fn.label(header)
-    start = [*control.inputs[consts:], *control.results, *temporary]
+    start = [*(control.inputs[consts + k] for k in moved), *(control.results[k] for k in moved), *temporary]
     phis: list[V] = []
     lines: list[int] = []
     for value in start:
@@ -172,22 +191,22 @@ def emit_while(control: Control) -> None:
         lines.append(len(fn.lines))
         fn.line(f"{name} = phi ptr [ {value.ref}, %{before} ], [ NEXT, %LATCH ]")
         phis.append(V(name, "ptr"))
-    into, out, spare = (phis[k * states:(k + 1) * states] for k in range(3))
-    for k in range(states):
-        control.give(test, consts + k, into[k])
+    into, out, spare = (phis[k * len(moved):(k + 1) * len(moved)] for k in range(3))
+    for n, k in enumerate(moved):
+        control.give(test, consts + k, into[n])
     control.call(0)
     fn.cond_br(fn.compare("icmp", "ne", fn.load(flag, "i8", 1), const(0, "i8")), inside, done)
     fn.label(inside)
-    for k in range(states):
-        control.give(body, consts + k, into[k])
-        control.give(body, consts + states + k, out[k])
+    for n, k in enumerate(moved):
+        control.give(body, consts + k, into[n])
+        control.give(body, consts + states + k, out[n])
     control.call(1)
     for at, value in zip(lines, [*out, *spare, *out], strict=True):
         fn.lines[at] = fn.lines[at].replace("NEXT", value.ref).replace("%LATCH", f"%{fn.block}")
     fn.unless_cancelled(header, done)
     fn.label(done)
-    for k, t in enumerate(types):
-        control.copy(control.results[k], into[k], t.nbytes)
+    for n, k in enumerate(moved):
+        control.copy(control.results[k], into[n], types[k].nbytes)
 
 
 def emit_cond(control: Control) -> None:

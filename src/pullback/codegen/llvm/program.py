@@ -36,7 +36,7 @@ def program_text(plan: Plan, target: Target, times: int = 0) -> tuple[str, int]:
 class Known(NamedTuple):
     """An emitted kernel, and its buffers in the order of its signature."""
 
-    unit: Unit
+    unit: Unit | None  # None in a module that other functions share
     kernel: EmittedKernel
     table: Slots
     buffers: list[Buffer]
@@ -60,7 +60,7 @@ class PlanEmitter:
             for kernel in phase:
                 key, buffers = signature(kernel) if not times and kernel.payload is None else (None, [])
                 known = self.known.get(key)
-                if known is not None:
+                if known is not None and known.unit is not None:
                     at = self.again(known, buffers, at)
                     yield known.unit
                     continue
@@ -79,7 +79,14 @@ class PlanEmitter:
         for phase in self.plan.phases:
             at = self.plan.workspace_bytes
             for kernel in phase:
+                key, buffers = signature(kernel) if kernel.payload is None else (None, [])
+                known = self.known.get(key)
+                if known is not None:
+                    at = self.again(known, buffers, at)
+                    continue
                 at = self.add(module, kernel, prefix + kernel.name, at, "internal")
+                if key is not None:
+                    self.known[key] = Known(None, self.kernels[-1], self.tables[-1], buffers)
         self.entry(module, entry, prefix, [k.name for k in self.kernels])
         return self.workspace_bytes
 
