@@ -109,7 +109,8 @@ def combinations(x: Array, r: int = 2, with_replacement: bool = False) -> Array:
         raise ShapeError(message("combinations: needs a vector, and r of 0 or more",
                                  [("x", described(x)), ("r", str(count))], "ravel it first"))
     pick = _chosen_again if with_replacement else _chosen
-    rows = np.asarray(list(pick(range(x.shape[0]), count)), np.int32).reshape(-1, count)
+    choices = list(pick(range(x.shape[0]), count))
+    rows = np.asarray(choices, np.int32).reshape(len(choices), count)
     return take(x, from_host(rows), axis=0) if rows.size else zeros(rows.shape if count else (0,), dtype=x.dtype)
 
 

@@ -248,7 +248,7 @@ def unique_consecutive(x: Array, axis: int | None = None) -> tuple[Array, Array,
     lined = ravel(x) if axis is None else x
     array = lined.numpy()
     n = array.shape[k]
-    lines = np.moveaxis(array, k, 0).reshape(n, -1)
+    lines = np.moveaxis(array, k, 0).reshape(n, array.size // max(n, 1))
     new = np.ones(n, bool)
     new[1:] = (lines[1:] != lines[:-1]).any(1)
     inverse = (np.cumsum(new) - 1).astype(np.int32)

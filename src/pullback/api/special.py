@@ -65,7 +65,7 @@ def sinc(x: Array) -> Array:
 
     >>> import pullback as pb
     >>> pb.sinc(pb.tensor([0.0, 0.5]))
-    Tensor([1.       , 0.6366198], dtype=float32)
+    Tensor([1.        , 0.63661975], dtype=float32)
     """
     y = _floating(x, "sinc") * math.pi
     near = abs(y) < _NEAR  # where its series, and so every derivative, is exact
