@@ -41,7 +41,7 @@ __array_api_version__ = "2024.12"
 newaxis = None
 
 #: public packages, loaded at the first use
-_PACKAGES = ("config", "data", "io", "linalg", "nn", "optim", "random", "train", "tree", "viz", *DIALECTS)
+_PACKAGES = ("config", "data", "fft", "io", "linalg", "nn", "optim", "random", "train", "tree", "viz", *DIALECTS)
 if FINDER not in sys.meta_path:
     sys.meta_path.insert(0, FINDER)
 
@@ -49,33 +49,44 @@ if FINDER not in sys.meta_path:
 _NAMES: dict[str, str] = {
     "api.creation": """arange array asarray diag empty empty_like eye from_dlpack from_numpy full full_like identity
         linspace logspace meshgrid ones ones_like tensor tril triu zeros zeros_like""",
-    "api.elementwise": """abs absolute acos acosh add addcdiv addcmul angle arccos arccosh arcsin arcsinh arctan arctan2
-        arctanh asin asinh astype atan atan2 atanh bitcast cbrt ceil clamp clamp_max clamp_min clip clone conj copysign
-        cos cosh deg2rad digamma divide erf erfc erfinv exp exp2 expm1 floor floor_divide fmax fmin fmod frac heaviside
-        hypot imag lerp lgamma log log10 log1p log2 logaddexp logit maximum minimum multiply nan_to_num negative
-        nextafter positive pow power rad2deg real reciprocal remainder round rsqrt sigmoid sign signbit sin sinh sqrt
-        square subtract tan tanh trunc where xlogy isnan isinf isfinite""",
-    "api.comparison": """allclose array_equal bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
-        bitwise_right_shift bitwise_xor equal greater greater_equal isclose less less_equal logical_and logical_not
-        logical_or logical_xor not_equal""",
+    "api.elementwise": """abs absolute acos acosh add addcdiv addcmul angle arccos arccosh arcsin arcsinh arctan
+        arctan2 arctanh asin asinh astype atan atan2 atanh bitcast cbrt ceil clamp clamp_max clamp_min clip
+        clone conj copysign cos cosh deg2rad digamma divide erf erfc erfinv exp exp2 expm1 floor floor_divide
+        fmax fmin fmod frac heaviside hypot imag lerp lgamma log log10 log1p log2 logaddexp logit maximum
+        minimum multiply nan_to_num negative nextafter positive pow power rad2deg real reciprocal remainder
+        round rsqrt sigmoid sign signbit sin sinh sqrt square subtract tan tanh trunc where xlogy isnan isinf
+        isfinite""",
+    "api.comparison": """allclose array_equal bitwise_and bitwise_invert bitwise_left_shift bitwise_not
+        bitwise_or bitwise_right_shift bitwise_xor equal greater greater_equal isclose isneginf isposinf less
+        less_equal logical_and logical_not logical_or logical_xor not_equal""",
     "api.reductions": """all amax amin any argmax argmin count_nonzero cummax cummin cumprod cumsum cumulative_prod
         cumulative_sum logcumsumexp logsumexp max mean min nanmean nansum prod ptp std std_mean sum var var_mean""",
-    "api.manipulation": """adjoint array_split atleast_1d atleast_2d broadcast_arrays broadcast_shapes broadcast_tensors
-        broadcast_to cat chunk concat concatenate diag_embed diagonal expand_dims flatten flip fliplr flipud hstack
-        matrix_transpose moveaxis movedim narrow pad permute permute_dims ravel repeat repeat_interleave reshape roll
-        rot90 select split squeeze stack swapaxes tile transpose unbind unflatten unfold unsqueeze unstack vstack""",
+    "api.manipulation": """adjoint array_split atleast_1d atleast_2d broadcast_arrays broadcast_shapes
+        broadcast_tensors broadcast_to cat chunk concat concatenate diag_embed diagonal expand_dims flatten flip
+        fliplr flipud hstack matrix_transpose moveaxis movedim narrow pad permute permute_dims ravel repeat
+        repeat_interleave reshape roll rot90 select split squeeze stack swapaxes tile transpose unbind unflatten
+        unfold unsqueeze unstack vstack""",
     "api.linear_algebra": """addmm addmv addr baddbmm bmm cross dot einsum inner kron matmul mm mv norm outer tensordot
         trace vdot vecdot""",
     "api.selecting": """argwhere bincount bucketize gather index_add index_copy index_fill index_put index_select isin
-        masked_fill masked_select nonzero one_hot put_along_axis scatter scatter_add scatter_reduce searchsorted take
+        masked_fill masked_select nonzero one_hot put_along_axis scatter scatter_add searchsorted take
         take_along_axis take_along_dim""",
-    "api.sorting": """argsort histc kthvalue median quantile sort sort_with_indices topk unique unique_all unique_counts
-        unique_inverse unique_values""",
+    "api.sorting": """argsort histc kthvalue median quantile sort sort_with_indices topk unique unique_all
+        unique_consecutive unique_counts unique_inverse unique_values""",
     "api.activations": "log_softmax relu softmax",
     "api.images": "cdist",
     "api.loops": "ShapeDtype accumulate eval_shape fori_loop map_sequentially while_at_most",
     "api.polynomials": "polyval",
-    "api.series": "convolve diff interp trapezoid",
+    "api.series": "convolve cumulative_trapezoid diff gradient interp trapezoid",
+    "api.joining": """atleast_3d block_diag cartesian_prod column_stack combinations diagflat dsplit dstack hsplit
+        ravel_multi_index tensor_split tril_indices triu_indices unravel_index vsplit""",
+    "api.integers": "gcd lcm",
+    "api.statistics": "aminmax corrcoef cov histogram mode nanmedian nanquantile renorm",
+    "api.special": "float_power frexp i0 i1 ldexp logaddexp2 multigammaln ndtr ndtri polygamma sinc zeta",
+    "api.writing": """as_strided diagonal_scatter index_reduce masked_scatter scatter_reduce select_scatter
+        slice_scatter""",
+    "api.signals": """bartlett_window blackman_window hamming_window hann_window istft kaiser_window stft""",
+    "api.complex_parts": "complex_of isreal polar view_as_complex view_as_real",
     "api.reindexing": "broadcast_in_dim reindex reindex_reduce",
     "api.data_types": """array_namespace_info can_cast finfo iinfo is_complex is_floating_point is_tensor isdtype
         promote_types result_type""",

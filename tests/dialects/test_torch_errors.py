@@ -46,7 +46,6 @@ OTHERS = {
     r"def backward(ctx,g): return g\nG.apply(x=torch.ones(1))": "a TypeError; PyTorch lets the argument fall",
     "F.interpolate(torch.ones(2,2),scale_factor=2)": CHECKED,
     "torch.take_along_dim(torch.ones(2,2),torch.tensor([[5]]),1)": "PyTorch reads behind the end",
-    "torch.ones(2).resize_(-1)": "tensors are not resized",
     "optim.Adam([torch.ones(2,requires_grad=True)],betas=(.9,))": CHECKED,
     'optim.SGD([{"params":[torch.ones(2,requires_grad=True)]},{"lr":1.}],lr=.1)': CHECKED, "torch.load(3)": CHECKED,
     "DataLoader(3)": "found when the loader is made", "torch.cuda.set_device(0)": "PyTorch fails inside itself",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pullback.api._lazy import build
@@ -10,6 +11,7 @@ from pullback.api.arguments import as_tensor
 from pullback.engine.operation import Operation, operation
 from pullback.ir import dtypes
 from pullback.ir.node import Node
+from pullback.util.errors import DTypeError, message
 
 Array = Any
 
@@ -161,3 +163,20 @@ def array_equal(x: Array, y: Array) -> bool:
     """Whether two arrays have one shape and equal elements, as a Python bool."""
     x, y = as_tensor(x, "array_equal"), as_tensor(y, "array_equal")
     return x.shape == y.shape and bool(_all_true(_equal(x, y)))
+
+
+def isposinf(x: Array) -> Array:
+    """Whether elements are positive infinity."""
+    return _ordered(x, "isposinf") == math.inf
+
+
+def isneginf(x: Array) -> Array:
+    """Whether elements are negative infinity."""
+    return _ordered(x, "isneginf") == -math.inf
+
+
+def _ordered(x: Array, name: str) -> Array:
+    x = as_tensor(x, name)
+    if x.info.type.dtype.kind == "c":
+        raise DTypeError(message(f"{name}: complex numbers have no sign", [("x", repr(x.info.type))], "use x.real"))
+    return x

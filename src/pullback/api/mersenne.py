@@ -160,6 +160,14 @@ class Mersenne(Generator):
         found = -np.log1p(-self._unit(_count(shape), dtypes.float64)) / rate
         return found.astype(numpy_dtype(dtype)).reshape(shape)
 
+    def unit(self) -> float:
+        """One number, uniform in [0, 1), in double precision."""
+        return float(self._unit(1, dtypes.float64)[0])
+
+    def log_normal(self, shape: tuple[int, ...], mean: float, std: float) -> Numbers:
+        """Exponentials of normal numbers."""
+        return np.exp(self._normal_pairs(_count(shape)) * std + mean).reshape(shape)
+
     def choices(self, weights: Numbers, count: int, replacement: bool) -> Numbers:
         """Positions drawn with the probabilities that rows of weights stand for."""
         if not replacement or count == 1:

@@ -205,14 +205,6 @@ def scatter_add(x: Array, dim: int, index: Array, src: Array) -> Array:
     return scatter(x, dim, index, src, reduce="add")
 
 
-def scatter_reduce(x: Array, dim: int, index: Array, src: Array, reduce: str, *, include_self: bool = True) -> Array:
-    """`scatter` with a reduction: "sum", "prod", "amax", "amin"."""
-    if not include_self:
-        raise ValueError_(message("scatter_reduce: include_self=False is not there", [("include_self", "False")],
-                                  "scatter the identity first"))
-    return scatter(x, dim, index, src, reduce=reduce)
-
-
 @operation()
 def _index_put(x: Node, indices: Node, source: Node, axis: int, mode: str, monoid: str) -> Node:
     shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1:])

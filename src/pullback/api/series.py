@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pullback.api.arguments import UNSET, as_tensor, axis_of, described, integer
+from pullback.api.arguments import UNSET, as_tensor, axis_of, described, integer, ordered_axes
 from pullback.api.convolution import conv1d
 from pullback.api.elementwise import astype, clip, where
-from pullback.api.manipulation import broadcast_to, concat, flip, reshape
+from pullback.api.manipulation import broadcast_to, concat, flip, moveaxis, reshape
+from pullback.api.reductions import cumsum
 from pullback.api.reductions import sum as total
 from pullback.api.selecting import searchsorted, take
 from pullback.util.errors import ShapeError, ValueError_, message
@@ -19,14 +20,8 @@ def _along(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
     return x[(slice(None),) * axis + (slice(start, stop),)]
 
 
-def _edge(part: Any, x: Any, axis: int) -> Any:
-    """What `diff` puts beside x: one number is repeated across the other axes."""
-    part = as_tensor(part, "diff")
-    return part if part.ndim else broadcast_to(part, (*x.shape[:axis], 1, *x.shape[axis + 1:]))
-
-
 def diff(x: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None, *, dim: Any = UNSET) -> Array:
-    """Differences of neighbours along an axis, n times; `prepend` and `append` are put at the ends first.
+    """Differences of neighbours along an axis, n times, of x with values (numbers, or arrays) before and after it.
 
     >>> import pullback as pb
     >>> pb.diff(pb.tensor([1, 3, 6]))
@@ -39,12 +34,22 @@ def diff(x: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any 
     if times < 0:
         raise ValueError_(message("diff: n cannot be negative", [("n", str(n))], "use 0 or more"))
     k = axis_of(axis if dim is UNSET else dim, x.ndim, "diff", x)
-    if prepend is not None or append is not None:
-        x = concat([_edge(p, x, k) for p in (prepend, x, append) if p is not None], axis=k)
+    around = [None if v is None else _beside(v, x, k) for v in (prepend, append)]
+    if around != [None, None]:
+        x = concat([v for v in (around[0], x, around[1]) if v is not None], k)
     for _ in range(times):
         upper, lower = _along(x, k, 1, None), _along(x, k, None, -1)
         x = upper != lower if x.dtype.kind == "b" else upper - lower
     return x
+
+
+def _beside(value: Any, x: Any, axis: int) -> Any:
+    """What is put before or after x along an axis: numbers once."""
+    found = as_tensor(value, "diff")
+    if found.ndim:
+        return found
+    kind = x.dtype if isinstance(value, (int, float)) and x.dtype.is_inexact else found.dtype
+    return broadcast_to(astype(found, kind), tuple(1 if j == axis else n for j, n in enumerate(x.shape)))
 
 
 def convolve(x: Array, y: Array, mode: str = "full") -> Array:
@@ -89,19 +94,99 @@ def interp(x: Array, xp: Array, fp: Array) -> Array:
     return f0 + share * (f1 - f0)
 
 
+def _trapezoids(name: str, y: Any, x: Any, dx: Any, axis: int) -> tuple[Any, int]:
+    """The areas between neighbours, and the axis along which they stand."""
+    y = as_tensor(y, name)
+    k = axis_of(axis, y.ndim, name, y)
+    means = (_along(y, k, 1, None) + _along(y, k, None, -1)) / 2
+    if x is None:
+        return means * dx, k
+    x = as_tensor(x, name)
+    widths = diff(x, axis=-1 if x.ndim == 1 else k)
+    if widths.ndim == 1:
+        widths = reshape(widths, tuple(-1 if j == k else 1 for j in range(y.ndim)))
+    return means * widths, k
+
+
 def trapezoid(y: Array, x: Array = None, dx: float = 1.0, axis: int = -1) -> Array:
-    """The integral of samples by the trapezoidal rule.
+    """The integral of samples by the trapezoidal rule, at points x or `dx` apart.
 
     >>> import pullback as pb
     >>> pb.trapezoid(pb.tensor([1.0, 2.0, 3.0]))
     Tensor(4., dtype=float32)
     """
-    y = as_tensor(y, "trapezoid")
-    k = axis_of(axis, y.ndim, "trapezoid", y)
-    means = (_along(y, k, 1, None) + _along(y, k, None, -1)) / 2
-    if x is None:
-        return total(means * dx, k)
-    widths = diff(x, axis=-1 if as_tensor(x, "trapezoid").ndim == 1 else k)
-    if widths.ndim == 1:
-        widths = reshape(widths, tuple(-1 if j == k else 1 for j in range(y.ndim)))
-    return total(means * widths, k)
+    areas, k = _trapezoids("trapezoid", y, x, dx, axis)
+    return total(areas, k)
+
+
+def cumulative_trapezoid(y: Array, x: Array = None, dx: float = 1.0, axis: int = -1) -> Array:
+    """The integrals of samples up to each but the first, by the trapezoidal rule.
+
+    >>> import pullback as pb
+    >>> pb.cumulative_trapezoid(pb.tensor([1.0, 2.0, 3.0]))
+    Tensor([1.5, 4. ], dtype=float32)
+    """
+    areas, k = _trapezoids("cumulative_trapezoid", y, x, dx, axis)
+    return cumsum(areas, k)
+
+
+# -- derivatives of samples --------------------------------------------------------------------------------------------
+
+
+def _slope(f: Any, steps: Any, order: int) -> Any:
+    """The derivative along the first axis; `steps` is one number, or the distances of neighbours."""
+    line = (-1,) + (1,) * (f.ndim - 1)
+    if isinstance(steps, (int, float)):
+        first, last = (f[1:2] - f[:1]) / steps, (f[-1:] - f[-2:-1]) / steps
+        if order == 2:
+            first = (-1.5 * f[:1] + 2.0 * f[1:2] - 0.5 * f[2:3]) / steps
+            last = (1.5 * f[-1:] - 2.0 * f[-2:-1] + 0.5 * f[-3:-2]) / steps
+        return concat([first, (f[2:] - f[:-2]) / (2.0 * steps), last], 0)
+    h, g = (reshape(v, line) for v in (steps[:-1], steps[1:]))
+    inner = -g / (h * (h + g)) * f[:-2] + (g - h) / (h * g) * f[1:-1] + h / (g * (h + g)) * f[2:]
+    if order == 1:
+        return concat([(f[1:2] - f[:1]) / steps[0], inner, (f[-1:] - f[-2:-1]) / steps[-1]], 0)
+    h, g, u, v = steps[0], steps[1], steps[-2], steps[-1]
+    first = -(2.0 * h + g) / (h * (h + g)) * f[:1] + (h + g) / (h * g) * f[1:2] - h / (g * (h + g)) * f[2:3]
+    last = v / (u * (u + v)) * f[-3:-2] - (v + u) / (u * v) * f[-2:-1] + (2.0 * v + u) / (v * (u + v)) * f[-1:]
+    return concat([first, inner, last], 0)
+
+
+def gradient(x: Array, spacing: Any = 1.0, axis: Any = None, edge_order: int = 1) -> list[Array]:
+    """The derivative of samples along each axis by central differences (at the ends by one-sided ones of order
+    `edge_order`). `spacing`: the distance of samples, or a list with a distance or the coordinates for each axis.
+
+    >>> import pullback as pb
+    >>> pb.gradient(pb.tensor([1.0, 4.0, 9.0]))
+    [Tensor([3., 4., 5.], dtype=float32)]
+    """
+    x = as_tensor(x, "gradient")
+    x = x if x.dtype.is_inexact else astype(x, "float32")
+    axes = ordered_axes(tuple(range(x.ndim)) if axis is None else axis, x.ndim, "gradient", x)
+    given = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(axes)
+    if len(given) != len(axes):
+        raise ShapeError(message("gradient: needs a spacing for every axis", [("spacing", str(len(given))),
+                                                                              ("axes", str(axes))], "or one for all"))
+    if edge_order not in (1, 2):
+        raise ValueError_(message("gradient: edge_order is 1 or 2", [("edge_order", str(edge_order))]))
+    return [moveaxis(_slope(_long_enough(x, k, edge_order), _steps(step, x, k), edge_order), 0, k)
+            for k, step in zip(axes, given, strict=True)]
+
+
+def _long_enough(x: Any, axis: int, order: int) -> Any:
+    if x.shape[axis] <= order:
+        raise ShapeError(message(f"gradient: needs more than {order} samples along axis {axis}", [("x", described(x))],
+                                 "take fewer axes, or edge_order=1"))
+    return moveaxis(x, axis, 0)
+
+
+def _steps(given: Any, x: Any, axis: int) -> Any:
+    if isinstance(given, (int, float)):
+        return given
+    points = as_tensor(given, "gradient")
+    if not points.ndim:
+        return points.item()
+    if points.shape != (x.shape[axis],):
+        raise ShapeError(message(f"gradient: needs a coordinate for each sample along axis {axis}",
+                                 [("x", described(x)), ("coordinates", described(points))]))
+    return diff(astype(points, x.dtype))

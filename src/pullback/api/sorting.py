@@ -10,7 +10,7 @@ from pullback.api._lazy import build
 from pullback.api.arguments import UNSET, as_tensor, axis_of, described, integer, number, one_of, synonym
 from pullback.api.manipulation import ravel, squeeze
 from pullback.api.reductions import argmax, argmin, floating, kept
-from pullback.api.selecting import take_along_axis
+from pullback.api.selecting import take, take_along_axis
 from pullback.engine.operation import operation
 from pullback.engine.tensor import from_host
 from pullback.ir import dtypes
@@ -256,6 +256,29 @@ def unique_all(x: Array, /) -> UniqueAll:
                                              equal_nan=False)
     rest = [from_host(v.astype(np.int32)) for v in (first, inverse.reshape(shape), counts)]
     return UniqueAll(from_host(values), *rest)
+
+
+def unique_consecutive(x: Array, axis: int | None = None) -> tuple[Array, Array, Array]:
+    """The elements without those equal to the one before (slices along an axis), where each went, how often each
+    occurs. x is observed.
+
+    >>> import pullback as pb
+    >>> pb.unique_consecutive(pb.tensor([1, 1, 2, 1]))[0]
+    Tensor([1, 2, 1], dtype=int32)
+    """
+    x = as_tensor(x, "unique_consecutive")
+    k = 0 if axis is None else axis_of(axis, x.ndim, "unique_consecutive", x)
+    lined = ravel(x) if axis is None else x
+    array = lined.numpy()
+    n = array.shape[k]
+    lines = np.moveaxis(array, k, 0).reshape(n, array.size // max(n, 1))
+    new = np.ones(n, bool)
+    new[1:] = (lines[1:] != lines[:-1]).any(1)
+    inverse = (np.cumsum(new) - 1).astype(np.int32)
+    starts = np.flatnonzero(new)
+    counts = np.diff(np.append(starts, n)).astype(np.int32)
+    values = take(lined, from_host(starts.astype(np.int32)), axis=k)
+    return values, from_host(inverse.reshape(x.shape) if axis is None else inverse), from_host(counts)
 
 
 def histc(x: Array, bins: int = 100, min: float = 0, max: float = 0) -> Array:

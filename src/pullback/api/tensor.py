@@ -595,8 +595,9 @@ _LATE = {
     **dict.fromkeys("mm bmm mv matmul dot outer inner trace norm kron addmm addmv addr baddbmm vdot".split(),
                     "linear_algebra"),
     **dict.fromkeys("sort argsort topk median quantile unique".split(), "sorting"),
-    **dict.fromkeys("""gather scatter scatter_add scatter_reduce index_select index_add index_copy index_fill index_put
+    **dict.fromkeys("""gather scatter scatter_add index_select index_add index_copy index_fill index_put
         masked_fill masked_select take take_along_dim nonzero argwhere where bincount""".split(), "selecting"),
+    **dict.fromkeys("scatter_reduce masked_scatter index_reduce".split(), "writing"),
     **dict.fromkeys("relu softmax log_softmax".split(), "activations"),
 }
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pullback.engine.execute import FreedTrace, GoneTrace, flush
-from pullback.engine.hooks import apply_hooks, call_hooks, first_slot
+from pullback.engine.hooks import AfterHook, apply_hooks, call_hooks, first_slot
 from pullback.engine.known import record_sum
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import AutogradMeta, TensorBase
@@ -217,6 +217,10 @@ class Sweep:
             self.step(trace, slots)
         for sink, cotangent in self.hooked.items():
             accumulate(sink, cotangent)
+        for sink in self.hooked:
+            for hook in tuple(sink.hooks):
+                if type(hook) is AfterHook:
+                    hook.run()
         for sink, index in (self.sinks or {}).items():
             if sink.hooks and index in self.collected:
                 self.collected[index] = call_hooks(sink.hooks, self.collected[index])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import Trace, Value
@@ -34,6 +35,49 @@ def hooks_of(tensor: TensorBase, last: bool = False) -> list[Hook]:
     hooks: list[Hook] = []
     found.insert(len(found) if last else sum(not entry[2] for entry in found), (value, hooks, last))
     return hooks
+
+
+class AfterHook:
+    """Stands among the hooks of a leaf, leaves gradients as they are, and runs when all have been added up."""
+
+    __slots__ = ("function", "tensor")
+
+    def __init__(self, tensor: TensorBase, function: Hook) -> None:
+        self.tensor, self.function = ref(tensor), function
+
+    def __call__(self, gradient: Any) -> None:
+        return None
+
+    def run(self) -> None:
+        """Call the function, while the tensor lives."""
+        tensor = self.tensor()
+        if tensor is not None:
+            self.function(tensor)
+
+
+class _Removal:
+    """Takes a hook back."""
+
+    __slots__ = ("hook", "hooks")
+
+    def __init__(self, hooks: list[Any], hook: AfterHook) -> None:
+        self.hooks, self.hook = hooks, hook
+
+    def remove(self) -> None:
+        """The hook is called no more."""
+        if self.hook in self.hooks:
+            self.hooks.remove(self.hook)
+
+
+def after_accumulation(tensor: TensorBase, function: Hook) -> _Removal:
+    """Call a function of a leaf tensor each time a reverse sweep has added to its `.grad`."""
+    meta = tensor._meta  # pyright: ignore[reportPrivateUsage]
+    if meta is None or not meta.requires_grad:
+        raise GradientError(message("register_post_accumulate_grad_hook: only leaves that require gradients have one",
+                                    [("x", repr(tensor.info.type))], "register it on a parameter"))
+    hook = AfterHook(tensor, function)
+    meta.hooks.append(hook)
+    return _Removal(meta.hooks, hook)
 
 
 def first_slot(trace: Trace, slot: int) -> int:

@@ -13,6 +13,7 @@ from pullback.ir.parser import Field, Maker, split_tuple
 from pullback.ops.attention import Attention, AttentionBackward, AttentionTangent
 from pullback.ops.contract import Contract
 from pullback.ops.control import Barrier, Call, Checkpoint, Composite, Cond, Custom, CustomLinear, Scan, While
+from pullback.ops.fourier import Fourier, HermitianFourier, RealFourier
 from pullback.ops.indexing import Gather, PutAlong, Scatter, TakeAlong
 from pullback.ops.linalg import Cholesky, Lu, Qr, Require, TriangularSolve
 from pullback.ops.map import Bitcast, Convert, Copy, Leaf, Map, StopGradient
@@ -28,7 +29,7 @@ _CLASSES: tuple[Any, ...] = (
     Map, Convert, Bitcast, Copy, Leaf, StopGradient, Broadcast, Reindex, ReindexReduce, Concat, Reduce, ArgReduce,
     Cumulative, Contract, Gather, Scatter, TakeAlong, PutAlong, Sort, Const, Iota, RandomBits, Call, Composite,
     Checkpoint, Barrier, Custom, CustomLinear, Cond, While, Scan, Require, TriangularSolve, Cholesky, Lu, Qr, Eigh, Svd,
-    Recurrence, Attention, AttentionTangent, AttentionBackward)
+    Fourier, RealFourier, HermitianFourier, Recurrence, Attention, AttentionTangent, AttentionBackward)
 OPS: dict[str, type[Op]] = {c.name: c for c in _CLASSES}
 RULES = ("infer", "reference", "jvp", "transpose", "batch", "lowering", "samples")
 

@@ -356,13 +356,20 @@ _row("select", 3, "biufc", np.where, "a where the condition holds, b elsewhere."
      transpose=_linear_select, predicate=True)
 
 # Complex numbers. Transposes do not conjugate.
+def _joined(a: Any, c: Any) -> Any:
+    """Complex numbers of their parts: infinite ones stay as they are, which c * 1j would make NaN."""
+    found = np.empty(np.shape(a), np.complex64 if np.asarray(a).dtype.itemsize < 8 else np.complex128)
+    found.real, found.imag = a, c
+    return found
+
+
 _row("real", 1, "fc", np.real, "Real part.", lambda y, x, t: b.unary("real", t), result="real",
      transpose=lambda ct, xs, linear: [b.convert(ct, xs[0].dtype)])
 _row("imag", 1, "c", np.imag, "Imaginary part.", lambda y, x, t: b.unary("imag", t), result="real",
      transpose=lambda ct, xs, linear: [b.binary("make_complex", b.zeros_like(ct), b.neg(ct))])
 _row("conj", 1, "fc", np.conj, "Complex conjugate.", lambda y, x, t: b.unary("conj", t), odd=True,
      transpose=lambda ct, xs, linear: [b.unary("conj", ct)])
-_row("make_complex", 2, "f", lambda a, c: a + c * np.asarray(1j, np.complex64 if a.dtype.itemsize < 8 else complex),
+_row("make_complex", 2, "f", _joined,
      "a + b * 1j.", lambda y, a, c, t: b.binary("make_complex", t, b.zeros_like(t)),
      lambda y, a, c, t: b.binary("make_complex", b.zeros_like(t), t), result="complex",
      transpose=lambda ct, xs, linear: [b.unary("real", ct) if linear[0] else None,

@@ -125,8 +125,8 @@ def __getattr__(name: str) -> Any:
             "half": "float16",
         }[name]
         found = __getattr__(target)
-    elif name == "linalg":
-        found = import_module("pullback.dialects.jax.linalg")
+    elif name in ("linalg", "fft"):
+        found = import_module(f"pullback.dialects.jax.{name}")
     elif name in _HOMES:
         home, there = _HOMES[name]
         found = function(vars(import_module(f"pullback.api.{home}"))[there], home in _STRICT and name != "einsum")
@@ -140,7 +140,8 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     private = {"Any", "Array", "Callable", "annotations", "border", "import_module", "np", "SCALARS", "TensorBase"}
-    return sorted({*(n for n in globals() if not n.startswith("_") and n not in private), *_HOMES, *_TYPES, "linalg"})
+    own = (n for n in globals() if not n.startswith("_") and n not in private)
+    return sorted({*own, *_HOMES, *_TYPES, "fft", "linalg"})
 
 
 # -- making arrays -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pullback.dialects import names
 from pullback.dialects.torch.dtypes import SHOWN, Size, device, dtype, tensor_types
+from pullback.dialects.torch.in_place import NAMES as IN_PLACE
 from pullback.dialects.torch.variants import Tensor  # from where all methods have been installed
 
 if TYPE_CHECKING:
@@ -35,14 +36,31 @@ _TABLE = {
         initial_seed get_rng_state set_rng_state Generator default_generator set_default_dtype get_default_dtype
         set_default_tensor_type""",
     "dialects.torch.functions": """sum prod equal numel is_storage is_grad_enabled set_grad_enabled inference_mode
-        result_type promote_types can_cast finfo iinfo is_floating_point is_complex is_nonzero where complex meshgrid
+        result_type promote_types can_cast finfo iinfo is_floating_point is_complex is_nonzero where meshgrid
         dist rsub split_with_sizes vmap compile are_deterministic_algorithms_enabled use_deterministic_algorithms
         set_float32_matmul_precision get_float32_matmul_precision set_num_threads get_num_threads
-        set_default_device cross""",
+        set_default_device cross get_default_device set_num_interop_threads get_num_interop_threads set_flush_denormal
+        is_inference_mode_enabled is_anomaly_enabled is_anomaly_check_nan_enabled set_anomaly_enabled
+        is_deterministic_algorithms_warn_only_enabled set_deterministic_debug_mode get_deterministic_debug_mode
+        set_warn_always is_warn_always_enabled typename is_signed get_device embedding lstm_cell gru_cell rnn_tanh_cell
+        rnn_relu_cell cond kl_div poisson_nll_loss hinge_embedding_loss margin_ranking_loss ctc_loss
+        cosine_embedding_loss triplet_margin_loss""",
+    "dialects.torch.composed": """diff trapezoid trapz cumulative_trapezoid gradient atleast_3d tril_indices
+        triu_indices unravel_index unique_consecutive vander cov corrcoef aminmax mode nanmedian nanquantile
+        histogram frexp real imag complex conj conj_physical resolve_conj resolve_neg sgn detach is_same_size
+        put=put_elements addbmm chain_matmul frombuffer block_diag cartesian_prod column_stack combinations
+        diagflat dsplit dstack hsplit tensor_split vsplit sinc logaddexp2 float_power ldexp i0 polygamma
+        mvlgamma gcd lcm as_strided diagonal_scatter index_reduce masked_scatter scatter_reduce select_scatter
+        slice_scatter angle polar view_as_complex view_as_real isreal isneginf isposinf renorm adjoint""",
+    "dialects.torch.signals": """hann_window hamming_window blackman_window bartlett_window kaiser_window stft istft""",
+    "dialects.torch.storage": "poisson binomial empty_strided is_conj is_neg is_inference",
+    "dialects.torch.in_place": " ".join(IN_PLACE),
+    "dialects.torch.nn.functional": """adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d bilinear celu_
+        channel_shuffle feature_alpha_dropout hardshrink pdist rms_norm rrelu rrelu_ selu_ threshold_""",
     "dialects.torch.pairs": """max min sort msort argsort topk kthvalue median argmax argmin count_nonzero nonzero
         argwhere searchsorted bucketize bincount unique histc masked_select var std var_mean std_mean""",
     "dialects.torch.variants": """cumsum cumprod cummax cummin softmax log_softmax logcumsumexp index_select index_add
-        index_copy index_fill scatter scatter_add scatter_reduce take_along_dim norm squeeze transpose gather
+        index_copy index_fill scatter scatter_add take_along_dim norm squeeze transpose gather
         cosine_similarity""",
     "dialects.torch.printing": "set_printoptions",
     "dialects.torch.amp": "amp= autocast", "train.amp": "is_autocast_enabled",
@@ -61,15 +79,17 @@ _TABLE = {
         einsum inner kron matmul mm mv outer ger=outer trace vdot stack""",
     "api.comparison": "allclose isclose",
     "api.reductions": "all amax amin any logsumexp mean nanmean nansum",
-    "api.manipulation": """adjoint atleast_1d atleast_2d broadcast_shapes broadcast_tensors broadcast_to chunk
-        diag_embed diagonal flatten flip fliplr flipud hstack moveaxis movedim narrow permute ravel repeat_interleave
-        reshape roll rot90 select split swapaxes swapdims=swapaxes t tile unbind unflatten unsqueeze vstack""",
+    "api.manipulation": """atleast_1d atleast_2d broadcast_shapes broadcast_tensors broadcast_to chunk
+        diag_embed diagonal flatten flip fliplr flipud hstack moveaxis movedim narrow narrow_copy=narrow permute
+        ravel repeat_interleave reshape roll rot90 select split swapaxes swapdims=swapaxes t tile unbind
+        unflatten unsqueeze vstack row_stack=vstack""",
     "dialects.torch.linalg": """linalg= det slogdet inverse=inv logdet cholesky=old_cholesky cholesky_solve
-        cholesky_inverse qr=old_qr svd=old_svd pinverse=pinv matrix_power matrix_exp tensordot lu_solve""",
+        cholesky_inverse qr=old_qr svd=old_svd pinverse=pinv matrix_power matrix_exp tensordot
+        lu_solve=old_lu_solve lu=old_lu lu_unpack nuclear_norm frobenius_norm""",
     "api.selecting": "index_put isin masked_fill take",
     "api.sorting": "quantile",
     "api.activations": "relu selu prelu threshold celu",
-    "api.layers": "dropout alpha_dropout batch_norm layer_norm group_norm instance_norm embedding",
+    "api.layers": "dropout alpha_dropout batch_norm layer_norm group_norm instance_norm",
     "api.convolution": """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d max_pool1d
         max_pool2d max_pool3d""",
     "api.images": "cdist pixel_shuffle pixel_unshuffle",
@@ -77,6 +97,7 @@ _TABLE = {
     "dialects.torch.nn": "nn=", "dialects.torch.optim": "optim=", "dialects.torch.autograd": "autograd=",
     "dialects.torch.cuda": "cuda=", "dialects.torch.utils": "utils=", "dialects.torch.backends": "backends=",
     "dialects.torch.func": "func=", "dialects.torch.accelerator": "accelerator=", "dialects.torch.random": "random=",
+    "dialects.torch.fft": "fft=",
 }
 __getattr__, __dir__ = names(__name__, _TABLE)
 __all__ = ["Size", "Tensor", "device", "dtype", "e", "inf", "nan", "pi"]

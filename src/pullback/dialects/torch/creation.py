@@ -86,6 +86,8 @@ def _kind_of(data: Any) -> Any:
         return dtypes.int64
     if isinstance(data, float):
         return DefaultDtype.current
+    if isinstance(data, complex):
+        return dtypes.complex128 if DefaultDtype.current is dtypes.float64 else dtypes.complex64
     return None
 
 

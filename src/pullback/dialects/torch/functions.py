@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from pullback.api import comparison, creation, elementwise, linear_algebra, manipulation, reductions
@@ -13,7 +14,7 @@ from pullback.api.data_types import result_type as _result_type
 from pullback.dialects.torch import pairs
 from pullback.dialects.torch.creation import tensor
 from pullback.dialects.torch.dtypes import dtype_argument, shown
-from pullback.dialects.torch.tensors import Tensor, as_torch, long_sums, styled_tree
+from pullback.dialects.torch.tensors import Tensor, as_torch, long_sums, styled, styled_tree
 from pullback.engine.gradient_mode import grad_mode
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import local
@@ -172,11 +173,6 @@ def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> Any:
     return manipulation.split(input, list(split_sizes), dim)
 
 
-def complex(real: Any, imag: Any) -> Any:
-    """A complex tensor of its parts."""
-    return real + imag * 1j
-
-
 def vmap(func: Any, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error") -> Any:
     """A function of batches, from a function of single elements."""
     from pullback.engine.functional import vmap as native
@@ -223,6 +219,132 @@ def set_default_device(device: Any) -> None:
     from pullback.dialects.torch.dtypes import checked_device
 
     checked_device(device)
+
+
+def get_default_device() -> Any:
+    """Where tensors are made."""
+    from pullback.dialects.torch.dtypes import device
+
+    return device("cpu")
+
+
+def set_num_interop_threads(count: int) -> None:
+    """Threads are chosen when the process starts."""
+
+
+def get_num_interop_threads() -> int:
+    """How many programs run side by side: one, on all threads."""
+    return 1
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """False: the smallest numbers are kept."""
+    return False
+
+
+def is_inference_mode_enabled() -> bool:
+    """False: what is not recorded is like any other tensor."""
+    return False
+
+
+def is_anomaly_enabled() -> bool:
+    """False: wrong values are errors where they are made."""
+    return False
+
+
+is_anomaly_check_nan_enabled = is_deterministic_algorithms_warn_only_enabled = is_anomaly_enabled
+
+
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Nothing to do: wrong values are errors where they are made."""
+
+
+def set_deterministic_debug_mode(debug_mode: Any) -> None:
+    """Nothing to do: same inputs give the same bits."""
+
+
+def get_deterministic_debug_mode() -> int:
+    """2: same inputs give the same bits."""
+    return 2
+
+
+def set_warn_always(mode: bool) -> None:
+    """Nothing to do: warnings are Python's."""
+
+
+def is_warn_always_enabled() -> bool:
+    """False: warnings are Python's."""
+    return False
+
+
+def typename(obj: Any) -> str:
+    """The name of an object's type."""
+    if isinstance(obj, TensorBase):
+        return as_torch(obj).type()
+    kind = obj if isinstance(obj, type) else type(obj)
+    home = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+    return home + kind.__qualname__
+
+
+def is_signed(input: Any) -> bool:
+    """Whether the dtype has negative numbers."""
+    return as_torch(input).is_signed()
+
+
+def get_device(input: Any) -> int:
+    """-1: the CPU."""
+    return as_torch(input).get_device()
+
+
+def embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False,
+              sparse: bool = False) -> Any:
+    """Rows of a table; the table comes first, unlike in `torch.nn.functional`."""
+    from pullback.api.layers import embedding as rows
+
+    return rows(as_torch(indices), as_torch(weight), None if padding_idx == -1 else padding_idx)
+
+
+def _cell(kind: str, pair: bool) -> Any:
+    def cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:
+        from pullback.api.recurrence import Weights, run_cell
+
+        h, c = hx if pair else (hx, None)
+        return run_cell(kind, as_torch(input), h, c, Weights(w_ih, w_hh, b_ih, b_hh))
+
+    cell.__doc__ = f"One step of a recurrent network ({kind}) on [batch, features]."
+    return cell
+
+
+lstm_cell, gru_cell, rnn_tanh_cell, rnn_relu_cell = _cell("lstm", True), _cell("gru", False), \
+    _cell("rnn_tanh", False), _cell("rnn_relu", False)
+
+
+#: losses whose reduction is a number outside of `torch.nn.functional`, by the place it stands at
+_LOSSES = {"kl_div": 2, "poisson_nll_loss": 5, "hinge_embedding_loss": 3, "margin_ranking_loss": 4, "ctc_loss": 5,
+           "cosine_embedding_loss": 4, "triplet_margin_loss": 7}
+
+
+def _loss(name: str, place: int) -> Any:
+    def call(*args: Any, reduction: Any = 0, **options: Any) -> Any:
+        if len(args) > place:
+            reduction, args = args[place], (*args[:place], *args[place + 1:])
+        word = reduction if isinstance(reduction, str) else ("none", "mean", "sum")[reduction]
+        home = import_module("pullback.api.sequence_losses" if name == "ctc_loss" else "pullback.api.losses")
+        return styled(vars(home)[name](*args, reduction=word, **options))
+
+    call.__name__ = name
+    call.__doc__ = f"`torch.nn.functional.{name}`; the reduction is 0 (none), 1 (mean) or 2 (sum)."
+    return call
+
+
+globals().update({name: _loss(name, place) for name, place in _LOSSES.items()})
+
+
+def cond(pred: Any, true_fn: Any, false_fn: Any, operands: Any = ()) -> Any:
+    """What one of two functions makes of operands."""
+    from pullback.api.transforms import cond as native
+
+    return styled_tree(native(pred, true_fn, false_fn, *operands))
 
 
 __all__ = ["Tensor", "styled_tree"]

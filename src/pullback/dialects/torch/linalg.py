@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from pullback.api import decompositions, linear_algebra, spectra
 from pullback.dialects import names
 from pullback.dialects.torch.dtypes import dtype_argument
+from pullback.dialects.torch.pairs import named_pair
 from pullback.dialects.torch.tensors import Tensor, as_torch
+from pullback.util.errors import UnsupportedError, message
 
 
 def vector_norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
@@ -106,6 +110,93 @@ def old_qr(input: Any, some: bool = True) -> Any:
 def old_cholesky(input: Any, upper: bool = False) -> Any:
     """The Cholesky factor."""
     return decompositions.cholesky(as_torch(input), upper=upper)
+
+
+def old_lu(A: Any, pivot: bool = True, get_infos: bool = False, *, out: Any = None) -> Any:
+    """LU decomposition in one matrix, and the row each step took."""
+    if not pivot:
+        raise UnsupportedError(message("lu: only with pivoting", [("pivot", "False")], "leave pivot out"))
+    packed, pivots = decompositions.lu_factor(as_torch(A))
+    return (packed, pivots, _no_info(packed)) if get_infos else (packed, pivots)
+
+
+def old_lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Any:
+    """The solution of A x = b from what `lu` made of A."""
+    return decompositions.lu_solve(as_torch(LU_data), as_torch(LU_pivots), as_torch(b))
+
+
+_Unpacked = named_pair("lu_unpack", "P L U")
+
+
+def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
+    """P, L and U from what `lu` made of a matrix. The pivots are observed."""
+    packed = as_torch(LU_data)
+    m, n = packed.shape[-2:]
+    k = min(m, n)
+    pivots = as_torch(LU_pivots).numpy() - 1
+    orders = np.broadcast_to(np.arange(m), (*pivots.shape[:-1], m)).copy()
+    for order, steps in zip(orders.reshape(-1, m), pivots.reshape(-1, pivots.shape[-1]), strict=True):
+        for step, other in enumerate(steps):
+            order[step], order[other] = order[other], order[step]
+    places = as_torch(np.swapaxes(np.eye(m)[orders], -1, -2)).to(packed.dtype)
+    lower = packed[..., :, :k].tril(-1) + as_torch(np.eye(m, k)).to(packed.dtype)
+    return _Unpacked(places, lower, packed[..., :k, :].triu())
+
+
+def frobenius_norm(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
+    """The root of the sum of squares over dimensions (all by default)."""
+    return vector_norm(input, 2, None if dim == () else dim, keepdim)
+
+
+def nuclear_norm(input: Any, dim: Any = (-2, -1), keepdim: bool = False) -> Any:
+    """The sum of the singular values of matrices."""
+    return matrix_norm(input, "nuc", dim, keepdim)
+
+
+# -- with a flag instead of an error -----------------------------------------------------------------------------------
+
+
+def _no_info(x: Any) -> Any:
+    """0 for every matrix whose result is made of numbers, 1 for the others."""
+    return (~x.isfinite()).flatten(-2).any(-1).int()
+
+
+_Info = {name: named_pair(f"linalg_{name}", fields) for name, fields in (
+    ("cholesky_ex", "L info"), ("inv_ex", "inverse info"), ("solve_ex", "result info"),
+    ("lu_factor_ex", "LU pivots info"))}
+
+
+def _flagged(name: str, run: Callable[..., Any]) -> Any:
+    def call(*args: Any, check_errors: bool = False, **options: Any) -> Any:
+        found = run(*map(as_torch, args), **options, **({} if name == "lu_factor_ex" else {"check": check_errors}))
+        parts = found if isinstance(found, tuple) else (found,)
+        return _Info[name](*parts, _no_info(parts[0] if parts[0].ndim > 1 else parts[0][..., None]))
+
+    call.__name__ = name
+    call.__doc__ = f"`{name.removesuffix('_ex')}`, and 0 for every matrix for which there is one."
+    return call
+
+
+cholesky_ex = _flagged("cholesky_ex", decompositions.cholesky)
+inv_ex, solve_ex = _flagged("inv_ex", decompositions.inv), _flagged("solve_ex", decompositions.solve)
+lu_factor_ex = _flagged("lu_factor_ex", decompositions.lu_factor)
+
+
+def tensorinv(A: Any, ind: int = 2) -> Any:
+    """The inverse for `tensordot`: the first `ind` dimensions are one index, the others the second."""
+    x = as_torch(A)
+    head, tail = tuple(x.shape[:ind]), tuple(x.shape[ind:])
+    return decompositions.inv(x.reshape(int(np.prod(head)), -1)).reshape((*tail, *head))
+
+
+def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
+    """X with tensordot(A, X, X.ndim) = B."""
+    x, y = as_torch(A), as_torch(B)
+    if dims is not None:
+        moved = [d % x.ndim for d in dims]
+        x = x.permute(*[d for d in range(x.ndim) if d not in moved], *moved)
+    rest = tuple(x.shape[y.ndim:])
+    return decompositions.solve(x.reshape(-1, int(np.prod(rest))), y.reshape(-1)).reshape(rest)
 
 
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:

@@ -13,7 +13,7 @@ from pullback.engine.tensor import TensorBase
 from pullback.ir import dtypes
 
 
-def _pair(name: str, fields: str = "values indices") -> Any:
+def named_pair(name: str, fields: str = "values indices") -> Any:
     cls = namedtuple(name, fields)
 
     def text(self: Any) -> str:
@@ -24,8 +24,8 @@ def _pair(name: str, fields: str = "values indices") -> Any:
     return cls
 
 
-_Max, _Min, _Sort, _Topk = (_pair(name) for name in ("max", "min", "sort", "topk"))
-_Median, _Kth, _Cummax, _Cummin, _Mode = (_pair(name) for name in ("median", "kthvalue", "cummax", "cummin", "mode"))
+_Max, _Min, _Sort, _Topk = (named_pair(name) for name in ("max", "min", "sort", "topk"))
+_Median, _Kth, _Cummax, _Cummin = (named_pair(name) for name in ("median", "kthvalue", "cummax", "cummin"))
 
 
 def _long(x: Any) -> Any:

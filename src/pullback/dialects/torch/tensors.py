@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.api import mersenne, reductions
+from pullback.api import elementwise, mersenne, reductions
 from pullback.api.tensor import Tensor as NativeTensor
 from pullback.dialects.torch import printing
 from pullback.dialects.torch.checks import CHECKS
@@ -23,12 +23,20 @@ from pullback.dialects.torch.dtypes import (
     no_device,
     shown,
 )
-from pullback.engine.hooks import hooks_of
+from pullback.engine.hooks import after_accumulation, hooks_of
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import Value, visible_dtype
 from pullback.ir import dtypes
 from pullback.nn.parameter import Parameter as NativeParameter
-from pullback.util.errors import ArgumentError, DTypeError, GradientError, IndexError_, ValueError_, message
+from pullback.util.errors import (
+    ArgumentError,
+    DTypeError,
+    GradientError,
+    IndexError_,
+    ShapeError,
+    ValueError_,
+    message,
+)
 
 _CPU = device("cpu")
 _NOTHING: Any = object()
@@ -61,7 +69,10 @@ class Tensor(NativeTensor):
     is_quantized = False
     is_meta = False
     is_cpu = True
+    is_sparse_csr = is_mkldnn = is_nested = is_mps = is_xpu = is_xla = is_hpu = is_ipu = is_vulkan = False
     layout = "torch.strided"
+    output_nr = 0
+    name = None
     names: Any = property(lambda self: (None,) * self.ndim)
 
     def __init__(self, value: Any = _NOTHING, *rest: Any) -> None:
@@ -93,6 +104,18 @@ class Tensor(NativeTensor):
     def device(self) -> device:  # type: ignore[override]
         """Where the elements are."""
         return _CPU
+
+    @property
+    def mH(self) -> Any:
+        """The conjugate of matrices with rows and columns exchanged."""
+        return elementwise.conj(self.mT) if self.is_complex() else self.mT
+
+    @property
+    def H(self) -> Any:
+        """`mH` of one matrix."""
+        if self.ndim not in (0, 2):
+            raise ShapeError(message("x.H needs a matrix", [("x", repr(self.info.type))], "x.mH for batches of them"))
+        return self.mH if self.ndim else elementwise.conj(self)
 
     def get_device(self) -> int:
         """-1: the CPU."""
@@ -211,6 +234,15 @@ class Tensor(NativeTensor):
     def register_hook(self, hook: Callable[[Any], Any]) -> Any:
         """Call `hook(gradient)` when the gradient arrives."""
         return super().register_hook(lambda gradient: hook(styled(gradient)))
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Any], Any]) -> Any:
+        """Call `hook(tensor)` after `backward()` has added to the `.grad` of this leaf."""
+        return after_accumulation(self, hook)
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether the gradient of a tensor that is computed from others is kept."""
+        return self._keeps
 
     def retain_grad(self) -> None:
         """Keep the gradient of a tensor that is computed from others too."""

@@ -4,6 +4,8 @@ element."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from types import FunctionType
 from typing import Any
 
 from pullback.api import (
@@ -25,7 +27,7 @@ from pullback.util.errors import ShapeError, message
 
 #: `x.name_(...)` writes what `name(x, ...)` gives
 _IN_PLACE: dict[Any, str] = {
-    selecting: "scatter scatter_add scatter_reduce index_add index_copy index_fill index_put",
+    selecting: "scatter scatter_add index_add index_copy index_fill index_put",
     elementwise: """sin cos tan asin acos atan sinh cosh asinh acosh atanh exp2 expm1 log2 log10 log1p rsqrt sign trunc
         frac remainder floor_divide fmod atan2 clamp_min clamp_max erf erfinv logit nan_to_num hypot copysign
         true_divide=divide absolute arccos arccosh arcsin arcsinh arctan arctanh arctan2 clip deg2rad digamma erfc
@@ -144,7 +146,7 @@ ONE_ELEMENT: dict[str, Any] = {f.__name__: _of_one(f) for f in (
     functions.cumsum, functions.cumprod, pairs.cummax, pairs.cummin, pairs.softmax, pairs.log_softmax,
     pairs.logcumsumexp,
     selecting.index_select, selecting.index_add, selecting.index_copy, selecting.index_fill, scatter,
-    selecting.scatter_add, selecting.scatter_reduce, linear_algebra.norm)}
+    selecting.scatter_add, linear_algebra.norm)}
 softmin, normalize = _of_one(activations.softmin), _of_one(activations.normalize)
 cosine_similarity = _of_one(losses.cosine_similarity)
 
@@ -161,3 +163,48 @@ for _module, _names in _IN_PLACE.items():
         _found = globals().get(_name) or ONE_ELEMENT.get(_name) or vars(_module)[_source or _name]
         setattr(Tensor, f"{_name}_", _written(_found, f"{_name}_"))
 globals().update(ONE_ELEMENT)
+
+
+# -- methods from files that are loaded when one of them is first used -------------------------------------------------
+
+_LATE = {
+    "composed": """diff unique_consecutive cov corrcoef aminmax mode nanmedian nanquantile histogram frexp sgn
+        is_same_size fill_diagonal_ addbmm sum_to_size conj_physical resolve_conj resolve_neg diagflat dsplit hsplit
+        tensor_split vsplit sinc logaddexp2 float_power ldexp i0 mvlgamma gcd lcm as_strided diagonal_scatter
+        index_reduce masked_scatter scatter_reduce select_scatter slice_scatter isreal isneginf isposinf renorm adjoint
+        put=put_elements polygamma=polygamma_of""",
+    "storage": """storage untyped_storage resize_ resize_as_ set_ apply_ map_ cauchy_ log_normal_ geometric_
+        share_memory_ to_dense is_pinned is_conj is_neg is_inference is_coalesced is_set_to dim_order
+        new_empty_strided""",
+    "signals": "stft istft",
+    "nn.functional": "hardshrink",
+    "linalg": "lu=old_lu",
+}
+#: `x.name_(...)` writes what `name(x, ...)` gives
+_LATE_IN_PLACE = {"composed": """sinc float_power ldexp i0 mvlgamma gcd lcm as_strided index_reduce masked_scatter
+    scatter_reduce renorm sgn conj_physical addbmm put=put_elements polygamma=polygamma_of"""}
+
+
+def _late(home: str, name: str, there: str, in_place: bool) -> Callable[..., Any]:
+    def load(self: Any, *args: Any, **options: Any) -> Any:
+        function = getattr(import_module(f"pullback.dialects.torch.{home}"), there)
+        setattr(Tensor, name, _written(function, name) if in_place else _method(function))
+        return getattr(self, name)(*args, **options)
+
+    load.__name__, load.__doc__ = name, f"`{name}` of this tensor."
+    return load
+
+
+def _method(function: Callable[..., Any]) -> Any:
+    """A function as a method, whatever kind of callable it is."""
+    return function if isinstance(function, FunctionType) else lambda self, *a, **k: function(self, *a, **k)
+
+
+for _home, _names in _LATE.items():
+    for _entry in _names.split():
+        _name, _, _source = _entry.partition("=")
+        setattr(Tensor, _name, _late(_home, _name, _source or _name, False))
+for _home, _names in _LATE_IN_PLACE.items():
+    for _entry in _names.split():
+        _name, _, _source = _entry.partition("=")
+        setattr(Tensor, f"{_name}_", _late(_home, f"{_name}_", _source or _name, True))

@@ -16,12 +16,12 @@ def _written(function: Callable[..., Any]) -> Any:
     @wraps(function)
     def call(*args: Any, out: Any = None, **options: Any) -> Any:
         found = function(*args, **options)
-        return found if out is None else _put(found, out, function.__name__)
+        return found if out is None else put(found, out, function.__name__)
 
     return call
 
 
-def _put(found: Any, out: Any, name: str) -> Any:
+def put(found: Any, out: Any, name: str) -> Any:
     if not isinstance(out, Tensor):
         raise ArgumentError(message(f"{name}: out must be a tensor", [("out", type(out).__name__)],
                                     "out=torch.empty(0)"))
