@@ -36,6 +36,11 @@ _CONVOLUTIONS = ["Conv1d(2,4,3,2,1)|9", "Conv2d(2,4,(3,2),padding=1,groups=2)|67
 _NORMS = ["BatchNorm1d(2)|5", "BatchNorm2d(2,momentum=None)|34", "BatchNorm3d(2,affine=False)|334",
           "InstanceNorm1d(2,affine=True)|5", "InstanceNorm2d(2,track_running_stats=True)|34", "InstanceNorm3d(2)|334",
           "GroupNorm(2,2)|34", "LayerNorm((2,5))|5", "LayerNorm(5,bias=False)|5", "RMSNorm(5)|5"]
+_POOLS = [*_POOLS, "MaxPool2d(3,2,ceil_mode=True)|22", "AvgPool2d(2,divisor_override=3)|45",
+           "AdaptiveMaxPool2d(3,return_indices=True)|67", "MaxPool1d(2,return_indices=True)|7",
+           "Upsample(scale_factor=1.7,mode='bicubic',recompute_scale_factor=True)|34"]
+_NORMS = [*_NORMS, "BatchNorm1d(2,bias=False)|5", "GroupNorm(1,2,bias=False)|34",
+           "InstanceNorm1d(2,momentum=.3,track_running_stats=True)|5"]
 _ACTIVATIONS = """CELU(2.) ELU(.5) GELU() GELU('tanh') GLU() Hardshrink() Hardsigmoid() Hardswish() Hardtanh(-.5,.7)
     LeakyReLU(.2) LogSigmoid() LogSoftmax(1) Mish() PReLU(3) ReLU() ReLU6() RReLU() SELU() SiLU() Sigmoid() Softmax(1)
     Softmin(1) Softplus(2.) Softshrink() Softsign() Tanh() Tanhshrink() Threshold(.1,-3.) Softmax2d()""".split()
@@ -72,6 +77,8 @@ _LOSSES: list[tuple[str, list[Any]]] = [
     ("AdaptiveLogSoftmaxWithLoss(8,12,[3,6],2.)", [r(5, 8), fixed([0, 4, 7, 11, 2])]),
     ("PairwiseDistance()", [r(3, 4), r(3, 4)]), ("CosineSimilarity()", [r(3, 4), r(3, 4)]),
 ]
+_IMAGE = "nn.functional.interpolate(x[0],{},mode='{}',antialias=True,align_corners={})"
+_SAMPLES = "_random_samples=torch.linspace(.1,.8,4*len(x[0].shape)-8).double().reshape(2,2,-1)"
 _CTC = "m(x[0].log_softmax(2),x[1],x[2],x[3])"
 _PACK = "nn.utils.rnn.pack_padded_sequence(x[0],[3,5],enforce_sorted=False)"
 _MASK = "torch.triu(torch.full((4,4),True),1)"
@@ -93,6 +100,11 @@ CASES: list[tuple[Any, ...]] = [
      False),
     *((f"nn.{kind}(3,4,bidirectional=True)", f"nn.utils.rnn.pad_packed_sequence(m({_PACK})[0])[0]", [r(5, 2, 3)], False)
       for kind in ("RNN", "LSTM", "GRU")),
+    ("nn.RNN(3,1)", "m(*x)", [r(5, 2, 3), r(1, 2, 1)], False),
+    ("nn.LSTM(3,4,2,bidirectional=True,proj_size=2)", "m(x[0],(x[1],x[2]))", [r(5, 2, 3), r(4, 2, 2), r(4, 2, 4)],
+     False),
+    ("nn.LSTM(3,4,bidirectional=True,proj_size=2)",
+     f"nn.utils.rnn.pad_packed_sequence(m({_PACK},(x[1],x[2]))[0])[0]", [r(5, 2, 3), r(2, 2, 2), r(2, 2, 4)], False),
     ("nn.RNNCell(3,4)", "m(*x)", [r(2, 3), r(2, 4)], False),
     ("nn.LSTMCell(3,4)", "m(x[0],(x[1],x[2]))", [r(2, 3), r(2, 4), r(2, 4)], False),
     ("nn.GRUCell(3,4,bias=False)", "m(*x)", [r(2, 3), r(2, 4)], False),
@@ -103,6 +115,10 @@ CASES: list[tuple[Any, ...]] = [
      "m(x[0],x[1],x[1],key_padding_mask=x[2]>0,average_attn_weights=False)",
      [r(2, 3, 8), r(2, 5, 8), fixed([[0, 0, 0, 0, 0], [0, 0, 1, 0, 1]])], False),
     ("nn.MultiheadAttention(8,2,kdim=6,vdim=5,bias=False)", "m(*x)", [r(3, 2, 8), r(5, 2, 6), r(5, 2, 5)], False),
+    ("nn.MultiheadAttention(4,2,add_zero_attn=True,vdim=5,batch_first=True)", "m(*x,average_attn_weights=False)",
+     [r(1, 4), r(5, 4), r(5, 5)], False),
+    ("nn.TransformerDecoder(nn.TransformerDecoderLayer(4,2,10,0.,batch_first=True,norm_first=True,bias=False),2)",
+     "m(*x[:2],memory_key_padding_mask=x[2]>0)", [r(1, 5, 4), r(1, 6, 4), fixed([[0, 0, 1, 0, 1, 1]])], False),
     ("nn.TransformerEncoderLayer(8,2,16,0.)", f"m(x[0],{_MASK})", [r(4, 2, 8)], True),
     ("nn.TransformerEncoderLayer(8,2,16,0.,'gelu',batch_first=True,norm_first=True)", "m(*x)", [r(2, 4, 8)], True),
     ("nn.TransformerDecoderLayer(8,2,16,0.,norm_first=True)", "m(*x)", [r(4, 2, 8), r(3, 2, 8)], True),
@@ -111,12 +127,26 @@ CASES: list[tuple[Any, ...]] = [
      [r(4, 2, 8), r(3, 2, 8)], True),
     ("nn.Linear(3,4)", "m(*x)", [r(2, 3)], False), ("nn.Bilinear(3,4,2)", "m(*x)", [r(5, 3), r(5, 4)], False),
     ("nn.Embedding(6,3,padding_idx=1)", "m(*x)", [fixed([[0, 1], [5, 1]])], False),
+    ("nn.Embedding(6,3,max_norm=.4,scale_grad_by_freq=True,sparse=False)", "m(*x)", [fixed([[0, 1], [5, 1]])], False),
+    ("nn.EmbeddingBag(6,3,max_norm=.4,norm_type=1.,mode='sum')", "m(*x)",
+     [fixed([1, 2, 4, 5, 4, 3]), fixed([0, 2, 2])], False),
+    ("nn.EmbeddingBag(6,3,scale_grad_by_freq=True,include_last_offset=True)", "m(*x)",
+     [fixed([5, 2, 1, 5, 5]), fixed([0, 2, 5])], False),
     ("nn.EmbeddingBag(6,3)", "m(*x)", [fixed([1, 2, 4, 5, 4, 3]), fixed([0, 2, 2])], False),
     ("nn.EmbeddingBag(6,3,mode='max')", "m(*x)", [fixed([[1, 2, 4], [5, 4, 3]])], False),
     ("nn.EmbeddingBag(6,3,mode='sum',padding_idx=4)", "m(*x)",
      [fixed([1, 2, 4, 5, 4, 3]), fixed([0, 2, 4]), r(6)], False),
     ("nn.Fold((4,5),(2,2))", "m(*x)", [r(1, 8, 12)], False),
     ("nn.MaxUnpool2d(2)", "m(*nn.functional.max_pool2d(x[0],2,return_indices=True))", [r(1, 2, 4, 6)], False),
+    ("nn.MaxPool3d(2,return_indices=True)", "nn.functional.max_unpool3d(*m(x[0]),2)", [r(1, 2, 4, 6, 2)], False),
+    *(("nn.Identity()", _IMAGE.format(size, mode, corners), [r(1, 2, 7, 8)], False)
+      for size in ("(3,4)", "(9,3)", "None,.4") for mode in ("bilinear", "bicubic") for corners in (False, True)),
+    *(("nn.Identity()", f"nn.functional.fractional_max_pool{rank}d(x[0],2,output_ratio=(.6,)*{rank},"
+       f"return_indices=True,{_SAMPLES})", [r(2, 2, *(5, 7, 6)[:rank])], False) for rank in (2, 3)),
+    *(("nn.Identity()", f"nn.functional.{name}(*x[:2],weight=x[2].abs(),reduction={how!r})", [r(3, 4)] * 3, False)
+      for name in ("mse_loss", "l1_loss", "huber_loss") for how in ("mean", "sum", "none")),
+    ("nn.Identity()", "nn.functional.nll_loss(x[0],x[1],None,None,0,None,'sum')", [r(3, 4), _TARGETS], False),
+    ("nn.Identity()", "nn.functional.cross_entropy(x[0],x[1],None,False)", [r(3, 4), _TARGETS], False),
     ("nn.utils.parametrizations.weight_norm(nn.Linear(3,4))", "m(*x)", [r(2, 3)], False),
     ("nn.utils.weight_norm(nn.Conv1d(2,3,2))", "m(*x)", [r(1, 2, 5)], False),
 ]
@@ -154,4 +184,5 @@ def ask(torch: Any, k: int) -> dict[str, Any]:
     sum((v * torch.tensor(w)).sum() for v, w in zip(out, weights, strict=True)).backward()
     gradients = {f"x{n}": _summary(t.grad) for n, t in enumerate(x) if t.grad is not None}
     gradients.update({name: _summary(p.grad) for name, p in m.named_parameters() if p.grad is not None})
-    return {"state": sorted(m.state_dict()), "out": [_summary(v) for v in out], "gradients": gradients}
+    return {"state": sorted(m.state_dict()), "buffers": {name: _summary(b) for name, b in m.named_buffers()},
+            "out": [_summary(v) for v in out], "gradients": gradients}

@@ -35,6 +35,9 @@ def test_layer(k: int) -> None:
         mine = ask(pullback.torch, k)
     theirs, tolerance = ANSWERS[k], ROUNDED.get(CASES[k][0], 1e-9)
     assert mine["state"] == theirs["state"]
+    assert mine["buffers"].keys() == theirs["buffers"].keys()
+    for name, y in theirs["buffers"].items():
+        _near(mine["buffers"][name], y, tolerance)
     assert len(mine["out"]) == len(theirs["out"])
     for x, y in zip(mine["out"], theirs["out"], strict=True):
         _near(x, y, tolerance)

@@ -80,6 +80,7 @@ def test_clipping_by_norm():
     np.testing.assert_allclose(ps[0].grad.numpy(), [0.3])
     with pytest.raises(ValueError_, match="non-finite"):
         utils.clip_grad_norm_(parameters([float("nan")]), 1.0, error_if_nonfinite=True)
+    assert utils.clip_grad_norm_(parameters([3.0], [0.0, 4.0]), 1.0, 0.0).item() == 2.0
     assert utils.clip_grad_norm_([nn.Parameter(pb.zeros(1))], 1.0).item() == 0.0
 
 

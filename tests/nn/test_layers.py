@@ -247,6 +247,62 @@ def test_embedding_losses():
          np.maximum(0, -t * (a[:, 0] - b[:, 0]) + 0.5).mean())
 
 
+def test_instance_norm_keeps_running_statistics():
+    layer = nn.InstanceNorm1d(2, momentum=0.5, track_running_stats=True)
+    x = data(3, 2, 7)
+    layer(pb.tensor(x))
+    near(layer.running_mean, 0.5 * x.mean(2).mean(0))
+    near(layer.running_var, 0.5 + 0.5 * x.var(2, ddof=1).mean(0))
+    y = layer.eval()(pb.tensor(x))
+    near(y, (x - layer.running_mean.numpy()[:, None]) / np.sqrt(layer.running_var.numpy()[:, None] + 1e-5))
+
+
+def test_batch_norm_without_momentum_under_jit():
+    layer, x = nn.BatchNorm1d(2, momentum=None), data(4, 5, 2)
+    step = pb.jit(lambda batch: layer(batch))
+    for batch in x:
+        step(pb.tensor(batch))
+    near(layer.running_mean, x.mean((0, 1)))
+
+
+def test_rows_of_an_embedding_are_limited():
+    layer = nn.Embedding(4, 3, max_norm=1.0)
+    before = layer.weight.numpy().copy()
+    y = layer(pb.tensor([0, 2]))
+    sizes = np.linalg.norm(before, axis=1)
+    expected = np.where(np.isin(np.arange(4), [0, 2])[:, None], before / np.maximum(sizes, 1)[:, None], before)
+    near(layer.weight, expected)
+    near(y, expected[[0, 2]])
+
+
+def test_gradients_of_an_embedding_by_frequency():
+    layer = nn.Embedding(4, 2, scale_grad_by_freq=True)
+    (layer(pb.tensor([1, 3, 1])) * pb.tensor([[1.0], [2.0], [5.0]])).sum().backward()
+    near(layer.weight.grad, np.array([0, 3, 0, 2])[:, None] * np.ones(2))
+
+
+def test_offsets_and_lengths_under_jit():
+    bag, x = nn.EmbeddingBag(6, 3), pb.tensor([1, 2, 4, 5, 4])
+    eager, later = (f(x, pb.tensor([0, 2, 2, 4])) for f in (bag, pb.jit(lambda x, offsets: bag(x, offsets))))
+    near(later, eager.detach().numpy())
+    logs = pb.log_softmax(pb.tensor(data(6, 2, 4)), dim=2)
+    given = (pb.tensor([1, 2, 2]), pb.tensor([6, 5]), pb.tensor([1, 2]))
+    near(pb.jit(lambda *a: nn.functional.ctc_loss(logs, *a))(*given), nn.functional.ctc_loss(logs, *given).numpy())
+
+
+def test_pooling_in_ceil_mode_of_less_than_a_window():
+    x = data(1, 2, 2, 2)
+    near(nn.MaxPool2d(3, 2, ceil_mode=True)(pb.tensor(x)), x.max((2, 3), keepdims=True))
+    near(nn.AvgPool2d(3, 2, ceil_mode=True)(pb.tensor(x)), x.mean((2, 3), keepdims=True))
+
+
+def test_smoothing_while_shrinking_averages_evenly():
+    x = data(1, 1, 8, 8)
+    y = nn.functional.interpolate(pb.tensor(x), (1, 1), mode="bilinear", antialias=True)
+    hat = 1 - np.abs(np.arange(8) - 3.5) / 8
+    near(y, np.einsum("bchw,h,w->bc", x, hat, hat)[..., None, None] / hat.sum() ** 2)
+
+
 WRONG = [
     (lambda: nn.Linear(-1, 2), ValueError_), (lambda: nn.Linear(2.5, 2), ArgumentError),
     (lambda: nn.Linear(3, 2)(pb.ones((4, 5))), ShapeError),
@@ -263,6 +319,16 @@ WRONG = [
     (lambda: nn.CrossEntropyLoss(weight=3), ArgumentError),
     (lambda: nn.Unflatten(1, (5,))(pb.ones((2, 12))), ShapeError), (lambda: nn.Flatten(2)(pb.ones((2, 3))), ShapeError),
     (lambda: nn.ConvTranspose2d(2, 2, 3, padding_mode="reflect"), ValueError_),
+    (lambda: nn.ConvTranspose2d(2, 2, 3, 2, output_padding=2)(pb.ones((1, 2, 3, 3))), ValueError_),
+    (lambda: nn.Upsample(scale_factor=2, align_corners=True)(pb.ones((1, 2, 3, 3))), ValueError_),
+    (lambda: nn.functional.interpolate(pb.ones((1, 2, 3)), 5, mode="linear", antialias=True), ValueError_),
+    (lambda: nn.GRU(3, 4)(pb.ones((5, 2, 3)), (pb.ones((1, 2, 4)),) * 2), ShapeError),
+    (lambda: nn.LSTM(3, 4, 2)(pb.ones((5, 2, 3)), pb.ones((2, 2, 4))), ShapeError),
+    (lambda: nn.LSTM(3, 4, proj_size=4), ValueError_), (lambda: nn.RNNBase("GRU", 3, 4, proj_size=2), ValueError_),
+    (lambda: nn.GroupNorm(3, 3)(pb.ones((1, 3))), ValueError_),
+    (lambda: nn.InstanceNorm1d(3)(pb.ones((2, 3, 1))), ValueError_),
+    (lambda: nn.TransformerEncoderLayer(4, 2)(pb.ones((3, 1, 4)), is_causal=True), ValueError_),
+    (lambda: nn.functional.mse_loss(pb.ones(3), pb.ones(3), weight=pb.ones(2)), ShapeError),
 ]
 
 

@@ -39,6 +39,40 @@ def test_a_layer_is_its_cell_step_by_step(kind: Any) -> None:
         np.testing.assert_allclose(h.detach().numpy(), every[t].detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
+def test_one_hidden_number_backward() -> None:
+    layer, cell = nn.RNN(3, 1), nn.RNNCell(3, 1)
+    cell.load_state_dict({name.removesuffix("_l0"): w for name, w in layer.state_dict().items()})
+    x = pb.randn(4, 2, 3)
+
+    def alone(x: Any) -> Any:
+        state, total = None, 0
+        for t in range(4):
+            state = cell(x[t], state)
+            total = total + (state ** 2).sum()
+        return total
+
+    found, expected = (pb.grad(f)(x) for f in (lambda x: (layer(x)[0] ** 2).sum(), alone))
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_projected_lstm_is_its_formula(reverse: bool) -> None:
+    layer = nn.LSTM(3, 4, bidirectional=True, proj_size=2)
+    x, h0, c0 = pb.randn(5, 2, 3), pb.randn(2, 2, 2), pb.randn(2, 2, 4)
+    every, (last, cell) = layer(x, (h0, c0))
+    suffix = "l0_reverse" if reverse else "l0"
+    w, u, b, d, p = (getattr(layer, f"{n}_{suffix}").detach().numpy()
+                     for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"))
+    h, c = h0.numpy()[int(reverse)], c0.numpy()[int(reverse)]
+    for t in reversed(range(5)) if reverse else range(5):
+        i, f, g, o = np.split(x.numpy()[t] @ w.T + h @ u.T + b + d, 4, 1)
+        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+        h = np.tanh(c) / (1 + np.exp(-o)) @ p.T
+        np.testing.assert_allclose(every.detach().numpy()[t, :, 2 * reverse:2 * reverse + 2], h, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(last.detach().numpy()[int(reverse)], h, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(cell.detach().numpy()[int(reverse)], c, rtol=1e-4, atol=1e-6)
+
+
 def _graph(steps: int) -> int:
     layer = nn.LSTM(3, 4)
 

@@ -190,6 +190,27 @@ def test_functional_update_under_jit():
     assert float(state["step"]) == 3.0
 
 
+def test_loaded_groups_count_their_own_steps():
+    def steps(optimizer, ps, count):
+        for _ in range(count):
+            for p in ps:
+                p.grad = p.detach() * 2
+            optimizer.step()
+
+    def made(ps):
+        return pb.optim.Adam([{"params": ps[:1]}, {"params": ps[1:], "lr": 0.1, "betas": (0.5, 0.9)}], lr=0.01)
+
+    through, again = ([parameter(1.0, 2.0), parameter(-3.0)] for _ in range(2))
+    steps(made(through), through, 6)
+    first = made(again)
+    steps(first, again, 3)
+    second = made(again)
+    second.load_state_dict(first.state_dict())
+    steps(second, again, 3)
+    for x, y in zip(through, again, strict=True):
+        np.testing.assert_array_equal(x.detach().numpy(), y.detach().numpy())
+
+
 WRONG = [
     (lambda p: pb.optim.SGD([p], lr=-1), ValueError_),
     (lambda p: pb.optim.SGD([p], lr="fast"), ArgumentError),

@@ -210,6 +210,10 @@ def _conv_transpose(name: str, rank: int, x: Any, weight: Any, bias: Any, stride
         raise ShapeError(message(f"{name}: channels do not fit",
                                  [("input", described(x)), ("weight", described(weight))],
                                  "weight.shape[0] must be the input's channels, which groups must divide"))
+    if any(e >= max(s, d) for e, s, d in zip(more, step, spread, strict=True)):
+        raise ValueError_(message(f"{name}: output padding must be smaller than either stride or dilation",
+                                  [("output_padding", str(extra)), ("stride", str(stride)),
+                                   ("dilation", str(dilation))], "it chooses among the sizes that the stride allows"))
     out = tuple((n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, s, p, d, k, e in
                 zip(x.shape[2:], step, low, spread, weight.shape[2:], more, strict=True))
     if min(out) < 1:
@@ -368,10 +372,8 @@ class Pooling:
 
     def _size(self, d: int, ceil_mode: bool) -> int:
         room = self.spatial[d] + 2 * self.low[d] - self.dilation[d] * (self.kernel[d] - 1) - 1
-        if room < 0:
-            return 0
         if not ceil_mode:
-            return room // self.stride[d] + 1
+            return room // self.stride[d] + 1 if room >= 0 else 0
         n = -(-room // self.stride[d]) + 1
         return n - 1 if (n - 1) * self.stride[d] >= self.spatial[d] + self.low[d] else n
 
@@ -382,7 +384,13 @@ def _max_pool_nd(name: str, rank: int, x: Any, kernel: Any, stride: Any, padding
     p = Pooling(name, rank, x, kernel, stride, padding, dilation, ceil_mode)
     static = {"kernel": p.kernel, "stride": p.stride, "low": p.low, "out": p.out, "dilation": p.dilation}
     y = _max_pool(x, **static)
-    return (y, _max_pool_places(x, **static)) if return_indices else y
+    return (y, positions(x, _max_pool_places(x, **static))) if return_indices else y
+
+
+def positions(x: Any, places: Any) -> Any:
+    """Positions in the dtype that the array type of x has for them."""
+    kind = x.result_class.index_dtype
+    return places.astype(kind) if kind is not None else places
 
 
 def max_pool1d(input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
@@ -563,7 +571,7 @@ def _adaptive_max_nd(name: str, rank: int, x: Any, output_size: Any, return_indi
         raise DTypeError(message(f"{name}: needs numbers with an order", [("input", described(x))], "use floats"))
     out = _adaptive_sizes(x, output_size, rank, name)
     y = _adaptive_max(x, out=out)
-    return (y, _adaptive_max_places(x, out=out)) if return_indices else y
+    return (y, positions(x, _adaptive_max_places(x, out=out))) if return_indices else y
 
 
 def adaptive_max_pool1d(input: Array, output_size: Any, return_indices: bool = False) -> Array:

@@ -69,6 +69,27 @@ def _weights(size: int, out: int, mode: str, align: bool, scale: float | None) -
     return table
 
 
+def _smooth_weights(size: int, out: int, mode: str, align: bool, scale: float | None) -> Any:
+    """The matrix (out, size) that interpolates one dimension and, where it shrinks, averages over more elements: the
+    filter is stretched by the step (as in the Python Imaging Library, whose cubic has a = -0.5)."""
+    step = ((size - 1) / (out - 1) if out > 1 else 0.0) if align else 1 / scale if scale else size / out
+    stretch = max(step, 1.0)
+    support = (2 if mode == "cubic" else 1) * stretch
+    center = step * (np.arange(out) + 0.5)
+    at = np.arange(size)
+    start = np.maximum((center - support + 0.5).astype(int), 0)
+    stop = np.minimum((center + support + 0.5).astype(int), size)
+    off = np.abs((at - center[:, None] + 0.5) / stretch)
+    if mode == "cubic":
+        near, far = (1.5 * off - 2.5) * off * off + 1, ((-0.5 * off + 2.5) * off - 4) * off + 2
+        table = np.where(off < 1, near, np.where(off < 2, far, 0.0))
+    else:
+        table = np.maximum(1 - off, 0.0)
+    table = np.where((at >= start[:, None]) & (at < stop[:, None]), table, 0.0)
+    total = table.sum(1, keepdims=True)
+    return table / np.where(total == 0, 1.0, total)
+
+
 def _cubic(t: Any) -> list[Any]:
     """Weights of the four neighbours, for a = -0.75."""
     a = -0.75
@@ -83,13 +104,14 @@ def _cubic(t: Any) -> list[Any]:
 
 
 @operation()
-def _interpolate(x: Node, out: tuple[int, ...], mode: str, align: bool, scales: tuple[float | None, ...]) -> Node:
+def _interpolate(x: Node, out: tuple[int, ...], mode: str, align: bool, scales: tuple[float | None, ...],
+                 antialias: bool) -> Node:
     x = floating(x)
     for d, (n, scale) in enumerate(zip(out, scales, strict=True)):
         axis, size = 2 + d, x.shape[2 + d]
         if n == size and (scale is None or scale == 1):
             continue
-        table = _weights(size, n, mode, align, scale)
+        table = (_smooth_weights if antialias else _weights)(size, n, mode, align, scale)
         if mode.startswith("nearest"):
             x = build.gather(x, build.const_array(table.argmax(1).astype(np.int32)), axis, "clip")
             continue
@@ -99,6 +121,15 @@ def _interpolate(x: Node, out: tuple[int, ...], mode: str, align: bool, scales: 
     return x
 
 
+def _check_options(mode: str, rank: int, align_corners: bool | None, antialias: bool) -> None:
+    if align_corners is not None and (mode.startswith("nearest") or mode == "area"):
+        raise ValueError_(message("interpolate: align_corners is for modes that interpolate", [("mode", repr(mode))],
+                                  "linear, bilinear, bicubic or trilinear; or leave align_corners out"))
+    if antialias and (rank != 2 or mode not in ("bilinear", "bicubic")):
+        raise ValueError_(message("interpolate: antialias is for bilinear and bicubic images", [("mode", repr(mode))],
+                                  "leave antialias out"))
+
+
 _MODES = {"nearest": 0, "nearest-exact": 0, "linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2, "area": 0}
 
 
@@ -106,10 +137,11 @@ def interpolate(input: Array, size: Any = None, scale_factor: Any = None, mode: 
                 align_corners: bool | None = None,
                 recompute_scale_factor: bool | None = None, antialias: bool = False) -> Array:
     """(batch, channels, ...) with other sizes. Modes: nearest, nearest-exact, linear, bilinear, trilinear, bicubic,
-    area."""
+    area. With `antialias`, the two modes of images average over what shrinking leaves out."""
     x = as_tensor(input, "interpolate")
     rank = x.ndim - 2
     one_of(mode, tuple(_MODES), "interpolate", "mode")
+    _check_options(mode, rank, align_corners, antialias)
     if rank < 1 or _MODES[mode] not in (0, rank):
         raise ShapeError(message(f"interpolate: mode {mode!r} does not fit the input", [("input", described(x))],
                                  "(batch, channels, ...)"))
@@ -130,7 +162,7 @@ def interpolate(input: Array, size: Any = None, scale_factor: Any = None, mode: 
         raise ShapeError(message("interpolate: sizes must be at least 1", [("input", described(x)), ("size", str(out))],
                                  "use larger ones"))
     kind = {"bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
-    return _interpolate(x, out=out, mode=kind, align=bool(align_corners), scales=scales)
+    return _interpolate(x, out=out, mode=kind, align=bool(align_corners), scales=scales, antialias=bool(antialias))
 
 
 # -- rearrangements ----------------------------------------------------------------------------------------------------

@@ -88,14 +88,15 @@ def _embedding(indices: Node, weight: Node, mode: str, padding: int | None) -> N
 
 def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_norm: float | None = None,
               norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Array:
-    """The rows of weight at indices; the row `padding_idx` gets no gradient."""
+    """The rows of weight at indices; the row `padding_idx` gets no gradient.
+
+    With `max_norm`, rows that are read and whose p-norm is more are shortened to it first, in `weight` itself.
+    `scale_grad_by_freq` divides the gradient of a row by how often it was read.
+    """
     weight = as_tensor(weight, "embedding")
     if weight.ndim != 2:
         raise ShapeError(message("embedding: weight needs two dimensions", [("weight", described(weight))],
                                  "(entries, features)"))
-    if max_norm is not None or scale_grad_by_freq:
-        raise ArgumentError(message("embedding: max_norm and scale_grad_by_freq are not there",
-                                    help="normalise the weight yourself"))
     indices, mode = checked_indices(input, weight.shape[0], "embedding")
     mode = "positive" if mode == "error" else mode
     if not isinstance(input, TensorBase) and np.any(np.asarray(input) < 0):
@@ -109,7 +110,16 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_n
                                       [("weight", described(weight)), ("padding_idx", str(row))],
                                       f"use a number below {weight.shape[0]}"))
         row %= weight.shape[0]
-    return _embedding(indices, weight, mode=mode, padding=row)
+    if max_norm is not None:
+        from pullback.api.embeddings import limit_rows
+
+        limit_rows(weight, indices, max_norm, norm_type, "embedding")
+    found = _embedding(indices, weight, mode=mode, padding=row)
+    if not scale_grad_by_freq:
+        return found
+    from pullback.api.embeddings import shared_gradient
+
+    return shared_gradient(found, indices, size=weight.shape[0])
 
 
 # -- normalisation -----------------------------------------------------------------------------------------------------
@@ -237,6 +247,10 @@ def group_norm(input: Array, num_groups: int, weight: Array = None, bias: Array 
         raise ShapeError(message("group_norm: num_groups must divide the channels",
                                  [("input", described(operands[0])), ("num_groups", str(groups))],
                                  f"use a divisor of {operands[0].shape[1]}"))
+    x = operands[0]
+    if x.info.type.size and x.info.type.size == x.shape[0] * groups and x.shape[0] * x.shape[1] == groups:
+        raise ValueError_(message("group_norm: needs more than one value per group", [("input", described(x))],
+                                  "use fewer groups or a larger input"))
     return _group_norm(*operands, groups=groups, eps=float(eps), flags=flags)
 
 
@@ -285,15 +299,31 @@ def batch_norm(input: Array, running_mean: Array = None, running_var: Array = No
         raise ValueError_(message("batch_norm: training needs more than one value per channel",
                                   [("input", described(x))], "use a larger batch, or training=False"))
     y, mean, variance = _batch_norm_training(*operands, eps=float(eps), flags=flags)
+    _update_running(running_mean, mean, running_var, variance, momentum, count)
+    return y
+
+
+def _update_running(running_mean: Any, mean: Array, running_var: Any, variance: Array, momentum: Any,
+                    count: int) -> None:
+    """Move running statistics towards those of `count` values."""
+    share = momentum if isinstance(momentum, TensorBase) else float(momentum)
     before, local.grad_enabled = local.grad_enabled, False
     try:
         if isinstance(running_mean, TensorBase):
-            running_mean.in_place(_running, mean, float(momentum), factor=1.0)
+            running_mean.in_place(_running, mean, share, factor=1.0)
         if isinstance(running_var, TensorBase):
-            running_var.in_place(_running, variance, float(momentum), factor=count / max(count - 1, 1))
+            running_var.in_place(_running, variance, share, factor=count / max(count - 1, 1))
     finally:
         local.grad_enabled = before
-    return y
+
+
+@_normalisation
+def _instance_norm_training(x: Node, *parts: Node, eps: float, flags: tuple[bool, ...]) -> tuple[Node, ...]:
+    """As `_instance_norm`; the means over the batch of the examples' means and variances."""
+    axes = tuple(range(2, len(x.shape)))
+    wide = _wide(x)
+    mean, variance = (mean_of(part, (0,)) for part in (mean_of(wide, axes), variance_of(wide, axes, 0)))
+    return _affine(_standardised(x, axes, eps), *_optional(parts, flags), (1,)), mean, variance
 
 
 @_normalisation
@@ -310,7 +340,16 @@ def instance_norm(input: Array, running_mean: Array = None, running_var: Array =
     if operands[0].ndim < 3:
         raise ShapeError(message("instance_norm: input needs at least three dimensions",
                                  [("input", described(operands[0]))], "(batch, channels, ...)"))
-    return _instance_norm(*operands, eps=float(eps), flags=flags)
+    x = operands[0]
+    count = x.info.type.size // max(x.shape[0] * x.shape[1], 1)
+    if count <= 1 and x.info.type.size:
+        raise ValueError_(message("instance_norm: needs more than one value per channel", [("input", described(x))],
+                                  "use a larger input"))
+    if running_mean is None and running_var is None:
+        return _instance_norm(*operands, eps=float(eps), flags=flags)
+    y, mean, variance = _instance_norm_training(*operands, eps=float(eps), flags=flags)
+    _update_running(running_mean, mean, running_var, variance, momentum, count)
+    return y
 
 
 @operation(promote="float")

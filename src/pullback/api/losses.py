@@ -73,29 +73,55 @@ def _huber(x: Node, y: Node, delta: float, scale: float, reduction: str) -> Node
     return reduced(_times(build.select(near, inner, outer), scale), reduction)
 
 
-def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
-    """The mean (or sum) of squared differences. Shapes must be equal.
+@operation(promote="float")
+def _weigh(losses: Node, weight: Node, reduction: str, by_weight: bool) -> Node:
+    weighted = build.mul(losses, weight)
+    if reduction != "mean" or not by_weight:
+        return reduced(weighted, reduction)
+    every = tuple(range(len(losses.shape)))
+    return build.div(build.reduce("add", weighted, every), build.reduce("add", weight, every))
+
+
+def _weighted(losses: Array, weight: Array, name: str, reduction: str, by_weight: bool) -> Array:
+    """Losses times weights; their mean is over the sum of the weights, or over the number of elements."""
+    w = as_tensor(weight, name)
+    if w.shape != losses.shape:
+        raise ShapeError(message(f"{name}: weight and input must have equal shapes",
+                                 [("input", described(losses)), ("weight", described(w))], "one weight per element"))
+    return _weigh(losses, w, reduction=_check_reduction(reduction, name), by_weight=by_weight)
+
+
+def mse_loss(input: Array, target: Array, reduction: str = "mean", weight: Array = None) -> Array:
+    """The mean (or sum) of squared differences, each times its weight. Shapes must be equal.
 
     >>> import pullback as pb
     >>> pb.nn.functional.mse_loss(pb.tensor([1.0, 2.0]), pb.tensor([1.0, 4.0]))
     Tensor(2., dtype=float32)
     """
     x, y = _same_shapes(input, target, "mse_loss")
+    if weight is not None:
+        return _weighted(_mse(x, y, reduction="none"), weight, "mse_loss", reduction, True)
     return _mse(x, y, reduction=_check_reduction(reduction, "mse_loss"))
 
 
-def l1_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
-    """The mean (or sum) of absolute differences."""
+def l1_loss(input: Array, target: Array, reduction: str = "mean", weight: Array = None) -> Array:
+    """The mean (or sum) of absolute differences, each times its weight."""
     x, y = _same_shapes(input, target, "l1_loss")
+    if weight is not None:
+        return _weighted(_l1(x, y, reduction="none"), weight, "l1_loss", reduction, True)
     return _l1(x, y, reduction=_check_reduction(reduction, "l1_loss"))
 
 
-def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0) -> Array:
-    """Half the squared difference below delta, linear above."""
+def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0,
+               weight: Array = None) -> Array:
+    """Half the squared difference below delta, linear above, each times its weight."""
     x, y = _same_shapes(input, target, "huber_loss")
     limit = number(delta, "huber_loss", "delta")
     if limit <= 0:
         raise ValueError_(message("huber_loss: delta must be positive", [("delta", str(delta))], "use 1.0"))
+    if weight is not None:
+        each = _huber(x, y, delta=limit, scale=1.0, reduction="none")
+        return _weighted(each, weight, "huber_loss", reduction, False)
     return _huber(x, y, delta=limit, scale=1.0, reduction=_check_reduction(reduction, "huber_loss"))
 
 

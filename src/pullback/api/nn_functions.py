@@ -113,9 +113,10 @@ __all__ = [
 _LATE: dict[str, str] = {
     "attention": "multi_head_attention_forward",
     "activations": "celu_ elu_ hardtanh_ leaky_relu_ relu_ rrelu rrelu_ selu_ threshold_",
+    "embeddings": "embedding_bag",
     "layers": "feature_alpha_dropout",
     "images": "upsample upsample_bilinear upsample_nearest",
-    "pooling": """affine_grid channel_shuffle embedding_bag fractional_max_pool2d fractional_max_pool3d lp_pool1d
+    "pooling": """affine_grid channel_shuffle fractional_max_pool2d fractional_max_pool3d lp_pool1d
         lp_pool2d lp_pool3d max_unpool1d max_unpool2d max_unpool3d pdist""",
     "sequence_losses": """ctc_loss gumbel_softmax multilabel_margin_loss multilabel_soft_margin_loss
         triplet_margin_with_distance_loss""",

@@ -1,4 +1,4 @@
-"""Pooling that is not a maximum or a mean of windows, and its inverse; bags of embeddings; shuffled channels."""
+"""Pooling that is not a maximum or a mean of windows, and its inverse; shuffled channels."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from pullback.api._lazy import build
-from pullback.api.arguments import as_tensor, described, integer, number, one_of
-from pullback.api.convolution import Pooling, avg_pool1d, avg_pool2d, avg_pool3d, sizes_of
+from pullback.api.arguments import as_tensor, described, integer, number
+from pullback.api.convolution import Pooling, avg_pool1d, avg_pool2d, avg_pool3d, positions, sizes_of
 from pullback.engine.operation import operation
-from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.tensor import from_host
 from pullback.ir import dtypes
 from pullback.ir.node import Node
-from pullback.ops import matrix
-from pullback.util.errors import ArgumentError, IndexError_, ShapeError, ValueError_, message
+from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
 
 Array = Any
 
@@ -27,10 +26,7 @@ def _power_mean(name: str, rank: int, x: Any, p: float, kernel: Any, stride: Any
     x, p = as_tensor(x, name), number(p, name, "norm_type")
     count = int(np.prod(sizes_of(kernel, rank, name, "kernel_size")))
     pool = (avg_pool1d, avg_pool2d, avg_pool3d)[rank - 1]
-    if rank == 1:
-        mean = pool(x**p, kernel, stride, 0, ceil_mode)
-    else:
-        mean = pool(x**p, kernel, stride, 0, ceil_mode)
+    mean = pool(x**p, kernel, stride, 0, ceil_mode)
     from pullback.api.activations import relu
     from pullback.api.elementwise import abs, sign
 
@@ -142,12 +138,13 @@ def _fractional(name: str, rank: int, x: Any, kernel: Any, output_size: Any, out
         from pullback.api.random import kept
 
         samples = kept((*x.shape[:2], rank), 0.0, x)
-    starts = [_starts(samples[:, :, rank - 1 - d], n, o, k)
+    order = range(rank) if rank == 3 else (1, 0)  # as PyTorch: (depth, height, width), but (width, height)
+    starts = [_starts(samples[:, :, order[d]], n, o, k)
               for d, (n, o, k) in enumerate(zip(spatial, out, kernels, strict=True))]
     found, places = _windows_from(x, *starts, kernel=kernels)
     if single:
         found, places = found[0], places[0]
-    return (found, places) if return_indices else found
+    return (found, positions(x, places)) if return_indices else found
 
 
 def _starts(sample: Array, size: int, out: int, kernel: int) -> Array:
@@ -177,77 +174,6 @@ def fractional_max_pool3d(input: Array, kernel_size: Any, output_size: Any = Non
     """Maxima of windows at random places that give a certain output size (Graham 2014)."""
     return _fractional("fractional_max_pool3d", 3, input, kernel_size, output_size, output_ratio, return_indices,
                        _random_samples)
-
-
-# -- bags of embeddings ------------------------------------------------------------------------------------------------
-
-
-@operation(promote="exact")
-def _bags(rows: Node, bag: Node, *scale: Node, count: int, mode: str, padding: bool) -> Node:
-    """Rows combined by the bag they belong to; with `padding` the last operand says which count."""
-    kept = scale[-1] if padding else None
-    weights = scale[0] if len(scale) > padding else None
-    if weights is not None:
-        rows = build.mul(rows, build.broadcast(weights, rows.shape, (0,)))
-    on = build.ones_like(bag) if kept is None else build.convert(kept, bag.dtype)
-    size = build.scatter(build.zeros((count,), bag.dtype), bag, on, 0, "add", "clip")
-    shape = (count, rows.shape[1])
-    if mode == "max":
-        low = build.scalar_like(rows, float("-inf"))
-        rows = rows if kept is None else build.select(build.broadcast(kept, rows.shape, (0,)), rows, low)
-        found = build.scatter(build.full(shape, float("-inf"), rows.dtype), bag, rows, 0, "max", "clip")
-        empty = build.binary("eq", size, build.zeros_like(size))
-        return matrix.where(build.broadcast(empty, shape, (0,)), build.zeros(shape, rows.dtype), found)
-    if kept is not None:
-        rows = matrix.where(build.broadcast(kept, rows.shape, (0,)), rows, 0)
-    found = build.scatter(build.zeros(shape, rows.dtype), bag, rows, 0, "add", "clip")
-    if mode == "sum":
-        return found
-    least = build.convert(build.maximum(size, build.ones_like(size)), rows.dtype)
-    return build.div(found, build.broadcast(least, shape, (0,)))
-
-
-def embedding_bag(input: Array, weight: Array, offsets: Array = None, max_norm: float | None = None,
-                  norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
-                  per_sample_weights: Array = None, include_last_offset: bool = False,
-                  padding_idx: int | None = None) -> Array:
-    """Sums, means or maxima of rows of a table: of each row of `input`, or of what lies between `offsets`."""
-    from pullback.api.layers import embedding
-
-    name = "embedding_bag"
-    one_of(mode, ("sum", "mean", "max"), name, "mode")
-    if max_norm is not None or scale_grad_by_freq:
-        raise ArgumentError(message(f"{name}: max_norm and scale_grad_by_freq are not there", []))
-    if per_sample_weights is not None and mode != "sum":
-        raise ArgumentError(message(f"{name}: per_sample_weights needs mode='sum'", [("mode", repr(mode))]))
-    x, table = as_tensor(input, name), as_tensor(weight, name)
-    if x.ndim == 2 and offsets is not None:
-        raise ArgumentError(message(f"{name}: offsets belong to a 1-dimensional input", [("input", described(x))]))
-    if x.ndim == 1 and offsets is None:
-        raise ArgumentError(message(f"{name}: a 1-dimensional input needs offsets", [("input", described(x))]))
-    if x.ndim == 2:
-        count, bag = x.shape[0], np.repeat(np.arange(x.shape[0]), x.shape[1])
-        flat = x.reshape((-1,))
-    else:
-        count, bag = _bag_numbers(offsets, x.shape[0], include_last_offset)
-        flat = x
-    given = [embedding(flat, table), flat.result_class(from_host(bag, dtypes.int32)._use())]
-    if per_sample_weights is not None:
-        given.append(as_tensor(per_sample_weights, name).reshape((-1,)))
-    if padding_idx is not None:
-        given.append(flat != padding_idx % table.shape[0])
-    return _bags(*given, count=count, mode=mode, padding=padding_idx is not None)
-
-
-def _bag_numbers(offsets: Any, size: int, include_last: bool) -> tuple[int, Any]:
-    """How many bags, and which each index belongs to."""
-    starts = np.asarray(offsets.numpy() if isinstance(offsets, TensorBase) else offsets)
-    if starts.ndim != 1 or not starts.size or starts[0] != 0 or (np.diff(starts) < 0).any() or starts[-1] > size:
-        raise IndexError_(message("embedding_bag: offsets must rise from 0 to at most the number of indices",
-                                  [("offsets", f"{starts.tolist()!r:.60}"), ("indices", str(size))]))
-    if include_last:
-        starts = starts[:-1]
-    return len(starts), np.searchsorted(starts, np.arange(size), side="right") - 1
 
 
 # -- channels ----------------------------------------------------------------------------------------------------------
@@ -293,6 +219,6 @@ def affine_grid(theta: Array, size: Any, align_corners: bool | None = None) -> A
     return (at @ t.mT).reshape((t.shape[0], *spatial, rank))
 
 
-__all__ = ["Pooling", "affine_grid", "channel_shuffle", "embedding_bag", "fractional_max_pool2d",
+__all__ = ["Pooling", "affine_grid", "channel_shuffle", "fractional_max_pool2d",
            "fractional_max_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_unpool1d", "max_unpool2d",
            "max_unpool3d", "pdist"]

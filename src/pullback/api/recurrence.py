@@ -43,17 +43,20 @@ def _gate_bias(first: Node, second: Node, kind: str) -> Node:
 
 
 class Weights(NamedTuple):
-    """Of one layer in one direction, as PyTorch names them; biases may be None."""
+    """Of one layer in one direction, as PyTorch names them; biases may be None, and the projection of an lstm's h."""
 
     ih: Array
     hh: Array
     bias_ih: Array | None = None
     bias_hh: Array | None = None
+    hr: Array | None = None
 
 
 def run_layer(kind: str, x: Array, h: Array, c: Array | None, weights: Weights, reverse: bool = False,
               mask: Array | None = None) -> tuple[Array, ...]:
     """One layer in one direction over [steps, batch, features]: every h, the last h, (lstm) the last c."""
+    if weights.hr is not None:
+        return _run_projected(x, h, c, weights, reverse, mask)
     bias = None if weights.bias_ih is None else _gate_bias(weights.bias_ih, weights.bias_hh, kind=kind)
     given = [linear_map(x, weights.ih, bias), h]
     given += [] if c is None else [c]
@@ -64,6 +67,32 @@ def run_layer(kind: str, x: Array, h: Array, c: Array | None, weights: Weights, 
         given.append(second[2 * (second.shape[0] // 3):])
     given += [] if mask is None else [mask]
     return _recurrence(*given, kind=kind, reverse=reverse, biased=biased, masked=mask is not None)
+
+
+def _run_projected(x: Array, h: Array, c: Array, weights: Weights, reverse: bool,
+                   mask: Array | None) -> tuple[Array, ...]:
+    """A projected lstm (Sak et al. 2014) as a plain one whose weight is the product of weight and projection: all steps
+    are projected at once behind the loop, and what the first h adds is part of the first step's input."""
+    bias = None if weights.bias_ih is None else _gate_bias(weights.bias_ih, weights.bias_hh, kind="lstm")
+    pre = _with_first(linear_map(x, weights.ih, bias), linear_map(h, weights.hh), *([] if mask is None else [mask]),
+                      reverse=reverse)
+    given = [pre, c * 0, c, weights.hh @ weights.hr, *([] if mask is None else [mask])]
+    every, last, cell = _recurrence(*given, kind="lstm", reverse=reverse, biased=False, masked=mask is not None)
+    return linear_map(every, weights.hr), linear_map(last, weights.hr), cell
+
+
+@operation(promote="exact")
+def _with_first(pre: Node, added: Node, *mask: Node, reverse: bool) -> Node:
+    """`added` at the first step that each sequence takes."""
+    steps = pre.shape[0]
+    shape = pre.shape[:2]
+    at = build.full(shape, steps - 1 if reverse else 0, dtypes.int32)
+    if mask and reverse:
+        count = build.reduce("add", build.convert(mask[0], dtypes.int32), (0,))
+        at = build.broadcast(build.sub(count, build.ones_like(count)), shape, (1,))
+    here = build.binary("eq", build.iota(shape, 0, dtypes.int32), at)
+    wide = build.broadcast(added, pre.shape, (1, 2))
+    return build.add(pre, build.select(build.broadcast(here, pre.shape, (0, 1)), wide, build.zeros_like(wide)))
 
 
 def run_layers(kind: str, x: Array, state: Sequence[Array], weights: Sequence[Weights], directions: int,

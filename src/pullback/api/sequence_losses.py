@@ -13,6 +13,7 @@ from pullback.api.arguments import as_tensor, described, one_of
 from pullback.api.losses import pairwise_distance, reduced
 from pullback.engine.operation import operation
 from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.trace import local
 from pullback.ir import dtypes
 from pullback.ir.node import Node
 from pullback.ops import matrix
@@ -148,7 +149,9 @@ def ctc_loss(log_probs: Array, targets: Array, input_lengths: Any, target_length
 
 
 def _apart(labels: Array, lengths: Any) -> Array:
-    """Targets one after the other as [batch, longest]."""
+    """Targets one after the other as [batch, longest]; where lengths are not known yet, any may be as long as all."""
+    if isinstance(lengths, TensorBase) and local.trace.kind != "main":
+        return _apart_later(labels, lengths)
     sizes = np.asarray(lengths.numpy() if isinstance(lengths, TensorBase) else lengths)
     if int(sizes.sum()) != labels.shape[0]:
         raise ShapeError(message("ctc_loss: target_lengths must sum to the number of targets",
@@ -157,6 +160,16 @@ def _apart(labels: Array, lengths: Any) -> Array:
     places = starts[:, None] + np.minimum(np.arange(max(int(sizes.max(initial=0)), 0))[None, :],
                                           np.maximum(sizes - 1, 0)[:, None])
     return labels[from_host(np.minimum(places, max(labels.shape[0] - 1, 0)), dtypes.int64)]
+
+
+def _apart_later(labels: Array, lengths: Array) -> Array:
+    from pullback.api.elementwise import clip, minimum
+    from pullback.api.reductions import cumsum
+
+    total = labels.shape[0]
+    sizes = lengths.astype(dtypes.int32)
+    within = minimum(from_host(np.arange(total), dtypes.int32)[None, :], clip(sizes - 1, 0, None)[:, None])
+    return labels[clip((cumsum(sizes, 0) - sizes)[:, None] + within, 0, max(total - 1, 0))]
 
 
 # -- several labels ----------------------------------------------------------------------------------------------------

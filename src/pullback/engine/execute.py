@@ -25,6 +25,7 @@ from pullback.ir.node import Function, TensorType
 from pullback.runtime import native as runtime
 from pullback.runtime.memory import Buffer, allocate_all, use_memory_error
 from pullback.runtime.native import native
+from pullback.util import config
 from pullback.util.errors import InterruptedError_, OutOfMemoryError, PullbackError, TracerLeakError, message
 
 _refcount = sys.getrefcount
@@ -93,12 +94,17 @@ def launch(executable: Executable, arguments: list[Any]) -> list[Any]:
             return executable.run(arguments)
         return start(executable, arguments)
     except TypeError:  # what is no plain Buffer arrives as it is, is refused, and nothing ran
-        for a in arguments:
-            if type(a) is Interrupted:
-                a.refuse()
-            elif type(a) is Deferred:
-                a.make()
+        settle(arguments)
         return start(executable, arguments)
+
+
+def settle(arguments: list[Any]) -> None:
+    """Make what arguments are put off, and refuse those whose program was interrupted."""
+    for a in arguments:
+        if type(a) is Interrupted:
+            a.refuse()
+        elif type(a) is Deferred:
+            a.make()
 
 
 def start(executable: Executable, arguments: list[Any]) -> list[Any]:
@@ -124,6 +130,11 @@ def _note_report(executable: Executable, outputs: list[Any], held: Any) -> None:
         found = executable.report(held)
         if found is not None:
             _errors.append(found)
+
+
+def note(error: PullbackError) -> None:
+    """Keep an error for the next observation."""
+    _errors.append(error)
 
 
 def wait_oldest(keep: int) -> None:
@@ -499,11 +510,12 @@ def _new_plan(trace: Trace, live: tuple[int, ...], history: tuple[int, ...], don
         wait_oldest(0)
         plan.copies += 1
     for k in missing:
-        arguments[k] = _copied(arguments[k])
+        arguments[k] = copied(arguments[k])
     return plan
 
 
-def _copied(buffer: Buffer) -> Buffer:
+def copied(buffer: Buffer) -> Buffer:
+    """The same bytes in other memory."""
     copy = Buffer(buffer.nbytes)
     _memmove(copy.address, buffer.address, buffer.nbytes)
     return copy
@@ -592,5 +604,20 @@ def _boundary(trace: Trace) -> None:
         flush(trace)
 
 
+def _detection() -> None:
+    """`detect_nan` was turned on or off."""
+    global watch
+    from pullback.engine import detect  # lazy: few programs are watched
+
+    if local.trace.kind == "main":
+        flush(local.trace)
+    tracing.reset_table()  # what is recorded from now on is new, and knows its line
+    on = bool(config.DETECT_NAN.value)
+    watch, tracing.recorded = (detect.launch, detect.remember) if on else (None, None)
+
+
+config.DETECT_NAN.watch(_detection)
+if config.DETECT_NAN.value:
+    _detection()
 tracing.boundary = _boundary
 tracing.launch_other = compute_foreign

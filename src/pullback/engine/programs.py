@@ -171,11 +171,14 @@ class Executable:
         node = refused(self.checked, number)
         return node.op.refusal(*(x.tensor for x in node.inputs))
 
+    def arrays(self, arguments: list[Any]) -> list[Any]:
+        """Arguments as NumPy arrays."""
+        return [a.numpy(numpy_dtype(t.dtype), t.shape) if type(a) is Buffer else np.asarray(a, numpy_dtype(t.dtype))
+                for a, t in zip(arguments, self.function.in_types, strict=True)]
+
     def _run_reference(self, arguments: list[Any]) -> tuple[list[Any], int, Any]:
-        arrays = [a.numpy(numpy_dtype(t.dtype), t.shape) if type(a) is Buffer else np.asarray(a, numpy_dtype(t.dtype))
-                  for a, t in zip(arguments, self.function.in_types, strict=True)]
         with np.errstate(all="ignore"):
-            results = evaluate(self.function, *arrays)
+            results = evaluate(self.function, *self.arrays(arguments))
         held = (_number(int(results[-1])),) if self.checked else None
         return [Buffer.from_numpy(np.ascontiguousarray(r, numpy_dtype(t.dtype)))
                 for r, t in zip(results, self.function.out_types, strict=False)][:len(self.out)], 0, held

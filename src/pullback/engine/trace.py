@@ -136,6 +136,8 @@ def reset_table() -> None:
     State.total = 2
 
 
+#: told the nodes of each new step and its operation, while programs are watched for NaN
+recorded: Callable[[list[Node], Any], None] | None = None
 STATE_LIMIT = 200_000
 
 
@@ -288,6 +290,8 @@ class Trace:
     def _extend(self, key: Any, leaves: tuple[int, ...], own: list[Node], infos: tuple[Info, ...],
                 grad_slots: tuple[int, ...], step: Any = None) -> State:
         state = State(self.state, leaves, own, infos, grad_slots, step)
+        if recorded is not None:
+            recorded(own, step)
         return self.state.next.setdefault(key, state)
 
     def graph(self) -> list[Node]:

@@ -392,6 +392,10 @@ def reapply(node: Node, inputs: tuple[Node, ...]) -> Node:
     return apply(node.op, *inputs)
 
 
+#: called with each node that `evaluate` computes, its inputs and its result, those in bodies too
+observer: Callable[[Node, list[Any], Any], None] | None = None
+
+
 def evaluate(function: Function, *arrays: Any) -> tuple[Any, ...]:
     """Run a function by the reference rules on NumPy arrays: the definition of what a program means."""
     values: dict[Node, Any] = {p: np.asarray(a) for p, a in zip(function.params, arrays, strict=True)}
@@ -404,6 +408,8 @@ def evaluate(function: Function, *arrays: Any) -> tuple[Any, ...]:
         result = node.op.reference(*(values[x] for x in node.inputs))
         if isinstance(node.type, TensorType):
             result = np.asarray(result, numpy_dtype(node.type.dtype))
+        if observer is not None:
+            observer(node, [values[x] for x in node.inputs], result)
         values[node] = result
     return tuple(values[r] for r in function.results)
 

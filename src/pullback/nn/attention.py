@@ -68,10 +68,7 @@ class MultiheadAttention(Module):
 
     def forward(self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
                 attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False) -> Any:
-        if is_causal and attn_mask is None:
-            raise ValueError_(message("MultiheadAttention: is_causal is a hint about attn_mask, which is needed too",
-                                      [("attn_mask", "None")],
-                                      "pass nn.Transformer.generate_square_subsequent_mask(length)"))
+        _checked_hint("MultiheadAttention", "is_causal", is_causal, attn_mask)
         query = as_tensor(query, "MultiheadAttention")
         turn = self.batch_first and query.ndim == 3
         if turn:
@@ -85,6 +82,13 @@ class MultiheadAttention(Module):
             key_padding_mask, need_weights, attn_mask, separate, self.q_proj_weight, self.k_proj_weight,
             self.v_proj_weight, None, None, average_attn_weights)
         return (out.swapaxes(0, 1) if turn else out), weights
+
+
+def _checked_hint(owner: str, name: str, is_causal: bool | None, mask: Any) -> None:
+    """`is_causal` is a hint about the mask: without one it would ask for what does not happen."""
+    if is_causal and mask is None:
+        raise ValueError_(message(f"{owner}: {name} is a hint about the mask, which is needed too", [("mask", "None")],
+                                  "pass nn.Transformer.generate_square_subsequent_mask(length)"))
 
 
 def _activation(given: Any) -> Callable[[Any], Any]:
@@ -118,6 +122,8 @@ class TransformerEncoderLayer(Module):
 
     def forward(self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None,
                 is_causal: bool = False) -> Any:
+        _checked_hint("TransformerEncoderLayer", "is_causal", is_causal, src_mask)
+
         def attend(x: Any) -> Any:
             return self.dropout1(self.self_attn(x, x, x, src_key_padding_mask, False, src_mask)[0])
 
@@ -154,6 +160,9 @@ class TransformerDecoderLayer(Module):
     def forward(self, tgt: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None,
                 tgt_key_padding_mask: Any = None, memory_key_padding_mask: Any = None, tgt_is_causal: bool = False,
                 memory_is_causal: bool = False) -> Any:
+        _checked_hint("TransformerDecoderLayer", "tgt_is_causal", tgt_is_causal, tgt_mask)
+        _checked_hint("TransformerDecoderLayer", "memory_is_causal", memory_is_causal, memory_mask)
+
         def attend(x: Any) -> Any:
             return self.dropout1(self.self_attn(x, x, x, tgt_key_padding_mask, False, tgt_mask)[0])
 
@@ -190,6 +199,7 @@ class TransformerEncoder(_Stack):
 
     def forward(self, src: Any, mask: Any = None, src_key_padding_mask: Any = None,
                 is_causal: bool | None = None) -> Any:
+        _checked_hint("TransformerEncoder", "is_causal", is_causal, mask)
         for layer in self.layers:
             src = layer(src, src_mask=mask, src_key_padding_mask=src_key_padding_mask)
         return src if self.norm is None else self.norm(src)
@@ -204,6 +214,8 @@ class TransformerDecoder(_Stack):
     def forward(self, tgt: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None,
                 tgt_key_padding_mask: Any = None, memory_key_padding_mask: Any = None,
                 tgt_is_causal: bool | None = None, memory_is_causal: bool = False) -> Any:
+        _checked_hint("TransformerDecoder", "tgt_is_causal", tgt_is_causal, tgt_mask)
+        _checked_hint("TransformerDecoder", "memory_is_causal", memory_is_causal, memory_mask)
         for layer in self.layers:
             tgt = layer(tgt, memory, tgt_mask=tgt_mask, memory_mask=memory_mask,
                         tgt_key_padding_mask=tgt_key_padding_mask, memory_key_padding_mask=memory_key_padding_mask)
@@ -249,6 +261,9 @@ class Transformer(Module):
             if x.shape[-1] != self.d_model:
                 raise ShapeError(message(f"Transformer: the feature number of {name} must be {self.d_model}",
                                          [(name, described(x))]))
+        _checked_hint("Transformer", "src_is_causal", src_is_causal, src_mask)
+        _checked_hint("Transformer", "tgt_is_causal", tgt_is_causal, tgt_mask)
+        _checked_hint("Transformer", "memory_is_causal", memory_is_causal, memory_mask)
         memory = self.encoder(src, src_mask, src_key_padding_mask)
         return self.decoder(tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask)
 

@@ -118,13 +118,12 @@ class Embedding(Module):
                  dtype: Any = None) -> None:
         super().__init__()
         check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        if max_norm is not None or scale_grad_by_freq or sparse:
-            raise ArgumentError(message("Embedding: max_norm, scale_grad_by_freq and sparse are not supported",
-                                        help="leave them at their defaults"))
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError_(message("Embedding: padding_idx must be within num_embeddings",
                                       [("padding_idx", repr(padding_idx)), ("num_embeddings", repr(num_embeddings))]))
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.max_norm, self.norm_type, self.scale_grad_by_freq = max_norm, norm_type, scale_grad_by_freq
+        self.sparse = sparse  # gradients are dense arrays; compiled, they cost what the rows read cost
         self.padding_idx = padding_idx % num_embeddings if padding_idx is not None else None
         if _weight is None:
             self.weight = empty((num_embeddings, embedding_dim), dtype)
@@ -137,12 +136,15 @@ class Embedding(Module):
         self.weight.requires_grad = not _freeze
 
     @classmethod
-    def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+    def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None,
+                        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
+                        sparse: bool = False) -> Embedding:
         """A layer whose table is given."""
         if embeddings.ndim != 2:
             raise ShapeError(message("Embedding.from_pretrained: embeddings must have two dimensions",
                                      [("embeddings", repr(embeddings.info.type))]))
-        return cls(*embeddings.shape, padding_idx=padding_idx, _weight=embeddings, _freeze=freeze)
+        rows, features = embeddings.shape
+        return cls(rows, features, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings, freeze)
 
     def reset_parameters(self) -> None:
         """Standard normal; the padding row is zero."""
@@ -153,11 +155,13 @@ class Embedding(Module):
             init.assign(self.weight, table)
 
     def forward(self, input: Any) -> Any:
-        return F.embedding(input, self.weight, self.padding_idx)
+        return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq)
 
     def extra_repr(self) -> str:
         text = f"{self.num_embeddings}, {self.embedding_dim}"
-        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
+        defaults = (("padding_idx", None), ("max_norm", None), ("norm_type", 2.0), ("scale_grad_by_freq", False),
+                    ("sparse", False))
+        return text + "".join(f", {k}={getattr(self, k)}" for k, usual in defaults if getattr(self, k) != usual)
 
 
 class Flatten(Module):

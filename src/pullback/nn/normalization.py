@@ -27,17 +27,14 @@ class _ByBatch(Module):
     num_batches_tracked: Any
 
     def __init__(self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool,
-                 dtype: Any) -> None:
+                 dtype: Any, bias: bool) -> None:
         super().__init__()
         check_sizes(type(self).__name__, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         chosen = float32 if dtype is None else dtype_of(dtype)
-        if affine:
-            self.weight, self.bias = empty((num_features,), chosen), empty((num_features,), chosen)
-        else:
-            self.register_parameter("weight", None)
-            self.register_parameter("bias", None)
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            self.register_parameter(name, empty((num_features,), chosen) if wanted else None)
         if track_running_stats:
             self.register_buffer("running_mean", from_host(np.zeros(num_features, numpy_dtype(chosen)), chosen))
             self.register_buffer("running_var", from_host(np.ones(num_features, numpy_dtype(chosen)), chosen))
@@ -59,6 +56,7 @@ class _ByBatch(Module):
         self.reset_running_stats()
         if self.affine:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def _check(self, input: Any) -> None:
@@ -72,13 +70,13 @@ class _ByBatch(Module):
 
     def extra_repr(self) -> str:
         return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-                f"bias={self.affine}, track_running_stats={self.track_running_stats}")
+                f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}")
 
 
 class _BatchNorm(_ByBatch):
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-                 track_running_stats: bool = True, device: Any = None, dtype: Any = None) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype)
+                 track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
 
     def _count(self) -> Any:
         """Count a batch; returns the weight of the new statistics."""
@@ -89,7 +87,7 @@ class _BatchNorm(_ByBatch):
             self.num_batches_tracked += 1
         finally:
             here.grad_enabled = before
-        return self.momentum if self.momentum is not None else 1.0 / float(self.num_batches_tracked)
+        return self.momentum if self.momentum is not None else self.num_batches_tracked ** -1.0
 
     def forward(self, input: Any) -> Any:
         self._check(input)
@@ -121,8 +119,9 @@ class BatchNorm3d(_BatchNorm):
 
 class _InstanceNorm(_ByBatch):
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
-                 track_running_stats: bool = False, device: Any = None, dtype: Any = None) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype)
+                 track_running_stats: bool = False, device: Any = None, dtype: Any = None, *,
+                 bias: bool = True) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
 
     def forward(self, input: Any) -> Any:
         self._check(input)
@@ -213,28 +212,27 @@ class GroupNorm(Module):
     """Normalisation over groups of channels (Wu and He 2018)."""
 
     def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None,
-                 dtype: Any = None) -> None:
+                 dtype: Any = None, *, bias: bool = True) -> None:
         super().__init__()
         check_sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
         if num_channels % num_groups:
             raise ValueError_(message("num_channels must be divisible by num_groups",
                                       [("num_channels", str(num_channels)), ("num_groups", str(num_groups))]))
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
-        if affine:
-            self.weight, self.bias = empty((num_channels,), dtype), empty((num_channels,), dtype)
-        else:
-            self.register_parameter("weight", None)
-            self.register_parameter("bias", None)
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            self.register_parameter(name, empty((num_channels,), dtype) if wanted else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Weight one, bias zero."""
         if self.affine:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, input: Any) -> Any:
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.affine}"
+        return (f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+                f"bias={self.bias is not None}")

@@ -352,6 +352,21 @@ class EmbeddingBag(Module):
             table[self.padding_idx] = 0
             init.assign(self.weight, table)
 
+    @classmethod
+    def from_pretrained(cls, embeddings: Any, freeze: bool = True, max_norm: float | None = None,
+                        norm_type: float = 2.0, scale_grad_by_freq: bool = False, mode: str = "mean",
+                        sparse: bool = False, include_last_offset: bool = False,
+                        padding_idx: int | None = None) -> EmbeddingBag:
+        """A layer whose table is given."""
+        if embeddings.ndim != 2:
+            raise ShapeError(message("EmbeddingBag.from_pretrained: embeddings must have two dimensions",
+                                     [("embeddings", repr(embeddings.info.type))]))
+        rows, features = embeddings.shape
+        layer = cls(rows, features, max_norm, norm_type, scale_grad_by_freq, mode, sparse, embeddings,
+                    include_last_offset, padding_idx)
+        layer.weight.requires_grad = not freeze
+        return layer
+
     def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:
         return F.embedding_bag(input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq,
                                self.mode, self.sparse, per_sample_weights, self.include_last_offset, self.padding_idx)

@@ -32,21 +32,23 @@ class RNNBase(Module):
         if not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1 or isinstance(dropout, bool):
             raise ValueError_(message(f"{owner}: dropout should be a number in range [0, 1]",
                                       [("dropout", repr(dropout))]))
-        if proj_size:
-            raise ValueError_(message(f"{owner}: there is no projection of the state", [("proj_size", repr(proj_size))],
-                                      "put a Linear layer behind it"))
+        if not 0 <= proj_size < hidden_size or (proj_size and mode != "LSTM"):
+            raise ValueError_(message(f"{owner}: proj_size has to be less than hidden_size, and is for LSTM only",
+                                      [("proj_size", repr(proj_size)), ("hidden_size", repr(hidden_size))]))
         self.mode, self.input_size, self.hidden_size, self.num_layers = mode, input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bool(bias), bool(batch_first), float(dropout)
-        self.bidirectional, self.proj_size = bool(bidirectional), 0
-        gates = GATES[self._kind] * hidden_size
+        self.bidirectional, self.proj_size = bool(bidirectional), int(proj_size)
+        gates, out = GATES[self._kind] * hidden_size, proj_size or hidden_size
         for layer in range(num_layers):
-            width = input_size if layer == 0 else hidden_size * self._directions
+            width = input_size if layer == 0 else out * self._directions
             for suffix in self._suffixes(layer):
                 self.register_parameter(f"weight_ih_{suffix}", empty((gates, width), dtype))
-                self.register_parameter(f"weight_hh_{suffix}", empty((gates, hidden_size), dtype))
+                self.register_parameter(f"weight_hh_{suffix}", empty((gates, out), dtype))
                 if bias:
                     self.register_parameter(f"bias_ih_{suffix}", empty((gates,), dtype))
                     self.register_parameter(f"bias_hh_{suffix}", empty((gates,), dtype))
+                if proj_size:
+                    self.register_parameter(f"weight_hr_{suffix}", empty((proj_size, hidden_size), dtype))
         self.reset_parameters()
 
     @property
@@ -70,7 +72,9 @@ class RNNBase(Module):
         for layer in range(self.num_layers):
             for suffix in self._suffixes(layer):
                 names = [f"{name}_{suffix}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-                found.append(Weights(*(getattr(self, n) for n in names[:4 if self.bias else 2])))
+                projection = getattr(self, f"weight_hr_{suffix}") if self.proj_size else None
+                given = Weights(*(getattr(self, n) for n in names[:4 if self.bias else 2]))
+                found.append(given if projection is None else given._replace(hr=projection))
         return found
 
     def reset_parameters(self) -> None:
@@ -84,19 +88,27 @@ class RNNBase(Module):
 
     def _state(self, hx: Any, x: Any, batch: int, order: Any = None) -> tuple[Any, ...]:
         """The first states, [layers * directions, batch, hidden] each."""
-        shape = (self.num_layers * self._directions, batch, self.hidden_size)
-        count = 2 if self._kind == "lstm" else 1
+        cell = (self.num_layers * self._directions, batch, self.hidden_size)
+        shapes = ((*cell[:2], self.proj_size or self.hidden_size), cell)[:2 if self._kind == "lstm" else 1]
         if hx is None:
-            return (zeros(shape, dtype=x.info.type.dtype),) * count
-        given = tuple(hx) if count == 2 else (hx,)
-        for name, part in zip(("h_0", "c_0"), given, strict=False):
+            return tuple(zeros(shape, dtype=x.info.type.dtype) for shape in shapes)
+        given = tuple(hx) if self._kind == "lstm" else (hx,)
+        for name, part, shape in zip(("h_0", "c_0")[:len(shapes)], given, shapes, strict=True):
             if tuple(part.shape) != shape:
                 raise ShapeError(message(f"{type(self).__name__}: {name} must have the shape {shape}",
                                          [(name, described(part)), ("input", described(x))],
                                          "(layers * directions, batch, hidden_size)"))
         return given if order is None else tuple(part[:, order] for part in given)
 
+    def _check_parts(self, hx: Any) -> None:
+        pair = self._kind == "lstm"
+        if isinstance(hx, (tuple, list)) != pair or (pair and len(hx) != 2):
+            raise ShapeError(message(f"{type(self).__name__}: the state must be {'a pair' if pair else 'one tensor'}",
+                                     [("hx", f"{hx!r:.60}")], "(h_0, c_0)" if pair else "h_0"))
+
     def forward(self, input: Any, hx: Any = None) -> Any:
+        if hx is not None:
+            self._check_parts(hx)
         if isinstance(input, PackedSequence):
             return self._packed(input, hx)
         x = as_tensor(input, type(self).__name__)
@@ -135,7 +147,7 @@ class RNNBase(Module):
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
-        defaults = (("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0.0),
+        defaults = (("proj_size", 0), ("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0.0),
                     ("bidirectional", False))
         return text + "".join(f", {k}={getattr(self, k)}" for k, usual in defaults if getattr(self, k) != usual)
 

@@ -240,21 +240,22 @@ class Optimizer:
             raise ValueError_(message("loaded state dict has a different number of parameter groups",
                                       [("saved", str(len(saved))), ("here", str(len(self.param_groups)))],
                                       "build the optimiser with the same groups first"))
-        by_index: dict[int, TensorBase] = {}
+        by_index: dict[int, tuple[TensorBase, dict[Any, Any]]] = {}
         for k, (group, other) in enumerate(zip(self.param_groups, saved, strict=True)):
             if len(group["params"]) != len(other["params"]):
                 raise ValueError_(message(
                     "loaded state dict contains a parameter group that doesn't match the size of optimizer's group",
                     [("saved", f"group {k}: {len(other['params'])} parameters"),
                      ("here", f"{len(group['params'])} parameters")]))
-            by_index.update(zip(other["params"], group["params"], strict=True))
+            pool: dict[Any, Any] = {}  # each group counts its steps in a tensor of its own
+            by_index.update({i: (p, pool) for i, p in zip(other["params"], group["params"], strict=True)})
         state: Any = defaultdict(dict)
-        pool: dict[Any, Any] = {}
         for index, entry in state_dict["state"].items():
-            p = by_index.get(int(index)) if isinstance(index, (int, str)) else None
-            if p is None:
+            found = by_index.get(int(index)) if isinstance(index, (int, str)) else None
+            if found is None:
                 raise KeyError_(message("load_state_dict: state of a parameter that is in no group",
                                         [("index", repr(index))]))
+            p, pool = found
             state[p] = {name: _restored(p, name, value, pool) for name, value in entry.items()}
             if "momentum_buffer" in state[p] and "step" not in state[p]:
                 state[p]["step"] = pool.setdefault(("step", 1.0), first_scalar(1.0))

@@ -244,8 +244,14 @@ class LoopBuilder:
             return tuple(s for m in members for s in self._straight(m))
         lanes = choose_lanes([m.value for m in members if m.value is not None])
         loops = merge(first, list(range(len(first.space))), members, self._outputs(members))
-        body = tuple(self._keep(m, m.vars, m.value) for m in members)
+        body = tuple(self._keep(m, *self._only(m)) for m in members)
         return tuple(nest(loops, body, lanes_for(loops[-1][1], lanes), True))
+
+    def _only(self, root: Root) -> tuple[tuple[Index, ...], Expr | None]:
+        """Place and value of a member of one element a row: what is summed over there is that element."""
+        if root.kind == "map":
+            return root.vars, root.value
+        return root.out, Literal(0, root.buffer.dtype) if root.kind == "argreduce" else root.value
 
     # -- reductions over the leading dimension, in parts -------------------------------------------------------------
     def _chunked(self, stages: list[list[Root]]) -> tuple[Stmt, ...]:

@@ -221,6 +221,15 @@ class Roots:
         return all(s is not None for _, s in live) and all(
             outer == n * inner for (_, outer), (n, inner) in itertools.pairwise(live))  # pyright: ignore
 
+    def _readable(self, x: Node, base: Node, at: tuple[Index, ...], user: Node) -> bool:
+        """Whether a product or attention can read this operand where it lies."""
+        if not strided(base, at, x.shape):
+            return False
+        if lowering(user) == "attention":
+            return x.tensor.rank != user.inputs[0].tensor.rank or self._side_by_side(x)
+        op: Any = user.op
+        return self._run_of_terms(x, op.contracted)
+
     # -- lowering ----------------------------------------------------------------------------------------------------
     def _lower(self) -> None:
         while True:
@@ -307,6 +316,8 @@ class Roots:
         for x in node.inputs if root.windows is None else ():
             indices = loop_vars(x.shape)
             base, at = layout(x, indices, self.buffers) if kind in STRIDED else (x, indices)
+            if x not in self.buffers and not (kind in STRIDED and self._readable(x, base, at, node)):
+                raise MustStore(x)  # what was stored since then lies between
             root.loads.append(Load(self.buffers[base], at))
         for w in root.windows or ():
             root.loads.append(Load(self.buffers[w.base], w.at))

@@ -150,6 +150,7 @@ EXPLAIN = _declare("explain", False, _boolean, "say why something is compiled ag
 STOP_AFTER = _declare("stop_after", "", _stage, "the last stage of the pipeline to run; empty runs all")
 SKIP = _declare("skip", "", _text, "passes to leave out, by name, separated by commas", in_key=True)
 REFERENCE = _declare("reference", False, _boolean, "run the NumPy reference rules instead of compiled code")
+DETECT_NAN = _declare("detect_nan", False, _boolean, "name the operator that first makes NaN (slow)")
 RANDOM_LAYOUT = _declare("random_layout", "partitionable", _layout,
                          "counter layout of threefry keys: 'partitionable' (JAX from 0.5) or 'original' (before)")
 

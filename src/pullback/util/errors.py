@@ -136,6 +136,10 @@ class ImmutableError(PullbackError, TypeError, AttributeError):
     """An array, or an attribute, that cannot be changed in place was assigned to."""
 
 
+class NotANumberError(PullbackError, FloatingPointError, RuntimeError):
+    """A program made NaN while `detect_nan` was on: the first operator that did is named."""
+
+
 class OutOfMemoryError(PullbackError, MemoryError):
     """An array would not fit in memory, for example `pb.zeros((1 << 40,))`."""
 

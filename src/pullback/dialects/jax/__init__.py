@@ -87,7 +87,7 @@ __getattr__, __dir__ = names(
         "dialects.jax.tree_util": "tree_util=",
         "dialects.jax.errors": "errors=",
         "dialects.jax.debug": "debug=",
-        "dialects.jax.config": "debug_key_reuse threefry_partitionable disable_jit enable_x64",
+        "dialects.jax.config": "debug_key_reuse debug_nans threefry_partitionable disable_jit enable_x64",
         "dialects.jax.array": "Device",
     },
 )

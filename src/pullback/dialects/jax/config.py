@@ -35,7 +35,6 @@ _KNOWN: dict[str, Any] = {
 _FIXED = {
     "jax_numpy_dtype_promotion": "standard",
     "jax_numpy_rank_promotion": "allow",
-    "jax_debug_nans": False,
     "jax_debug_infs": False,
     "jax_default_prng_impl": "threefry2x32",
     "jax_check_tracer_leaks": False,
@@ -85,6 +84,8 @@ class Config:
             raise DeviceError(message(f"Unknown backend {value!r}", [("backends", "cpu")], "leave it 'cpu'"))
         if name == "jax_disable_jit":
             Compiled.disabled = bool(value)
+        if name == "jax_debug_nans":
+            flags.set("detect_nan", bool(value))
         if name == "jax_threefry_partitionable":
             flags.set("random_layout", "partitionable" if value else "original")
         self.__dict__[name] = value
@@ -125,6 +126,11 @@ def debug_key_reuse(value: bool = True) -> Any:
 def threefry_partitionable(value: bool = True) -> Any:
     """A context with one of the two layouts of random numbers: True is today's, False that of 2024 and before."""
     return _set("jax_threefry_partitionable", value)
+
+
+def debug_nans(value: bool = True) -> Any:
+    """A context in which the operator that first makes NaN is named."""
+    return _set("jax_debug_nans", value)
 
 
 def disable_jit(value: bool = True) -> Any:

@@ -62,6 +62,7 @@ class Tensor(NativeTensor):
     """A tensor as PyTorch shows it."""
 
     generator = mersenne.generator
+    index_dtype = dtypes.int64
     weak_numbers = True
     checks = CHECKS
     is_cuda = False

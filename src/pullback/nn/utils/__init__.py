@@ -46,13 +46,15 @@ def _norm_of(xs: list[Node], norm_type: float) -> Node:
             power = build.mul(magnitude, magnitude)
         elif norm_type == 1.0:
             power = magnitude
+        elif norm_type == 0.0:
+            power = build.convert(build.binary("ne", magnitude, build.zeros_like(magnitude)), dtype)
         else:
             power = build.binary("pow", magnitude, build.full(x.shape, norm_type, dtype))
         parts.append(build.reduce("add", power, axes) if axes else power)
     whole = parts[0]
     for part in parts[1:]:
         whole = build.binary("maximum" if norm_type == float("inf") else "add", whole, part)
-    if norm_type in (float("inf"), 1.0):
+    if norm_type in (float("inf"), 1.0, 0.0):
         return whole
     if norm_type == 2.0:
         return build.sqrt(whole)

@@ -11,7 +11,9 @@ from pullback.dialects.torch.tensors import Tensor, as_torch, styled, styled_tre
 from pullback.engine import rules
 from pullback.engine.autograd import gradients
 from pullback.engine.control import enable_grad, no_grad
+from pullback.engine.execute import synchronize
 from pullback.engine.tensor import TensorBase
+from pullback.util import config as flags
 from pullback.util.errors import ArgumentError, GradientError, NotDefinedError, message
 
 
@@ -96,20 +98,37 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
         output.backward(gradient, keep, create_graph)
 
 
+class set_detect_anomaly:
+    """Name the operator that first makes NaN, forward and backward, from here on or in a `with` block."""
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        self.before = flags.get("detect_nan")
+        flags.set("detect_nan", bool(mode) and check_nan)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        flags.set("detect_nan", self.before)
+
+
 class detect_anomaly:
-    """Nothing to do: values are checked where they are made."""
+    """Name the operator that first makes NaN, forward and backward, in a `with` block."""
 
     def __init__(self, check_nan: bool = True) -> None:
         self.check_nan = check_nan
 
     def __enter__(self) -> None:
-        return None
+        self.before = flags.get("detect_nan")
+        flags.set("detect_nan", self.check_nan)
 
-    def __exit__(self, *_: object) -> None:
-        return None
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if kind is None:
+            synchronize()
+        flags.set("detect_nan", self.before)
 
 
 __getattr__, __dir__ = names(__name__, {"dialects.torch.autograd.functional": "functional=",
                                           "dialects.torch.autograd.gradcheck": "gradcheck"})
 __all__ = ["Function", "Variable", "backward", "detect_anomaly", "enable_grad", "grad", "inference_mode", "no_grad",
-           "set_grad_enabled"]
+           "set_detect_anomaly", "set_grad_enabled"]

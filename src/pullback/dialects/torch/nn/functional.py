@@ -10,23 +10,46 @@ from pullback.dialects.torch.nn import reduction_of
 from pullback.dialects.torch.variants import ONE_ELEMENT, cosine_similarity, normalize, softmin
 from pullback.engine.trace import local
 from pullback.ir import dtypes
-from pullback.util.errors import ValueError_, message
+from pullback.util.errors import ArgumentError, ValueError_, message
+
+#: what PyTorch's losses take behind their tensors, in its order
+_LOSSES = {
+    "mse_loss": "size_average reduce reduction weight", "l1_loss": "size_average reduce reduction weight",
+    "smooth_l1_loss": "size_average reduce reduction beta", "huber_loss": "reduction delta weight",
+    "cross_entropy": "weight size_average ignore_index reduce reduction label_smoothing",
+    "nll_loss": "weight size_average ignore_index reduce reduction",
+    "binary_cross_entropy": "weight size_average reduce reduction",
+    "binary_cross_entropy_with_logits": "weight size_average reduce reduction pos_weight",
+    "kl_div": "size_average reduce reduction log_target",
+    "poisson_nll_loss": "log_input full size_average eps reduce reduction",
+    "hinge_embedding_loss": "margin size_average reduce reduction", "soft_margin_loss": "size_average reduce reduction",
+    "margin_ranking_loss": "margin size_average reduce reduction",
+    "cosine_embedding_loss": "margin size_average reduce reduction",
+    "triplet_margin_loss": "margin p eps swap size_average reduce reduction",
+    "multi_margin_loss": "p margin weight size_average reduce reduction",
+}
+_TENSORS = {"margin_ranking_loss": 3, "cosine_embedding_loss": 3, "triplet_margin_loss": 3}
 
 
-def _loss(name: str) -> Any:
-    native = getattr(losses, name)
+def _loss(name: str, taken: list[str]) -> Any:
+    native, count = getattr(losses, name), _TENSORS.get(name, 2)
 
-    def function(input: Any, target: Any, *args: Any, size_average: bool | None = None, reduce: bool | None = None,
-                 reduction: str = "mean", **options: Any) -> Any:
-        return native(input, target, *args, reduction=reduction_of(size_average, reduce, reduction), **options)
+    def function(*args: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+                 **options: Any) -> Any:
+        more = args[count:]
+        if not more:
+            return native(*args, reduction=reduction_of(size_average, reduce, reduction), **options)
+        if len(more) > len(taken):
+            raise ArgumentError(message(f"{name}() takes {count} to {count + len(taken)} positional arguments but "
+                                        f"{len(args)} were given"))
+        return function(*args[:count], **{"size_average": size_average, "reduce": reduce, "reduction": reduction,
+                                          **dict(zip(taken, more, strict=False)), **options})
 
     function.__name__, function.__doc__ = name, native.__doc__
     return function
 
 
-_LOSSES = """mse_loss l1_loss smooth_l1_loss huber_loss cross_entropy nll_loss binary_cross_entropy
-    binary_cross_entropy_with_logits kl_div poisson_nll_loss hinge_embedding_loss soft_margin_loss""".split()
-globals().update({name: _loss(name) for name in _LOSSES})
+globals().update({name: _loss(name, taken.split()) for name, taken in _LOSSES.items()})
 
 
 def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6,
