@@ -289,6 +289,53 @@ def test_a_jitted_step_that_follows_one_in_flight_runs_the_program_of_one_that_w
     np.testing.assert_allclose(w.detach().numpy(), a - 0.09 * a.sum(0)[:, None], rtol=1e-4, atol=1e-4)
 
 
+def test_results_take_the_memory_of_what_only_launches_under_way_hold(monkeypatch):
+    a = np.random.default_rng(0).standard_normal((1000, 1000)).astype(np.float32) / 50
+    step = pb.jit(lambda s, x: s @ x + 0.1)
+    x, state = pb.tensor(a), pb.tensor(a)
+    state = step(state, x)
+    pb.synchronize()
+    monkeypatch.setattr(programs, "INLINE_SECONDS", 0.0)
+    places, held = [], {}
+    for k in range(8):
+        state = step(state, x)
+        places.append(state._peek().buffer.address)
+        if k == 3:
+            held[k] = state
+    pb.synchronize()
+    assert len(set(places)) <= 4  # two in turn, one more while the first is held, and the argument of the first
+    expected = a @ a + np.float32(0.1)
+    for k in range(8):
+        expected = expected @ a + np.float32(0.1)
+        if k in held:
+            np.testing.assert_allclose(held[k].numpy(), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(state.numpy(), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(x.numpy(), a)
+
+
+def test_an_array_whose_memory_is_shared_is_never_taken_for_results(monkeypatch):
+    a = np.random.default_rng(0).standard_normal((1000, 1000)).astype(np.float32) / 50
+    step = pb.jit(lambda s, x: s @ x)
+    x, first = pb.tensor(a), a.copy()
+    state = step(pb.tensor(a), x)
+    pb.synchronize()
+    monkeypatch.setattr(programs, "INLINE_SECONDS", 0.0)
+    state._value = tracing.Value(None, -1, state._peek().info, memory.Buffer.wrap(first))
+    for _ in range(5):
+        state = step(state, x)
+    pb.synchronize()
+    np.testing.assert_array_equal(first, a)
+
+
+def test_programs_in_the_queue_share_their_workspace():
+    small = programs.shared_workspace(1000)
+    assert programs.shared_workspace(500) is small
+    big = programs.shared_workspace(5000)
+    assert big is not small
+    assert programs.shared_workspace(1000) is big
+    assert big.nbytes >= 5000
+
+
 @pytest.fixture
 def no_collector() -> Iterator[None]:
     """Without Python's collector of cycles: what lets its memory go then was in none."""

@@ -21,6 +21,7 @@ from pullback.codegen.llvm.compile import (
     toolchain_version,
 )
 from pullback.codegen.llvm.library import TRIED
+from pullback.codegen.llvm.resident import read_only_spans
 from pullback.codegen.llvm.support import Platform, support_ir
 from pullback.util.background import Job
 from pullback.util.disk_cache import DiskCache
@@ -139,6 +140,49 @@ def test_the_library_and_llvmlite_say_the_same(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(compile_module, "_library_once", lambda: None)
     assert answers() == direct
     assert compile_module._detect_by_llvmlite() == host
+
+
+RELEASE = f"""
+from pullback.codegen.llvm import compile as llvm
+from pullback.codegen.llvm import library
+
+def resident():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("RssFile"))
+
+code = llvm.compile_ir({IR!r})
+before = resident()
+library.RELEASE_SECONDS = 1e9
+llvm.release()
+kept = resident()
+library.RELEASE_SECONDS = 0.0
+llvm.release()
+freed = before - resident()
+print(kept >= before - 1000, freed > 20_000, llvm.compile_ir({IR!r}) == code)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.skipif(not toolchain_version().startswith(TRIED), reason="an llvmlite whose library was not tried")
+def test_the_compiler_gives_its_memory_back_and_goes_on() -> None:
+    done = subprocess.run([sys.executable, "-c", RELEASE], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "True"]
+
+
+def test_only_what_nobody_may_write_is_given_back(tmp_path: Path) -> None:
+    assert read_only_spans(str(tmp_path / "missing.so")) == ()
+    plain = tmp_path / "plain.so"
+    plain.write_bytes(b"not a library" * 20)
+    assert read_only_spans(str(plain)) == ()
+    if not sys.platform.startswith("linux"):
+        return
+    with open("/proc/self/maps", encoding="utf-8") as file:
+        rows = [line.split() for line in file]
+    library = next(row[5] for row in rows if len(row) > 5 and "_multiarray_umath" in row[5])
+    found = read_only_spans(library)
+    assert sum(span.size for span in found) > 1 << 20
+    writable = [tuple(int(x, 16) for x in row[0].split("-")) for row in rows if "w" in row[1]]
+    assert all(end <= span.start or start >= span.start + span.size for span in found for start, end in writable)
 
 
 def test_threads_compile_at_once() -> None:

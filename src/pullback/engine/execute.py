@@ -32,6 +32,9 @@ _refcount = sys.getrefcount
 _memmove = ctypes.memmove
 #: launches that may wait for the processor before recording waits for them: enough to keep it busy
 MAX_IN_FLIGHT = 4
+#: results of so many bytes take memory that only launches under way hold: a loop that never waits would need it again
+#: for each of them
+REUSED_BYTES = 1 << 20
 #: how long programs may go on after Ctrl-C before they are ended: a training step is finished, a long loop is not
 GRACE_SECONDS = 1.0
 #: runs on copies of what could not be donated, before a program is made that does not want it
@@ -114,7 +117,9 @@ def start(executable: Executable, arguments: list[Any]) -> list[Any]:
             _retire(native().completed)
         elif executable.reference:
             wait_oldest(0)
-    outputs, ticket, held = executable.start(arguments, bool(_in_flight))
+    busy = bool(_in_flight)
+    spare = _spare(executable.fresh) if busy and executable.fresh_bytes >= REUSED_BYTES else None
+    outputs, ticket, held = executable.start(arguments, busy, spare)
     if ticket:
         _in_flight.append((ticket, (arguments, outputs, held, executable)))
         if len(_in_flight) > MAX_IN_FLIGHT:
@@ -464,6 +469,31 @@ def references_in_flight() -> Generator[Counter[int]]:
     """
     with _retiring:
         yield Counter([id(x) for _, (arguments, outputs, _, _) in _in_flight for x in (*arguments, *outputs)])
+
+
+def _spare(sizes: frozenset[int]) -> dict[int, list[Buffer]]:
+    """Buffers of these sizes that nobody but launches under way holds, by size.
+
+    The next program may write its results there: it runs after them.
+    """
+    found: dict[int, list[Buffer]] = {}
+    with references_in_flight() as held:
+        for _, (arguments, outputs, _, _) in _in_flight:
+            for part in (arguments, outputs):
+                for x in part:
+                    count = held.pop(id(x), 0)
+                    if (count and type(x) is Buffer and x.nbytes in sizes and x.pooled
+                            and _refcount(x) - count <= _LOOP_BASE):
+                        found.setdefault(x.nbytes, []).append(x)
+    return found
+
+
+def _loop_baseline() -> int:
+    """What getrefcount says of an object in a loop over a list, besides the list's own reference."""
+    return [_refcount(x) - 1 for x in [object()]][0]  # noqa: RUF015 - counted as `_spare` counts
+
+
+_LOOP_BASE = _loop_baseline()
 
 
 def _held_in_flight_alone(leaves: list[Any]) -> tuple[int, ...]:

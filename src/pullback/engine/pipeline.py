@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-from pullback.codegen.llvm.compile import FORMAT, host_target, preload, toolchain_version
+from pullback.codegen.llvm.compile import FORMAT, host_target, preload, release, toolchain_version
 from pullback.engine import inspect
 from pullback.ir.node import Function, Node, Param, verify
 from pullback.ir.printer import to_text
@@ -119,6 +119,8 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
         program = load(function, header, objects, donated, immediates)
         if program is None:
             raise CompileError(message("compile: the code that was made cannot be loaded"))
+        del objects
+        release()
     clock.lap("load")
     program.cached, program.times, program.checked = cached, clock.laps, checked
     if checked:

@@ -31,14 +31,16 @@ BRIEF_SECONDS = 50e-3
 class Executable:
     """A program with its calling convention. `immediates` are parameters that arrive as Python scalars."""
 
-    __slots__ = ("_call", "_idle", "_submit", "_waiting", "at_once", "checked", "function", "homes", "immediates",
-                 "out", "program", "reference", "sources", "workspace_bytes")
+    __slots__ = ("_call", "_idle", "_submit", "at_once", "checked", "fresh", "fresh_bytes", "function",
+                 "homes", "immediates", "out", "program", "reference", "sources", "workspace_bytes")
 
     def __init__(self, function: Function, immediates: frozenset[int], donated: frozenset[int]) -> None:
         self.function, self.immediates = function, immediates
         self.out = [t.nbytes for t in function.out_types]
         self.sources: list[int | None] = [None] * len(self.out)  # the argument whose memory a result takes
         self.homes = homes_of(self.out)  # of the other results, backwards where there are sources
+        self.fresh = frozenset(self.out)  # their sizes
+        self.fresh_bytes = sum(self.out)
         self.at_once = False  # short, and nothing to check
         self.program: Any = None
         self.reference = False
@@ -47,7 +49,6 @@ class Executable:
         self._submit: Any = None
         self.checked: tuple[Node, ...] = ()  # operators that may refuse the values of their inputs
         self._idle: list[Buffer] = []  # the workspace of the last run at once
-        self._waiting: weakref.ref[Buffer] | None = None  # the workspace of runs in the queue
         self._compile(donated)
 
     def _compile(self, donated: frozenset[int]) -> None:
@@ -68,7 +69,9 @@ class Executable:
         self.workspace_bytes = self.program.workspace_bytes
         if self.program.alias:
             self.sources = [self.program.alias.get(k) for k in range(len(self.out))]
-            self.homes = homes_of([n for n, k in zip(self.out, self.sources, strict=True) if k is None][::-1])
+        fresh = [n for n, k in zip(self.out, self.sources, strict=True) if k is None]
+        self.homes = homes_of(fresh[::-1] if self.program.alias else fresh)
+        self.fresh, self.fresh_bytes = frozenset(fresh), sum(fresh)
         self.at_once = not self.checked and self.program.seconds <= INLINE_SECONDS
         if "launch" in config.DEBUG.value:
             from pullback.engine.inspect import announce
@@ -85,7 +88,7 @@ class Executable:
     def twin(self, loaded: Any) -> Executable:
         """The same program with other code that was loaded for it."""
         other = copy(self)
-        other._idle, other._waiting = [], None
+        other._idle = []
         other._use_code(loaded.address("prog"), math.inf, loaded)
         return other
 
@@ -119,38 +122,39 @@ class Executable:
         self._idle.append(workspace)
         return outputs
 
-    def start(self, arguments: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
-        """Run (ticket 0) or queue the program; returns its results' buffers and what else it needs until it ends."""
+    def start(self, arguments: list[Any], busy: bool,
+              spare: dict[int, list[Buffer]] | None = None) -> tuple[list[Any], int, Any]:
+        """Run (ticket 0) or queue the program; returns its results' buffers and what else it needs until it ends.
+
+        `spare`: memory by size that results of a queued program may take; programs before it may still use it.
+        """
         if self.reference:
             return self._run_reference(arguments)
         if self.at_once and not busy:
             return self.run(arguments), 0, None
         program = self.program
         alias = program.alias
-        outputs = [arguments[alias[k]] if k in alias else Buffer(n) for k, n in enumerate(self.out)]
+        if spare:
+            outputs = [arguments[alias[k]] if k in alias else spare[n].pop() if spare.get(n) else Buffer(n)
+                       for k, n in enumerate(self.out)]
+        else:
+            outputs = [arguments[alias[k]] if k in alias else Buffer(n) for k, n in enumerate(self.out)]
         slots = [a.address if type(a) is Buffer else a for a in arguments]
         slots += [b.address for b in outputs]
         if self.checked:
             return self._run_checked(slots, outputs, busy)
-        workspace = self._shared()
-        if workspace is not None:
+        workspace: Buffer | None = None
+        if self.workspace_bytes:
+            workspace = shared_workspace(self.workspace_bytes)
             slots.append(workspace.address)
         return outputs, self._submit(*slots), workspace
-
-    def _shared(self) -> Buffer | None:
-        """Workspace of a run in the queue: one for all that wait there, because they run one after another."""
-        found = self._waiting() if self._waiting is not None else None
-        if found is None and self.workspace_bytes:
-            found = Buffer(self.workspace_bytes)
-            self._waiting = weakref.ref(found)
-        return found
 
     def _run_checked(self, slots: list[Any], outputs: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
         """Run or queue a program with a number for what it refuses: one of its own for each run."""
         number, queued = _number(0), busy or self.program.seconds > INLINE_SECONDS
         workspace: Buffer | None = None
         if self.workspace_bytes:
-            workspace = self._shared() if queued else Buffer(self.workspace_bytes)
+            workspace = shared_workspace(self.workspace_bytes) if queued else Buffer(self.workspace_bytes)
         slots.append(number.address)
         if workspace is not None:
             slots.append(workspace.address)
@@ -182,6 +186,19 @@ class Executable:
         held = (_number(int(results[-1])),) if self.checked else None
         return [Buffer.from_numpy(np.ascontiguousarray(r, numpy_dtype(t.dtype)))
                 for r, t in zip(results, self.function.out_types, strict=False)][:len(self.out)], 0, held
+
+
+_waiting: weakref.ref[Buffer] | None = None
+
+
+def shared_workspace(nbytes: int) -> Buffer:
+    """Workspace of a run in the queue: one for all that wait there, because they run one after another."""
+    global _waiting
+    found = _waiting() if _waiting is not None else None
+    if found is None or found.nbytes < nbytes:
+        found = Buffer(nbytes)
+        _waiting = weakref.ref(found)
+    return found
 
 
 def _number(value: int) -> Buffer:

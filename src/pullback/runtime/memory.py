@@ -154,6 +154,11 @@ class Buffer:
         """False only for a wrapped array that is read-only."""
         return self._home is not _DISCARD or bool(self._owner.flags.writeable)
 
+    @property
+    def pooled(self) -> bool:
+        """False for memory that is somebody else's."""
+        return self._home is not _DISCARD
+
     @staticmethod
     def from_numpy(array: npt.NDArray[Any]) -> Buffer:
         """A new buffer with a copy of the array's elements in C order."""

@@ -206,6 +206,13 @@ def preload() -> None:
         Job(_library)
 
 
+def release() -> None:
+    """Give the compiler's memory back, where there is much: the programs that it made run now."""
+    library = _library() if _library_once.cache_info().currsize else None
+    if library is not None:
+        library.release()
+
+
 @cache
 def _library_once() -> Library | None:
     package = _package()

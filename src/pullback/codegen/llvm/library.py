@@ -11,9 +11,14 @@ import ctypes
 import os
 import sys
 import threading
+import time
 from ctypes import POINTER, c_bool, c_char_p, c_int, c_size_t, c_void_p
 from typing import Any
 
+from pullback.codegen.llvm.resident import Resident
+
+#: seconds of compilation that repay giving the compiler's memory back, and taking it again for the next program
+RELEASE_SECONDS = 0.1
 #: versions of llvmlite whose library has these functions with these arguments
 TRIED = ("0.45.", "0.46.", "0.47.", "0.50.")
 _NAMES = {"win32": "llvmlite.dll", "darwin": "libllvmlite.dylib"}
@@ -71,6 +76,9 @@ class Library:
             initialise: Any = library["LLVMPY_" + name]
             initialise.restype = None
             initialise()
+        self._resident = Resident(path)
+        self._resident.drop_pages()  # of relocation and registration, most of which nothing needs again
+        self._busy = 0.0
         self._layouts: dict[tuple[str, str, str], bytes] = {}
         self._idle: dict[tuple[str, str, str, int], list[Any]] = {}  # machines; one thread at a time uses each
 
@@ -82,7 +90,7 @@ class Library:
 
     def compile(self, text: str, triple: str, cpu: str, features: str, level: int) -> bytes:
         """Object code of a module; LibraryError with what LLVM said where it is refused."""
-        call = self._call
+        call, begin = self._call, time.perf_counter()
         idle = self._idle.setdefault((triple, cpu, features, level), [])
         try:
             machine = idle.pop()
@@ -101,6 +109,13 @@ class Library:
                 call["DisposeModule"](module)
             call["ContextDispose"](context)
             idle.append(machine)
+            self._busy += time.perf_counter() - begin
+
+    def release(self) -> None:
+        """Give memory back to the system after compilations that took long, seen together."""
+        if self._busy > RELEASE_SECONDS:
+            self._busy = 0.0
+            self._resident.release()
 
     def _machine(self, triple: str, cpu: str, features: str, level: int) -> Any:
         call, message = self._call, c_char_p()
