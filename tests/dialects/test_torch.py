@@ -416,3 +416,18 @@ def test_products_of_two_dtypes_are_refused_wherever_they_are_recorded() -> None
             with pytest.raises(RuntimeError, match="same dtype"):
                 wrong()
         assert (pb.ones((2, 3)) @ pb.ones((3, 2), dtype=pb.float64)).dtype == pb.float64, k
+
+
+def test_a_generator_given_to_a_loader_shuffles_every_epoch_as_pytorch() -> None:
+    loader = torch.utils.data.DataLoader(list(range(8)), batch_size=4, shuffle=True,
+                                         generator=torch.Generator().manual_seed(3))
+    assert [[b.tolist() for b in loader] for _ in range(3)] == [
+        [[1, 5, 6, 3], [4, 7, 0, 2]], [[0, 6, 2, 7], [3, 1, 5, 4]], [[3, 6, 7, 0], [1, 5, 2, 4]]]
+
+
+def test_padded_sequences_are_tensors_of_this_style() -> None:
+    rnn = nn.utils.rnn
+    packed = rnn.pack_padded_sequence(torch.ones(2, 3, 1), torch.tensor([3, 2]), batch_first=True)
+    padded, lengths = rnn.pad_packed_sequence(packed, batch_first=True)
+    assert repr(padded.shape) == "torch.Size([2, 3, 1])" and repr(lengths) == "tensor([3, 2])"
+    assert padded[1, :, 0].tolist() == [1.0, 1.0, 0.0]

@@ -15,6 +15,7 @@ from pullback.api.manipulation import concat, stack
 from pullback.engine.operation import operation
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.ir import dtypes
+from pullback.ir.dtypes import DType
 from pullback.ir.node import Node, apply, project
 from pullback.ops.recurrence import GATES, Recurrence
 from pullback.ops.recurrence import step as step_of
@@ -134,9 +135,9 @@ def run_cell(kind: str, x: Array, h: Array, c: Array | None, weights: Weights) -
     return _cell(*given, kind=kind, biased=biased)
 
 
-def _like(x: Array, array: Any) -> Array:
-    """Positions or counts as a tensor of x's class."""
-    return x.result_class(from_host(array, dtypes.int64)._use())
+def _like(x: Array, array: Any, dtype: DType = dtypes.int64) -> Array:
+    """Positions, counts or flags as a tensor of x's class."""
+    return x.result_class(from_host(array, dtype)._use())
 
 
 # -- lengths -----------------------------------------------------------------------------------------------------------
@@ -227,7 +228,7 @@ def padded_of(sequence: PackedSequence, total_length: int | None = None,
     starts = np.cumsum(full) - full
     places = np.where(valid, starts[:, None] + np.arange(batch)[None, :], 0)
     x = sequence.data[from_host(places, dtypes.int64)]
-    mask = from_host(valid, dtypes.bool_).reshape(valid.shape + (1,) * (x.ndim - 2))
+    mask = _like(x, valid, dtypes.bool_).reshape(valid.shape + (1,) * (x.ndim - 2))
     return _filled(x, mask, padding_value), valid.sum(0)
 
 

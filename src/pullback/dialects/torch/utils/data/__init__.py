@@ -67,7 +67,8 @@ class RandomSampler(Sampler):
             return
         for _ in range(self.num_samples // count):
             yield from source.permutation(count).tolist()
-        yield from source.permutation(count).tolist()[:self.num_samples % count] if self.num_samples % count else []
+        # drawn even where nothing of it is wanted: the next shuffle of a generator that was given depends on it
+        yield from source.permutation(count).tolist()[:self.num_samples % count]
 
 
 class SubsetRandomSampler(Sampler):
