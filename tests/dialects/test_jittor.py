@@ -457,3 +457,13 @@ def test_a_loop_that_reads_nothing_keeps_its_steps_apart(monkeypatch: pytest.Mon
         assert abs(loss.item() - (y * y).mean()) < 1e-4
         g = 2 * y / y.size
         first, second = first - 0.01 * x.T @ (g @ second.T), second - 0.01 * h.T @ g
+
+
+def test_a_profile_sees_numbers_that_are_drawn_when_they_are_needed() -> None:
+    jt.set_seed(3)
+    wanted = jt.random((5,)).data
+    jt.set_seed(3)
+    with pb.profile() as profile:
+        found = (jt.random((5,)) * 2.0).data
+    np.testing.assert_array_equal(found, wanted * 2)
+    assert len(profile.launches) == 1
