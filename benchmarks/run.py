@@ -42,7 +42,8 @@ class Bench:
                             "PYTHONPATH": os.pathsep.join([source, HERE, os.environ.get("PYTHONPATH", "")]),
                             **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
                                              "PULLBACK_NUM_THREADS"), "2")}
-        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"):  # a user's shell has neither
+            self.environment.pop(name, None)
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # children inherit the two cores
 

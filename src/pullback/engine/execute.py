@@ -90,15 +90,15 @@ def upload_as(array: Any, info: Info) -> Value:
 
 def launch(executable: Executable, arguments: list[Any]) -> list[Any]:
     """Run or queue a program on buffers and Python scalars; returns the buffers of its results."""
-    if watch is not None:
-        return watch(executable, arguments)
     try:
+        if watch is not None:
+            return watch(executable, arguments)
         if executable.at_once and not _in_flight:
             return executable.run(arguments)
         return start(executable, arguments)
     except TypeError:  # what is no plain Buffer arrives as it is, is refused, and nothing ran
         settle(arguments)
-        return start(executable, arguments)
+        return start(executable, arguments) if watch is None else watch(executable, arguments)
 
 
 def settle(arguments: list[Any]) -> None:

@@ -19,7 +19,7 @@ from pullback.dialects.jax.config import config
 from pullback.engine.execute import observe, upload_as
 from pullback.engine.known import record2
 from pullback.engine.operation import Operation
-from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.tensor import TensorBase, from_array, from_host
 from pullback.engine.trace import SCALARS, Info, Value, new
 from pullback.ir.dtypes import WEAK_DEFAULT, DType, dtype_of, numpy_dtype
 from pullback.ir.node import TensorType
@@ -475,8 +475,15 @@ def weak_array(x: Any) -> Array:
     return Array(upload_as(host, Info.of(TensorType.of((), dtype), False, kind)))
 
 
+#: NumPy's characters of the dtypes that are taken as they are
+_AT_MOST_32_BITS = "fhiHIbB?"
+
+
 def asarray(x: Any, dtype: Any = None, name: str = "array") -> Any:
     """An Array from numbers, lists, NumPy arrays or tensors."""
+    if dtype is None and type(x) is np.ndarray and x.dtype.char in _AT_MOST_32_BITS:
+        found = from_array(x, Array)
+        return Array(from_host(x)._peek()) if found is None else found
     target = wanted(dtype, name)
     if isinstance(x, TensorBase):
         return x if target is None and isinstance(x, Array) else lift(_asarray(x, dtype=target))
