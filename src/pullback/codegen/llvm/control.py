@@ -165,7 +165,7 @@ def emit_scan(control: Control) -> None:
 def emit_while(control: Control) -> None:
     """Until the condition fails: the body, from one place of the state to the other."""
     fn, op = control.fn, control.payload.op
-    consts, types = op.consts, control.result_types()
+    consts, types = int(op.consts), control.result_types()
     states = len(types)
     flag = control.areas.take(1)
     still = control.in_place(1, consts, states)
