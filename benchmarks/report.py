@@ -11,7 +11,7 @@ from targets import NETWORKS, PROGRAMS, Answer, Round, answers
 
 TITLES = {**PROGRAMS, **NETWORKS, "mlp_adam": "MLP 784-512-256-10, batch 128, Adam", "matmul": "matrix products",
           "vector_math": "vector functions", "fused_mean": "tanh(a*b+c)*sigmoid(d), mean over 4M",
-          "costs": "Python's costs",
+          "generate": "GPT 6x384, context 256, writing", "costs": "Python's costs",
           **{f"dialects {name}": f"dialects: {title}" for name, title in PROGRAMS.items()},
           **{f"whole {name}": f"whole process: {title}" for name, title in PROGRAMS.items()}}
 

@@ -22,7 +22,7 @@ from workloads import workload_of  # noqa: E402
 
 SLOW = ("torch.compile", "tinygrad", "tensorflow")
 GROUPS = ("machine", "imports", *PROGRAMS, "mlp_adam", *NETWORKS, *(f"whole {name}" for name in PROGRAMS), "matmul",
-          "vector_math", "fused_mean", "attention",
+          "vector_math", "fused_mean", "attention", "generate",
           "costs", "memory", *(f"dialects {name}" for name in PROGRAMS), "documents")
 EXTRA = ("install",)
 PACKAGES = {**dict.fromkeys((*MINE, *DIALECTS), "pullback"), "torch.compile": "torch", "machine": "numpy"}

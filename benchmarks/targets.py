@@ -146,6 +146,8 @@ def piece_targets(results: dict[str, list[Round]]) -> list[Target]:
         for kind in ("us", "causal us"):
             found.append(Target("attention", f"{mine}, forward and backward, {kind}", 0.8, kind, mine, FRAMEWORKS))
         found.append(Target("attention", f"{mine}, growth of the process in MB", 1.0, "growth_mb", mine, FRAMEWORKS))
+    found += [Target("generate", text, 1.5, key, peers=FRAMEWORKS, at_least=True) for text, key in (
+        ("characters a second", "tokens_s"), ("characters a second, called for each", "call_tokens_s"))]
     budgets = {"record one operation": 2.0, "flush a known graph, per node": 1.0,
                "jitted step, 10 arguments, 1 result": 5.0, "launch of a program in place": 1.0}
     found += [Target("costs", f"{name}, us", budget, name, peers=("limit",), peer_figure="one")

@@ -254,6 +254,57 @@ def test_same_bits_for_any_number_of_threads() -> None:
                 np.testing.assert_array_equal(found[0][x], other[x])
 
 
+# -- few queries: decoding with a cache --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("m", "n", "d", "e"), [(1, 1, 1, 1), (1, 256, 64, 64), (2, 13, 5, 9), (5, 40, 8, 3),
+                                                (3, 8, 33, 130), (4, 3, 16, 8)])
+def test_few_queries(m: int, n: int, d: int, e: int, dtype: Any) -> None:
+    q, k, v = arrays((2, 3, m, d), (2, 3, n, d), (2, 3, n, e), dtype=dtype)
+    ct, tolerance = np.zeros((2, 3, m, e)), 2e-6 if dtype == np.float32 else 1e-13
+    given = [pb.tensor(x) for x in (q, k, v)]
+    rng = np.random.default_rng(1)
+    for causal, shape in itertools.product((False, True), (None, (m, n), (2, 3, m, n), (2, 1, 1, n))):
+        bias = np.zeros(()) if shape is None else rng.normal(size=shape).astype(dtype)
+        if shape is not None:
+            bias[rng.random(shape) < 0.4] = -np.inf
+        mask = None if shape is None else pb.tensor(bias)
+        y = F.scaled_dot_product_attention(*given, attn_mask=mask, is_causal=causal).numpy()
+        assert y.dtype == dtype
+        close([y], reference(q, k, v, ct, tri(m, n, causal), bias)[:1], tolerance)
+
+
+def test_what_the_mask_hides_is_not_read() -> None:
+    q, k, v = arrays((2, 1, 16), (2, 64, 16), (2, 64, 16))
+    seen = np.arange(64) < 24  # whole blocks beyond
+    wanted = reference(q, k[:, :24], v[:, :24], np.zeros((2, 1, 16)))[:1]
+    k[:, 24:], v[:, 24:] = np.nan, np.nan
+    y = F.scaled_dot_product_attention(*(pb.tensor(x) for x in (q, k, v)), attn_mask=pb.tensor(seen))
+    close([y.numpy()], wanted, 2e-6)
+
+
+def test_few_queries_have_the_same_bits_for_any_number_of_threads() -> None:
+    q, k, v = arrays((2, 9, 1, 64), (2, 9, 200, 64), (2, 9, 200, 64))
+    found: list[Any] = []
+    for threads in (1, 2, 3):
+        with pb.config.override(threads=threads):
+            found.append(F.scaled_dot_product_attention(*(pb.tensor(x) for x in (q, k, v))).numpy())
+    assert all((x == found[0]).all() for x in found)
+
+
+@pytest.mark.parametrize("target", [X86_64_V3, X86_64_V4, AARCH64, X86_64_V3._replace(masked_memory=False)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_few_queries_compile_for_other_processors(target: Target, masked: bool) -> None:
+    from pullback.codegen.llvm.compile import compile_ir
+
+    given = [param(TensorType.of(s, float32)) for s in ((2, 3, 19), (2, 45, 19), (2, 45, 21), (2, 3, 45))[:3 + masked]]
+    made = plan_of(Function(given, [project(b.apply(Attention(not masked, 0.125, masked), *given))[0]]))
+    assert [k.kind for phase in made.phases for k in phase] == ["attention"]
+    text, _ = program_text(made, target)
+    assert len(compile_ir(text, target.cpu, target.features, target.triple)) > 1000
+
+
 # -- plans -------------------------------------------------------------------------------------------------------------
 
 

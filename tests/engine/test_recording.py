@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -102,6 +103,57 @@ def test_jit_changes_its_arguments_as_the_function_does():
     assert base.tolist() == [[0.0, 0.0, 0.0], [7.0, -1.0, -1.0]]
     with pytest.raises(ArgumentError, match="given twice"):
         step(jitted, jitted, 1.0)
+
+
+def test_jit_writes_its_arguments_in_place():
+    @pb.jit
+    def put(cache, place, row):
+        cache[:, place] = row
+        return cache.sum()
+
+    cache = pb.zeros((4, 8, 3))
+    put(cache, 0, pb.ones((4, 3)))
+    addresses = set()
+    for place in range(1, 6):
+        assert put(cache, place, pb.ones((4, 3))).item() == 12.0 * (place + 1)
+        addresses.add(cache._value.buffer.address)
+    assert len(addresses) == 1  # of twelve numbers each was written, no copy made
+    text = put.last.executables[frozenset((0,))].program.text("loops")
+    assert "= p0[" not in text.split("set=")[0]
+    with pytest.raises(IndexError, match="out of range"):
+        put(cache, 8, pb.ones((4, 3))).item()
+
+
+@pytest.mark.parametrize("captured", [False, True])
+def test_jit_writes_over_nothing_that_somebody_holds(captured):
+    x = pb.zeros((4, 8))
+
+    def add(x, y):
+        x.add_(y)
+        return x.sum()
+
+    step = pb.jit(lambda y: add(x, y)) if captured else partial(pb.jit(add), x)
+    step(pb.ones((4, 8)))
+    step(pb.ones((4, 8)))
+    clone, array, view, same = x.clone(), x.numpy().copy(), x[1], x.detach()
+    shared = x.numpy()
+    step(pb.ones((4, 8)))
+    step(pb.ones((4, 8)))
+    assert (clone.numpy() == 2).all() and (array == 2).all() and (shared == 2).all()
+    assert (x.numpy() == 4).all() and (view.numpy() == 4).all() and (same.numpy() == 4).all()
+
+
+def test_jit_keeps_a_gradient_that_somebody_holds():
+    w = pb.ones(5, requires_grad=True)
+    (w * 1.0).sum().backward()  # what is there at first is added to
+    step = pb.jit(lambda x: (w * x).sum().backward())
+    step(pb.ones(5))
+    held = w.grad
+    kept = held.clone()
+    step(pb.ones(5))
+    step(pb.ones(5))
+    assert kept.tolist() == [2.0] * 5 and w.grad.tolist() == [4.0] * 5
+    assert held.tolist() in ([2.0] * 5, [4.0] * 5)
 
 
 def test_backward_accumulates_and_in_place_cannot_corrupt():

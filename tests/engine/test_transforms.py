@@ -170,6 +170,51 @@ def test_cond_and_while_loop():
     assert t.item() == pytest.approx(8 * 3.0 ** 7, rel=1e-5)
 
 
+def test_loops_write_their_state_in_place_where_no_turn_reads_it_later():
+    start = np.arange(12, dtype=np.float32).reshape(6, 2)
+    first = pb.tensor(start)
+
+    def scanned(first):
+        def body(state, x):
+            rows, total, a, b = state
+            before = rows[x] * 1.0
+            rows[x] = rows[x - 1] + 1.0
+            return (rows, total + rows.sum(), b, a + b), (before, rows.sum())
+
+        return pb.scan(body, (first * 1.0, pb.tensor(0.0), pb.tensor(1.0), pb.tensor(2.0)), pb.arange(6))
+
+    def by_hand():
+        rows, total, a, b = start.copy(), 0.0, 1.0, 2.0
+        olds, sums = [], []
+        for x in range(6):
+            olds.append(rows[x].copy())
+            rows[x] = rows[x - 1] + 1.0
+            total, a, b = total + rows.sum(), b, a + b
+            sums.append(rows.sum())
+        return [rows, total, a, b, olds, sums]
+
+    for function in (scanned, pb.jit(scanned)):
+        (*state, total, a, b), (olds, sums) = function(first)
+        for x, y in zip((*state, total, a, b, olds, sums), by_hand(), strict=True):
+            close(x, y)
+    close(first, start)
+
+    def counted(first):
+        def body(state):
+            k, rows, twice = state
+            twice = twice + rows  # as it was
+            rows[k] = 100.0
+            return k + 1, rows, twice
+
+        return pb.while_loop(lambda s: s[0] < 3, body, (0, first, first * 0.0))[1:]
+
+    for function in (counted, pb.jit(counted)):
+        rows, twice = function(pb.tensor(start))
+        close(rows[:, 0], [100.0, 100.0, 100.0, 6.0, 8.0, 10.0])
+        close(twice[:, 0], [200.0, 104.0, 12.0, 18.0, 24.0, 30.0])
+    close(first, start)
+
+
 def test_custom_vjp_and_custom_jvp():
     @pb.custom_vjp
     def f(x):

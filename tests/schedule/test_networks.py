@@ -11,6 +11,7 @@ import pytest
 import pullback as pb
 import pullback.nn.functional as F
 from pullback.api.recurrence import Weights, run_layer
+from pullback.train.language import CharGPT
 
 
 def kernels(function: Any, *arguments: Any) -> Counter[str]:
@@ -70,4 +71,17 @@ def test_kernels_of_an_lstm_do_not_depend_on_its_length(steps: int, capsys: pyte
     assert (found["scan"], found["matmul"]) == (2, 3)  # the input's product; gradients of the two weights
     assert found["loops"] <= 6
     assert set(found) == {"matmul", "loops", "scan"}
+    capsys.readouterr()
+
+
+def test_kernels_of_a_step_that_writes_one_character(capsys: pytest.CaptureFixture[str]) -> None:
+    net = CharGPT(65, 256, 384, 2, 6).eval()
+    caches = net.caches()
+    with pb.no_grad():
+        found = kernels(net.decode, pb.tensor([1]), pb.tensor(3), caches)
+    assert found["matmul"] == 2 * 4  # the head's product is small: in the loops of the last normalisation
+    assert found["attention"] == 2
+    assert found["scatter"] == 2 * 2  # one row of keys, one of values
+    assert found["loops"] <= 2 * 2 + 2  # normalisations; the mask
+    assert set(found) == {"matmul", "loops", "scatter", "attention"}
     capsys.readouterr()

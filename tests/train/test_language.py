@@ -46,6 +46,36 @@ def test_decoding_gives_the_scores_of_the_whole() -> None:
         np.testing.assert_allclose(one, whole[:, :, k], rtol=2e-4, atol=2e-5)
 
 
+def test_a_cache_is_written_in_place_and_the_bits_do_not_depend_on_threads() -> None:
+    pb.manual_seed(0)
+    net = CharGPT(7, 24, width=384, depth=1, heads=6).eval()
+    tokens = np.random.default_rng(0).integers(0, 7, 12).astype(np.int32)
+    found: list[Any] = []
+    for threads in (1, 2):
+        with pb.config.override(threads=threads), pb.no_grad():
+            step, caches = pb.jit(net.decode), net.caches()
+            scores = [step(pb.tensor(tokens[k:k + 1]), k, caches).numpy() for k in range(12)]
+            found.append([*scores, *(x.numpy() for x in caches)])
+    assert all((a == b).all() for a, b in zip(*found, strict=True))
+    whole = net(pb.tensor(tokens[None])).numpy()
+    np.testing.assert_allclose(np.stack(found[0][:12], -1), whole, rtol=2e-4, atol=2e-5)
+    assert not found[0][12][:, :, 12:].any()
+
+
+def test_what_is_drawn_follows_the_probabilities() -> None:
+    net = model()
+    scores = net(pb.tensor([[3]])).numpy()[0, :, 0].astype(np.float64)
+    wanted = np.exp(scores / 0.5 - (scores / 0.5).max())
+    writer, count = Writer(net), np.zeros(7)
+    for seed in range(400):
+        count[writer.write([3], 1, temperature=0.5, seed=seed)[0]] += 1
+        chance = np.random.default_rng(seed).random(1).astype(np.float32)[0]
+        below = np.cumsum(wanted / wanted.sum())
+        if abs(below - chance).min() > 1e-5:
+            assert writer.write([3], 1, temperature=0.5, seed=seed) == [int((below <= chance).sum())]
+    assert abs(count / 400 - wanted / wanted.sum()).max() < 0.1
+
+
 def test_no_token_sees_what_comes_later() -> None:
     net = model()
     tokens = np.zeros((1, 12), np.int32)

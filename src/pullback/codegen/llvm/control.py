@@ -138,7 +138,7 @@ def emit_scan(control: Control) -> None:
         control.give(args, consts + k, place)
         control.give(args, count + k, place)
     moved = [k for k in range(carries) if k not in still]
-    temporary = [control.areas.take(types[k].nbytes) for k in moved]
+    temporary: list[V] = [control.areas.take(types[k].nbytes) for k in moved]
     finals = [control.results[k] for k in moved]
     first, other = (finals, temporary) if length % 2 else (temporary, finals)
     start = [*(control.inputs[consts + k] for k in moved), *first, *other]
@@ -165,12 +165,12 @@ def emit_scan(control: Control) -> None:
 def emit_while(control: Control) -> None:
     """Until the condition fails: the body, from one place of the state to the other."""
     fn, op = control.fn, control.payload.op
-    consts, types = op.consts, control.result_types()
+    consts, types = int(op.consts), control.result_types()
     states = len(types)
     flag = control.areas.take(1)
     still = control.in_place(1, consts, states)
     moved = [k for k in range(states) if k not in still]
-    temporary = [control.areas.take(types[k].nbytes) for k in moved]
+    temporary: list[V] = [control.areas.take(types[k].nbytes) for k in moved]
     _, test, _ = control.bodies[0]
     _, body, _ = control.bodies[1]
     for k in range(consts):
