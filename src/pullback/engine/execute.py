@@ -413,6 +413,7 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
         return
     _deliver(trace, plan, wanted, arguments)
     if history:
+        trace.history = history
         _let_go(trace, plan, wanted)
     else:
         gone = FreedTrace(trace) if trace.remember else FREED
