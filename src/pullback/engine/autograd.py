@@ -101,11 +101,11 @@ def _ones(type: TensorType) -> Node:
 def _between(nodes: list[Node], roots: tuple[int, ...], wrt: list[int]) -> set[int]:
     """Slots on a path from the leaves to the roots that a derivative takes."""
     every = topological([nodes[r] for r in roots])
-    ends = [node for node in every if not node.op.carries]
+    ends = [node for node in every if not node.op.passes_derivatives]
     reached = set(topological([nodes[r] for r in roots], ends)).difference(ends)
     depends: set[Node] = {nodes[s] for s in wrt}
     for node in every:
-        if node.op.carries and any(x in depends for x in node.inputs):
+        if node.op.passes_derivatives and any(x in depends for x in node.inputs):
             depends.add(node)
     leaves, visited = set(wrt), reached & depends
     visited |= _beside(nodes, visited)
