@@ -43,6 +43,12 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[PullbackError], str]] = {
     "target of a margin": (lambda: F.multi_margin_loss(o(1, 3), pb.tensor([5])).numpy(), IndexError_, "range"),
     "label of ctc": (lambda: F.ctc_loss(logs(3), pb.tensor([[7]]), [3], [1]).numpy(), IndexError_, "range"),
     "length of ctc": (lambda: F.ctc_loss(logs(3), LABEL, [4], [1]), ValueError_, "from 0 to 3"),
+    "length of ctc in a tensor": (lambda: F.ctc_loss(logs(3), LABEL, pb.tensor([4]), pb.tensor([1])).numpy(),
+                                  IndexError_, "range"),
+    "length of ctc under jit": (lambda: pb.jit(lambda n: F.ctc_loss(logs(3), LABEL, [3], n))(pb.tensor([2])).numpy(),
+                                IndexError_, "range"),
+    "factor of an interpolation": (lambda: F.interpolate(o(1, 1, 2), scale_factor=float("nan")), ValueError_,
+                                   "positive"),
     "place of an unpooling": (lambda: F.max_unpool2d(o(1, 1, 1, 1), pb.tensor([[[[9]]]]), 2).numpy(), IndexError_,
                               "range"),
     "width of a recurrence": (lambda: nn.GRU(3, 4)(o(5, 2, 2)), ShapeError, "input must be"),
@@ -113,6 +119,11 @@ def test_rows_without_keys_are_zero_and_have_no_gradient(mask: Any) -> None:
     out.sum().backward()
     assert not weights.numpy().any()
     assert np.isfinite(x.grad.numpy()).all()
+
+
+def test_attention_without_features_is_a_mean() -> None:
+    found = F.scaled_dot_product_attention(pb.zeros((2, 3, 0)), pb.zeros((2, 4, 0)), pb.arange(8.0).reshape(1, 4, 2))
+    np.testing.assert_allclose(found.numpy(), np.broadcast_to([3.0, 4.0], (2, 3, 2)))
 
 
 def test_attention_without_keys_is_zero() -> None:

@@ -383,3 +383,35 @@ def test_what_was_made_for_one_step_is_gone_after_it(read: bool, no_collector: N
         alive.append(memory.live_bytes())
     assert max(alive[50:]) <= max(alive[10:50])
     np.testing.assert_allclose(parts[2].grad.numpy(), 1.8, rtol=1e-6)
+
+
+def _adversaries(between):
+    """Gradients of a generator whose result was given to a critic without history first, as adversarial loops do."""
+    pb.manual_seed(0)
+    makes, judges = pb.nn.Linear(2, 2), pb.nn.Linear(2, 1)
+    made = pb.tanh(makes(pb.ones((3, 2))))
+    between(made)
+    judges(made.detach()).mean().backward()
+    between(made)
+    (judges(made) ** 2).mean().backward()
+    return makes.weight.grad.numpy(), judges.weight.grad.numpy()
+
+
+def test_backward_leaves_alone_what_lies_behind_a_detached_value():
+    together = _adversaries(lambda made: None)
+    for found in (_adversaries(lambda made: pb.synchronize()), _adversaries(lambda made: made.sum().item())):
+        for x, y in zip(found, together, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-6)
+
+
+def test_backward_of_one_result_leaves_the_others_of_its_launch():
+    x = pb.tensor([1.0, 2.0], requires_grad=True)
+    y, z = pb.exp(x), pb.sin(x) * 3
+    total, other = (y * y).sum(), (z * y.detach()).sum()
+    pb.synchronize()
+    total.backward()
+    x.grad = None
+    other.backward()
+    np.testing.assert_allclose(x.grad.numpy(), 3 * np.cos([1.0, 2.0]) * np.exp([1.0, 2.0]), rtol=1e-6)
+    with pytest.raises(pb.util.errors.GradientError, match="freed"):
+        total.backward()

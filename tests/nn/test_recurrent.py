@@ -9,6 +9,7 @@ import pytest
 
 import pullback as pb
 from pullback import nn
+from pullback.nn import utils
 from pullback.nn.utils import parametrizations, parametrize, remove_weight_norm, rnn, weight_norm
 from pullback.util.errors import ArgumentError
 
@@ -146,3 +147,53 @@ def test_lazy_layers_become_what_they_are_named_after() -> None:
     assert model(pb.ones((2, 3, 5, 5))).shape == (2, 2)
     assert [type(m).__name__ for m in model] == ["Conv2d", "BatchNorm2d", "Flatten", "Linear"]
     assert model[3].weight.shape == (2, 36)
+
+
+def test_spectral_norm_in_the_older_form() -> None:
+    layer = utils.spectral_norm(nn.Linear(5, 4))
+    assert sorted(layer.state_dict()) == ["bias", "weight_orig", "weight_u", "weight_v"]
+    x = pb.randn(3, 5)
+    for _ in range(60):
+        y = layer(x)
+    largest = np.linalg.svd(layer.weight_orig.detach().numpy())[1][0]
+    expected = x.numpy() @ (layer.weight_orig.detach().numpy() / largest).T + layer.bias.detach().numpy()
+    np.testing.assert_allclose(y.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+    y.sum().backward()
+    assert layer.weight_orig.grad is not None
+    before = layer.eval()(x).detach().numpy()
+    utils.remove_spectral_norm(layer)
+    assert sorted(layer.state_dict()) == ["bias", "weight"]
+    np.testing.assert_allclose(layer(x).detach().numpy(), before, rtol=1e-6)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_norms_fuse_into_convolutions(transpose: bool) -> None:
+    conv = (nn.ConvTranspose2d if transpose else nn.Conv2d)(3, 4, 3)
+    norm, x = nn.BatchNorm2d(4), pb.randn(2, 3, 6, 6)
+    for _ in range(3):
+        norm(conv(x))
+    conv.eval(), norm.eval()
+    made = utils.fuse_conv_bn_eval(conv, norm, transpose)
+    np.testing.assert_allclose(made(x).detach().numpy(), norm(conv(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_of_one_process_and_buffers() -> None:
+    x = pb.randn(4, 3, 2, 2)
+    sync, plain = nn.SyncBatchNorm(3), nn.BatchNorm2d(3)
+    np.testing.assert_array_equal(sync(x).detach().numpy(), plain(x).detach().numpy())
+    wrapped = nn.DataParallel(plain)
+    assert next(iter(wrapped.state_dict())) == "module.weight"
+    np.testing.assert_array_equal(wrapped(x).detach().numpy(), plain(x).detach().numpy())
+    np.testing.assert_allclose(nn.CrossMapLRN2d(3)(x).numpy(), nn.LocalResponseNorm(3)(x).numpy())
+    module = nn.Module()
+    module.kept, module.passing = nn.Buffer(pb.ones(2)), nn.Buffer(pb.ones(3), persistent=False)
+    assert list(module.state_dict()) == ["kept"]
+    assert [name for name, _ in module.named_buffers()] == ["kept", "passing"]
+    assert module.kept.shape == (2,)
+
+
+def test_gradients_are_scaled_by_a_norm_known_before() -> None:
+    p = nn.Parameter(pb.zeros(2))
+    p.grad = pb.tensor([3.0, 4.0])
+    utils.clip_grads_with_norm_([p], 1.0, utils.get_total_norm([p.grad]))
+    np.testing.assert_allclose(p.grad.numpy(), [0.6, 0.8], rtol=1e-5)

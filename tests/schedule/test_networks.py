@@ -7,6 +7,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from benchmarks.workloads import convolutional, mlp_adam, transformer
+from benchmarks.workloads import lstm as lstm_step
 
 import pullback as pb
 import pullback.nn.functional as F
@@ -84,4 +86,62 @@ def test_kernels_of_a_step_that_writes_one_character(capsys: pytest.CaptureFixtu
     assert found["scatter"] == 2 * 2  # one row of keys, one of values
     assert found["loops"] <= 2 * 2 + 2  # normalisations; the mask
     assert set(found) == {"matmul", "loops", "scatter", "attention"}
+    capsys.readouterr()
+
+
+class Taken(Exception):
+    """A training step was handed over instead of being run."""
+
+
+def step_of(make: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The function that a workload jits, and the arguments of its first call."""
+    found: list[Any] = []
+
+    def take(function: Any) -> Any:
+        def call(*args: Any) -> Any:
+            found.extend((function, args))
+            raise Taken
+
+        return call
+
+    reset, step, _ = make(take)
+    reset()
+    with pytest.raises(Taken):
+        step(0)
+    return found[0], found[1]
+
+
+def images(network: Any, shape: tuple[int, ...], adam: bool = False) -> Any:
+    task = convolutional.Task(network, shape, adam, 0.01)
+    words = convolutional.TorchWords(F)
+    return lambda jit: convolutional.functional(task, pb.tensor, pb, words, pb.value_and_grad, jit, _logs)
+
+
+def _logs(z: Any) -> Any:
+    return pb.log_softmax(z, -1)
+
+
+#: training steps of the benchmark: products are one forward and two backward for each layer, less the gradient of the
+#: data; what lies between may take so many loops
+STEPS: dict[str, tuple[Any, int, int, dict[str, int]]] = {
+    "conv net": (images(convolutional.conv_net, (64, 3, 32, 32), True), 5 * 3 - 1, 14, {}),
+    "lenet": (images(convolutional.lenet, (64, 1, 28, 28), True), 5 * 3 - 1, 9, {}),
+    "resnet18": (images(convolutional.resnet18, (32, 3, 32, 32)), 21 * 3 - 1, 166, {}),
+    "mobile net": (images(convolutional.mobile_net, (32, 3, 32, 32)), 28 * 3 - 1, 280, {}),
+    "gpt": (lambda jit: transformer.functional(128, pb.tensor, pb, transformer.TorchWords(F), pb.value_and_grad, jit),
+            25 * 3, 116, {"attention": 12, "scatter": 2}),
+    "lstm": (lambda jit: lstm_step.functional(pb.tensor, pb, pb.scan, pb.sigmoid, pb.value_and_grad, jit, _logs),
+             2 * 3, 9, {"scan": 2}),
+    "mlp": (lambda jit: mlp_adam.functional(pb.tensor, pb, pb.value_and_grad, jit, _logs), 3 * 3 - 1, 5, {}),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_kernels_of_a_training_step(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make, products, loops, others = STEPS[name]
+    function, arguments = step_of(make)
+    found = kernels(function, *arguments)
+    assert found.pop("matmul") == products
+    assert found.pop("loops") <= loops
+    assert found == others
     capsys.readouterr()

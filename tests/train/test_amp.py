@@ -35,6 +35,31 @@ def test_products_are_narrow_and_losses_wide(dtype: pb.DType) -> None:
         np.testing.assert_allclose(g, p.grad.numpy(), atol=0.05 * (0.1 + abs(g).max()))
 
 
+@pytest.mark.parametrize("dtype", [pb.bfloat16, pb.float16])
+@pytest.mark.parametrize("layer", [nn.LayerNorm(6), nn.RMSNorm(6), nn.GroupNorm(2, 4), nn.BatchNorm1d(4),
+                                   nn.InstanceNorm1d(4, affine=True)])
+def test_norms_with_wide_parameters_keep_what_they_are_given(layer: nn.Module, dtype: pb.DType) -> None:
+    x = pb.randn(3, 4, 6)
+    y = layer(x.astype(dtype))
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.astype(pb.float32).detach().numpy(), layer(x).detach().numpy(), atol=0.05)
+
+
+@pytest.mark.parametrize("dtype", [pb.bfloat16, pb.float16])
+def test_narrow_convolutions_backward(dtype: pb.DType) -> None:
+    cases = (((6, 1, 3, 3), 6), ((4, 6, 3, 3), 1), ((4, 3, 1, 1), 2), ((6, 1, 8, 8), 6))
+    for shape, groups in cases:
+        x, w = pb.randn(2, 6, 8, 8), pb.randn(*shape)
+
+        def loss(x: pb.Tensor, w: pb.Tensor, groups: int = groups) -> pb.Tensor:
+            return (nn.functional.conv2d(x, w, groups=groups).astype(pb.float32) ** 2).mean()
+
+        wide, narrow = (pb.grad(loss, argnums=(0, 1))(x.astype(t), w.astype(t)) for t in (pb.float32, dtype))
+        for a, b in zip(wide, narrow, strict=True):
+            assert b.dtype == dtype
+            np.testing.assert_allclose(b.astype(pb.float32).numpy(), a.numpy(), atol=0.05 * abs(a.numpy()).max())
+
+
 def test_a_jitted_function_is_compiled_for_each_precision() -> None:
     square = pb.jit(lambda a: a @ a)
     a = pb.ones((2, 2))

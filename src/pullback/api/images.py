@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pullback.api._lazy import build
-from pullback.api.arguments import as_tensor, described, integer, one_of
+from pullback.api.arguments import as_tensor, described, integer, number, one_of
 from pullback.api.convolution import sizes_of, window_nodes
 from pullback.api.manipulation import pad_pairs
 from pullback.api.reductions import floating
@@ -156,6 +156,9 @@ def interpolate(input: Array, size: Any = None, scale_factor: Any = None, mode: 
         if len(factors) != rank:
             raise ValueError_(message(f"interpolate: scale_factor needs {rank} numbers",
                                       [("scale_factor", str(scale_factor))], "one per dimension"))
+        if not all(0 < number(f, "interpolate", "scale_factor") < np.inf for f in factors):
+            raise ValueError_(message("interpolate: scale_factor must be positive numbers",
+                                      [("scale_factor", str(scale_factor))], "2.0 doubles a size"))
         out = tuple(int(np.floor(n * f)) for n, f in zip(x.shape[2:], factors, strict=True))
         scales = (None,) * rank if recompute_scale_factor or mode == "area" else tuple(float(f) for f in factors)
     if min(out) < 1 or 0 in x.shape[2:]:

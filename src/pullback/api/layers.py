@@ -126,7 +126,7 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_n
 
 
 class _Normalisation(Operation):
-    """Floating operands of one dtype, shapes as they are."""
+    """Floating operands of one dtype, shapes as they are. What is normalised keeps 16 bits beside wider parameters."""
 
     __slots__ = ()
 
@@ -134,7 +134,11 @@ class _Normalisation(Operation):
         dtype, _ = result_dtype(operands)
         dtype = dtype if dtype.is_inexact else dtypes.float32
         result = self.define(*(build.convert(o.node, dtype) for o in operands))
-        return (result,) if isinstance(result, Node) else tuple(result), ""
+        results = [result] if isinstance(result, Node) else list(result)
+        given = operands[0].node.dtype
+        if given.kind == "f" and given.bits == 16:
+            results[0] = build.convert(results[0], given)
+        return tuple(results), ""
 
 
 def _normalisation(define: Any) -> Operation:
@@ -543,7 +547,7 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
     shape = q.shape
     if enable_gqa and q.ndim > 2:
         q, k, v = _grouped(q, k, v, attn_mask is None and not dropout_p)
-    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else number(scale, name, "scale")
+    factor = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else number(scale, name, "scale")
     operands = [q, k, v]
     if attn_mask is not None:
         operands.append(as_tensor(attn_mask, name))

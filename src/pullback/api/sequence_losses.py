@@ -103,6 +103,12 @@ def _ctc(logs: Node, labels: Node, steps: Node, sizes: Node, blank: int, zero_in
     return matrix.where(never, build.scalar_like(found, 0.0 if zero_infinity else float("inf")), found)
 
 
+@operation(differentiable=False)
+def _within(lengths: Node, limit: int) -> Node:
+    """Lengths as they are; those that are not from 0 to the limit are out of range."""
+    return build.gather(build.iota((limit + 1,), 0, dtypes.int32), lengths, 0, "positive")
+
+
 def _lengths(given: Any, like: Array, batch: int, limit: int, name: str) -> Array:
     if not isinstance(given, TensorBase):
         host = np.asarray(given)
@@ -113,9 +119,7 @@ def _lengths(given: Any, like: Array, batch: int, limit: int, name: str) -> Arra
         return like.result_class(from_host(host, dtypes.int32)._use())
     if tuple(given.shape) != (batch,):
         raise ShapeError(message(f"ctc_loss: {name} must have the shape ({batch},)", [(name, described(given))]))
-    from pullback.api.elementwise import astype, clip
-
-    return clip(astype(given, dtypes.int32), 0, limit)
+    return _within(given, limit=limit)
 
 
 def ctc_loss(log_probs: Array, targets: Array, input_lengths: Any, target_lengths: Any, blank: int = 0,

@@ -102,11 +102,13 @@ def _ones(type: TensorType) -> Node:
 
 
 def _between(nodes: list[Node], roots: tuple[int, ...], wrt: list[int]) -> set[int]:
-    """Slots on a path from the leaves to the roots."""
-    reached = set(topological([nodes[r] for r in roots]))
+    """Slots on a path from the leaves to the roots that a derivative takes."""
+    every = topological([nodes[r] for r in roots])
+    ends = [node for node in every if not node.op.passes_derivatives]
+    reached = set(topological([nodes[r] for r in roots], ends)).difference(ends)
     depends: set[Node] = {nodes[s] for s in wrt}
-    for node in topological([nodes[r] for r in roots]):
-        if any(x in depends for x in node.inputs):
+    for node in every:
+        if node.op.passes_derivatives and any(x in depends for x in node.inputs):
             depends.add(node)
     leaves, visited = set(wrt), reached & depends
     visited |= _beside(nodes, visited)
@@ -135,6 +137,19 @@ def _infos(trace: Trace) -> list[Info]:
             found.append(Info.of(node.tensor, len(found) in gradient))
         found.extend(state.infos)
     return found
+
+
+def _still_needed(trace: Trace) -> dict[int, Any] | None:
+    """The values that the gradients of what was launched with a history, and not differentiated yet, will read."""
+    rest = tuple([s for s in trace.history if s not in trace.freed])
+    if not rest or trace.buffers is None:
+        return None
+    needed = trace.state.memo.get(("needed", rest))
+    if needed is None:
+        state = trace.state
+        found, _ = residual_slots(trace.graph(), state.leaf_slots(), state.gradient_slots(), rest)
+        needed = state.memo["needed", rest] = frozenset((*found, *rest))
+    return {s: b for s, b in trace.buffers.items() if s in needed}
 
 
 class Sweep:
@@ -247,7 +262,7 @@ class Sweep:
             if trace.hooks:
                 trace.hooks = {s: h for s, h in trace.hooks.items() if s not in visited}
             if not current:
-                trace.buffers = None
+                trace.buffers = _still_needed(trace)
 
     def through(self, trace: Trace, slots: dict[int, Value | None], stops: tuple[int, ...],
                 arrived: dict[int, Value | None]) -> set[int]:

@@ -431,6 +431,7 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
     else:
         _deliver(trace, plan, wanted, arguments)
     if history:
+        trace.history = history
         _let_go(trace, plan, wanted)
         return
     gone = _gone(trace)

@@ -108,6 +108,8 @@ class Op:
     name: ClassVar[str] = ""
     #: why a rule is absent, by rule name ("jvp", "transpose", "batch"): read by the completeness matrix
     absent: ClassVar[dict[str, str]] = {}
+    #: whether a derivative goes through it
+    passes_derivatives: ClassVar[bool] = True
     #: names of the parameters, in order (set by `primitive`)
     fields: ClassVar[tuple[str, ...]] = ()
 

@@ -35,6 +35,7 @@ from pullback.nn.activation import Softsign as Softsign
 from pullback.nn.activation import Tanh as Tanh
 from pullback.nn.activation import Tanhshrink as Tanhshrink
 from pullback.nn.activation import Threshold as Threshold
+from pullback.nn.containers import DataParallel as DataParallel
 from pullback.nn.containers import ModuleDict as ModuleDict
 from pullback.nn.containers import ModuleList as ModuleList
 from pullback.nn.containers import ParameterDict as ParameterDict
@@ -103,6 +104,8 @@ from pullback.nn.normalization import InstanceNorm2d as InstanceNorm2d
 from pullback.nn.normalization import InstanceNorm3d as InstanceNorm3d
 from pullback.nn.normalization import LayerNorm as LayerNorm
 from pullback.nn.normalization import RMSNorm as RMSNorm
+from pullback.nn.normalization import SyncBatchNorm as SyncBatchNorm
+from pullback.nn.parameter import Buffer as Buffer
 from pullback.nn.parameter import Parameter as Parameter
 
 if TYPE_CHECKING:
@@ -133,6 +136,7 @@ if TYPE_CHECKING:
     from pullback.nn.pooling import CircularPad2d as CircularPad2d
     from pullback.nn.pooling import CircularPad3d as CircularPad3d
     from pullback.nn.pooling import ConstantPad3d as ConstantPad3d
+    from pullback.nn.pooling import CrossMapLRN2d as CrossMapLRN2d
     from pullback.nn.pooling import EmbeddingBag as EmbeddingBag
     from pullback.nn.pooling import FeatureAlphaDropout as FeatureAlphaDropout
     from pullback.nn.pooling import Fold as Fold
@@ -180,7 +184,7 @@ _LATE: dict[str, str] = {
         LazyConvTranspose2d LazyConvTranspose3d LazyInstanceNorm1d LazyInstanceNorm2d LazyInstanceNorm3d
         LazyLinear LazyModule""",
     "pooling": """AdaptiveAvgPool3d AdaptiveMaxPool3d ChannelShuffle CircularPad1d CircularPad2d CircularPad3d
-        ConstantPad3d EmbeddingBag FeatureAlphaDropout Fold FractionalMaxPool2d
+        ConstantPad3d CrossMapLRN2d EmbeddingBag FeatureAlphaDropout Fold FractionalMaxPool2d
         FractionalMaxPool3d LPPool1d LPPool2d LPPool3d LocalResponseNorm MaxUnpool1d MaxUnpool2d MaxUnpool3d
         PairwiseDistance PixelUnshuffle RReLU ReflectionPad3d ReplicationPad1d ReplicationPad3d Unfold
         UpsamplingBilinear2d UpsamplingNearest2d ZeroPad1d ZeroPad3d""",

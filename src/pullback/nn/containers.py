@@ -111,6 +111,17 @@ class Sequential(_Numbered):
         return type(self)(OrderedDict(items))
 
 
+class DataParallel(Module):
+    """A module, as `module`, on the devices there are: one."""
+
+    def __init__(self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0) -> None:
+        super().__init__()
+        self.dim, self.module, self.device_ids = dim, module, []
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        return self.module(*inputs, **options)
+
+
 class ModuleList(_Numbered):
     """A list of modules."""
 

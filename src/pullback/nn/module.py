@@ -16,7 +16,7 @@ import numpy as np
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import thread
 from pullback.ir.dtypes import DType, bfloat16, dtype_of, float16, float32, float64, numpy_dtype
-from pullback.nn.parameter import Parameter
+from pullback.nn.parameter import Buffer, Parameter
 from pullback.nn.state import IncompatibleKeys, load_into, nearest
 from pullback.util import tree
 from pullback.util.errors import (
@@ -176,6 +176,10 @@ class Module:
         elif isinstance(value, Module):
             self._forget(name, "_modules")
             fields["_modules"][name] = fields[name] = value
+        elif isinstance(value, Buffer):
+            self._forget(name, "_buffers")
+            fields.pop(name, None)
+            self.register_buffer(name, value.data, value.persistent)
         elif name in fields["_parameters"]:
             self._replace("_parameters", name, value, "Parameter")
         elif name in fields["_modules"]:

@@ -48,5 +48,13 @@ class Parameter(Tensor):
         return "Parameter containing:\n" + super().__repr__()
 
 
+class Buffer:
+    """A tensor that becomes a module's buffer when it is assigned to an attribute."""
+
+    def __init__(self, data: Any = None, *, persistent: bool = True) -> None:
+        self.data = data if isinstance(data, TensorBase) else from_host([] if data is None else data)
+        self.persistent = persistent
+
+
 def _restore(cls: Any, array: Any, dtype: str, requires_grad: bool) -> Parameter:
     return cls(from_host(array, dtype_of(dtype))._peek(), requires_grad)

@@ -317,6 +317,20 @@ class FeatureAlphaDropout(Module):
         return f"p={self.p}, inplace={self.inplace}"
 
 
+class CrossMapLRN2d(Module):
+    """`LocalResponseNorm` of images."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Any) -> Any:
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
 class EmbeddingBag(Module):
     """Sums, means or maxima of rows of a table.
 

@@ -283,6 +283,7 @@ class StopGradient(_Same):
     """out[i] = x[i], with derivative zero"""
 
     name: ClassVar[str] = "stop_gradient"
+    passes_derivatives: ClassVar[bool] = False
     absent: ClassVar[dict[str, str]] = {"transpose": "its tangent is always zero, so it is in no linear program"}
 
     def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,

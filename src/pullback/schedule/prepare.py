@@ -112,9 +112,10 @@ def contraction(node: Node) -> Node:
     op: Any = node.op
     batch, free_x, free_y, terms = parts(node)
     count, m, n, k = prod(batch), prod(free_x), prod(free_y), prod(terms)
-    if m == 1 and n > 1 and k > FEW_TERMS and count and windows_of(node, {}) is not None:
+    whole = x.dtype.kind == "f" and x.dtype.itemsize >= 4
+    if whole and m == 1 and n > 1 and k > FEW_TERMS and count and windows_of(node, {}) is not None:
         return node
-    thin = min(m, n) == 1 and x.dtype.itemsize >= 4 and not long_vector_product(x if n == 1 else y, m, n, k)
+    thin = min(m, n) == 1 and whole and not long_vector_product(x if n == 1 else y, m, n, k)
     if 0 in (count, m, n, k) or k <= FEW_TERMS or x.dtype.kind != "f" or thin:
         return products(node, batch, free_x, free_y, terms)
     if x.dtype.itemsize < 4:

@@ -142,6 +142,30 @@ def clip_grad_norm_(parameters: Any, max_norm: float, norm_type: float = 2.0, er
     return total
 
 
+def _scaled_by(*nodes: Node) -> tuple[Node, ...]:
+    *grads, max_norm, norm = nodes
+    limit, small = build.convert(max_norm, norm.dtype), build.full((), 1e-6, norm.dtype)
+    factor = build.minimum(build.div(limit, build.add(norm, small)), build.full((), 1.0, norm.dtype))
+    return tuple(build.mul(g, _full(g, factor)) for g in grads)
+
+
+_clip_with = _Raw(_scaled_by, "none", False, False, "clip_grads_with_norm")
+
+
+def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any, foreach: bool | None = None) -> None:
+    """Scale all gradients as `clip_grad_norm_` does where their joint norm is `total_norm`."""
+    grads = _gradients(parameters)
+    if grads:
+        norm = total_norm if isinstance(total_norm, TensorBase) else from_host(float(total_norm))
+        _put(grads, _unrecorded(_clip_with, grads, [float(max_norm), norm]))
+
+
+def skip_init(module_cls: Any, *args: Any, **options: Any) -> Any:
+    """A layer; its parameters are initialised as ever."""
+    options.pop("device", None)
+    return module_cls(*args, **options)
+
+
 def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False,
                    foreach: bool | None = None) -> Any:
     """The joint norm of several tensors."""
@@ -193,7 +217,9 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
 
 _HOMES = {"rnn": "rnn", "parametrize": "parametrize", "parametrizations": "parametrizations",
           "weight_norm": "parametrizations:hooked_weight_norm", "remove_weight_norm": "parametrizations",
-          "spectral_norm": "parametrizations"}
+          **dict.fromkeys(("fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval",
+                           "fuse_linear_bn_weights"), "fusion"), "fusion": "fusion",
+          "spectral_norm": "parametrizations:hooked_spectral_norm", "remove_spectral_norm": "parametrizations"}
 
 
 def __getattr__(name: str) -> Any:

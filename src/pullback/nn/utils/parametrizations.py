@@ -1,4 +1,4 @@
-"""Weights by direction and length, of spectral norm 1, orthogonal; `weight_norm` also in PyTorch's older form."""
+"""Weights by direction and length, of spectral norm 1, orthogonal; the first two also in PyTorch's older form."""
 
 from __future__ import annotations
 
@@ -182,5 +182,71 @@ def remove_weight_norm(module: Module, name: str = "weight") -> Module:
     return module
 
 
-__all__ = ["hooked_weight_norm", "norm_except_dim", "orthogonal", "remove_weight_norm", "spectral_norm",
-           "weight_norm"]
+class _SpectralNormHook:
+    def __init__(self, name: str, times: int, eps: float, dim: int) -> None:
+        self.name, self.times, self.eps, self.dim = name, times, eps, dim
+
+    def unit(self, x: Any) -> Any:
+        return x / clip(vector_norm(x), self.eps, None)
+
+    def matrix(self, weight: Any) -> Any:
+        moved = weight.moveaxis(self.dim, 0) if self.dim else weight
+        return moved.reshape((moved.shape[0], -1))
+
+    def value(self, module: Any, iterate: bool) -> Any:
+        weight = getattr(module, f"{self.name}_orig")
+        u, v = getattr(module, f"{self.name}_u"), getattr(module, f"{self.name}_v")
+        flat = self.matrix(weight)
+        if iterate:
+            with no_grad():
+                for _ in range(self.times):
+                    v.copy_(self.unit(matmul(flat.mT, u)))
+                    u.copy_(self.unit(matmul(flat, v)))
+        return weight / matmul(u.detach().clone(), matmul(flat, v.detach().clone()))
+
+    def __call__(self, module: Any, args: Any) -> None:
+        setattr(module, self.name, self.value(module, module.training))
+
+
+def hooked_spectral_norm(module: Module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12,
+                         dim: int | None = None) -> Module:
+    """`spectral_norm` with the parameter `weight_orig` and the vectors of the power iteration in the module itself."""
+    from pullback.nn import draw
+
+    if n_power_iterations <= 0:
+        raise ValueError_(message("spectral_norm: n_power_iterations must be positive",
+                                  [("n_power_iterations", repr(n_power_iterations))]))
+    if dim is None:
+        dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
+    weight: Any = getattr(module, name)
+    hook = _SpectralNormHook(name, n_power_iterations, eps, dim % max(weight.ndim, 1))
+    flat = hook.matrix(weight.detach())
+    delattr(module, name)
+    module.register_parameter(f"{name}_orig", type(weight)(weight.detach()))
+    setattr(module, name, weight.detach())
+    for part, size in (("u", flat.shape[0]), ("v", flat.shape[1])):
+        start = from_host(np.asarray(draw.normal(flat, 0, 1, None, (size,)), flat.info.type.dtype.numpy))
+        module.register_buffer(f"{name}_{part}", hook.unit(start))
+    handles = module.__dict__.setdefault("_spectral_norms", {})
+    handles[name] = (module.register_forward_pre_hook(hook), hook)
+    return module
+
+
+def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
+    """Make the weight a plain parameter again."""
+    held = module.__dict__.get("_spectral_norms", {}).pop(name, None)
+    if held is None:
+        raise ValueError_(message(f"spectral_norm of {name!r} not found in {type(module).__name__}", []))
+    handle, hook = held
+    weight = hook.value(module, False).detach()
+    handle.remove()
+    kind = type(getattr(module, f"{name}_orig"))
+    for part in ("orig", "u", "v"):
+        delattr(module, f"{name}_{part}")
+    delattr(module, name)
+    module.register_parameter(name, kind(weight))
+    return module
+
+
+__all__ = ["hooked_spectral_norm", "hooked_weight_norm", "norm_except_dim", "orthogonal", "remove_spectral_norm",
+           "remove_weight_norm", "spectral_norm", "weight_norm"]

@@ -11,6 +11,7 @@ from pullback.dialects import missing_text, names
 from pullback.dialects.torch.dtypes import checked_device, device, dtype_argument, no_device
 from pullback.dialects.torch.tensors import Parameter, styled
 from pullback.engine.tensor import TensorBase
+from pullback.nn.parameter import Buffer
 from pullback.nn.state import IncompatibleKeys
 from pullback.util.errors import ArgumentError, AttributeError_, PullbackError, StateError, message
 
@@ -137,7 +138,7 @@ _LAYER_NAMES = [name for name, value in vars(native).items() if isinstance(value
 Identity = _layer(native.Identity)
 _find, _listed = names(__name__, {
     "dialects.torch.nn.functional": "functional=", "dialects.torch.nn.init": "init=",
-    "dialects.torch.nn.utils": "utils=",
+    "dialects.torch.nn.utils": "utils=", "dialects.torch.nn.attention": "attention=",
     "dialects.torch.nn.parameter": "parameter=", "dialects.torch.nn.modules": "modules=",
 })
 
@@ -148,7 +149,7 @@ def __getattr__(name: str) -> Any:
         found = _loss(cls) if name.endswith("Loss") else _layer(cls)
         globals()[name] = found
         return found
-    if name in ("functional", "init", "utils", "parameter", "modules"):
+    if name in ("attention", "functional", "init", "utils", "parameter", "modules"):
         return _find(name)
     if name.startswith("__"):
         raise AttributeError(name)
@@ -156,7 +157,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*_LAYER_NAMES, *_listed(), "Module", "Parameter"})
+    return sorted({*_LAYER_NAMES, *_listed(), "Buffer", "Module", "Parameter"})
 
 
-__all__ = [*_LAYER_NAMES, "Module", "Parameter"]
+__all__ = [*_LAYER_NAMES, "Buffer", "Module", "Parameter"]

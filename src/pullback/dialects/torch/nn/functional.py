@@ -75,9 +75,23 @@ def relu(input: Any, inplace: bool = False) -> Any:
     return input.relu_() if inplace else nn_functions.relu(input)
 
 
+def _with_indices(name: str) -> Any:
+    native = getattr(nn_functions, name)
+
+    def function(*args: Any, **options: Any) -> Any:
+        options.pop("return_indices", None)
+        return native(*args, **options, return_indices=True)
+
+    function.__name__, function.__doc__ = f"{name}_with_indices", f"`{name}`, and where the maxima were."
+    return function
+
+
+_POOLS = [f"{kind}max_pool{rank}d" for kind in ("", "adaptive_", "fractional_") for rank in (1, 2, 3)
+          if kind != "fractional_" or rank > 1]
+globals().update({f"{name}_with_indices": _with_indices(name) for name in _POOLS})
 softmax, log_softmax = ONE_ELEMENT["softmax"], ONE_ELEMENT["log_softmax"]
 __getattr__, __dir__ = names(__name__, {
     "api.nn_functions": " ".join([*nn_functions.__all__, *nn_functions.LATE])})
 __all__ = ["cosine_similarity", "gaussian_nll_loss", "log_softmax", "normalize", "one_hot", "relu", "softmax",
            "softmin",
-           *_LOSSES]
+           *_LOSSES, *(f"{name}_with_indices" for name in _POOLS)]

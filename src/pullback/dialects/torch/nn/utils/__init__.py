@@ -16,7 +16,10 @@ def clip_grad_norm_(parameters: Any, max_norm: float, norm_type: float = 2.0, er
 
 clip_grad_norm = clip_grad_norm_
 __getattr__, __dir__ = names(__name__, {
-    "nn.utils": "weight_norm remove_weight_norm spectral_norm",
+    "nn.utils": """weight_norm remove_weight_norm spectral_norm remove_spectral_norm
+        fuse_conv_bn_eval fuse_conv_bn_weights fuse_linear_bn_eval fuse_linear_bn_weights""",
+    "dialects.torch.nn.utils.clip_grad": "clip_grad=", "dialects.torch.nn.utils.stateless": "stateless=",
+    "dialects.torch.nn.utils.convert_parameters": "convert_parameters=", "nn.utils.fusion": "fusion=",
     "dialects.torch.nn.utils.rnn": "rnn=", "dialects.torch.nn.utils.parametrize": "parametrize=",
     "dialects.torch.nn.utils.parametrizations": "parametrizations=",
 })

@@ -1,0 +1,5 @@
+"""`torch.nn.utils.stateless`."""
+
+from pullback.nn.module import functional_call
+
+__all__ = ["functional_call"]
