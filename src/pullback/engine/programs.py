@@ -20,7 +20,7 @@ from pullback.util.errors import CompileError, PullbackError
 _lock = threading.RLock()
 #: programs expected to take longer than this are queued instead of run at once: a hand-over to a sleeping thread costs
 #: 40 to 90 us, and the two cores that overlap would save are busy with the program itself (seconds)
-INLINE_SECONDS = 1e-3
+INLINE_SECONDS = 2e-3
 #: programs expected to take longer than this let other Python threads run meanwhile
 RELEASE_SECONDS = 100e-6
 #: queued programs expected to take longer than this are never run by the thread that waits, which handles no signals
