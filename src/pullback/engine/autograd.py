@@ -431,7 +431,9 @@ def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None
             tensor._value):  # pyright: ignore[reportPrivateUsage]
         return
     value = _root(tensor, gradient, "backward")
-    sweep(([value], [_conjugate(gradient)]), create_graph, bool(create_graph if retain_graph is None else retain_graph), {}, None)
+    retain = bool(create_graph if retain_graph is None else retain_graph)
+    sweep(([value], [_conjugate(gradient)]), create_graph, retain, {}, None)
+
 
 def _known_backward(value: Value | None) -> bool:
     """The common case, seen before: all history in the current trace, all gradients go to leaf tensors."""
@@ -576,8 +578,8 @@ def gradients(outputs: list[TensorBase], inputs: list[TensorBase], grad_outputs:
             targets[(value.trace.serial, value.slot)] = k
         elif value.info.requires_grad:
             concrete[value] = k
-    state = sweep((values, list(map(_conjugate, given))), create_graph, bool(create_graph if retain_graph is None else retain_graph),
-                  targets, sinks, concrete)
+    retain = bool(create_graph if retain_graph is None else retain_graph)
+    state = sweep((values, list(map(_conjugate, given))), create_graph, retain, targets, sinks, concrete)
     missing = [k for k in range(len(inputs)) if k not in state.collected]
     if missing and not allow_unused:
         raise GradientError(message(

@@ -13,6 +13,7 @@ from weakref import ref
 
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import Trace, Value, record
+from pullback.ir.node import Node
 from pullback.util.errors import GradientError, message
 
 Hook = Callable[[Any], Any]
@@ -98,7 +99,10 @@ def ascent(cotangent: Value) -> Value:
         from pullback.engine.operation import Operation
         from pullback.ops import build
 
-        _conjugation.append(Operation(lambda x: build.unary("conj", x), "none", True, False, "conj"))
+        def conjugate(x: Node) -> Node:
+            return build.unary("conj", x)
+
+        _conjugation.append(Operation(conjugate, "none", True, False, "conj"))
     return record(_conjugation[0], [cotangent])[0]
 
 
