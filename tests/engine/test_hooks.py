@@ -124,3 +124,66 @@ def test_wrong_hooks() -> None:
         y.register_hook(lambda g, returned=returned: returned)
         with pytest.raises(GradientError, match="same shape and dtype"):
             y.sum().backward()
+
+
+def test_complex_gradients_point_uphill() -> None:
+    """The gradient that `backward` collects is the direction of steepest ascent: hooks see it, and steps along it raise
+    the result; `grad` gives its conjugate, what transposition pairs without conjugating."""
+    start = np.array([1 + 2j, 3 - 1j])
+    f: Any = lambda z: ((z * z).real ** 2 + z.imag).sum()  # noqa: E731
+    z = pb.tensor(start, dtype="complex128", requires_grad=True)
+    seen: list[Any] = []
+    z.register_hook(lambda g: seen.append(g.numpy()))
+    f(z).backward()
+    slope = z.grad.numpy()
+    assert np.array_equal(seen[0], slope)
+    assert np.array_equal(pb.grad(f)(pb.asarray(start)).numpy(), slope.conj())
+    step = 1e-6
+    for direction in (np.array([1, 0]), np.array([1j, 0]), np.array([0, 1]), np.array([0, 1j])):
+        ahead, behind = (f(pb.asarray(start + s * step * direction)).item() for s in (1, -1))
+        wanted = (slope.conj() * direction).real.sum()
+        np.testing.assert_allclose((ahead - behind) / (2 * step), wanted, rtol=1e-7, atol=1e-7)
+    f(z).backward()
+    np.testing.assert_array_equal(z.grad.numpy(), 2 * slope)
+    with pytest.raises(GradientError, match="of a real number"):
+        z.sum().backward()
+
+
+def test_hooks_after_accumulation() -> None:
+    torch: Any = pb.torch
+    x, seen = torch.ones(2, requires_grad=True), []
+    handle = x.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.tolist()))
+    for _ in range(2):
+        (x * 3 + x).sum().backward()
+    assert seen == [[4, 4], [8, 8]]
+    handle.remove()
+    (x * 3).sum().backward()
+    assert len(seen) == 2
+    with pytest.raises(GradientError, match="only leaves"):
+        torch.ones(2).register_post_accumulate_grad_hook(print)
+
+
+def test_a_step_inside_a_hook() -> None:
+    """The optimiser of each parameter steps as soon as its gradient is there, and lets the gradient go."""
+    torch: Any = pb.torch
+    torch.manual_seed(0)
+    x, y = torch.randn(8, 3), torch.randn(8, 1)
+    nets = [torch.nn.Linear(3, 1) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    every = torch.optim.SGD(nets[0].parameters(), 0.1)
+    own = {p: torch.optim.SGD([p], 0.1) for p in nets[1].parameters()}
+
+    def step(p: Any) -> None:
+        own[p].step()
+        own[p].zero_grad()
+
+    for p in own:
+        p.register_post_accumulate_grad_hook(step)
+    for _ in range(5):
+        every.zero_grad()
+        ((nets[0](x) - y) ** 2).mean().backward()
+        every.step()
+        ((nets[1](x) - y) ** 2).mean().backward()
+    for p, q in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+        assert q.grad is None

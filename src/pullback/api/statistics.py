@@ -14,7 +14,9 @@ from pullback.api.creation import linspace, ones, zeros
 from pullback.api.elementwise import astype, clip, isnan, sqrt, where
 from pullback.api.linear_algebra import matmul, vector_norm
 from pullback.api.manipulation import diagonal, moveaxis, ravel, reshape, squeeze, stack
-from pullback.api.reductions import amax, amin, argmax
+from pullback.api.reductions import all as every
+from pullback.api.reductions import amax, amin, argmax, argmin
+from pullback.api.reductions import prod as product
 from pullback.api.reductions import sum as total
 from pullback.api.selecting import index_add, searchsorted, take_along_axis
 from pullback.api.sorting import sort_with_indices
@@ -206,6 +208,71 @@ def lower_nanmedian(x: Array, axis: int | None = None, keepdims: bool = False) -
     return tuple(v if keepdims else squeeze(v, k) for v in found)
 
 
+def _whole(x: Any, name: str) -> Any:
+    x = as_tensor(x, name)
+    return x if x.info.type.dtype.kind == "f" else astype(x, dtypes.float32)
+
+
+def _extreme(name: str, worst: float, x: Any, axis: Any, keepdims: bool) -> Any:
+    """The extreme of the elements that are not NaN; NaN where there are none."""
+    x = as_tensor(x, name)
+    if x.info.type.dtype.kind != "f":
+        return amax(x, axis, keepdims) if worst < 0 else amin(x, axis, keepdims)
+    missing = isnan(x)
+    filled = where(missing, worst, x)
+    found = amax(filled, axis, keepdims) if worst < 0 else amin(filled, axis, keepdims)
+    return where(every(missing, axis, keepdims), np.nan, found)
+
+
+def nanmax(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    """The greatest of the elements that are not NaN."""
+    return _extreme("nanmax", -np.inf, x, axis, keepdims)
+
+
+def nanmin(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    """The least of the elements that are not NaN."""
+    return _extreme("nanmin", np.inf, x, axis, keepdims)
+
+
+def nanargmax(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    """Where the greatest of the elements that are not NaN is; -1 where there are none."""
+    return _place(as_tensor(x, "nanargmax"), axis, keepdims, -np.inf, argmax)
+
+
+def nanargmin(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    """Where the least of the elements that are not NaN is; -1 where there are none."""
+    return _place(as_tensor(x, "nanargmin"), axis, keepdims, np.inf, argmin)
+
+
+def _place(x: Any, axis: Any, keepdims: bool, worst: float, locate: Any) -> Any:
+    if x.info.type.dtype.kind != "f":
+        return locate(x, axis, keepdims)
+    missing = isnan(x)
+    return where(every(missing, axis, keepdims), -1, locate(where(missing, worst, x), axis, keepdims))
+
+
+def nanprod(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    """The product of the elements that are not NaN."""
+    x = as_tensor(x, "nanprod")
+    return product(where(isnan(x), 1, x) if x.info.type.dtype.is_inexact else x, axis, keepdims)
+
+
+def nanvar(x: Array, axis: Any = None, keepdims: bool = False, *, correction: float = 0) -> Array:
+    """The variance of the elements that are not NaN."""
+    x = _whole(x, "nanvar")
+    there = ~isnan(x)
+    count = total(astype(there, x.dtype), axis, True)
+    mean = total(where(there, x, 0.0), axis, True) / count
+    squares = total(where(there, x - mean, 0.0) ** 2, axis, keepdims)
+    count = count if keepdims else reshape(count, squares.shape)
+    return squares / where(count > correction, count - correction, np.nan)
+
+
+def nanstd(x: Array, axis: Any = None, keepdims: bool = False, *, correction: float = 0) -> Array:
+    """The standard deviation of the elements that are not NaN."""
+    return sqrt(nanvar(x, axis, keepdims, correction=correction))
+
+
 # -- histograms --------------------------------------------------------------------------------------------------------
 
 
@@ -281,5 +348,6 @@ def renorm(x: Array, p: float, dim: int, maxnorm: float) -> Array:
     return x * reshape(factor, tuple(-1 if k == axis else 1 for k in axes_of(None, x.ndim, "renorm")))
 
 
-__all__ = ["aminmax", "corrcoef", "cov", "covariance", "histogram", "histogram_edges", "lower_nanmedian",
-           "mode", "nanmedian", "nanquantile", "renorm"]
+__all__ = ["aminmax", "corrcoef", "cov", "covariance", "histogram", "histogram_edges", "lower_nanmedian", "mode",
+           "nanargmax", "nanargmin", "nanmax", "nanmedian", "nanmin", "nanprod", "nanquantile", "nanstd", "nanvar",
+           "renorm"]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pullback.engine.execute import FreedTrace, GoneTrace, flush
-from pullback.engine.hooks import AfterHook, apply_hooks, call_hooks, first_slot
+from pullback.engine.hooks import AfterHook, apply_hooks, ascent, call_hooks, first_slot
 from pullback.engine.known import record_sum
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import AutogradMeta, TensorBase
@@ -238,7 +238,7 @@ class Sweep:
                     hook.run()
         for sink, index in (self.sinks or {}).items():
             if sink.hooks and index in self.collected:
-                self.collected[index] = call_hooks(sink.hooks, self.collected[index])
+                self.collected[index] = ascent(call_hooks(sink.hooks, ascent(self.collected[index])))
 
     def step(self, trace: Trace, slots: dict[int, Value | None]) -> None:
         """Differentiate one trace from some of its slots."""
@@ -276,7 +276,8 @@ class Sweep:
         plan = trace.state.memo.get(key)
         if plan is None:
             plan = trace.state.memo[key] = Plan(trace, roots, given, stops, available)
-            if current and len(roots) == 1 and not given[0] and not stops:
+            real = all(trace.graph()[s].dtype.kind != "c" for s in plan.wrt)
+            if current and len(roots) == 1 and not given[0] and not stops and real:
                 trace.state.memo[roots[0]] = plan  # for `_known_backward` and `known_gradients`
         if plan.wrt:
             results = self.record_plan(trace, plan, [slots[r] for r in roots], current)
@@ -370,6 +371,7 @@ def accumulate(sink: AutogradMeta, cotangent: Value) -> None:
     """Add a gradient to a leaf tensor's `.grad`."""
     here = thread.context
     track = here.trace if here.trace.kind != "main" else None
+    cotangent = ascent(cotangent)
     if sink.hooks:
         cotangent = call_hooks(sink.hooks, cotangent)
     if track is not None:
@@ -425,6 +427,13 @@ def _one(type: TensorType) -> Value:
 _operations: dict[str, Operation] = {}
 
 
+def _conjugate(gradient: Any) -> Any:
+    """A gradient that was given, as a cotangent."""
+    if not isinstance(gradient, TensorBase) or gradient.info.type.dtype.kind != "c":
+        return gradient
+    return TensorBase.default_class(ascent(gradient._use()))  # pyright: ignore[reportPrivateUsage]
+
+
 def add_operation() -> Operation:
     if "add" not in _operations:
         from pullback.ops import build
@@ -440,7 +449,9 @@ def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None
             tensor._value):  # pyright: ignore[reportPrivateUsage]
         return
     value = _root(tensor, gradient, "backward")
-    sweep(([value], [gradient]), create_graph, bool(create_graph if retain_graph is None else retain_graph), {}, None)
+    retain = bool(create_graph if retain_graph is None else retain_graph)
+    sweep(([value], [_conjugate(gradient)]), create_graph, retain, {}, None)
+
 
 def _known_backward(value: Value | None) -> bool:
     """The common case, seen before: all history in the current trace, all gradients go to leaf tensors."""
@@ -547,6 +558,10 @@ def _root(tensor: TensorBase, gradient: Any, what: str) -> Value:
         raise GradientError(message(
             f"{what}: a gradient can be taken of one number only, unless gradient= is given",
             [("tensor", repr(value.info.type))], "reduce first, for example x.sum().backward(), or pass gradient="))
+    if gradient is None and value.info.type.dtype.kind == "c":
+        raise GradientError(message(
+            f"{what}: a gradient is taken of a real number, unless gradient= is given",
+            [("tensor", repr(value.info.type))], "reduce to one first: x.abs().sum(), x.real.sum()"))
     if gradient is not None and gradient.shape != value.info.type.shape:
         raise GradientError(message(
             f"{what}: gradient= must have the shape of the tensor",
@@ -591,12 +606,12 @@ def gradients(outputs: list[TensorBase], inputs: list[TensorBase], grad_outputs:
             targets[(value.trace.serial, value.slot)] = k
         elif value.info.requires_grad:
             concrete[value] = k
-    state = sweep((values, list(given)), create_graph, bool(create_graph if retain_graph is None else retain_graph),
-                  targets, sinks, concrete)
+    retain = bool(create_graph if retain_graph is None else retain_graph)
+    state = sweep((values, list(map(_conjugate, given))), create_graph, retain, targets, sinks, concrete)
     missing = [k for k in range(len(inputs)) if k not in state.collected]
     if missing and not allow_unused:
         raise GradientError(message(
             "grad: an input was not used to compute the outputs", [("inputs", f"number {missing[0]}")],
             "pass allow_unused=True to get None for it"))
     cls = TensorBase.default_class
-    return [cls(state.collected[k]) if k in state.collected else None for k in range(len(inputs))]
+    return [cls(ascent(state.collected[k])) if k in state.collected else None for k in range(len(inputs))]

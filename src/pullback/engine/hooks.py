@@ -12,7 +12,8 @@ from typing import Any
 from weakref import ref
 
 from pullback.engine.tensor import TensorBase
-from pullback.engine.trace import Trace, Value
+from pullback.engine.trace import Trace, Value, record
+from pullback.ir.node import Node
 from pullback.util.errors import GradientError, message
 
 Hook = Callable[[Any], Any]
@@ -86,10 +87,29 @@ def first_slot(trace: Trace, slot: int) -> int:
     return nodes.index(nodes[slot])
 
 
+_conjugation: list[Any] = []
+
+
+def ascent(cotangent: Value) -> Value:
+    """A cotangent as what `backward()` gives: of complex numbers the conjugate, the direction in which the result grows
+    fastest. (Transposition, and so `grad`, pairs numbers without conjugating.) Its own inverse."""
+    if cotangent.info.type.dtype.kind != "c":
+        return cotangent
+    if not _conjugation:
+        from pullback.engine.operation import Operation
+        from pullback.ops import build
+
+        def conjugate(x: Node) -> Node:
+            return build.unary("conj", x)
+
+        _conjugation.append(Operation(conjugate, "none", True, False, "conj"))
+    return record(_conjugation[0], [cotangent])[0]
+
+
 def apply_hooks(trace: Trace, slot: int, cotangent: Value) -> Value:
     """What the hooks at a slot make of its gradient."""
     for _, hooks, _ in (trace.hooks or {}).get(slot, ()):
-        cotangent = call_hooks(hooks, cotangent)
+        cotangent = ascent(call_hooks(hooks, ascent(cotangent)))
     return cotangent
 
 

@@ -31,19 +31,17 @@ newaxis = None
 ndarray = Array
 #: functions that need JAX's border only, by the module they stand in: "name" or "name=name_there"
 _SAME = {
-    "elementwise": """abs absolute acos acosh add arccos=acos arccosh=acosh arcsin=asin arcsinh=asinh arctan=atan
-        arctan2=atan2
-        arctanh=atanh asin asinh atan atan2 atanh cbrt ceil conj conjugate=conj copysign cos cosh deg2rad
-        degrees=rad2deg divide
-        exp exp2 expm1 fabs=abs fix=trunc float_power=power floor floor_divide fmax fmin fmod heaviside hypot imag
-        isfinite isinf
-        isnan log log10 log1p log2 logaddexp maximum minimum mod=remainder multiply nan_to_num negative nextafter
-        positive pow power
-        rad2deg radians=deg2rad real reciprocal remainder round rint=round sign signbit sin sinh sqrt square subtract
-        tan tanh
-        true_divide=divide trunc""",
+    "elementwise": """abs absolute acos acosh add angle around=round arccos=acos arccosh=acosh arcsin=asin
+        arcsinh=asinh arctan=atan arctan2=atan2 arctanh=atanh asin asinh atan atan2 atanh cbrt ceil conj
+        conjugate=conj copysign cos cosh deg2rad degrees=rad2deg divide exp exp2 expm1 fabs=abs fix=trunc
+        float_power=power floor floor_divide fmax fmin fmod heaviside hypot imag isfinite isinf isnan log log10
+        log1p log2 logaddexp maximum minimum mod=remainder multiply nan_to_num negative nextafter positive pow
+        power rad2deg radians=deg2rad real reciprocal remainder round rint=round sign signbit sin sinh sqrt
+        square subtract tan tanh true_divide=divide trunc""",
     "series": "convolve diff interp trapezoid",
-    "comparison": """bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
+    "special": "ldexp logaddexp2 sinc",
+    "integers": "gcd lcm",
+    "comparison": """isneginf isposinf bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
         bitwise_right_shift
         bitwise_xor equal greater greater_equal invert=bitwise_not isclose left_shift=bitwise_left_shift less
         less_equal logical_and
@@ -63,12 +61,23 @@ _SAME = {
     "data_types": "can_cast finfo iinfo",
 }
 #: homes whose functions take arrays and numbers, and no lists of them
-_STRICT = ("elementwise", "comparison", "reductions", "linear_algebra", "sorting", "polynomials")
+_STRICT = ("elementwise", "special", "integers", "comparison", "reductions", "linear_algebra", "sorting", "polynomials")
 _HOMES = {
     entry.partition("=")[0]: (home, entry.partition("=")[2] or entry)
     for home, entries in _SAME.items()
     for entry in entries.split()
 }
+#: functions of `numpy_more`
+_MORE = """apply_along_axis apply_over_axes argpartition array_equiv array_repr array_str atleast_3d bartlett
+        bitwise_count blackman block c_ choose compress corrcoef correlate cov delete diag_indices
+        diag_indices_from diagflat divmod dsplit ediff1d euler_gamma extract fill_diagonal frexp from_dlpack
+        frombuffer fromfunction geomspace get_printoptions gradient hamming hanning histogram
+        histogram_bin_edges i0 index_exp indices insert intersect1d iscomplex isdtype isreal isrealobj iterable
+        ix_ kaiser lexsort load mask_indices matvec mgrid modf nanargmax nanargmin nancumprod nancumsum nanmax
+        nanmedian nanmin nanpercentile nanprod nanquantile nanstd nanvar ogrid partition piecewise place poly
+        polyadd polyder polyfit polyint polymul polysub printoptions put r_ ravel_multi_index resize rollaxis s_
+        save savez set_printoptions setdiff1d setxor1d sort_complex spacing tril_indices tril_indices_from
+        trim_zeros triu_indices triu_indices_from union1d unique_all unravel_index unwrap vander vecmat""".split()
 _TYPES = (
     "int8",
     "int16",
@@ -113,7 +122,8 @@ class ScalarType:
 def __getattr__(name: str) -> Any:
     if name in _TYPES:
         found: Any = ScalarType(getattr(dtypes, name))
-    elif name in ("bool", "float_", "int_", "complex_", "uint", "double", "single", "half"):
+    elif name in ("bool", "float_", "int_", "complex_", "uint", "double", "single", "half", "csingle",
+                  "cdouble"):
         target = {
             "bool": "bool_",
             "float_": "float64",
@@ -123,6 +133,8 @@ def __getattr__(name: str) -> Any:
             "double": "float64",
             "single": "float32",
             "half": "float16",
+            "csingle": "complex64",
+            "cdouble": "complex128",
         }[name]
         found = __getattr__(target)
     elif name in ("linalg", "fft"):
@@ -132,6 +144,8 @@ def __getattr__(name: str) -> Any:
         found = function(vars(import_module(f"pullback.api.{home}"))[there], home in _STRICT and name != "einsum")
     elif name.startswith("__"):
         raise AttributeError(name)
+    elif name in _MORE:
+        found = getattr(import_module("pullback.dialects.jax.numpy_more"), name)
     else:
         raise AttributeError_(missing_text("jax.numpy", name, __dir__()))
     globals()[name] = found
@@ -141,7 +155,7 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     private = {"Any", "Array", "Callable", "annotations", "border", "import_module", "np", "SCALARS", "TensorBase"}
     own = (n for n in globals() if not n.startswith("_") and n not in private)
-    return sorted({*own, *_HOMES, *_TYPES, "fft", "linalg"})
+    return sorted({*own, *_HOMES, *_TYPES, *_MORE, "fft", "linalg"})
 
 
 # -- making arrays -----------------------------------------------------------------------------------------------------

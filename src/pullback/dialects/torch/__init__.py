@@ -97,7 +97,7 @@ _TABLE = {
     "dialects.torch.nn": "nn=", "dialects.torch.optim": "optim=", "dialects.torch.autograd": "autograd=",
     "dialects.torch.cuda": "cuda=", "dialects.torch.utils": "utils=", "dialects.torch.backends": "backends=",
     "dialects.torch.func": "func=", "dialects.torch.accelerator": "accelerator=", "dialects.torch.random": "random=",
-    "dialects.torch.fft": "fft=",
+    "dialects.torch.fft": "fft=", "dialects.torch.special": "special=", "dialects.torch.signal": "signal=",
 }
 __getattr__, __dir__ = names(__name__, _TABLE)
 __all__ = ["Size", "Tensor", "device", "dtype", "e", "inf", "nan", "pi"]

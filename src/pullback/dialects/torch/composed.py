@@ -54,6 +54,11 @@ def _shown(name: str, native: Callable[..., Any]) -> Any:
     return call
 
 
+def as_special(native: Callable[..., Any]) -> Any:
+    """A special function, named as in the array room."""
+    return _shown(native.__name__, native)
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(name)

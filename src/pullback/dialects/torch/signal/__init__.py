@@ -1,0 +1,7 @@
+"""`torch.signal`."""
+
+from __future__ import annotations
+
+from pullback.dialects import names
+
+__getattr__, __dir__ = names(__name__, {"dialects.torch.signal.windows": "windows="})
