@@ -209,3 +209,41 @@ def test_not_a_number_goes_through() -> None:
 def test_wrong_calls(call: Any, error: Any, match: str) -> None:
     with pytest.raises(error, match=match):
         call()
+
+
+@pytest.mark.parametrize("kind", ["float64", "complex128", "float32"])
+def test_eig(kind: str) -> None:
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(2, 4, 4))
+    x = (x + 1j * rng.normal(size=x.shape) if kind == "complex128" else x).astype(kind)
+    w, v = (t.numpy() for t in pb.linalg.eig(pb.asarray(x)))
+    assert w.dtype == v.dtype == ("complex64" if kind == "float32" else "complex128")
+    tolerance = 1e-5 if kind == "float32" else 1e-12
+    np.testing.assert_allclose(x @ v, v * w[:, None], atol=tolerance)
+    np.testing.assert_allclose(np.linalg.norm(v, axis=1), 1, atol=tolerance)
+    np.testing.assert_array_equal(pb.linalg.eigvals(pb.asarray(x)).numpy(), w)
+    assert pb.linalg.eig(pb.zeros((3, 0, 0))).eigenvalues.shape == (3, 0)
+    assert np.isnan(pb.linalg.eigvals(pb.full((2, 2), float("nan"))).numpy()).all()
+    with pytest.raises(ShapeError, match="square"):
+        pb.linalg.eig(pb.ones((2, 3)))
+
+
+def test_derivatives_of_eig() -> None:
+    rng = np.random.default_rng(8)
+    x, step = rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
+
+    def energy(a: Any) -> Any:
+        w, v = pb.linalg.eig(a)
+        return (w.real ** 3).sum() + w.abs().sum() + (v.abs() ** 3).sum()
+
+    ahead, behind = (energy(pb.asarray(x + s * 1e-6 * step)).item() for s in (1, -1))
+    found = (pb.grad(energy)(pb.asarray(x)).numpy() * step).sum()
+    np.testing.assert_allclose(found, (ahead - behind) / 2e-6, rtol=1e-7)
+    forward = pb.jvp(energy, (pb.asarray(x),), (pb.asarray(step),))[1].item()
+    np.testing.assert_allclose(forward, found, rtol=1e-11)
+    up, down = (pb.grad(energy)(pb.asarray(x + s * 1e-6 * step)).numpy() for s in (1, -1))
+    second = pb.jvp(pb.grad(energy), (pb.asarray(x),), (pb.asarray(step),))[1].numpy()
+    np.testing.assert_allclose(second, (up - down) / 2e-6, rtol=1e-5, atol=1e-6)
+    batch = pb.asarray(np.stack([x, step]))
+    np.testing.assert_allclose(pb.vmap(energy)(batch).numpy(), [energy(pb.asarray(m)).item() for m in (x, step)],
+                               rtol=1e-12)

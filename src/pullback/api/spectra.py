@@ -25,10 +25,11 @@ from pullback.engine.operation import operation
 from pullback.ir import dtypes
 from pullback.ir.node import Node, project
 from pullback.ops import matrix
-from pullback.ops.spectral import Eigh, Svd
+from pullback.ops.spectral import Eig, Eigh, Svd
 from pullback.util.errors import ArgumentError, ShapeError, message
 
 Array = Any
+EigResult = namedtuple("EigResult", "eigenvalues eigenvectors")
 EighResult = namedtuple("EighResult", "eigenvalues eigenvectors")
 SVDResult = namedtuple("SVDResult", "U S Vh")
 LstsqResult = namedtuple("LstsqResult", "solution residuals rank singular_values")
@@ -54,6 +55,27 @@ def eigh(x: Array, /, UPLO: str = "L") -> Any:
 def eigvalsh(x: Array, /, UPLO: str = "L") -> Array:
     """The eigenvalues of Hermitian matrices in ascending order."""
     return eigh(x, UPLO).eigenvalues
+
+
+@operation()
+def _eig(x: Node) -> tuple[Node, ...]:
+    return project(build.apply(Eig(), real_float(x)))
+
+
+def eig(x: Array, /) -> Any:
+    """Eigenvalues, in no order, and eigenvectors (columns of length 1) of square matrices: complex numbers. A vector may
+    be turned by any angle: what is differentiated must not depend on it.
+
+    >>> import pullback as pb
+    >>> pb.linalg.eig(pb.tensor([[0.0, -1.0], [1.0, 0.0]])).eigenvalues
+    Tensor([0.+1.j, 0.-1.j], dtype=complex64)
+    """
+    return EigResult(*_eig(square(x, "eig")))
+
+
+def eigvals(x: Array, /) -> Array:
+    """The eigenvalues of square matrices, in no order."""
+    return eig(x).eigenvalues
 
 
 @operation()
@@ -363,5 +385,5 @@ def vander(x: Array, /, N: int | None = None, *, increasing: bool = True) -> Arr
     return x[..., None] ** powers
 
 
-__all__ = ["cond", "cross", "diagonal", "eigh", "eigvalsh", "lstsq", "matrix_exp", "matrix_norm", "matrix_power",
+__all__ = ["cond", "cross", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "lstsq", "matrix_exp", "matrix_norm", "matrix_power",
            "matrix_rank", "multi_dot", "norm", "outer", "pinv", "svd", "svdvals", "trace", "vander"]

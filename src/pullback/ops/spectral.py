@@ -1,4 +1,4 @@
-"""Eigenvalues of Hermitian matrices and singular values, by Jacobi rotations. Leading dimensions are batches.
+"""Eigenvalues of Hermitian matrices and singular values, by Jacobi rotations; of other matrices by LAPACK. Leading dimensions are batches.
 
 A round of a tournament rotates n/2 pairs of rows that have nothing in common at once; n - 1 rounds, a sweep, meet all
 pairs. Sweeps converge quadratically; every small value is as exact as the matrix determines it.
@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 import pullback.ops.build as b
-from pullback.ir.dtypes import DType, complex64, float32, float64, int32
+from pullback.ir.dtypes import DType, complex64, complex128, float32, float64, int32
 from pullback.ir.node import Node, TensorType, Transforms, TupleType, primitive, project
-from pullback.ops.linalg import LINEAR, Decomposition, Qr, each
+from pullback.ops.linalg import LINEAR, Decomposition, Lu, Qr, TriangularSolve, each
 from pullback.ops.map import Sample
 from pullback.ops.matrix import (
     adjoint,
@@ -209,6 +209,69 @@ def _not_diagonal(x: Node, vectors: Node) -> Node:
     total = b.reduce("add", squares, (1, 2))
     bound = b.mul(total, b.scalar_like(total, (_epsilon(x.dtype) / 4) ** 2))
     return b.reduce("or", b.binary("gt", beside, bound), (0,))
+
+
+def _complex_of(dtype: DType) -> DType:
+    """The complex dtype of numbers of a dtype."""
+    return dtype if dtype.kind == "c" else complex64 if dtype is float32 else complex128
+
+
+def _solved(a: Node, y: Node) -> Node:
+    """x with a x = y."""
+    packed, _, order = project(b.apply(Lu(), a))
+    y = b.take_along(y, rows(order, y.shape), y.tensor.rank - 2)
+    return b.apply(TriangularSolve(False), packed, b.apply(TriangularSolve(True, True), packed, y))
+
+
+@primitive
+class Eig(Decomposition):
+    """Eigenvalues and eigenvectors, of length 1, of any square matrix: complex numbers"""
+
+    name: ClassVar[str] = "eig"
+    absent: ClassVar[dict[str, str]] = {"transpose": LINEAR}
+
+    def infer(self, *types: TensorType) -> TupleType:
+        x = types[0]
+        check_matrix("eig", x, square=True)
+        kind = _complex_of(x.dtype)
+        return TupleType((TensorType.of(x.shape[:-1], kind), TensorType.of(x.shape, kind)))
+
+    def reference(self, *arrays: Any) -> Any:
+        x = arrays[0]
+        kind = np.complex64 if x.dtype.itemsize == 4 or x.dtype == np.complex64 else np.complex128
+        if not x.size:
+            return np.zeros(x.shape[:-1], kind), np.zeros(x.shape, kind)
+        w, v = each(_eig, x)
+        return w.astype(kind), v.astype(kind)
+
+    def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
+            tangents: tuple[Node | None, ...]) -> Any:
+        """dw = the diagonal of V^-1 dx V; dV = V times the rest of it over differences of eigenvalues, lengths kept."""
+        w, v = project(output)
+        inner = _solved(v, mm(b.convert(b.some(tangents[0]), v.dtype), v))
+        gap = b.sub(columns(w, inner.shape), rows(w, inner.shape))
+        on = b.binary("eq", at(inner, -2), at(inner, -1))
+        share = b.div(where(on, b.zeros_like(inner), inner), where(on, b.ones_like(gap), gap))
+        moved = mm(v, share)
+        along = b.unary("real", b.reduce("add", b.mul(conj(v), moved), (v.tensor.rank - 2,)))
+        return [diagonal(inner), b.sub(moved, b.mul(v, columns(b.convert(along, v.dtype), v.shape)))]
+
+    def function_for(self, types: Sequence[TensorType]) -> None:
+        """None: the results are complex, of which there is no native code."""
+
+    @staticmethod
+    def samples() -> Iterator[Sample]:
+        rng = np.random.default_rng(6)
+        yield Eig(), [rng.normal(size=(2, 3, 3))]
+        yield Eig(), [rng.normal(size=(4, 4)).astype(np.float32)]
+        yield Eig(), [rng.normal(size=(3, 3)) + 1j * rng.normal(size=(3, 3))]
+        yield Eig(), [np.zeros((2, 0, 0))]
+
+
+def _eig(x: Any) -> Any:
+    if not np.isfinite(x).all():
+        return np.full(x.shape[-1], np.nan, complex), np.full(x.shape, np.nan, complex)
+    return tuple(np.linalg.eig(x))
 
 
 # -- singular values ---------------------------------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from pullback.api import decompositions, linear_algebra, spectra
 from pullback.api.data_types import finfo
-from pullback.api.spectra import EighResult, SVDResult
+from pullback.api.spectra import EighResult, EigResult, SVDResult
 from pullback.dialects import names
 from pullback.dialects.jax import array as border
 from pullback.dialects.jax.array import lift
@@ -24,6 +25,7 @@ def _of(function: Any) -> Any:
 
 
 det, eigvalsh, slogdet = _of(decompositions.det), _of(spectra.eigvalsh), _of(decompositions.slogdet)
+eigvals = _of(spectra.eigvals)
 cond, matrix_power, svdvals = _of(spectra.cond), _of(spectra.matrix_power), _of(spectra.svdvals)
 
 
@@ -54,6 +56,28 @@ def eigh(a: Any, UPLO: str | None = None, symmetrize_input: bool = True) -> Any:
     x = border.asarray(a)
     x = (x + x.mT.conj()) / 2 if symmetrize_input else x
     return EighResult(*map(lift, spectra.eigh(x, UPLO or "L")))
+
+
+def eig(a: Any) -> Any:
+    """Eigenvalues and eigenvectors of square matrices, as complex numbers."""
+    return EigResult(*map(lift, spectra.eig(border.asarray(a))))
+
+
+def tensorinv(a: Any, ind: int = 2) -> Any:
+    """The inverse for `tensordot`: the first `ind` dimensions are one index, the others the second."""
+    x = border.asarray(a)
+    head, tail = x.shape[:ind], x.shape[ind:]
+    return inv(x.reshape(prod(head), -1)).reshape((*tail, *head))
+
+
+def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
+    """x with tensordot(a, x, x.ndim) = b."""
+    x, y = border.asarray(a), border.asarray(b)
+    if axes is not None:
+        moved = [k % x.ndim for k in axes]
+        x = x.transpose(*[k for k in range(x.ndim) if k not in moved], *moved)
+    rest = x.shape[y.ndim:]
+    return solve(x.reshape(-1, prod(rest)), y.reshape(-1)).reshape(rest)
 
 
 def inv(a: Any) -> Any:

@@ -85,7 +85,7 @@ _TABLE = {
         unflatten unsqueeze vstack row_stack=vstack""",
     "dialects.torch.linalg": """linalg= det slogdet inverse=inv logdet cholesky=old_cholesky cholesky_solve
         cholesky_inverse qr=old_qr svd=old_svd pinverse=pinv matrix_power matrix_exp tensordot
-        lu_solve=old_lu_solve lu=old_lu lu_unpack nuclear_norm frobenius_norm""",
+        lu_solve=old_lu_solve lu=old_lu lu_unpack svd_lowrank pca_lowrank nuclear_norm frobenius_norm""",
     "api.selecting": "index_put isin masked_fill take",
     "api.sorting": "quantile",
     "api.activations": "relu selu prelu threshold celu",

@@ -250,10 +250,31 @@ def _source(given: Any) -> Any:
     return default_generator if given is None else given
 
 
+def _parts(dtype: Any) -> Any:
+    """The dtype of the parts of complex numbers; None for other dtypes."""
+    kind = None if dtype is None else dtype_argument(dtype)
+    if kind is None or kind.kind != "c":
+        return None
+    return dtypes.float32 if kind is dtypes.complex64 else dtypes.float64
+
+
+def _sizes(size: Any) -> tuple[int, ...]:
+    return tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+
+
+def _complex(pairs: Any, requires_grad: bool) -> Any:
+    from pullback.api.complex_parts import view_as_complex
+
+    return _finished(view_as_complex(pairs), requires_grad)
+
+
 def rand(*size: Any, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
          out: Any = None, layout: Any = None) -> Any:
     """Uniform in [0, 1)."""
     checked_device(device)
+    parts = _parts(dtype)
+    if parts is not None:
+        return _complex(rand(*_sizes(size), 2, generator=generator, dtype=parts), requires_grad)
     return styled(api_rand.rand(*size, generator=_source(generator), dtype=_floating(dtype),
                                 requires_grad=requires_grad))
 
@@ -262,6 +283,9 @@ def randn(*size: Any, generator: Any = None, dtype: Any = None, device: Any = No
           out: Any = None, layout: Any = None) -> Any:
     """Standard normal."""
     checked_device(device)
+    parts = _parts(dtype)
+    if parts is not None:
+        return _complex(normal(0.0, 0.5 ** 0.5, (*_sizes(size), 2), generator=generator, dtype=parts), requires_grad)
     return styled(api_rand.randn(*size, generator=_source(generator), dtype=_floating(dtype),
                                  requires_grad=requires_grad))
 

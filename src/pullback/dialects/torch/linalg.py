@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from pullback.dialects import names
 from pullback.dialects.torch.dtypes import dtype_argument
 from pullback.dialects.torch.pairs import named_pair
 from pullback.dialects.torch.tensors import Tensor, as_torch
-from pullback.util.errors import UnsupportedError, message
+from pullback.util.errors import UnsupportedError, ValueError_, message
 
 
 def vector_norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
@@ -50,6 +51,14 @@ def qr(A: Any, mode: str = "reduced") -> Any:
 def svd(A: Any, full_matrices: bool = True, *, driver: Any = None) -> Any:
     """A = U diag(S) Vh."""
     return spectra.svd(as_torch(A), full_matrices=full_matrices)
+
+
+_Eig = named_pair("linalg_eig", "eigenvalues eigenvectors")
+
+
+def eig(A: Any) -> Any:
+    """Eigenvalues and eigenvectors of square matrices, complex numbers."""
+    return _Eig(*spectra.eig(as_torch(A)))
 
 
 def svdvals(A: Any, *, driver: Any = None) -> Any:
@@ -125,6 +134,7 @@ def old_lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Any:
     return decompositions.lu_solve(as_torch(LU_data), as_torch(LU_pivots), as_torch(b))
 
 
+_Lowrank = namedtuple("svd_lowrank", "U S V")
 _Unpacked = named_pair("lu_unpack", "P L U")
 
 
@@ -141,6 +151,26 @@ def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_piv
     places = as_torch(np.swapaxes(np.eye(m)[orders], -1, -2)).to(packed.dtype)
     lower = packed[..., :, :k].tril(-1) + as_torch(np.eye(m, k)).to(packed.dtype)
     return _Unpacked(places, lower, packed[..., :k, :].triu())
+
+
+def svd_lowrank(A: Any, q: int | None = 6, niter: int = 2, M: Any = None) -> Any:
+    """The q greatest singular values of A (of A - M) and their vectors: U, S, V. They are those of the whole
+    decomposition, not of random projections."""
+    x = as_torch(A) if M is None else as_torch(A) - M
+    u, s, vh = spectra.svd(x, full_matrices=False)
+    count = min(6 if q is None else q, *x.shape[-2:])
+    v = vh.mT.conj() if x.is_complex() else vh.mT
+    return _Lowrank(u[..., :count], s[..., :count], v[..., :count])
+
+
+def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 2) -> Any:
+    """The q principal components of rows, whose mean is taken out: U, S, V."""
+    x = as_torch(A)
+    count = min(6, *x.shape[-2:]) if q is None else q
+    if not 0 <= count <= min(x.shape[-2:]):
+        raise ValueError_(message("pca_lowrank: q lies between 0 and the least size", [("A", repr(x.info.type)),
+                                                                                       ("q", str(q))]))
+    return svd_lowrank(x - x.mean(-2, keepdim=True) if center else x, count, niter)
 
 
 def frobenius_norm(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
@@ -220,7 +250,7 @@ def _listed(dims: Any) -> list[int]:
 __getattr__, __dir__ = names(__name__, {
     "api.decompositions": """cholesky det inv lu lu_factor lu_solve slogdet solve_triangular cholesky_solve
         cholesky_inverse""",
-    "api.spectra": "cond eigh eigvalsh matrix_exp matrix_power multi_dot",
+    "api.spectra": "cond eigh eigvals eigvalsh matrix_exp matrix_power multi_dot",
     "api.linear_algebra": "matmul vecdot",
     "util.errors": "LinAlgError",
 })
