@@ -149,6 +149,24 @@ def test_complex_gradients_point_uphill() -> None:
         z.sum().backward()
 
 
+def test_a_function_of_the_users_sees_and_gives_such_gradients() -> None:
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
+            (x,) = ctx.saved_tensors
+            return g * 2 * x.conj()
+
+    own, plain = (pb.torch.tensor([1 + 2j, 3 - 1j], requires_grad=True) for _ in range(2))
+    (Square.apply(own).abs() ** 3).sum().backward()
+    ((plain * plain).abs() ** 3).sum().backward()
+    np.testing.assert_allclose(own.grad.numpy(), plain.grad.numpy(), rtol=1e-6)
+
+
 def test_hooks_after_accumulation() -> None:
     torch: Any = pb.torch
     x, seen = torch.ones(2, requires_grad=True), []

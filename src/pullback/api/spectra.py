@@ -63,8 +63,8 @@ def _eig(x: Node) -> tuple[Node, ...]:
 
 
 def eig(x: Array, /) -> Any:
-    """Eigenvalues, in no order, and eigenvectors (columns of length 1) of square matrices: complex numbers. A vector may
-    be turned by any angle: what is differentiated must not depend on it.
+    """Eigenvalues, in no order, and eigenvectors (columns of length 1) of square matrices: complex numbers. A vector
+    may be turned by any angle: what is differentiated must not depend on it.
 
     >>> import pullback as pb
     >>> pb.linalg.eig(pb.tensor([[0.0, -1.0], [1.0, 0.0]])).eigenvalues
@@ -385,5 +385,5 @@ def vander(x: Array, /, N: int | None = None, *, increasing: bool = True) -> Arr
     return x[..., None] ** powers
 
 
-__all__ = ["cond", "cross", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "lstsq", "matrix_exp", "matrix_norm", "matrix_power",
-           "matrix_rank", "multi_dot", "norm", "outer", "pinv", "svd", "svdvals", "trace", "vander"]
+__all__ = ["cond", "cross", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "lstsq", "matrix_exp", "matrix_norm",
+           "matrix_power", "matrix_rank", "multi_dot", "norm", "outer", "pinv", "svd", "svdvals", "trace", "vander"]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pullback.engine.execute import FreedTrace, GoneTrace, flush
-from pullback.engine.hooks import AfterHook, apply_hooks, ascent, call_hooks, first_slot
+from pullback.engine.hooks import AfterHook, apply_hooks, ascent, ascent_of, call_hooks, first_slot
 from pullback.engine.known import record_sum
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import AutogradMeta, TensorBase
@@ -427,13 +427,6 @@ def _one(type: TensorType) -> Value:
 _operations: dict[str, Operation] = {}
 
 
-def _conjugate(gradient: Any) -> Any:
-    """A gradient that was given, as a cotangent."""
-    if not isinstance(gradient, TensorBase) or gradient.info.type.dtype.kind != "c":
-        return gradient
-    return TensorBase.default_class(ascent(gradient._use()))  # pyright: ignore[reportPrivateUsage]
-
-
 def add_operation() -> Operation:
     if "add" not in _operations:
         from pullback.ops import build
@@ -450,7 +443,7 @@ def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None
         return
     value = _root(tensor, gradient, "backward")
     retain = bool(create_graph if retain_graph is None else retain_graph)
-    sweep(([value], [_conjugate(gradient)]), create_graph, retain, {}, None)
+    sweep(([value], [ascent_of(gradient)]), create_graph, retain, {}, None)
 
 
 def _known_backward(value: Value | None) -> bool:
@@ -607,7 +600,7 @@ def gradients(outputs: list[TensorBase], inputs: list[TensorBase], grad_outputs:
         elif value.info.requires_grad:
             concrete[value] = k
     retain = bool(create_graph if retain_graph is None else retain_graph)
-    state = sweep((values, list(map(_conjugate, given))), create_graph, retain, targets, sinks, concrete)
+    state = sweep((values, list(map(ascent_of, given))), create_graph, retain, targets, sinks, concrete)
     missing = [k for k in range(len(inputs)) if k not in state.collected]
     if missing and not allow_unused:
         raise GradientError(message(

@@ -106,6 +106,13 @@ def ascent(cotangent: Value) -> Value:
     return record(_conjugation[0], [cotangent])[0]
 
 
+def ascent_of(gradient: Any) -> Any:
+    """`ascent` of a tensor; anything else, as None, is as it was."""
+    if not isinstance(gradient, TensorBase) or gradient.info.type.dtype.kind != "c":
+        return gradient
+    return gradient.result_class(ascent(gradient._use()))  # pyright: ignore[reportPrivateUsage]
+
+
 def apply_hooks(trace: Trace, slot: int, cotangent: Value) -> Value:
     """What the hooks at a slot make of its gradient."""
     for _, hooks, _ in (trace.hooks or {}).get(slot, ()):

@@ -15,6 +15,7 @@ from typing import Any
 
 from pullback.engine.control import closed, info_of, leaves_of, staged
 from pullback.engine.functional import Traced, as_tensor, cast, value_of
+from pullback.engine.hooks import ascent_of
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import Value, record, tracing
@@ -442,12 +443,12 @@ class Function:
         def bwd(residuals: Any, cotangent: Any) -> Any:
             saved = ctx.saved_tensors
             ctx.save_for_backward(*residuals)
-            found = as_tuple(cls.backward(ctx, *as_tuple(cotangent)))
+            found = as_tuple(cls.backward(ctx, *map(ascent_of, as_tuple(cotangent))))
             ctx.save_for_backward(*saved)
             if len(found) != len(args):
                 raise GradientError(message(f"{cls.__name__}.backward: must return a gradient per argument of forward",
                                             [("arguments", str(len(args))), ("returned", str(len(found)))],
                                             "return None for arguments without a gradient"))
-            return tuple(found[k] for k in positions)
+            return tuple(ascent_of(found[k]) for k in positions)
 
         return fwd, bwd

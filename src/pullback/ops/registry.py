@@ -28,8 +28,8 @@ from pullback.ops.spectral import Eig, Eigh, Svd
 _CLASSES: tuple[Any, ...] = (
     Map, Convert, Bitcast, Copy, Leaf, StopGradient, Broadcast, Reindex, ReindexReduce, Concat, Reduce, ArgReduce,
     Cumulative, Contract, Gather, Scatter, TakeAlong, PutAlong, Sort, Const, Iota, RandomBits, Call, Composite,
-    Checkpoint, Barrier, Custom, CustomLinear, Cond, While, Scan, Require, TriangularSolve, Cholesky, Lu, Qr, Eigh, Svd, Eig,
-    Fourier, RealFourier, HermitianFourier, Recurrence, Attention, AttentionTangent, AttentionBackward)
+    Checkpoint, Barrier, Custom, CustomLinear, Cond, While, Scan, Require, TriangularSolve, Cholesky, Lu, Qr, Eigh, Svd,
+    Eig, Fourier, RealFourier, HermitianFourier, Recurrence, Attention, AttentionTangent, AttentionBackward)
 OPS: dict[str, type[Op]] = {c.name: c for c in _CLASSES}
 RULES = ("infer", "reference", "jvp", "transpose", "batch", "lowering", "samples")
 

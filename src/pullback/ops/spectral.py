@@ -1,4 +1,5 @@
-"""Eigenvalues of Hermitian matrices and singular values, by Jacobi rotations; of other matrices by LAPACK. Leading dimensions are batches.
+"""Eigenvalues of Hermitian matrices and singular values, by Jacobi rotations; eigenvalues of other matrices
+by LAPACK. Leading dimensions are batches.
 
 A round of a tournament rotates n/2 pairs of rows that have nothing in common at once; n - 1 rounds, a sweep, meet all
 pairs. Sweeps converge quadratically; every small value is as exact as the matrix determines it.
