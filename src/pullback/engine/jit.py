@@ -443,8 +443,11 @@ class Jitted:
                 return None
             buffers = last.run(arguments, args)
         values = last.values(buffers)
-        if last.mutated or last.clears:
+        if last.holders or last.clears or last.changed:
             last.write_back(values[len(last.output_positions):], args)
+        elif last.mutated:
+            for tensor, value in zip(last.mutated, values[len(last.output_positions):]):
+                tensor._value = value
         return values
 
     def entry_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:

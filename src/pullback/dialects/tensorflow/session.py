@@ -64,10 +64,6 @@ class Plan:
 
     def call(self, session: Session, given: Any) -> Any:
         """The results for values fed."""
-        if self.ready and not self.pulled:
-            found = self.jitted.again(given)
-            if found is not None:  # types met before need no check
-                return self.placed(found)
         values = self.values(given)
         for op in self.pulled:
             values.extend(session.pull(op))
@@ -83,7 +79,8 @@ class Plan:
         """The values of the tensors fetched, among the fetches, as NumPy has them."""
         results: list[Any] = [None] * len(self.targets)
         for k, value in zip(self.places, values):
-            results[k] = _host_value(value)
+            make = _MAKERS.get(value.info)
+            results[k] = _host_value(value) if make is None else make(host_number(value))
         return results if self.listed else tree.unflatten(self.structure, results)
 
 
@@ -140,7 +137,12 @@ class Session:
             if key is not None:
                 self.routes[key] = plan
         try:
-            return plan.call(self, tuple(feed_dict.values()) if feed_dict else ())
+            given = tuple(feed_dict.values()) if feed_dict else ()
+            if plan.ready and not plan.pulled:
+                found = plan.jitted.again(given)
+                if found is not None:  # types met before need no check
+                    return plan.placed(found)
+            return plan.call(self, given)
         except IndexError_ as error:  # met by a program, or by an operation as the program was made
             if isinstance(error, OpError):
                 raise
@@ -341,7 +343,14 @@ def _host_value(value: Any) -> Any:
     if value.info.type.shape:
         return host_array(value)
     make = _SCALARS.get(value.info.type.dtype.name)
-    return make(host_number(value)) if make is not None else host_array(value)[()]
+    if make is None:
+        return host_array(value)[()]
+    _MAKERS[value.info] = make
+    return make(host_number(value))
+
+
+#: what makes NumPy's number of a single number, by what is known of it
+_MAKERS: dict[Any, Any] = {}
 
 
 #: NumPy's types of single numbers that Python's hold without loss
