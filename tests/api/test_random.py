@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pullback.torch as torch
 import pytest
 
 import pullback as pb
@@ -174,3 +175,25 @@ WRONG: dict[str, Callable[[], Any]] = {
 def test_wrong_calls(name: str) -> None:
     with pytest.raises(PullbackError, match="help"):
         WRONG[name]()
+
+
+@pytest.mark.parametrize("lib", [pb, torch], ids=["native", "torch"])
+def test_functions_that_draw_numbers_draw_them(lib: Any) -> None:
+    f = lib.nn.functional
+    lib.manual_seed(0)
+    chosen = f.gumbel_softmax(lib.zeros((3000, 3)), hard=True).numpy().mean(0)
+    np.testing.assert_allclose(chosen, 1 / 3, atol=0.04)
+    slopes = -f.rrelu(-lib.ones((3000,)), 0.1, 0.5, training=True).numpy()
+    assert slopes.min() >= 0.1 and slopes.max() <= 0.5
+    np.testing.assert_allclose([slopes.mean(), slopes.std()], [0.3, 0.4 / 12**0.5], atol=0.01)
+    x = lib.zeros((200, 1, 10, 10)) + lib.arange(100.0).reshape((10, 10))
+    maxima = f.fractional_max_pool2d(x, 2, output_size=4).numpy()
+    assert len({a.tobytes() for a in maxima}) > 3
+
+
+def test_gumbel_softmax_draws_pytorch_s_numbers() -> None:
+    torch.manual_seed(7)
+    found = torch.nn.functional.gumbel_softmax(torch.ones(2, 3))
+    expected = [[0.4566294848918915, 0.46785372495651245, 0.0755167230963707],
+                [0.4994325637817383, 0.2087497115135193, 0.29181772470474243]]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)

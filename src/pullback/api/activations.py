@@ -355,9 +355,9 @@ def rrelu(x: Array, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bo
     x = as_tensor(x, "rrelu")
     if not training:
         return leaky_relu(x, (lower + upper) / 2, inplace)
-    from pullback.api.random import kept
+    from pullback.api.random import units
 
-    y = _random_leaky(x, kept(tuple(x.shape), 0.0, x), lower=float(lower), upper=float(upper))
+    y = _random_leaky(x, units(tuple(x.shape), x), lower=float(lower), upper=float(upper))
     return _kept_in_place(x, y) if inplace else y
 
 

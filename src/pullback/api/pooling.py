@@ -135,9 +135,9 @@ def _fractional(name: str, rank: int, x: Any, kernel: Any, output_size: Any, out
     if any(o + k - 1 > n for o, k, n in zip(out, kernels, spatial, strict=True)):
         raise ShapeError(message(f"{name}: kernel and output are too large for the input", [("input", described(x))]))
     if samples is None:
-        from pullback.api.random import kept
+        from pullback.api.random import units
 
-        samples = kept((*x.shape[:2], rank), 0.0, x)
+        samples = units((*x.shape[:2], rank), x)
     order = range(rank) if rank == 3 else (1, 0)  # as PyTorch: (depth, height, width), but (width, height)
     starts = [_starts(samples[:, :, order[d]], n, o, k)
               for d, (n, o, k) in enumerate(zip(spatial, out, kernels, strict=True))]

@@ -431,6 +431,24 @@ def normal_values(shape: tuple[int, ...], dtype: DType, mean: float, std: float,
     return normal(source.next_key(), shape, dtype) * std + mean
 
 
+def units(shape: tuple[int, ...], like: Array) -> Array:
+    """Uniform in [0, 1), from the numbers of an array's type, in its dtype."""
+    source, kind = source_of(None, like), like.info.type.dtype
+    if on_host(source):
+        return like.result_class(from_host(source.uniform(shape, kind), kind)._use())
+    return uniform(source.next_key(), shape).astype(kind)
+
+
+def exponentials(shape: tuple[int, ...], like: Array) -> Array:
+    """Exponentially distributed, from the numbers of an array's type, in its dtype."""
+    from pullback.api.elementwise import clip, log
+
+    source, kind = source_of(None, like), like.info.type.dtype
+    if on_host(source):
+        return like.result_class(from_host(source.exponential(shape, kind), kind)._use())
+    return -log(clip(1 - uniform(source.next_key(), shape).astype(kind), 1e-38, None))
+
+
 def kept(shape: tuple[int, ...], rate: float, like: Any) -> Array:
     """Numbers that are at least `rate` with probability 1 - rate."""
     source = source_of(None, like)

@@ -258,11 +258,10 @@ def gumbel_softmax(logits: Array, tau: float = 1, hard: bool = False, eps: float
     """A sample of the Gumbel-softmax distribution (Jang et al. 2016); `hard` gives one class, with its gradient."""
     from pullback.api.arguments import axis_of
     from pullback.api.elementwise import clip, log
-    from pullback.api.random import kept
+    from pullback.api.random import exponentials
 
     x = as_tensor(logits, "gumbel_softmax")
-    chances = clip(kept(tuple(x.shape), 0.0, x), 1e-38, None)
-    noise = -log(clip(-log(chances), 1e-38, None))
+    noise = -log(clip(exponentials(tuple(x.shape), x), 1e-38, None))
     return _softened(x, noise, float(tau), axis=axis_of(dim, x.ndim, "gumbel_softmax", x), hard=bool(hard))
 
 

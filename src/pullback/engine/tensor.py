@@ -107,6 +107,19 @@ class View:
         self.with_history = here.grad_enabled
         return self.cached
 
+    def read_outside(self) -> Value:
+        """`read` in the trace that owns leaves here: what is read becomes one."""
+        here = thread.context
+        trace = here.trace
+        home = base_of(trace)
+        if home is trace:
+            return self.read()
+        here.trace = home
+        try:
+            return self.read()
+        finally:
+            here.trace = trace
+
     def write(self, new: Value) -> None:
         base = self.base
         if self.write_op is None:  # a detached view: written without history, as `.data` is
@@ -143,10 +156,10 @@ class TensorBase:
     def _use(self) -> Value:
         """The value to record with: a leaf where gradients are wanted."""
         value = self._value
+        meta = self._meta
         if value is None:
             assert self._view is not None
-            value = self._view.read()
-        meta = self._meta
+            value = self._view.read() if meta is None else self._view.read_outside()
         if meta is not None and meta.requires_grad and local.grad_enabled:
             return meta.leaf_value(value, self)
         return value
