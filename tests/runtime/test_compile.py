@@ -181,6 +181,9 @@ def test_only_what_nobody_may_write_is_given_back(tmp_path: Path) -> None:
     library = next(row[5] for row in rows if len(row) > 5 and "_multiarray_umath" in row[5])
     found = read_only_spans(library)
     assert sum(span.size for span in found) > 1 << 20
+    link = tmp_path / "link.so"
+    link.symlink_to(library)
+    assert read_only_spans(str(link)) == found
     writable = [tuple(int(x, 16) for x in row[0].split("-")) for row in rows if "w" in row[1]]
     assert all(end <= span.start or start >= span.start + span.size for span in found for start, end in writable)
 

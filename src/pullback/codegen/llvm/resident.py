@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import struct
 import sys
 from typing import NamedTuple
@@ -28,6 +29,7 @@ def read_only_spans(path: str) -> tuple[Span, ...]:
     """The pages of a loaded library that can only be read, by its own headers; none where they cannot be told."""
     if not sys.platform.startswith("linux") or sys.maxsize < 1 << 32:
         return ()
+    path = os.path.realpath(path)  # as the system names it
     try:
         with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
             base = next((int(line.split("-", 1)[0], 16) for line in file
