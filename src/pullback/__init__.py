@@ -70,10 +70,12 @@ _NAMES: dict[str, str] = {
         unique_inverse unique_values""",
     "api.activations": "log_softmax relu softmax",
     "api.images": "cdist",
-    "api.loops": "ShapeDtype accumulate eval_shape fori_loop map_sequentially while_at_most",
+    "api.loops": "ShapeDtype accumulate eval_shape fori_loop map_batches map_sequentially while_at_most",
     "api.polynomials": "polyval",
     "api.series": "convolve diff interp trapezoid",
     "api.reindexing": "broadcast_in_dim reindex reindex_reduce",
+    "api.bits": "bit_count leading_zeros shift_right_logical",
+    "api.windows": "associative_scan fold pad_between reduce_window",
     "api.data_types": """array_namespace_info can_cast finfo iinfo is_complex is_floating_point is_tensor isdtype
         promote_types result_type""",
     "api.rand": "bernoulli multinomial normal rand rand_like randint randn randn_like randperm",

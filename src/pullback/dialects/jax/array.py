@@ -498,6 +498,19 @@ def asarray(x: Any, dtype: Any = None, name: str = "array") -> Any:
     return lift(found)
 
 
+def array_of(x: Any, name: str) -> Any:
+    """An Array from an array or a number; lists are refused, as they are one element after another there."""
+    if isinstance(x, (list, tuple, str)) or x is None:
+        raise ArgumentError(
+            message(
+                f"{name} requires ndarray or scalar arguments, got {type(x).__name__} at position 0",
+                [("argument", f"{x!r:.60}")],
+                "make it an array: jnp.array(...)",
+            )
+        )
+    return x if isinstance(x, Array) else asarray(x)
+
+
 def function(target: Callable[..., Any], strict: bool = False) -> Callable[..., Any]:
     """A function of the array room with JAX's border: Arrays out, NumPy's numbers in as 32 bits. A `strict` one takes
     arrays and numbers, and no lists of them."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pullback.api import comparison, creation, data_types, elementwise, manipulation, reductions, selecting
-from pullback.dialects import missing_text
+from pullback.dialects import importable, missing_text
 from pullback.dialects.jax import array as border
 from pullback.dialects.jax.array import Array, canonical, default_float, default_int, function, lift, lower, wanted
 from pullback.engine.tensor import TensorBase
@@ -582,3 +582,6 @@ def vectorize(pyfunc: Any, **_: Any) -> Any:
 
 
 __all__ = ["e", "inf", "nan", "newaxis", "pi"]
+
+#: `import jax.numpy.linalg` finds its home
+importable(__name__, "linalg", "pullback.dialects.jax.linalg")
