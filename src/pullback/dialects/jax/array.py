@@ -102,6 +102,9 @@ class ShapedArray:
     def __repr__(self) -> str:
         return f"ShapedArray({self.dtype.name}[{','.join(map(str, self.shape))}]{', weak_type=True' * self.weak_type})"
 
+    def __str__(self) -> str:
+        return f"{self.dtype.name}[{','.join(map(str, self.shape))}]{'{weak_type=True}' * self.weak_type}"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ShapedArray) and (self.shape, self.dtype) == (other.shape, other.dtype)
 

@@ -112,23 +112,29 @@ def conv_general_dilated(
     x, w = x.transpose(*spec.lhs_spec), w.transpose(*spec.rhs_spec)
     between, apart = tuple(lhs_dilation or (1,) * rank), tuple(rhs_dilation or (1,) * rank)
     _check_convolution(x, w, window_strides, between, apart, feature_group_count)
-    if any(n != 1 for n in between):
-        if isinstance(padding, str):
-            raise ValueError_(
-                message(
-                    "conv_general_dilated: padding by name is not defined where the input is dilated",
-                    [("padding", repr(padding)), ("lhs_dilation", repr(between))],
-                    "give pairs of numbers, or lax.conv_transpose",
-                )
-            )
-        zero = (0,) * x.ndim
-        x = windows.pad_between(x, zero, zero, (0, 0, *(n - 1 for n in between)))
+    x = _dilated(x, between, padding)
     reach = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], apart, strict=True)]
     around = padtype_to_pads(x.shape[2:], reach, window_strides, padding)
     low, high = (0, 0, *(a for a, _ in around)), (0, 0, *(b for _, b in around))
     padded = windows.pad_between(x, low, high, (0,) * x.ndim)
     found = lift(_NATIVE[rank](padded, w, None, tuple(window_strides), 0, apart, feature_group_count))
     return found.transpose(*[spec.out_spec.index(k) for k in range(x.ndim)])
+
+
+def _dilated(x: Any, between: tuple[int, ...], padding: Any) -> Any:
+    """The image with zeros between its elements."""
+    if all(n == 1 for n in between):
+        return x
+    if isinstance(padding, str):
+        raise ValueError_(
+            message(
+                "conv_general_dilated: padding by name is not defined where the input is dilated",
+                [("padding", repr(padding)), ("lhs_dilation", repr(between))],
+                "give pairs of numbers, or lax.conv_transpose",
+            )
+        )
+    zero = (0,) * x.ndim
+    return windows.pad_between(x, zero, zero, (0, 0, *(n - 1 for n in between)))
 
 
 def _check_convolution(x: Any, w: Any, strides: Any, between: Any, apart: Any, groups: int) -> None:

@@ -170,6 +170,11 @@ def _check_static(function: Function, numbers: tuple[Any, ...], names: tuple[Any
 _compiled: WeakKeyDictionary[Any, dict[Any, dict[Any, Any]]] = WeakKeyDictionary()
 
 
+def forget() -> None:
+    """Forget what was compiled for functions: those jitted from now on are traced again."""
+    _compiled.clear()
+
+
 class JaxJitted(Compiled):
     """A compiled function: NumPy's 64-bit numbers are cut to 32 bits on the way in."""
 
