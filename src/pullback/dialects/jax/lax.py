@@ -19,6 +19,7 @@ from pullback.api import (
 from pullback.api.arguments import described
 from pullback.dialects import names
 from pullback.dialects.jax import array as border
+from pullback.dialects.jax import effects
 from pullback.dialects.jax.array import canonical, function, lift, lower
 from pullback.dialects.jax.transforms import arrays, check_function
 from pullback.engine import control
@@ -118,7 +119,7 @@ def scan(
 ) -> tuple[Any, Any]:
     """Fold with history: `f(carry, x) -> (carry, y)` along the leading axis."""
     check_function(f, "lax.scan")
-    return lifted(control.scan(f, arrays(init), arrays(xs), length, reverse))
+    return lifted(control.scan(effects.in_second(f, True), arrays(init), arrays(xs), length, reverse))
 
 
 def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
@@ -132,7 +133,15 @@ def fori_loop(
     lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: int | bool | None = None
 ) -> Any:
     """`for i in range(lower, upper): val = body_fun(i, val)`."""
-    return lifted(loops.fori_loop(_known(lower), _known(upper), lambda i, v: body_fun(lift(i), v), arrays(init_val)))
+    first, last = _known(lower), _known(upper)
+    if not isinstance(first, int) or not isinstance(last, int) or last <= first:
+        return lifted(loops.fori_loop(first, last, lambda i, v: body_fun(lift(i), v), arrays(init_val)))
+
+    def turn(state: Any, _: Any) -> Any:
+        i, value = state
+        return (i + 1, body_fun(i, value)), None
+
+    return scan(turn, (border.asarray(first, "int32"), init_val), None, last - first)[0][1]
 
 
 def _known(x: Any) -> Any:
@@ -145,7 +154,7 @@ def map(f: Callable[..., Any], xs: Any, *, batch_size: int | None = None) -> Any
     check_function(f, "lax.map")
     if batch_size is not None:
         return lifted(loops.map_batches(f, arrays(xs), batch_size))
-    return lifted(loops.map_sequentially(f, arrays(xs)))
+    return scan(lambda carry, x: (carry, f(x)), (), xs)[1]
 
 
 def select(pred: Any, on_true: Any, on_false: Any) -> Any:
