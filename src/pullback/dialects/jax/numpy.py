@@ -567,18 +567,11 @@ def iscomplexobj(x: Any) -> bool:
     return border.asarray(x).dtype.is_complex
 
 
-def vectorize(pyfunc: Any, **_: Any) -> Any:
-    """A function of numbers as one of arrays of one shape."""
-    from pullback.dialects.jax.transforms import vmap  # vmap needs this module
+def vectorize(pyfunc: Any, *, excluded: Any = frozenset(), signature: str | None = None) -> Any:
+    """A function of numbers, or of the dimensions of a signature, as one of arrays with more in front."""
+    from pullback.dialects.jax.vectorizing import vectorize as make  # it needs vmap, which needs this module
 
-    def vectorized(*args: Any) -> Any:
-        arrays = manipulation.broadcast_arrays(*[border.asarray(a) for a in args])
-        mapped = pyfunc
-        for _ in range(arrays[0].ndim):
-            mapped = vmap(mapped)
-        return mapped(*[lift(a) for a in arrays])
-
-    return vectorized
+    return make(pyfunc, excluded=excluded, signature=signature)
 
 
 __all__ = ["e", "inf", "nan", "newaxis", "pi"]
