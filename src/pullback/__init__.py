@@ -75,7 +75,7 @@ _NAMES: dict[str, str] = {
         unique_consecutive unique_counts unique_inverse unique_values""",
     "api.activations": "log_softmax relu softmax",
     "api.images": "cdist",
-    "api.loops": "ShapeDtype accumulate eval_shape fori_loop map_sequentially while_at_most",
+    "api.loops": "ShapeDtype accumulate eval_shape fori_loop map_batches map_sequentially while_at_most",
     "api.polynomials": "polyval",
     "api.series": "convolve cumulative_trapezoid diff gradient interp trapezoid",
     "api.joining": """atleast_3d block_diag cartesian_prod column_stack combinations diagflat dsplit dstack hsplit
@@ -88,6 +88,8 @@ _NAMES: dict[str, str] = {
     "api.signals": """bartlett_window blackman_window hamming_window hann_window istft kaiser_window stft""",
     "api.complex_parts": "complex_of isreal polar view_as_complex view_as_real",
     "api.reindexing": "broadcast_in_dim reindex reindex_reduce",
+    "api.bits": "bit_count leading_zeros shift_right_logical",
+    "api.windows": "associative_scan fold pad_between reduce_window",
     "api.data_types": """array_namespace_info can_cast finfo iinfo is_complex is_floating_point is_tensor isdtype
         promote_types result_type""",
     "api.rand": "bernoulli multinomial normal rand rand_like randint randn randn_like randperm",

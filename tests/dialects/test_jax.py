@@ -586,7 +586,6 @@ WRONG: list[tuple[Callable[[], Any], Any, str]] = [
     (traced(lambda i: [1, 2][i], 1), jax.errors.TracerIntegerConversionError, "__index__"),
     (traced(lambda x: np.asarray(x), jnp.ones(2)), jax.errors.TracerArrayConversionError, "__array__"),
     (traced(lambda x: x[x > 0], jnp.ones(2)), jax.errors.NonConcreteBooleanIndexError, "not known"),
-    (traced(lambda x: jax.debug.print("{}", x), 1.0), jax.errors.ConcretizationTypeError, "debug.print"),
     (lambda: jnp.ones(3) + jnp.ones(4), TypeError, "cannot be broadcast"),
     (lambda: jnp.ones((2, 3)) @ jnp.ones((2, 3)), TypeError, "contracted dimensions"),
     (lambda: jnp.ones((2, 3)).reshape(4), TypeError, "reshape"),

@@ -357,7 +357,7 @@ WRONG = [
     ("jax.nn.one_hot(jnp.ones(3), 'a')", "TypeError", "num_classes is a whole number of 0"),
     ("jax.nn.one_hot(jnp.arange(3), -1)", "TypeError", "num_classes is a whole number of 0"),
     ("jax.nn.softmax(jnp.ones(3), axis=2)", "ValueError", "axis 2 is out of range for 1 dimen"),
-    ("jax.nn.relu('a')", "TypeError", "not an array"),
+    ("jax.nn.relu('a')", "TypeError", "requires ndarray or scalar arguments"),
     ("jax.nn.foo", "AttributeError", "jax.nn has no 'foo' here"),
     ("jax.foo", "AttributeError", "jax has no 'foo' here"),
     ("jax.make_jaxpr(lambda x: x)('a')", "TypeError", "not an array"),

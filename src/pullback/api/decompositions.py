@@ -240,6 +240,11 @@ def lu_factor(x: Array, /) -> Any:
     return LUFactorResult(packed, pivots + 1)
 
 
+def lu_packed(x: Array, /) -> tuple[Array, Array, Array]:
+    """LU decomposition in one matrix, the row each step took, from 0, and the order of rows that these make."""
+    return tuple(_lu(matrices(x, "lu_packed")))
+
+
 @operation()
 def _lu(x: Node) -> tuple[Node, ...]:
     return factored(real_float(x))

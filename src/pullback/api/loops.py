@@ -8,12 +8,13 @@ from typing import Any
 from pullback.api.arguments import as_tensor, integer
 from pullback.api.manipulation import concat
 from pullback.engine.control import cond, scan, while_loop
-from pullback.engine.functional import Traced
+from pullback.engine.functional import Traced, vmap
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import Info, Value
 from pullback.ir import dtypes
 from pullback.ir.node import TensorType
 from pullback.util import tree
+from pullback.util.errors import ShapeError, message
 
 Array = Any
 
@@ -93,6 +94,30 @@ def map_sequentially(f: Callable[..., Any], xs: Any) -> Any:
     Tensor([0, 1, 4, 9], dtype=int32)
     """
     return scan(lambda carry, x: (carry, f(x)), (), xs)[1]
+
+
+def map_batches(f: Callable[..., Any], xs: Any, batch_size: int) -> Any:
+    """`stack([f(x) for x in xs])` as a loop, of which each turn takes `batch_size` elements at once.
+
+    >>> import pullback as pb
+    >>> pb.map_batches(lambda x: x * x, pb.arange(5), 2)
+    Tensor([ 0,  1,  4,  9, 16], dtype=int32)
+    """
+    size = integer(batch_size, "map_batches", "batch_size")
+    leaves, structure = tree.flatten(xs)
+    count = leaves[0].shape[0] if leaves else 0
+    if size < 1 or any(x.shape[:1] != (count,) for x in leaves):
+        raise ShapeError(message("map_batches: arrays of one leading size, and a batch of 1 or more",
+                                 [("shapes", ", ".join(str(x.shape) for x in leaves)), ("batch_size", str(size))]))
+    batched, whole = vmap(f), count - count % size
+    parts: list[Any] = []
+    if whole:
+        turns = tree.unflatten(structure, [x[:whole].reshape((whole // size, size, *x.shape[1:])) for x in leaves])
+        found = map_sequentially(batched, turns)
+        parts.append(tree.map(lambda y: y.reshape((whole, *y.shape[2:])), found))
+    if whole < count or not count:
+        parts.append(batched(tree.unflatten(structure, [x[whole:] for x in leaves])))
+    return parts[0] if len(parts) == 1 else tree.map(lambda *ys: concat(ys, 0), *parts)
 
 
 class ShapeDtype:

@@ -99,6 +99,15 @@ def missing_text(module: str, name: str, known: Iterable[str]) -> str:
     return message(f"{shown} has no {name!r} here", help=nearest(shown, name, known))
 
 
+def importable(module: str, name: str, home: str) -> None:
+    """Let `import module.name` find a module that stands elsewhere."""
+    if f"{module}.{name}" == home:
+        return
+    FINDER.add(f"{module}.{name}", home)
+    if module in sys.modules and not hasattr(sys.modules[module], "__path__"):
+        sys.modules[module].__path__ = []
+
+
 def names(module: str, table: dict[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """`__getattr__` and `__dir__` of a dialect's module: names that are functions or modules of the library, found at
     first use.
@@ -114,6 +123,8 @@ def names(module: str, table: dict[str, str]) -> tuple[Callable[[str], Any], Cal
         for entry in entries.split():
             name, renamed, there = entry.partition("=")
             homes[name] = (home, there if renamed else name)
+            if not homes[name][1]:
+                importable(module, name, f"pullback.{home}")
 
     def find(name: str) -> Any:
         if name not in homes:

@@ -98,8 +98,8 @@ def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = 
     tensors = [*carry, *inputs]
     _, structure = tree.flatten(tuple(tensors))
     traced = staged("scan", body, tensors, [*types, *slices], structure)
-    new_carry, new_y = tree.unflatten(traced.structure, traced.outputs)
-    _same_state("scan", types, traced, carry_structure, tree.flatten(new_carry)[1], len(carry))
+    new_carry, y_structure = traced.structure.children()
+    _same_state("scan", types, traced, carry_structure, new_carry, len(carry))
     n = len(carry)
 
     def make(_: Program) -> Operation:
@@ -113,7 +113,6 @@ def scan(f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = 
     around = traced.leaves[len(tensors):]
     results = record(operation, [*around, *(value_of(t) for t in tensors)])
     outputs = [cls(v) for cls, v in zip(traced.classes, results, strict=True)]
-    y_structure = tree.flatten(new_y)[1]
     return tree.unflatten(carry_structure, outputs[:n]), tree.unflatten(y_structure, outputs[n:])
 
 

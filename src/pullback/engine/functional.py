@@ -78,7 +78,7 @@ class Traced:
                             for o in self.outputs]
             self.results = [value_of(as_tensor(o, what)) for o in self.outputs]
             self.aux_positions = [k for k, a in enumerate(self.aux) if isinstance(a, TensorBase)]
-            self.aux_results = [value_of(self.aux[k]) for k in self.aux_positions]
+            self.aux_results = [value_of(as_tensor(self.aux[k], what)) for k in self.aux_positions]
             everything = self.results + self.aux_results
             for k, value in enumerate(everything):
                 if value.trace is not trace:

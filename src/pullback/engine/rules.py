@@ -366,6 +366,26 @@ def _custom_jvp_operation(program: Program, rule: Program, n: int, r: int) -> Op
     return Operation(lambda *nodes: project(apply(op, *nodes)), "exact", True, False, "custom_jvp")
 
 
+def undifferentiable(what: str, function: Callable[..., Any], *args: TensorBase) -> TensorBase:
+    """`function(*args)`, one array, of which a derivative with respect to the arguments is an error."""
+    tensors, structure = leaves_of(what, args)
+    traced = staged(what, function, tensors, [t.info.type for t in tensors], structure)
+    program, consts = closed(traced)
+
+    def refuse(*_: Any) -> Any:
+        raise GradientError(message(f"{what}: has no derivative with respect to its parameters", [],
+                                    "stop_gradient(parameters), or a sampler with a derivative"))
+
+    def make(_: Program) -> Operation:
+        from pullback.ops.control import Custom
+
+        op = Custom(program, refuse, None, what)
+        return Operation(lambda *nodes: project(apply(op, *nodes)), "exact", True, False, what)
+
+    results = record(traced.memo(("undifferentiable", what), make), [*consts, *(value_of(t) for t in tensors)])
+    return traced.classes[0](results[0])
+
+
 class Context:
     """What `forward` hands to `backward`: tensors by `save_for_backward`, anything else as attributes."""
 

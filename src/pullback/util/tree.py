@@ -43,7 +43,7 @@ class Handler:
 
 @final
 class Entry:
-    """A step of a path: `[0]`, `['name']` or `.field`."""
+    """A step of a path: a place in a sequence `[0]`, an item `['name']`, a `.field`, or a flat child's number `[0]`."""
 
     __slots__ = ("key", "kind")
 
@@ -66,7 +66,11 @@ def path_text(path: Iterable[Any]) -> str:
 
 
 def _positions(rest: Any, count: int) -> Sequence[Any]:
-    return [Entry("item", k) for k in range(count)]
+    return [Entry("place", k) for k in range(count)]
+
+
+def _numbers(rest: Any, count: int) -> Sequence[Any]:
+    return [Entry("flat", k) for k in range(count)]
 
 
 def _dict_names(rest: Any, count: int) -> Sequence[Any]:
@@ -146,7 +150,13 @@ def register_pytree_node(cls: type, flatten: Callable[[Any], tuple[Iterable[Any]
 
     `rest` is hashable and part of the structure.
     """
-    _register(cls, Handler(cls.__name__, flatten, lambda rest, c: unflatten(rest, tuple(c)), _positions))
+    _register(cls, Handler(cls.__name__, flatten, lambda rest, c: unflatten(rest, tuple(c)), _numbers))
+
+
+def register_handler(cls: type, split: Callable[[Any], tuple[Iterable[Any], Any]],
+                     build: Callable[[Any, list[Any]], Any], keys: Callable[[Any, int], Sequence[Any]]) -> None:
+    """Make a class a node whose children have names: `keys(rest, count)`."""
+    _register(cls, Handler(cls.__name__, split, build, keys))
 
 
 def register_pytree_node_class(cls: C) -> C:
@@ -157,12 +167,14 @@ def register_pytree_node_class(cls: C) -> C:
 
 
 def register_dataclass(cls: C, data_fields: Sequence[str] | None = None, meta_fields: Sequence[str] = ()) -> C:
-    """Make a dataclass a node: `data_fields` (by default all others) are children, `meta_fields` are structure."""
+    """Make a dataclass a node: `data_fields` (by default all others) are children, `meta_fields` are structure,
+    and so are fields of `metadata={"static": True}` where no `data_fields` are given."""
     table: Any = cls.__dict__.get("__dataclass_fields__")
     if table is None:
         raise ArgumentError(message("tree.register_dataclass: not a dataclass", [("class", cls.__name__)],
                                     "put @dataclasses.dataclass above the class, or use register_pytree_node"))
-    meta = tuple(meta_fields)
+    marked = [f.name for f in table.values() if f.metadata.get("static")] if data_fields is None else []
+    meta = (*meta_fields, *(n for n in marked if n not in meta_fields))
     names = tuple(data_fields) if data_fields is not None else tuple(
         f.name for f in table.values() if f.init and f.name not in meta)
     missing = [n for n in (*names, *meta) if n not in table]

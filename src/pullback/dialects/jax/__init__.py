@@ -53,6 +53,14 @@ def process_count(backend: str | None = None) -> int:
     return 1
 
 
+def host_id(backend: str | None = None) -> int:
+    """The number of this process."""
+    return 0
+
+
+host_count = process_count
+
+
 def default_backend() -> str:
     """The platform that computes."""
     return "cpu"
@@ -87,6 +95,17 @@ __getattr__, __dir__ = names(
         "dialects.jax.tree_util": "tree_util=",
         "dialects.jax.errors": "errors=",
         "dialects.jax.debug": "debug=",
+        "dialects.jax.ops": "ops=",
+        "dialects.jax.flatten_util": "flatten_util=",
+        "dialects.jax.typing": "typing=",
+        "dialects.jax.dtypes": "dtypes= float0",
+        "dialects.jax.core": "core=",
+        "dialects.jax.custom_derivatives": "custom_derivatives=",
+        "dialects.jax.ad_checkpoint": "ad_checkpoint=",
+        "dialects.jax.example_libraries": "example_libraries=",
+        "dialects.jax.derivatives": """clear_caches closure_convert custom_gradient default_device
+            default_matmul_precision effects_barrier linear_transpose log_compiles named_call named_scope pure_callback
+            transfer_guard typeof""",
         "dialects.jax.config": "debug_key_reuse debug_nans threefry_partitionable disable_jit enable_x64",
         "dialects.jax.array": "Device",
     },

@@ -102,6 +102,9 @@ class ShapedArray:
     def __repr__(self) -> str:
         return f"ShapedArray({self.dtype.name}[{','.join(map(str, self.shape))}]{', weak_type=True' * self.weak_type})"
 
+    def __str__(self) -> str:
+        return f"{self.dtype.name}[{','.join(map(str, self.shape))}]{'{weak_type=True}' * self.weak_type}"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ShapedArray) and (self.shape, self.dtype) == (other.shape, other.dtype)
 
@@ -503,6 +506,19 @@ def asarray(x: Any, dtype: Any = None, name: str = "array") -> Any:
     if target is None and config.jax_enable_x64:
         found = found.astype({"f": "float64", "i": "int64"}.get(found.dtype.kind, found.dtype))
     return lift(found)
+
+
+def array_of(x: Any, name: str) -> Any:
+    """An Array from an array or a number; lists are refused, as they are one element after another there."""
+    if isinstance(x, (list, tuple, str)) or x is None:
+        raise ArgumentError(
+            message(
+                f"{name} requires ndarray or scalar arguments, got {type(x).__name__} at position 0",
+                [("argument", f"{x!r:.60}")],
+                "make it an array: jnp.array(...)",
+            )
+        )
+    return x if isinstance(x, Array) else asarray(x)
 
 
 def function(target: Callable[..., Any], strict: bool = False) -> Callable[..., Any]:

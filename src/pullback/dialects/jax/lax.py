@@ -9,26 +9,24 @@ import numpy as np
 
 from pullback.api import (
     comparison,
-    convolution,
     creation,
     elementwise,
     linear_algebra,
     loops,
     manipulation,
-    reductions,
     reindexing,
-    sorting,
 )
 from pullback.api.arguments import described
 from pullback.dialects import names
 from pullback.dialects.jax import array as border
-from pullback.dialects.jax.array import canonical, function, lift, lower, wanted
+from pullback.dialects.jax import effects
+from pullback.dialects.jax.array import canonical, function, lift, lower
 from pullback.dialects.jax.transforms import arrays, check_function
 from pullback.engine import control
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import SCALARS
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError, ValueError_, message
+from pullback.util.errors import ArgumentError, DTypeError, ShapeError, ValueError_, message
 
 #: functions of one array, and of two, as "name" or "name=name_there"
 _UNARY = """abs acos acosh asin asinh atan atanh cbrt ceil conj cos cosh digamma erf erfc erf_inv=erfinv exp exp2
@@ -84,8 +82,7 @@ for _home, _entries in _BINARY.items():
     for _entry in _entries.split():
         _name, _, _there = _entry.partition("=")
         globals()[_name] = _pair(_name, vars(_home)[_there or _name])
-pow = integer_pow = function(elementwise.power, True)
-dot = function(linear_algebra.dot)
+pow = function(elementwise.power, True)
 stop_gradient = function(control.stop_gradient)
 
 
@@ -112,11 +109,17 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
 
 
 def scan(
-    f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, unroll: int = 1
+    f: Callable[..., Any],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+    _split_transpose: bool = False,
 ) -> tuple[Any, Any]:
     """Fold with history: `f(carry, x) -> (carry, y)` along the leading axis."""
     check_function(f, "lax.scan")
-    return lifted(control.scan(f, arrays(init), arrays(xs), length, reverse))
+    return lifted(control.scan(effects.in_second(f, True), arrays(init), arrays(xs), length, reverse))
 
 
 def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
@@ -126,9 +129,19 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
     return lifted(control.while_loop(cond_fun, body_fun, arrays(init_val)))
 
 
-def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
+def fori_loop(
+    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: int | bool | None = None
+) -> Any:
     """`for i in range(lower, upper): val = body_fun(i, val)`."""
-    return lifted(loops.fori_loop(_known(lower), _known(upper), lambda i, v: body_fun(lift(i), v), arrays(init_val)))
+    first, last = _known(lower), _known(upper)
+    if not isinstance(first, int) or not isinstance(last, int) or last <= first:
+        return lifted(loops.fori_loop(first, last, lambda i, v: body_fun(lift(i), v), arrays(init_val)))
+
+    def turn(state: Any, _: Any) -> Any:
+        i, value = state
+        return (i + 1, body_fun(i, value)), None
+
+    return scan(turn, (border.asarray(first, "int32"), init_val), None, last - first)[0][1]
 
 
 def _known(x: Any) -> Any:
@@ -136,9 +149,12 @@ def _known(x: Any) -> Any:
     return x.item() if isinstance(x, TensorBase) and x._peek().buffer is not None else x
 
 
-def map(f: Callable[..., Any], xs: Any) -> Any:
-    """`stack([f(x) for x in xs])` as a loop."""
-    return lifted(loops.map_sequentially(f, arrays(xs)))
+def map(f: Callable[..., Any], xs: Any, *, batch_size: int | None = None) -> Any:
+    """`stack([f(x) for x in xs])` as a loop, of which each turn takes `batch_size` elements at once."""
+    check_function(f, "lax.map")
+    if batch_size is not None:
+        return lifted(loops.map_batches(f, arrays(xs), batch_size))
+    return scan(lambda carry, x: (carry, f(x)), (), xs)[1]
 
 
 def select(pred: Any, on_true: Any, on_false: Any) -> Any:
@@ -264,68 +280,10 @@ def dynamic_update_slice(operand: Any, update: Any, start_indices: Sequence[Any]
     return x.at[tuple(places)].set(new) if places else new
 
 
-def conv(lhs: Any, rhs: Any, window_strides: Sequence[int], padding: Any) -> Any:
-    """Cross-correlation of (batch, channels, ...) with (filters, channels, ...)."""
-    return conv_general_dilated(lhs, rhs, window_strides, padding)
-
-
-def conv_general_dilated(
-    lhs: Any,
-    rhs: Any,
-    window_strides: Sequence[int],
-    padding: Any,
-    lhs_dilation: Any = None,
-    rhs_dilation: Any = None,
-    dimension_numbers: Any = None,
-    feature_group_count: int = 1,
-    **_: Any,
-) -> Any:
-    """Cross-correlation in one to three dimensions, whose layouts `dimension_numbers` names, as ("NHWC", "HWIO",
-    "NHWC")."""
-    x, w = border.asarray(lhs), border.asarray(rhs)
-    rank = x.ndim - 2
-    if not 1 <= rank <= 3 or (lhs_dilation is not None and any(n != 1 for n in lhs_dilation)):
-        raise UnsupportedError(
-            message(
-                "conv_general_dilated: one to three dimensions, and no dilation of the input",
-                [("lhs", described(x)), ("lhs_dilation", repr(lhs_dilation))],
-            )
-        )
-    plain = ("NC" + "DHW"[-rank:], "OI" + "DHW"[-rank:])
-    given = dimension_numbers or (*plain, plain[0])
-    x = x.transpose(*[given[0].index(c) for c in plain[0]])
-    w = w.transpose(*[given[1].index(c) for c in plain[1]])
-    dilation = tuple(rhs_dilation or (1,) * rank)
-    around = _around(padding, x.shape[2:], w.shape[2:], window_strides, dilation)
-    native = (convolution.conv1d, convolution.conv2d, convolution.conv3d)[rank - 1]
-    padded = manipulation.pad(x, [(0, 0), (0, 0), *around])
-    found = lift(native(padded, w, None, tuple(window_strides), 0, dilation, feature_group_count))
-    return found.transpose(*[plain[0].index(c) for c in given[2]])
-
-
-def _around(padding: Any, sizes: Any, kernel: Any, strides: Any, dilation: Any) -> list[tuple[int, int]]:
-    """What is put before and after each dimension."""
-    if padding == "VALID":
-        return [(0, 0)] * len(sizes)
-    if padding != "SAME":
-        return [tuple(p) for p in padding]
-    found: list[tuple[int, int]] = []
-    for n, k, s, d in zip(sizes, kernel, strides, dilation, strict=True):
-        missing = (-(-n // s) - 1) * s + (k - 1) * d + 1 - n
-        missing = missing if missing > 0 else 0
-        found.append((missing // 2, missing - missing // 2))
-    return found
-
-
 def dynamic_index_in_dim(operand: Any, index: Any, axis: int = 0, keepdims: bool = True) -> Any:
     """One element along an axis, at a place that need not be known."""
     found = dynamic_slice_in_dim(operand, index, 1, axis)
     return found if keepdims else found.squeeze(axis)
-
-
-def iota(dtype: Any, size: int) -> Any:
-    """0, 1, 2, ..."""
-    return lift(creation.arange(size, dtype=wanted(dtype, "iota")))
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
@@ -339,31 +297,6 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> 
     """One value everywhere, in the shape of an array."""
     x = border.asarray(x)
     return full(x.shape if shape is None else shape, fill_value, dtype or x.dtype)
-
-
-def cumsum(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
-    """Running sums."""
-    return lift(reductions.cumsum(lower(operand), axis, reverse=reverse))
-
-
-def cumprod(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
-    """Running products."""
-    return lift(reductions.cumprod(lower(operand), axis, reverse=reverse))
-
-
-def argmax(operand: Any, axis: int, index_dtype: Any) -> Any:
-    """The positions of the greatest elements."""
-    return lift(reductions.argmax(lower(operand), axis)).astype(index_dtype)
-
-
-def top_k(operand: Any, k: int) -> Any:
-    """The k greatest elements of the last dimension, and their positions."""
-    return list(lift(sorting.topk(border.asarray(operand), k)))
-
-
-def sort(operand: Any, dimension: int = -1) -> Any:
-    """The elements in ascending order."""
-    return lift(sorting.sort(border.asarray(operand), dimension))
 
 
 def dot_general(
@@ -387,27 +320,49 @@ def dot_general(
     other = [second.setdefault(k, next(letters)) for k in range(y.ndim) if k not in second]
     result = "".join([*(first[a] for a in left_batch), *free, *other])
     left_text, right_text = "".join(first[k] for k in range(x.ndim)), "".join(second[k] for k in range(y.ndim))
-    return lift(linear_algebra.einsum(f"{left_text},{right_text}->{result}", x, y))
+    found = lift(linear_algebra.einsum(f"{left_text},{right_text}->{result}", x, y))
+    return _preferred(found, preferred_element_type)
 
 
-def batch_matmul(lhs: Any, rhs: Any) -> Any:
-    """Products of matrices for each place in the leading dimensions."""
-    return lift(linear_algebra.matmul(lower(lhs), lower(rhs)))
+def dot(lhs: Any, rhs: Any, precision: Any = None, preferred_element_type: Any = None, **_: Any) -> Any:
+    """The product of vectors or matrices."""
+    x, y = border.asarray(lhs), border.asarray(rhs)
+    if not (1 <= x.ndim <= 2 and 1 <= y.ndim <= 2) or x.shape[-1] != y.shape[0] or x.dtype != y.dtype:
+        raise ShapeError(
+            message(
+                "lax.dot: vectors or matrices of one dtype; contracted dimensions must have equal sizes",
+                [("lhs", described(x)), ("rhs", described(y))],
+                "jnp.dot converts dtypes; lax.dot_general says which dimensions are contracted",
+            )
+        )
+    return _preferred(lift(linear_algebra.dot(x, y)), preferred_element_type)
 
 
-def reduce_sum(operand: Any, axes: Sequence[int]) -> Any:
-    """Sums over axes."""
-    return lift(reductions.sum(lower(operand), tuple(axes)))
+def _preferred(x: Any, dtype: Any) -> Any:
+    return x if dtype is None else x.astype(dtype)
 
 
-def reduce_max(operand: Any, axes: Sequence[int]) -> Any:
-    """The greatest elements over axes."""
-    return lift(reductions.max(lower(operand), tuple(axes)))
+def integer_pow(x: Any, y: int) -> Any:
+    """x to a whole power that is known."""
+    if not isinstance(y, int):
+        raise ArgumentError(message("integer_pow: the power is a Python integer", [("y", described(y))], "lax.pow"))
+    return border.asarray(x) ** y
 
 
-def reduce_min(operand: Any, axes: Sequence[int]) -> Any:
-    """The least elements over axes."""
-    return lift(reductions.min(lower(operand), tuple(axes)))
-
-
-__getattr__, __dir__ = names(__name__, {})
+__getattr__, __dir__ = names(
+    __name__,
+    {
+        "dialects.jax.lax_windows": """ConvDimensionNumbers associative_scan conv conv_dimension_numbers
+            conv_general_dilated conv_general_dilated_patches conv_transpose conv_with_general_padding pad
+            padtype_to_pads reduce reduce_window reduce_window_shape_tuple split""",
+        "dialects.jax.lax_arrays": """Precision PrecisionLike
+            approx_max_k approx_min_k argmax argmin batch_matmul bitcast_convert_type bitwise_and
+            bitwise_not bitwise_or bitwise_xor broadcast_shapes broadcast_to_rank broadcasted_iota clz collapse
+            cumlogsumexp cummax cummin cumprod cumsum dtype
+            dynamic_update_index_in_dim empty index_in_dim iota optimization_barrier platform_dependent
+            population_count reduce_and reduce_max reduce_min reduce_or reduce_precision reduce_prod reduce_sum
+            reduce_xor select_n shift_left
+            shift_right_arithmetic shift_right_logical slice_in_dim sort sort_key_val stack tile top_k unstack""",
+        "dialects.jax.lax_linalg": "linalg=",
+    },
+)

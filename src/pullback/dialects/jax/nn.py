@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-import numpy as np
-
-from pullback.api import activations, elementwise, layers, manipulation, reductions, selecting
+from pullback.api import activations, elementwise, manipulation, reductions, selecting
+from pullback.api.data_types import finfo
 from pullback.dialects import names
 from pullback.dialects.jax import array as border
 from pullback.dialects.jax.array import default_float, function, lift, lower, wanted
+from pullback.engine import control
 from pullback.util.errors import ArgumentError, message
 
-relu, relu6, silu, swish, softplus, softsign, selu, hard_swish, hard_sigmoid, mish, log_sigmoid = map(
-    function,
-    (
+relu, relu6, silu, swish, softplus, softsign, selu, hard_swish, hard_sigmoid, mish, log_sigmoid = (
+    function(f, True)
+    for f in (
         activations.relu,
         activations.relu6,
         activations.silu,
@@ -26,76 +27,9 @@ relu, relu6, silu, swish, softplus, softsign, selu, hard_swish, hard_sigmoid, mi
         activations.hardsigmoid,
         activations.mish,
         activations.logsigmoid,
-    ),
+    )
 )
-tanh, sigmoid, logsumexp = map(function, (elementwise.tanh, elementwise.sigmoid, reductions.logsumexp))
-
-
-celu, identity, soft_sign = function(activations.celu), border.asarray, softsign
-hard_silu = hard_swish
-
-
-def sparse_plus(x: Any) -> Any:
-    """0 up to -1, x from 1, a parabola between."""
-    x = border.asarray(x)
-    return lift(elementwise.where(x <= -1, 0.0, elementwise.where(x >= 1, x, (x + 1) ** 2 / 4)))
-
-
-def sparse_sigmoid(x: Any) -> Any:
-    """0 up to -1, 1 from 1, a line between."""
-    return lift(elementwise.clip((border.asarray(x) + 1) / 2, 0, 1))
-
-
-def squareplus(x: Any, b: Any = 4) -> Any:
-    """(x + sqrt(x**2 + b)) / 2."""
-    x = border.asarray(x)
-    return (x + lift(elementwise.sqrt(x * x + b))) / 2
-
-
-def log1mexp(x: Any) -> Any:
-    """log(1 - exp(-x)), for positive x."""
-    x = border.asarray(x)
-    near = x < 0.6931471805599453
-    low = elementwise.log(-elementwise.expm1(-elementwise.where(near, x, 0.5)))
-    return lift(elementwise.where(near, low, elementwise.log1p(-elementwise.exp(-elementwise.where(near, 1.0, x)))))
-
-
-def logmeanexp(x: Any, axis: Any = None, where: Any = None, keepdims: bool = False) -> Any:
-    """The logarithm of the mean of exponentials."""
-    x = border.asarray(x)
-    if where is None:
-        total = lift(reductions.logsumexp(x, axis, keepdims))
-        return total - float(np.log(x.size // max(total.size, 1)))
-    there = border.asarray(where)
-    total = lift(reductions.logsumexp(elementwise.where(there, x, -np.inf), axis, keepdims))
-    return total - lift(elementwise.log(reductions.sum(manipulation.broadcast_to(there, x.shape), axis, keepdims)))
-
-
-def standardize(x: Any, axis: Any = -1, mean: Any = None, variance: Any = None, epsilon: Any = 1e-5,
-                where: Any = None) -> Any:
-    """x with mean 0 and variance 1 along an axis."""
-    x = border.asarray(x)
-    if where is not None:
-        raise ArgumentError(message("standardize: no where=", help="mask before, and after"))
-    center = x.mean(axis, keepdims=True) if mean is None else border.asarray(mean)
-    spread = (x * x).mean(axis, keepdims=True) - center * center if variance is None else border.asarray(variance)
-    return (x - center) * lift(elementwise.rsqrt(spread + epsilon))
-
-
-def dot_product_attention(query: Any, key: Any, value: Any, bias: Any = None, mask: Any = None, *,
-                          scale: float | None = None, is_causal: bool = False, implementation: Any = None) -> Any:
-    """Attention of [batch, steps, heads, features] (without batch: three dimensions); heads of key and value may be
-    fewer. `bias` is added, `mask` says what may be used, [batch, heads, queries, keys]."""
-    q, k, v = (border.asarray(t) for t in (query, key, value))
-    lone = q.ndim == 3
-    q, k, v = (manipulation.swapaxes(t[None] if lone else t, 1, 2) for t in (q, k, v))
-    extra = None if bias is None else border.asarray(bias)
-    if mask is not None:
-        allowed = border.asarray(mask)
-        extra = allowed if extra is None else lift(elementwise.where(allowed, extra, -np.inf))
-    found = layers.scaled_dot_product_attention(q, k, v, extra, is_causal=is_causal, scale=scale, enable_gqa=True)
-    found = lift(manipulation.swapaxes(found, 1, 2))
-    return found[0] if lone else found
+tanh, sigmoid = function(elementwise.tanh, True), function(elementwise.sigmoid, True)
 
 
 def gelu(x: Any, approximate: bool = True) -> Any:
@@ -108,14 +42,16 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     return lift(activations.elu(lower(x), alpha))
 
 
-def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
-    """x where positive, a little of it elsewhere."""
-    return lift(activations.leaky_relu(lower(x), negative_slope))
+def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Any:
+    """x where positive or 0, a little of it elsewhere."""
+    x = border.array_of(x, "leaky_relu")
+    return lift(elementwise.where(x >= 0, x, lower(negative_slope) * x))
 
 
 def hard_tanh(x: Any) -> Any:
     """x limited to [-1, 1]."""
-    return lift(activations.hardtanh(lower(x)))
+    x = border.array_of(x, "hard_tanh")
+    return lift(elementwise.where(x > 1, 1, elementwise.where(x < -1, -1, x)))
 
 
 def glu(x: Any, axis: int = -1) -> Any:
@@ -123,14 +59,49 @@ def glu(x: Any, axis: int = -1) -> Any:
     return lift(activations.glu(lower(x), axis))
 
 
-def softmax(x: Any, axis: int = -1) -> Any:
-    """exp(x), divided by its sum along an axis."""
-    return lift(activations.softmax(border.asarray(x), axis=axis))
+def softmax(x: Any, axis: Any = -1, where: Any = None) -> Any:
+    """exp(x), divided by its sum along axes; of the elements that `where` keeps, 0 elsewhere."""
+    x = border.array_of(x, "softmax")
+    if isinstance(axis, tuple):
+        return lift(elementwise.exp(log_softmax(x, axis, where)))
+    if where is None:
+        return lift(activations.softmax(x, axis=axis))
+    return lift(elementwise.where(lower(where), activations.softmax(_kept(x, where), axis=axis), 0))
 
 
-def log_softmax(x: Any, axis: int = -1) -> Any:
-    """The logarithm of softmax."""
-    return lift(activations.log_softmax(border.asarray(x), axis=axis))
+def log_softmax(x: Any, axis: Any = -1, where: Any = None) -> Any:
+    """The logarithm of softmax; -inf where `where` keeps nothing."""
+    x = border.array_of(x, "log_softmax")
+    if isinstance(axis, tuple):
+        return lift(x - logsumexp(x, axis, keepdims=True, where=where))
+    if where is None:
+        return lift(activations.log_softmax(x, axis=axis))
+    return lift(elementwise.where(lower(where), activations.log_softmax(_kept(x, where), axis=axis), -math.inf))
+
+
+def _kept(x: Any, where: Any) -> Any:
+    """The elements that count, and for the others numbers whose exponential is 0 beside theirs."""
+    return elementwise.where(lower(where), x, finfo(x.dtype).min)
+
+
+def logsumexp(
+    a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False, where: Any = None
+) -> Any:
+    """log(sum(b exp(a))) along axes; with `return_sign` the logarithm of the sum's size, and its sign."""
+    x = border.array_of(a, "logsumexp")
+    if where is not None:
+        x = elementwise.where(lower(where), x, -math.inf)
+    if b is None and not return_sign:
+        return lift(reductions.logsumexp(x, axis, keepdims=keepdims))
+    weights = border.asarray(1.0 if b is None else b)
+    top = control.stop_gradient(reductions.max(x, axis, keepdims=True))
+    top = elementwise.where(elementwise.isfinite(top), top, 0)
+    total = reductions.sum(weights * elementwise.exp(x - top), axis, keepdims=True)
+    found = elementwise.log(total.abs() if return_sign else total) + top
+    if not keepdims:
+        gone = tuple(range(x.ndim)) if axis is None else axis
+        found, total = (manipulation.squeeze(y, gone) for y in (found, total))
+    return (lift(found), lift(elementwise.sign(total))) if return_sign else lift(found)
 
 
 def one_hot(x: Any, num_classes: int, *, dtype: Any = float, axis: int = -1) -> Any:
@@ -143,4 +114,14 @@ def one_hot(x: Any, num_classes: int, *, dtype: Any = float, axis: int = -1) -> 
     return lift(selecting.one_hot(border.asarray(x), num_classes, axis=axis, dtype=kind))
 
 
-__getattr__, __dir__ = names(__name__, {"dialects.jax.initializers": "initializers="})
+soft_sign = softsign
+
+
+__getattr__, __dir__ = names(
+    __name__,
+    {
+        "dialects.jax.initializers": "initializers=",
+        "dialects.jax.nn_functions": """celu dot_product_attention hard_silu identity log1mexp logmeanexp sparse_plus
+            sparse_sigmoid squareplus standardize""",
+    },
+)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pullback.api import comparison, creation, data_types, elementwise, manipulation, reductions, selecting
-from pullback.dialects import missing_text
+from pullback.dialects import importable, missing_text
 from pullback.dialects.jax import array as border
 from pullback.dialects.jax.array import Array, canonical, default_float, default_int, function, lift, lower, wanted
 from pullback.engine.tensor import TensorBase
@@ -582,18 +582,14 @@ def iscomplexobj(x: Any) -> bool:
     return border.asarray(x).dtype.is_complex
 
 
-def vectorize(pyfunc: Any, **_: Any) -> Any:
-    """A function of numbers as one of arrays of one shape."""
-    from pullback.dialects.jax.transforms import vmap  # vmap needs this module
+def vectorize(pyfunc: Any, *, excluded: Any = frozenset(), signature: str | None = None) -> Any:
+    """A function of numbers, or of the dimensions of a signature, as one of arrays with more in front."""
+    from pullback.dialects.jax.vectorizing import vectorize as make  # it needs vmap, which needs this module
 
-    def vectorized(*args: Any) -> Any:
-        arrays = manipulation.broadcast_arrays(*[border.asarray(a) for a in args])
-        mapped = pyfunc
-        for _ in range(arrays[0].ndim):
-            mapped = vmap(mapped)
-        return mapped(*[lift(a) for a in arrays])
-
-    return vectorized
+    return make(pyfunc, excluded=excluded, signature=signature)
 
 
 __all__ = ["e", "inf", "nan", "newaxis", "pi"]
+
+#: `import jax.numpy.linalg` finds its home
+importable(__name__, "linalg", "pullback.dialects.jax.linalg")

@@ -261,4 +261,17 @@ def choice(key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = Non
     return lift(native.choice(_data(key, "choice"), lower(a), shape, replace, None if p is None else lower(p)))
 
 
-__getattr__, __dir__ = names(__name__, {})
+def key_impl(keys: Any) -> str:
+    """The name of the keys' generator."""
+    _data(keys, "key_impl", False) if not isinstance(keys, PRNGKeyArray) else None
+    return "threefry2x32"
+
+
+__getattr__, __dir__ = names(
+    __name__,
+    {
+        "dialects.jax.random_distributions": """ball beta binomial cauchy chisquare dirichlet double_sided_maxwell f
+            gamma generalized_normal geometric laplace loggamma logistic lognormal maxwell multinomial
+            multivariate_normal orthogonal pareto poisson rademacher rayleigh t triangular wald weibull_min""",
+    },
+)

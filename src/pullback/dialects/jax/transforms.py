@@ -12,12 +12,13 @@ import numpy as np
 
 from pullback.api.loops import ShapeDtype
 from pullback.api.loops import eval_shape as _eval_shape
+from pullback.dialects.jax import effects
 from pullback.dialects.jax.array import Array, asarray, canonical, host_array, lift
 from pullback.dialects.jax.config import Compiled
 from pullback.engine import functional, rules
 from pullback.engine.jit import LEAVES_FROM
 from pullback.engine.tensor import TensorBase
-from pullback.engine.trace import SCALARS
+from pullback.engine.trace import SCALARS, local
 from pullback.util import tree
 from pullback.util.errors import ArgumentError, DTypeError, ValueError_, message
 
@@ -86,6 +87,20 @@ def check_function(fun: Any, name: str) -> None:
         )
 
 
+def _both(fun: Function, argnums: int | Sequence[int], has_aux: bool) -> Function:
+    """Value and gradients. Inside of another transform, what the function prints is one of its results."""
+    plain = functional.both_of(fun, argnums, has_aux, _variable, Array)
+    inner = functional.both_of(effects.in_aux(fun, has_aux), argnums, True, _variable, Array)
+
+    def both(*args: Any, **kwargs: Any) -> Any:
+        if local.trace.kind == "main":
+            return plain(*args, **kwargs)
+        (value, aux), gradients = inner(*args, **kwargs)
+        return ((value, aux) if has_aux else value), gradients
+
+    return both
+
+
 def value_and_grad(
     fun: Function,
     argnums: int | Sequence[int] = 0,
@@ -96,7 +111,7 @@ def value_and_grad(
     """A function that returns `(value, gradients)`."""
     check_function(fun, "value_and_grad")
     _check_argnums(argnums)
-    return wraps(fun)(functional.both_of(fun, argnums, has_aux, _variable, Array))
+    return wraps(fun)(_both(fun, argnums, has_aux))
 
 
 def grad(
@@ -109,7 +124,7 @@ def grad(
     """A function that returns the gradient."""
     check_function(fun, "grad")
     _check_argnums(argnums)
-    return wraps(fun)(functional.gradient_of(functional.both_of(fun, argnums, has_aux, _variable, Array), has_aux))
+    return wraps(fun)(functional.gradient_of(_both(fun, argnums, has_aux), has_aux))
 
 
 def _returning_arrays(function: Function, what: str) -> Function:
@@ -170,6 +185,11 @@ def _check_static(function: Function, numbers: tuple[Any, ...], names: tuple[Any
 _compiled: WeakKeyDictionary[Any, dict[Any, dict[Any, Any]]] = WeakKeyDictionary()
 
 
+def forget() -> None:
+    """Forget what was compiled for functions: those jitted from now on are traced again."""
+    _compiled.clear()
+
+
 class JaxJitted(Compiled):
     """A compiled function: NumPy's 64-bit numbers are cut to 32 bits on the way in."""
 
@@ -179,7 +199,7 @@ class JaxJitted(Compiled):
         super().__init__(function, static_argnums, static_argnames)
         if self.static_numbers or self.static_names:
             _check_static(function, self.static_numbers, self.static_names)
-        self.function = _returning_arrays(function, "jit")
+        self.function = effects.collecting(_returning_arrays(function, "jit"), asked=True)
         try:  # jit(f) again finds what was compiled for f
             known = _compiled.setdefault(function, {})
         except TypeError:  # it cannot be referred to weakly
@@ -195,6 +215,10 @@ class JaxJitted(Compiled):
             leaves[k] = host_array(x)
             entries[LEAVES_FROM + k] = leaves[k].info
         return leaves, structure, static, tuple(entries)
+
+    def trace(self, leaves: list[Any], structure: Any, static: dict[int, Any], key: Any) -> Any:
+        effects.enter()
+        return super().trace(leaves, structure, static, key)
 
     def constant(self, leaf: Any) -> Any:
         raise ArgumentError(
@@ -253,6 +277,8 @@ def vmap(
             )
         )
 
+    mapped = effects.collecting(fun, True) if isinstance(out_axes, int) else fun
+
     @wraps(fun)
     def vmapped(*args: Any, **kwargs: Any) -> Any:
         given = tuple(arrays(a) for a in args)
@@ -266,12 +292,12 @@ def vmap(
             names = tuple(kwargs)
             values = tuple(arrays(v) for v in kwargs.values())
             positional = functional.vmap(
-                lambda *xs: fun(*xs[: len(given)], **dict(zip(names, xs[len(given) :], strict=True))),
+                lambda *xs: mapped(*xs[: len(given)], **dict(zip(names, xs[len(given) :], strict=True))),
                 (*axes, *(0,) * len(names)),
                 out_axes,
             )
             return lift(positional(*given, *values))
-        return lift(functional.vmap(fun, axes, out_axes)(*given))
+        return lift(functional.vmap(mapped, axes, out_axes)(*given))
 
     return vmapped
 

@@ -1,13 +1,11 @@
 """`jax.tree`: functions on pytrees."""
 
+from pullback.dialects.jax.tree_paths import broadcast, flatten_with_path, leaves_with_path, map_with_path
 from pullback.util.tree import (
     all,
     flatten,
-    flatten_with_path,
     leaves,
-    leaves_with_path,
     map,
-    map_with_path,
     reduce,
     structure,
     transpose,
@@ -16,6 +14,7 @@ from pullback.util.tree import (
 
 __all__ = [
     "all",
+    "broadcast",
     "flatten",
     "flatten_with_path",
     "leaves",
