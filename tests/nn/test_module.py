@@ -282,3 +282,44 @@ def test_wrong_calls_raise_our_errors(k):
 def test_a_misspelt_attribute_is_corrected():
     with pytest.raises(AttributeError_, match="did you mean 'weight'"):
         _ = nn.Linear(2, 2).wieght
+
+
+def test_backward_hooks_see_the_module_alone():
+    layer, other = nn.Linear(3, 3), nn.Tanh()
+    seen = []
+    handle = other.register_full_backward_hook(lambda m, inputs, outputs: seen.append((m, inputs[0], outputs[0])))
+    y = layer(pb.randn(2, 3))
+    z = other(y)
+    ((z + y * 5) ** 2).sum().backward()
+    (module, inward, outward), = seen
+    total = (2 * (z + y * 5)).detach().numpy()
+    assert module is other
+    np.testing.assert_allclose(outward.numpy(), total, rtol=1e-5)
+    np.testing.assert_allclose(inward.numpy(), total * (1 - z.detach().numpy() ** 2), rtol=1e-4)
+    handle.remove()
+    other(layer(pb.randn(2, 3))).sum().backward()
+    assert len(seen) == 1
+
+
+def test_backward_hooks_replace_gradients():
+    def gradient(prepare):
+        layer = nn.Linear(3, 2)
+        with pb.no_grad():
+            layer.weight.copy_(pb.ones((2, 3)))
+        prepare(layer)
+        x = pb.ones((1, 3))
+        x.requires_grad = True
+        layer(x).sum().backward()
+        return x.grad.tolist(), layer.weight.grad.tolist()
+
+    plain = gradient(lambda m: None)
+    assert plain == ([[2.0, 2.0, 2.0]], [[1.0, 1.0, 1.0]] * 2)
+    inward = gradient(lambda m: m.register_full_backward_hook(lambda m, inputs, outputs: (inputs[0] * 2,)))
+    assert inward == ([[4.0, 4.0, 4.0]], plain[1])
+    outward = gradient(lambda m: m.register_full_backward_pre_hook(lambda m, outputs: (outputs[0] * 3,)))
+    assert outward == ([[6.0, 6.0, 6.0]], [[3.0, 3.0, 3.0]] * 2)
+    without = []
+    first = nn.Linear(2, 1)
+    first.register_full_backward_hook(lambda m, inputs, outputs: without.append(inputs))
+    first(pb.ones((1, 2))).sum().backward()
+    assert without == [(None,)]

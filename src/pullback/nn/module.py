@@ -82,6 +82,9 @@ def _equal(x: Any, y: Any) -> bool:
     return type(x) is type(y) and bool(x == y)
 
 
+_HOOKS = ("_pre_hooks", "_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
 class Handle:
     """Removes a hook again; also a context manager."""
 
@@ -93,7 +96,7 @@ class Handle:
     def remove(self) -> None:
         self._hooks.pop(id(self), None)
         fields = self._module.__dict__
-        fields["_hooked"] = bool(fields.get("_pre_hooks") or fields.get("_hooks"))
+        fields["_hooked"] = any(fields.get(name) for name in _HOOKS)
 
     def __enter__(self) -> Self:
         return self
@@ -148,7 +151,18 @@ class Module:
             changed = hook(self, args)
             if changed is not None:
                 args = changed if isinstance(changed, tuple) else (changed,)
-        result = self.forward(*args, **kwargs)
+        before, after = (list(self.__dict__.get(name, {}).values()) for name in _HOOKS[2:])
+        if not before and not after:
+            return self._after_forward(args, self.forward(*args, **kwargs))
+        from pullback.nn.hooks import Gradients  # lazy: few modules are looked at on the way back
+
+        gradients = Gradients(self, before, after)
+        args = gradients.at_arguments(args) if after else args
+        result = self._after_forward(args, self.forward(*args, **kwargs))
+        gradients.at_results(result)
+        return result
+
+    def _after_forward(self, args: tuple[Any, ...], result: Any) -> Any:
         for hook in list(self.__dict__.get("_hooks", {}).values()):
             changed = hook(self, args, result)
             result = result if changed is None else changed
@@ -161,6 +175,15 @@ class Module:
     def register_forward_hook(self, hook: Callable[..., Any]) -> Handle:
         """Call `hook(module, args, result)` after forward; what it returns replaces the result."""
         return Handle(self, self.__dict__.setdefault("_hooks", {}), hook)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
+        """Call `hook(module, gradients of the arguments, gradients of the results)` on the way back; what it returns
+        replaces the gradient of the (last) argument. Arguments without a gradient have None."""
+        return Handle(self, self.__dict__.setdefault("_backward_hooks", {}), hook)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
+        """Call `hook(module, gradients of the results)` on the way back; what it returns replaces them."""
+        return Handle(self, self.__dict__.setdefault("_backward_pre_hooks", {}), hook)
 
     # -- attributes --------------------------------------------------------------------------------------------------
     def child(self, cls: Any, *args: Any, **options: Any) -> Any:
