@@ -24,12 +24,11 @@ from pullback.codegen.llvm import attention_parts as parts
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.attention_backward import emit_backward
 from pullback.codegen.llvm.attention_few import emit_few
-from pullback.codegen.llvm.attention_parts import Blocks, Operands, Scratch, Tiles, finite, folded, larger
-from pullback.codegen.llvm.kernels import PARAMS, EmittedKernel, Slots
+from pullback.codegen.llvm.attention_parts import Blocks, Operands, Scratch, Site, Tiles, begin, finite, folded, larger
+from pullback.codegen.llvm.kernels import EmittedKernel, Slots
 from pullback.codegen.llvm.math import Ops
 from pullback.codegen.llvm.math_exp import exp_flushed
 from pullback.codegen.llvm.math_log import log
-from pullback.codegen.llvm.matmul import load_pointer, share
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64, vector
@@ -44,7 +43,7 @@ def emit_attention(module: Module, kernel: Kernel, name: str, table: Slots, targ
     scalar = {"float32": "float", "float64": "double"}[nest.inputs[0].buffer.dtype.name]
     b = parts.blocks_of(nest, scalar, target)
     emit = emit_backward if len(nest.inputs) > 3 else emit_few if nest.m < b.rows else emit_forward
-    return emit(module, nest, b, name, table, min(max_threads, kernel.threads), linkage)
+    return emit(Site(module, name, table, min(max_threads, kernel.threads), linkage), nest, b)
 
 
 def _areas(nest: AttentionNest, b: Blocks, scratch: Scratch) -> dict[str, int]:
@@ -55,30 +54,18 @@ def _areas(nest: AttentionNest, b: Blocks, scratch: Scratch) -> dict[str, int]:
     return {key: scratch.take(size) for key, size in sizes.items()}
 
 
-def emit_forward(module: Module, nest: AttentionNest, b: Blocks, name: str, table: Slots, threads: int,
-                 linkage: str) -> EmittedKernel:
+def emit_forward(site: Site, nest: AttentionNest, b: Blocks) -> EmittedKernel:
     """The kernel of y and lse."""
     scratch = Scratch(b.size)
     areas = _areas(nest, b, scratch)
     count, blocks = prod(nest.batch), -(-nest.m // b.queries)
-    used = max(1, min(threads, count * blocks))
-    fn = module.function(name, PARAMS, linkage=linkage)
-    _, tid, nthreads = fn.params
-    live = ix.minimum(fn, nthreads, used)
-    fn.cond_br(fn.compare("icmp", "slt", tid, live), "work", "done")
-    fn.label("work")
-    operands = Operands(fn, nest, table, b)
-    workspace = load_pointer(fn, fn.params[0], table.area(scratch.nbytes * used))
-    mine = fn.gep(workspace, ix.mul(fn, tid, scratch.nbytes), "i8")
-    forward = _Forward(fn, nest, b, name, operands, {k: fn.gep(mine, i64(at), "i8") for k, at in areas.items()})
+    work = begin(site, nest, b, scratch, areas, count * blocks)
+    forward = _Forward(work.fn, nest, b, site.name, work.operands, work.places)
     if count * blocks:
-        low, high = share(fn, count * blocks, tid, live)
-        forward.batches(low, high, blocks)
-    fn.br("done")
-    fn.label("done")
-    fn.ret()
-    _helpers(module, nest, b, name)
-    return EmittedKernel(name, used, scratch.nbytes * used)
+        forward.batches(work.low, work.high, blocks)
+    emitted = work.end()
+    _helpers(site.module, nest, b, site.name)
+    return emitted
 
 
 def _helpers(module: Module, nest: AttentionNest, b: Blocks, name: str) -> None:

@@ -19,38 +19,25 @@ from math import prod
 
 from pullback.codegen.llvm import attention_parts as parts
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.attention_parts import Blocks, Operands, Scratch, Tiles
-from pullback.codegen.llvm.kernels import PARAMS, EmittedKernel, Slots
+from pullback.codegen.llvm.attention_parts import Blocks, Operands, Scratch, Site, Tiles, begin
+from pullback.codegen.llvm.kernels import EmittedKernel
 from pullback.codegen.llvm.math import Ops
 from pullback.codegen.llvm.math_exp import exp_flushed
-from pullback.codegen.llvm.matmul import load_pointer, share
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64, vector
 from pullback.kernel.nodes import AttentionNest, Rows
 
 
-def emit_backward(module: Module, nest: AttentionNest, b: Blocks, name: str, table: Slots, threads: int,
-                  linkage: str) -> EmittedKernel:
+def emit_backward(site: Site, nest: AttentionNest, b: Blocks) -> EmittedKernel:
     """The kernel of the cotangents of q, k and v."""
     scratch = Scratch(b.size)
     areas = _areas(nest, b, scratch)
-    count = prod(nest.batch)
-    used = max(1, min(threads, count))
-    fn = module.function(name, PARAMS, linkage=linkage)
-    _, tid, nthreads = fn.params
-    live = ix.minimum(fn, nthreads, used)
-    fn.cond_br(fn.compare("icmp", "slt", tid, live), "work", "done")
-    fn.label("work")
-    operands = Operands(fn, nest, table, b)
-    workspace = load_pointer(fn, fn.params[0], table.area(scratch.nbytes * used))
-    mine = fn.gep(workspace, ix.mul(fn, tid, scratch.nbytes), "i8")
-    backward = _Backward(fn, nest, b, name, operands, {k: fn.gep(mine, i64(at), "i8") for k, at in areas.items()})
-    for_range(fn, *share(fn, count, tid, live), 1, backward.batch)
-    fn.br("done")
-    fn.label("done")
-    fn.ret()
-    _helpers(module, nest, b, name)
-    return EmittedKernel(name, used, scratch.nbytes * used)
+    work = begin(site, nest, b, scratch, areas, prod(nest.batch))
+    backward = _Backward(work.fn, nest, b, site.name, work.operands, work.places)
+    for_range(work.fn, work.low, work.high, 1, backward.batch)
+    emitted = work.end()
+    _helpers(site.module, nest, b, site.name)
+    return emitted
 
 
 def _areas(nest: AttentionNest, b: Blocks, scratch: Scratch) -> dict[str, int]:

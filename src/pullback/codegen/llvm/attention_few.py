@@ -18,44 +18,30 @@ from math import prod
 
 from pullback.codegen.llvm import attention_parts as parts
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.attention_parts import Blocks, Operands, Scratch, finite, folded, larger
-from pullback.codegen.llvm.kernels import PARAMS, EmittedKernel, Slots
+from pullback.codegen.llvm.attention_parts import Blocks, Operands, Scratch, Site, begin, finite, folded, larger
+from pullback.codegen.llvm.kernels import EmittedKernel
 from pullback.codegen.llvm.math import Ops, reduce_or
 from pullback.codegen.llvm.math_exp import exp_flushed
 from pullback.codegen.llvm.math_log import log
-from pullback.codegen.llvm.matmul import load_pointer, share
 from pullback.codegen.llvm.matmul_dot import sum_lanes
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_pack import lane_mask, masked_load, zero
 from pullback.codegen.llvm.matmul_plan import Chunk, chunks
 from pullback.codegen.llvm.matmul_tile import multiply_add
-from pullback.codegen.llvm.text import Fn, Module, V, const, i64, vector
+from pullback.codegen.llvm.text import Fn, V, const, i64, vector
 from pullback.kernel.nodes import AttentionNest
 
 SUMS = 8  # vectors of the result that are summed up side by side
 
 
-def emit_few(module: Module, nest: AttentionNest, b: Blocks, name: str, table: Slots, threads: int,
-             linkage: str) -> EmittedKernel:
+def emit_few(site: Site, nest: AttentionNest, b: Blocks) -> EmittedKernel:
     """The kernel of y and lse."""
     scratch = Scratch(b.size)
     areas = {"scores": scratch.take(nest.n + b.lanes), "query": scratch.take(nest.d + b.lanes)}
-    rows = prod(nest.batch) * nest.m
-    used = max(1, min(threads, rows))
-    fn = module.function(name, PARAMS, linkage=linkage)
-    _, tid, nthreads = fn.params
-    live = ix.minimum(fn, nthreads, used)
-    fn.cond_br(fn.compare("icmp", "slt", tid, live), "work", "done")
-    fn.label("work")
-    operands = Operands(fn, nest, table, b)
-    workspace = load_pointer(fn, fn.params[0], table.area(scratch.nbytes * used))
-    mine = fn.gep(workspace, ix.mul(fn, tid, scratch.nbytes), "i8")
-    one = _Query(fn, nest, b, operands, *(fn.gep(mine, i64(at), "i8") for at in areas.values()))
-    for_range(fn, *share(fn, rows, tid, live), 1, one.emit)
-    fn.br("done")
-    fn.label("done")
-    fn.ret()
-    return EmittedKernel(name, used, scratch.nbytes * used)
+    work = begin(site, nest, b, scratch, areas, prod(nest.batch) * nest.m)
+    one = _Query(work.fn, nest, b, work.operands, **work.places)
+    for_range(work.fn, work.low, work.high, 1, one.emit)
+    return work.end()
 
 
 class _Query:

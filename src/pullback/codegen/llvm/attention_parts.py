@@ -13,9 +13,9 @@ from math import lcm
 from typing import NamedTuple
 
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.kernels import Slots
+from pullback.codegen.llvm.kernels import PARAMS, EmittedKernel, Slots
 from pullback.codegen.llvm.math import Ops
-from pullback.codegen.llvm.matmul import load_pointer
+from pullback.codegen.llvm.matmul import load_pointer, share
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_pack import (
     PackShape,
@@ -298,6 +298,50 @@ class Operands:
         if row is not None:
             total = ix.add(self.fn, total, ix.mul(self.fn, row, rows.row_stride))
         return ix.offset(self.fn, self.bases[id(rows)], total, self.b.scalar)
+
+
+class Shared(NamedTuple):
+    """A kernel whose units are shared out among threads: what one of them has."""
+
+    fn: Fn
+    operands: Operands
+    places: dict[str, V]  # of its scratch areas
+    low: V
+    high: V
+    made: EmittedKernel
+
+    def end(self) -> EmittedKernel:
+        """Close the function."""
+        self.fn.br("done")
+        self.fn.label("done")
+        self.fn.ret()
+        return self.made
+
+
+class Site(NamedTuple):
+    """Where a kernel is emitted: its module and name, the table it reads, the threads there are."""
+
+    module: Module
+    name: str
+    table: Slots
+    threads: int
+    linkage: str
+
+
+def begin(site: Site, nest: AttentionNest, b: Blocks, scratch: Scratch, areas: dict[str, int], units: int) -> Shared:
+    """A kernel, up to its thread's share of the units."""
+    used = max(1, min(site.threads, units))
+    fn = site.module.function(site.name, PARAMS, linkage=site.linkage)
+    _, tid, nthreads = fn.params
+    live = ix.minimum(fn, nthreads, used)
+    fn.cond_br(fn.compare("icmp", "slt", tid, live), "work", "done")
+    fn.label("work")
+    operands = Operands(fn, nest, site.table, b)
+    workspace = load_pointer(fn, fn.params[0], site.table.area(scratch.nbytes * used))
+    mine = fn.gep(workspace, ix.mul(fn, tid, scratch.nbytes), "i8")
+    places = {k: fn.gep(mine, i64(at), "i8") for k, at in areas.items()}
+    low, high = share(fn, units, tid, live)
+    return Shared(fn, operands, places, low, high, EmittedKernel(site.name, used, scratch.nbytes * used))
 
 
 def batch_index(fn: Fn, nest: AttentionNest, flat: V) -> list[V]:

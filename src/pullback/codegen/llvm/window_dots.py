@@ -18,7 +18,7 @@ from pullback.codegen.llvm.matmul_tile import multiply_add
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, vector
 from pullback.codegen.llvm.window_box import emit_box, moves, zero_box
-from pullback.codegen.llvm.window_columns import along, phases_of, unflatten
+from pullback.codegen.llvm.window_columns import along, phases_of, position, unflatten
 from pullback.codegen.llvm.window_spec import Box, WindowSpec, box_of, digits, merged
 
 MOST_ROWS = 4
@@ -165,15 +165,6 @@ def places_of_window(fn: Fn, spec: WindowSpec, plan: DotPlan, target: Target, a:
     for n, value in zip(some, fn.end_loop(loop, acc), strict=True):
         place = fn.gep(sums, i64(n), type_)
         fn.store(fn.binary("fadd", fn.load(place, type_, spec.size), value), place, spec.size)
-
-
-def position(fn: Fn, at: V, steps: list[tuple[int, int]]) -> V:
-    total = i64(0)
-    for n, (size, step) in enumerate(reversed(steps)):
-        digit = ix.rem(fn, at, size) if n + 1 < len(steps) else at
-        total = ix.add(fn, total, ix.mul(fn, digit, step))
-        at = ix.div(fn, at, size)
-    return total
 
 
 def give(fn: Fn, spec: WindowSpec, plan: DotPlan, epilogue: Epilogue, index: dict[int, V], row: int, sums: V,
