@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -271,13 +272,12 @@ def functional(task: Task, array: Any, lib: Any, words: Any, value_and_grad: Any
     """The update by hand on lists of arrays: jax and pullback run the same lines."""
     x, labels, first = data(task)
     one_hot = array(np.eye(10, dtype=np.float32)[labels])
-    x, start = array(x), [array(p) for p in first]
-    zeros = [array(np.zeros_like(p)) for p in first]
+    x = array(x)
 
     def loss_of(params: Any, x: Any, one_hot: Any) -> Any:
         return -(log_softmax(task.network(Net(words, params), x)) * one_hot).sum() / x.shape[0]
 
-    @jit
+    @partial(jit, donate_argnums=(0, 1, 2))
     def train(params: Any, moments: Any, squares: Any, c1: Any, c2: Any, x: Any, one_hot: Any) -> Any:
         loss, grads = value_and_grad(loss_of)(params, x, one_hot)
         if not task.adam:
@@ -289,12 +289,14 @@ def functional(task: Task, array: Any, lib: Any, words: Any, value_and_grad: Any
                   for p, m, v in zip(params, moments, squares, strict=True)]
         return params, moments, squares, loss
 
+    zeros = [np.zeros_like(p) for p in first]
     state: Any = ()
     count = 0
 
     def reset() -> None:
         nonlocal state, count
-        state = start, zeros, zeros if task.adam else []
+        state = ()  # what was is let go before the new one is made
+        state = [[array(p) for p in part] for part in (first, zeros, zeros if task.adam else [])]
         count = 0
 
     def step(i: int) -> Any:
@@ -317,7 +319,7 @@ def frameworks(task: Task) -> dict[str, Callable[[], Any]]:
     def jax() -> Any:
         import jax
 
-        return functional(task, jax.numpy.asarray, jax.numpy, JaxWords(jax), jax.value_and_grad, jax.jit,
+        return functional(task, jax.numpy.array, jax.numpy, JaxWords(jax), jax.value_and_grad, jax.jit,
                           jax.nn.log_softmax)
 
     def pullback() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,7 @@ def functional(array: Any, lib: Any, scan: Any, sigmoid: Any, value_and_grad: An
     """A scan whose input product is taken out of it, Adam by hand: jax and pullback run the same lines."""
     x, labels, first = data()
     one_hot = array(np.eye(10, dtype=np.float32)[labels])
-    x, start = array(x), [array(p) for p in first]
-    zeros = [array(np.zeros_like(p)) for p in first]
+    x = array(x)
     h0 = array(np.zeros((BATCH, HIDDEN), np.float32))
 
     def loss_of(params: Any, x: Any, one_hot: Any) -> Any:
@@ -76,7 +76,7 @@ def functional(array: Any, lib: Any, scan: Any, sigmoid: Any, value_and_grad: An
         (h, _), _ = scan(turn, (h0, h0), x @ w_ih.T + (b_ih + b_hh))
         return -(log_softmax(h @ w.T + b) * one_hot).sum() / BATCH
 
-    @jit
+    @partial(jit, donate_argnums=(0, 1, 2))
     def train(params: Any, moments: Any, squares: Any, c1: Any, c2: Any, x: Any, one_hot: Any) -> Any:
         loss, grads = value_and_grad(loss_of)(params, x, one_hot)
         moments = [BETA1 * m + (1 - BETA1) * g for m, g in zip(moments, grads, strict=True)]
@@ -85,12 +85,14 @@ def functional(array: Any, lib: Any, scan: Any, sigmoid: Any, value_and_grad: An
                   for p, m, v in zip(params, moments, squares, strict=True)]
         return params, moments, squares, loss
 
+    zeros = [np.zeros_like(p) for p in first]
     state: Any = ()
     count = 0
 
     def reset() -> None:
         nonlocal state, count
-        state = start, zeros, zeros
+        state = ()  # what was is let go before the new one is made
+        state = [[array(p) for p in part] for part in (first, zeros, zeros)]
         count = 0
 
     def step(i: int) -> Any:
@@ -118,7 +120,7 @@ def jax() -> Any:
     import jax
     import jax.numpy as jnp
 
-    return functional(jnp.asarray, jnp, jax.lax.scan, jax.nn.sigmoid, jax.value_and_grad, jax.jit, jax.nn.log_softmax)
+    return functional(jnp.array, jnp, jax.lax.scan, jax.nn.sigmoid, jax.value_and_grad, jax.jit, jax.nn.log_softmax)
 
 
 def pullback() -> Any:

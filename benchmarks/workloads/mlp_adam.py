@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -105,8 +106,6 @@ def functional(array: Any, lib: Any, value_and_grad: Any, jit: Any, log_softmax:
     x, labels, *first = data()
     one_hot = array(np.eye(10, dtype=np.float32)[labels])
     x = array(x)
-    start = [array(p) for p in first]
-    zeros = [array(np.zeros_like(p)) for p in first]
 
     def loss_of(params: Any, x: Any, one_hot: Any) -> Any:
         w1, b1, w2, b2, w3, b3 = params
@@ -114,7 +113,7 @@ def functional(array: Any, lib: Any, value_and_grad: Any, jit: Any, log_softmax:
         h = lib.maximum(h @ w2 + b2, 0.0)
         return -(log_softmax(h @ w3 + b3) * one_hot).sum() / 128
 
-    @jit
+    @partial(jit, donate_argnums=(0, 1, 2))
     def train(params: Any, moments: Any, squares: Any, c1: Any, c2: Any, x: Any, one_hot: Any) -> Any:
         loss, grads = value_and_grad(loss_of)(params, x, one_hot)
         moments = [BETA1 * m + (1 - BETA1) * g for m, g in zip(moments, grads, strict=True)]
@@ -123,12 +122,14 @@ def functional(array: Any, lib: Any, value_and_grad: Any, jit: Any, log_softmax:
                   for p, m, v in zip(params, moments, squares, strict=True)]
         return params, moments, squares, loss
 
+    zeros = [np.zeros_like(p) for p in first]
     state: Any = ()
     count = 0
 
     def reset() -> None:
         nonlocal state, count
-        state = start, zeros, zeros
+        state = ()  # what was is let go before the new one is made
+        state = [[array(p) for p in part] for part in (first, zeros, zeros)]
         count = 0
 
     def step(i: int) -> Any:
@@ -156,7 +157,7 @@ def jax() -> Any:
     import jax
     import jax.numpy as jnp
 
-    return functional(jnp.asarray, jnp, jax.value_and_grad, jax.jit, jax.nn.log_softmax)
+    return functional(jnp.array, jnp, jax.value_and_grad, jax.jit, jax.nn.log_softmax)
 
 
 def pullback() -> Any:

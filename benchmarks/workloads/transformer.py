@@ -4,6 +4,7 @@ calls its operations is an adapter."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -131,10 +132,8 @@ def imperative(context: int, lib: Any, f: Any, optim: Any, compile_model: Any = 
 def functional(context: int, array: Any, lib: Any, words: Any, value_and_grad: Any, jit: Any) -> Any:
     """The update by hand on dicts of arrays: jax and pullback run the same lines."""
     x, y = (array(part.astype(np.int32)) for part in data(context))
-    start = {name: array(value) for name, value in parameters(context).items()}
-    zeros = {name: array(np.zeros_like(value)) for name, value in parameters(context).items()}
 
-    @jit
+    @partial(jit, donate_argnums=(0, 1, 2))
     def train(params: Params, moments: Params, squares: Params, c1: Any, c2: Any, x: Any, y: Any) -> Any:
         loss, grads = value_and_grad(lambda p: loss_of(words, p, x, y))(params)
         moments = {k: BETA1 * m + (1 - BETA1) * grads[k] for k, m in moments.items()}
@@ -143,12 +142,15 @@ def functional(context: int, array: Any, lib: Any, words: Any, value_and_grad: A
                   for k, p in params.items()}
         return params, moments, squares, loss
 
+    first = parameters(context)
+    zeros = {name: np.zeros_like(value) for name, value in first.items()}
     state: Any = ()
     count = 0
 
     def reset() -> None:
         nonlocal state, count
-        state, count = (start, zeros, zeros), 0
+        state = ()  # what was is let go before the new one is made
+        state, count = [{k: array(v) for k, v in part.items()} for part in (first, zeros, zeros)], 0
 
     def step(i: int) -> Any:
         nonlocal state, count
@@ -169,7 +171,7 @@ def frameworks(context: int) -> dict[str, Callable[[], Any]]:
     def jax() -> Any:
         import jax
 
-        return functional(context, jax.numpy.asarray, jax.numpy, JaxWords(jax), jax.value_and_grad, jax.jit)
+        return functional(context, jax.numpy.array, jax.numpy, JaxWords(jax), jax.value_and_grad, jax.jit)
 
     def pullback() -> Any:
         import pullback as pb

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import itertools
+import sys
 import threading
 
 import numpy as np
@@ -130,3 +132,31 @@ def test_many_threads() -> None:
         thread.join()
     assert not wrong
     assert memory.live_bytes() == before
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="huge pages are asked for on Linux")
+@pytest.mark.parametrize("nbytes", [300 << 10, 2_359_296, 6 << 20])
+def test_blocks_in_huge_pages_go_back_and_come_again(nbytes: int) -> None:
+    memory.trim()
+    held = [Buffer(nbytes) for _ in range(24)]
+    for k, buffer in enumerate(held):
+        assert buffer.address % memory.PAGE == 0
+        ctypes.memset(buffer.address, k + 1, nbytes + memory.SLACK)
+    places = sorted(b.address for b in held)
+    assert all(b - a >= nbytes + memory.SLACK for a, b in itertools.pairwise(places))
+    assert [ctypes.string_at(b.address + nbytes - 1, 1)[0] for b in held] == list(range(1, 25))
+    full = _resident()
+    del buffer
+    held.clear()
+    memory.trim()
+    assert full - _resident() >= 0.8 * 24 * nbytes
+    again = [Buffer(nbytes) for _ in range(24)]
+    for buffer in again:
+        ctypes.memset(buffer.address, 7, nbytes + memory.SLACK)
+    if nbytes < memory.HUGE:
+        assert sorted(b.address for b in again) == places
+
+
+def _resident() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * memory.PAGE

@@ -13,7 +13,7 @@ from typing import Any
 from pullback.api._lazy import build
 from pullback.engine import execute
 from pullback.engine.operation import Operation, broadcast_to, operation
-from pullback.engine.tensor import TensorBase, View, detach
+from pullback.engine.tensor import Gone, TensorBase, View, detach
 from pullback.engine.trace import local, thread
 from pullback.ir.index import Index, const, loop_vars
 from pullback.ir.node import Node
@@ -55,6 +55,9 @@ def settle() -> None:
         if view is None or view.cached is None:
             continue
         base = view.base
+        if type(base._view) is Gone:
+            tensor._value, tensor._view = view.cached, None
+            continue
         if not view.with_history and base.requires_grad:
             continue
         if sys.getrefcount(base) <= _ALONE and base._view is None and base._meta is None and view.seen is base._value:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial, update_wrapper
+from functools import update_wrapper
 from types import MethodType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -43,9 +43,9 @@ class Entry:
     """One compiled signature."""
 
     __slots__ = ("arrays", "captured", "changed", "classes", "clears", "direct", "executables", "flat", "function",
-                 "given", "grad_enabled", "holders", "immediates", "infos", "mutated", "operation", "output_positions",
-                 "outside",
-                 "precision", "replaced", "requires_grad", "single", "static_outputs", "structure", "wanted")
+                 "given", "given_up", "grad_enabled", "holders", "immediates", "infos", "mutated", "operation",
+                 "output_positions", "outside", "precision", "replaced", "requires_grad", "single",
+                 "static_outputs", "structure", "wanted")
 
     def __init__(self, owner: Jitted, leaves: list[Any], structure: Any, static: dict[int, Any]) -> None:
         self.arrays = [k for k in range(len(leaves)) if k not in static]
@@ -60,6 +60,7 @@ class Entry:
             else _host_array(x) if type(x) is np.ndarray else None for x in leaves]
         self.executables: dict[frozenset[int], Executable] = {}
         infos = {k: _argument_info(leaves[k]) for k in self.arrays}  # outside: views record their reading
+        given_up = owner.given_up(leaves, structure)
         before = local.track
         track: dict[Value, Any] = {}
         try:
@@ -73,6 +74,7 @@ class Entry:
                 # arguments changed in place; where the caller gave something else than a tensor, only names were
                 self.changed = [k for k, p in zip(self.arrays, trace.params, strict=False)
                                 if isinstance(leaves[k], TensorBase) and inner[k]._peek() is not p]
+                self.given_up = [k for k in given_up if k not in self.changed]
                 self._collect(trace, output, track, [inner[k] for k in self.changed])
         finally:
             local.track = before
@@ -100,7 +102,7 @@ class Entry:
         written = {id(t) for t in self.mutated}
         self.replaced = frozenset((
             *(len(self.arrays) + k for k, c in enumerate(self.captured) if id(c.owner) in written),
-            *(n for n, k in enumerate(self.arrays) if k in self.changed)))
+            *(n for n, k in enumerate(self.arrays) if k in self.changed or k in self.given_up)))
         self.holders = any(isinstance(t, GradHolder) for t in self.mutated)
         self.immediates = frozenset(k for k, p in enumerate(trace.params)
                                     if p.info.weak and p.info.type.dtype is IMMEDIATE[p.info.weak])
@@ -232,10 +234,13 @@ class Entry:
         executable = self.executables.get(donated)
         if executable is None:
             executable = self.executables[donated] = Executable(self.function, self.immediates, donated)
-            if executable.at_once and not self.changed and not self.holders and donated == self.replaced:
+            if executable.at_once and not (self.changed or self.given_up or self.holders) and donated == self.replaced:
                 self.direct = executable
                 self.outside = [(c.owner, c.value, k in donated) for k, c in enumerate(self.captured, len(self.arrays))]
-        return execute.launch(executable, arguments)
+        buffers = execute.launch(executable, arguments)
+        for k in self.given_up:
+            leaves[k].give_up("a jitted function that names it in donate_argnums")
+        return buffers
 
     def operands(self, leaves: list[Any], differentiable: bool) -> list[Any]:
         """The values of the arguments and of what the function reads from outside."""
@@ -367,6 +372,9 @@ def _stand_in(trace: Trace, leaf: Any, info: Info, array_class: Any) -> TensorBa
     return cls(trace.param(info))
 
 
+Numbers: TypeAlias = "int | Sequence[int] | None"
+Names: TypeAlias = "str | Sequence[str] | None"
+
 #: where the leaves begin in a signature's key, after their structure, whether gradients are on, and the precision
 LEAVES_FROM = 3
 
@@ -377,18 +385,21 @@ class Jitted:
     array_class: Any = None
     disabled = False  # run functions as they are written
 
-    def __init__(self, function: Callable[..., Any], static_argnums: int | Sequence[int] | None = None,
-                 static_argnames: str | Sequence[str] | None = None) -> None:
+    def __init__(self, function: Callable[..., Any], static_argnums: Numbers = None, static_argnames: Names = None,
+                 donate_argnums: Numbers = None, donate_argnames: Names = None) -> None:
         if not callable(function):
             raise ArgumentError(message("jit: the first argument must be a function",
                                         [("given", type(function).__name__)], "pb.jit(f)(x), not pb.jit(f(x))"))
         update_wrapper(self, function, updated=())
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self.function = function
-        numbers = () if static_argnums is None else static_argnums
-        names = () if static_argnames is None else static_argnames
-        self.static_numbers = (numbers,) if isinstance(numbers, int) else tuple(numbers)
-        self.static_names = (names,) if isinstance(names, str) else tuple(names)
+        self.static_numbers, self.static_names = _sequence(static_argnums), _sequence(static_argnames)
+        self.donated_numbers, self.donated_names = _sequence(donate_argnums), _sequence(donate_argnames)
+        both = {*self.static_numbers, *self.static_names} & {*self.donated_numbers, *self.donated_names}
+        if both:
+            raise StructureError(message(
+                f"jit of {self.__name__}: a static argument has no memory to give up",
+                [("static and donated", repr(next(iter(both))))], "name it in one of the two"))
         self.entries: dict[Any, Entry] = {}
         self.last: Entry | None = None  # the entry to try first: its arguments are checked one by one
 
@@ -485,6 +496,20 @@ class Jitted:
                 key.append((Static, self.hashable(value)))
         return leaves, structure, static, tuple(key)
 
+    def given_up(self, leaves: Sequence[Any], structure: Any) -> list[int]:
+        """The leaves that are tensors of donated arguments."""
+        if not self.donated_numbers and not self.donated_names:
+            return []
+        args, kwargs = tree.unflatten(structure, list(range(len(leaves))))
+        for k in self.donated_numbers:
+            if not -len(args) <= k < len(args):
+                raise StructureError(message(
+                    f"jit of {self.__name__}: there is no such argument to donate",
+                    [("donate_argnums", repr(k)), ("positional arguments", str(len(args)))],
+                    "number them from 0; name keyword arguments in donate_argnames"))
+        donated = [args[k] for k in self.donated_numbers] + [kwargs[k] for k in self.donated_names if k in kwargs]
+        return sorted({k for k in tree.leaves(donated) if isinstance(leaves[k], TensorBase)})
+
     def constant(self, leaf: Any) -> Any:
         """An argument that is no array, and was not said to be static: part of the signature."""
         return leaf
@@ -509,11 +534,17 @@ class Static:
         self.value = value
 
 
-def jit(function: Callable[..., Any] | None = None, *, static_argnums: int | Sequence[int] | None = None,
-        static_argnames: str | Sequence[str] | None = None) -> Any:
+def _sequence(given: Any) -> tuple[Any, ...]:
+    return () if given is None else (given,) if isinstance(given, (int, str)) else tuple(given)
+
+
+def jit(function: Callable[..., Any] | None = None, *, static_argnums: Numbers = None, static_argnames: Names = None,
+        donate_argnums: Numbers = None, donate_argnames: Names = None) -> Any:
     """Compile a function of pytrees of arrays; one compilation per structure, shapes and dtypes.
 
-    Static arguments (`static_argnums`, `static_argnames`) are passed as they are and compared by value.
+    Static arguments (`static_argnums`, `static_argnames`) are passed as they are and compared by value. The tensors of
+    donated ones (`donate_argnums`, `donate_argnames`) are given up by the caller: results are written over them where
+    shape and dtype fit, so that a step needs the memory of one state, and using them afterwards is an error.
 
     >>> import pullback as pb
     >>> @pb.jit
@@ -521,6 +552,9 @@ def jit(function: Callable[..., Any] | None = None, *, static_argnums: int | Seq
     >>> step(pb.ones(2), pb.ones(2), 0.5)
     Tensor([0.5, 0.5], dtype=float32)
     """
-    if function is None:
-        return partial(Jitted, static_argnums=static_argnums, static_argnames=static_argnames)
-    return Jitted(function, static_argnums, static_argnames)
+    options = (static_argnums, static_argnames, donate_argnums, donate_argnames)
+
+    def compiled(function: Callable[..., Any]) -> Jitted:
+        return Jitted(function, *options)
+
+    return compiled if function is None else compiled(function)

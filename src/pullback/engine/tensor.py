@@ -19,6 +19,7 @@ from pullback.ir.dtypes import DType, dtype_of, float32, int32, numpy_dtype
 from pullback.runtime import native as runtime
 from pullback.util.errors import (
     ArgumentError,
+    DeletedError,
     DTypeError,
     GradientError,
     ImmutableError,
@@ -92,9 +93,14 @@ class View:
 
     def read(self) -> Value:
         base = self.base
-        value = base._use()  # pyright: ignore[reportPrivateUsage]
-        here = thread.context
         cached = self.cached
+        try:
+            value = base._use()  # pyright: ignore[reportPrivateUsage]
+        except DeletedError:
+            if cached is None:
+                raise
+            return cached
+        here = thread.context
         if self.seen is value and cached is not None and (cached.buffer is not None or cached.trace is here.trace) \
                 and (self.with_history or not value.info.requires_grad or not here.grad_enabled):
             return cached
@@ -132,6 +138,26 @@ class View:
             base.assign_value(record(
                 self.write_op, [base._use(), new], self.static)[0])  # pyright: ignore[reportPrivateUsage]
         self.seen = None
+
+
+class Gone:
+    """What a tensor has in place of a view once its memory was given up."""
+
+    __slots__ = ("base", "receiver", "type")
+
+    def __init__(self, type: Any, receiver: str) -> None:
+        self.base, self.type, self.receiver = None, type, receiver
+
+    def read(self) -> Any:
+        raise DeletedError(message("Array has been deleted: its memory was given up",
+                                   [("tensor", repr(self.type)), ("given to", self.receiver)],
+                                   "use what was returned instead, or pass a copy: x.clone()"))
+
+    def read_outside(self) -> Any:
+        return self.read()
+
+    def write(self, new: Any) -> None:
+        self.read()
 
 
 class TensorBase:
@@ -194,6 +220,11 @@ class TensorBase:
         self._value = new
         if meta is not None:  # the old value's memory may be reused once nobody holds it
             meta.source = meta.leaf = None
+
+    def give_up(self, receiver: str) -> None:
+        """Let the value go: from now on every use is an error that names the receiver."""
+        gone: Any = Gone(self.info.type, receiver)
+        self._value, self._meta, self._view = None, None, gone
 
     def in_place(self, op: Any, *others: Any, **static: Any) -> Any:
         """Apply an operation and keep the result, cast to this tensor's dtype and shape."""

@@ -101,6 +101,10 @@ class TracerLeakError(PullbackError, RuntimeError, TypeError):
     """A traced value was used after its trace had ended."""
 
 
+class DeletedError(PullbackError, RuntimeError):
+    """A tensor whose memory was given up was used."""
+
+
 class TreeError(PullbackError, ValueError, TypeError):
     """Two pytrees differ in structure, for example `pb.tree.map(f, [1], (1,))`."""
 

@@ -19,7 +19,7 @@ from pullback.dialects.jax.config import config
 from pullback.engine.execute import observe, upload_as
 from pullback.engine.known import record2
 from pullback.engine.operation import Operation
-from pullback.engine.tensor import TensorBase, from_array, from_host
+from pullback.engine.tensor import Gone, TensorBase, from_array, from_host
 from pullback.engine.trace import SCALARS, Info, Value, new
 from pullback.ir.dtypes import WEAK_DEFAULT, DType, dtype_of, numpy_dtype
 from pullback.ir.node import TensorType
@@ -355,6 +355,15 @@ class Array(Tensor):
         except ConcretizationError:
             raise self._traced(errors.ConcretizationTypeError, "block_until_ready() of a traced array") from None
         return self
+
+    def delete(self) -> None:
+        """Let the elements go: using the array afterwards is an error."""
+        if not self.is_deleted():
+            self.give_up("delete()")
+
+    def is_deleted(self) -> bool:
+        """Whether `delete`, or a jitted function that it was donated to, has let the elements go."""
+        return isinstance(self._view, Gone)
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
         """The elements as another dtype."""

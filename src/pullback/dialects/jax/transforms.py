@@ -195,8 +195,9 @@ class JaxJitted(Compiled):
 
     array_class = Array
 
-    def __init__(self, function: Function, static_argnums: Any, static_argnames: Any) -> None:
-        super().__init__(function, static_argnums, static_argnames)
+    def __init__(self, function: Function, *options: Any) -> None:
+        check_function(function, "jit")
+        super().__init__(function, *options)
         if self.static_numbers or self.static_names:
             _check_static(function, self.static_numbers, self.static_names)
         self.function = effects.collecting(_returning_arrays(function, "jit"), asked=True)
@@ -204,7 +205,8 @@ class JaxJitted(Compiled):
             known = _compiled.setdefault(function, {})
         except TypeError:  # it cannot be referred to weakly
             return
-        self.entries = known.setdefault((self.static_numbers, self.static_names), self.entries)
+        named = (self.static_numbers, self.static_names, self.donated_numbers, self.donated_names)
+        self.entries = known.setdefault(named, self.entries)
 
     def signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any, dict[int, Any], Any]:
         leaves, structure, static, key = super().signature(args, kwargs)
@@ -254,13 +256,13 @@ def jit(
     **options: Any,
 ) -> Any:
     """Compile a function: once for each structure, shapes and dtypes of its arguments."""
-    if fun is None:
-        return lambda f: jit(f, static_argnums=static_argnums, static_argnames=static_argnames)
-    check_function(fun, "jit")
+    named = (static_argnums, static_argnames, donate_argnums, donate_argnames)
     unknown = [k for k in options if k not in ("device", "backend", "in_shardings", "out_shardings", "keep_unused")]
     if unknown:
         raise ArgumentError(message("jit: no such option", [("option", unknown[0])], "static_argnums, static_argnames"))
-    return JaxJitted(fun, static_argnums, static_argnames)
+    if fun is None:
+        return lambda f: JaxJitted(f, *named)
+    return JaxJitted(fun, *named)
 
 
 def vmap(

@@ -1,0 +1,149 @@
+"""Arguments that a caller gives up: their memory holds the results, and using them afterwards is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pullback.jax as jax
+import pullback.jax.numpy as jnp
+import pytest
+
+import pullback as pb
+from pullback.runtime import memory
+from pullback.util.errors import DeletedError, StructureError
+
+SIZES = [100, 1_000_000]
+
+
+def momentum(state: dict[str, Any], g: Any) -> dict[str, Any]:
+    v = 0.9 * state["v"] + g
+    return {"p": state["p"] - 0.1 * v, "v": v}
+
+
+def filled(size: int, value: float) -> Any:
+    return pb.tensor(np.full(size, value, np.float32))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_state_stays_where_it_is(size: int) -> None:
+    step = pb.jit(momentum, donate_argnums=0)
+    state, g = {"p": filled(size, 1.0), "v": filled(size, 0.0)}, filled(size, 1.0)
+    want = {"p": np.float32(1), "v": np.float32(0)}
+    places: set[int] = set()
+    before = memory.live_bytes()
+    for _ in range(5):
+        state = step(state, g)
+        want = momentum(want, np.float32(1))
+        places |= {x._peek().buffer.address for x in state.values()}
+    assert len(places) == 2
+    assert memory.live_bytes() == before
+    for name, x in state.items():
+        np.testing.assert_allclose(x.numpy(), want[name], rtol=1e-6)
+    assert len(step.entries) == 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("use", [
+    lambda x: x + 1, lambda x: x.numpy(), repr, lambda x: x.shape, lambda x: x.sum().item(), lambda x: pb.sin(x),
+    lambda x: x.__setitem__(0, 1.0), lambda x: x.clone(), lambda x: x.reshape((-1, 1)), lambda x: pb.jit(pb.sin)(x),
+    lambda x: x.requires_grad_(), lambda x: x.add_(1.0), lambda x: x.detach().numpy(), lambda x: pb.stack([x, x]),
+    lambda x: pb.grad(lambda y: (y * y).sum())(x)])
+def test_a_donated_tensor_cannot_be_used(use: Callable[[Any], Any], size: int) -> None:
+    x = filled(size, 1.0)
+    y = pb.jit(lambda x: 2 * x, donate_argnums=(0,))(x)
+    with pytest.raises(DeletedError, match=r"deleted.*\n.*float32.*\n.*donate_argnums.*\n.*clone"):
+        use(x)
+    assert y.numpy()[0] == 2
+
+
+@pytest.mark.parametrize("share", [
+    lambda x: x.clone(), lambda x: pb.tensor(x), lambda x: x * 1.0, lambda x: x.numpy(), lambda x: x[2:].clone(),
+    lambda x: x.reshape((-1, 1)).clone()])
+def test_what_shares_the_memory_keeps_it(share: Callable[[Any], Any]) -> None:
+    step = pb.jit(lambda x: x - 1.0, donate_argnums=0)
+    for _ in range(3):
+        x = filled(1000, 5.0)
+        copy = share(x)
+        x = step(step(x))
+        assert float(np.asarray(copy).ravel()[0]) == 5.0
+        assert x.numpy()[0] == 3.0
+
+
+def test_views_read_before_keep_what_they_saw() -> None:
+    x = filled(100, 3.0)
+    seen, unseen = x[2:], x[:2]
+    assert seen.sum().item() == 294
+    pb.jit(lambda x: x - 1.0, donate_argnums=0)(x)
+    for _ in range(3):
+        assert (seen + 1).sum().item() == 392
+    with pytest.raises(DeletedError):
+        unseen.sum()
+
+
+def test_the_same_tensor_twice() -> None:
+    step = pb.jit(lambda x, y: (x - 1.0, x * y), donate_argnums=0)
+    x = filled(100, 3.0)
+    first, second = step(x, x)
+    assert first.numpy()[0] == 2.0
+    assert second.numpy()[0] == 9.0
+    with pytest.raises(DeletedError):
+        x.numpy()
+
+
+def test_results_of_other_types_take_other_memory() -> None:
+    x = filled(100, 3.0)
+    y = pb.jit(lambda x: (x > 1, x[:50] + 1), donate_argnums=-1)(x)
+    assert y[0].numpy().all()
+    assert y[1].numpy().tolist() == [4.0] * 50
+
+
+def test_names_and_host_arrays() -> None:
+    step = pb.jit(lambda x, *, state: (x + state["a"], {"a": state["a"] + 1}), donate_argnames="state")
+    state: dict[str, Any] = {"a": np.ones(3, np.float32)}
+    x, new = step(filled(3, 1.0), state=state)
+    assert state["a"].tolist() == [1, 1, 1]
+    later = step(x, state=new)[1]
+    assert later["a"].numpy().tolist() == [3, 3, 3]
+    with pytest.raises(DeletedError):
+        new["a"].numpy()
+    step(x, state=later)  # an argument that is not donated can be used again
+
+
+def test_under_a_transform_nothing_is_given_up() -> None:
+    step = pb.jit(lambda x: (x * x).sum(), donate_argnums=0)
+    x = filled(4, 2.0)
+    assert pb.grad(step)(x).numpy().tolist() == [4.0] * 4
+    assert pb.vmap(step)(x.reshape((2, 2))).numpy().tolist() == [8.0, 8.0]
+    leaf = pb.tensor([1.0, 2.0], requires_grad=True)
+    step(leaf).backward()
+    assert leaf.grad.numpy().tolist() == [2.0, 4.0]
+
+
+def test_wrong_numbers() -> None:
+    with pytest.raises(StructureError, match="static and donated"):
+        pb.jit(lambda x, n: x, static_argnums=1, donate_argnums=(0, 1))
+    with pytest.raises(StructureError, match="no such argument"):
+        pb.jit(lambda x: x, donate_argnums=3)(filled(3, 1.0))
+
+
+@partial(jax.jit, donate_argnums=(0,))
+def jax_update(params: Any, grads: Any) -> Any:
+    return {k: params[k] - 0.5 * grads[k] for k in params}
+
+
+def test_as_jax_programs_write_it() -> None:
+    params = {"w": jnp.ones(3), "b": jnp.zeros(2)}
+    first = params["w"]
+    for _ in range(3):
+        params = jax_update(params, {"w": jnp.ones(3), "b": jnp.ones(2)})
+    assert params["w"].tolist() == [-0.5, -0.5, -0.5]
+    assert first.is_deleted()
+    assert not params["w"].is_deleted()
+    with pytest.raises(RuntimeError, match="Array has been deleted"):
+        first + 1
+    params["b"].delete()
+    with pytest.raises(RuntimeError, match="Array has been deleted"):
+        print(params["b"])
