@@ -140,7 +140,7 @@ def test_blocks_in_huge_pages_go_back_and_come_again(nbytes: int) -> None:
     memory.trim()
     held = [Buffer(nbytes) for _ in range(24)]
     for k, buffer in enumerate(held):
-        assert buffer.address % memory.PAGE == 0
+        assert buffer.address % memory.ALIGNMENT == 0
         ctypes.memset(buffer.address, k + 1, nbytes + memory.SLACK)
     places = sorted(b.address for b in held)
     assert all(b - a >= nbytes + memory.SLACK for a, b in itertools.pairwise(places))

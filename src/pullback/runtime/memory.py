@@ -32,10 +32,11 @@ SLACK = 64
 KNOWN_LIMIT = 1 << 14  # exact sizes whose class is remembered
 SMALL_LIMIT = 16 << 10  # blocks up to here are carved from slabs
 SLAB = 256 << 10
-BIG = 1 << 20  # from here on blocks are page aligned, and returned when too many lie idle
+BIG = 1 << 20  # from here on blocks are returned when too many lie idle
 CARVED = 256 << 10  # from here on blocks are carved from regions of huge pages
 HUGE = 4 << 20  # from here on a block has huge pages of its own
 REGION = 32 << 20
+STAGGER = (4 << 10) + 320  # between carved blocks: what lies at one place of each must not meet in one set of a cache
 PAGE, HUGE_PAGE = 4 << 10, 2 << 20
 ADDRESS_SPACE = 1 << 47
 MADV_DONTNEED, MADV_HUGEPAGE = 4, 14
@@ -301,7 +302,8 @@ def _release(address: int, size: int) -> None:
     if system.map is None or size < CARVED:
         system.free(address)
     elif size < HUGE:
-        system.advise(address, size, MADV_DONTNEED)
+        first = -(-address // PAGE) * PAGE
+        system.advise(first, (address + size) // PAGE * PAGE - first, MADV_DONTNEED)
         _state.returned.setdefault(size, []).append(address)
     else:
         system.unmap(address, size)
@@ -318,7 +320,7 @@ def _carve(size: int) -> int:
             if not begin:
                 return 0
             end = begin + REGION
-        _state.free_region = (begin + size, end)
+        _state.free_region = (min(begin + size + STAGGER, end), end)
         return begin
 
 
