@@ -39,6 +39,7 @@ def test_a_state_stays_where_it_is(size: int) -> None:
         want = momentum(want, np.float32(1))
         places |= {x._peek().buffer.address for x in state.values()}
     assert len(places) == 2
+    assert step.last.direct is not None
     assert memory.live_bytes() == before
     for name, x in state.items():
         np.testing.assert_allclose(x.numpy(), want[name], rtol=1e-6)
@@ -84,13 +85,26 @@ def test_views_read_before_keep_what_they_saw() -> None:
 
 
 def test_the_same_tensor_twice() -> None:
-    step = pb.jit(lambda x, y: (x - 1.0, x * y), donate_argnums=0)
+    step = pb.jit(lambda x, y: (x - 1.0, x.sum() * y), donate_argnums=0)
+    for _ in range(2):
+        step(filled(100, 1.0), filled(100, 2.0))  # in place
+    for _ in range(3):
+        x = filled(100, 3.0)
+        first, second = step(x, x)
+        assert first.numpy()[0] == 2.0
+        assert second.numpy().tolist() == [900.0] * 100
+        with pytest.raises(DeletedError):
+            x.numpy()
+
+
+def test_an_argument_that_is_also_read_from_outside() -> None:
     x = filled(100, 3.0)
-    first, second = step(x, x)
+    step = pb.jit(lambda y: (y - 1.0, y.sum() * x), donate_argnums=0)
+    for _ in range(2):
+        step(filled(100, 1.0))
+    first, second = step(x)
     assert first.numpy()[0] == 2.0
-    assert second.numpy()[0] == 9.0
-    with pytest.raises(DeletedError):
-        x.numpy()
+    assert second.numpy().tolist() == [900.0] * 100
 
 
 def test_results_of_other_types_take_other_memory() -> None:

@@ -222,11 +222,35 @@ class Entry:
                 return None
             slots.append(buffer.address)
             buffers.append(buffer)
+        x = value = None  # these would count as holders
+        donated = self.sole(leaves, slots) if self.given_up else {}
+        if donated is None:
+            return None
         outputs = allocate_all(executable.homes)
         if executable.program.alias:
             first = len(self.arrays)
-            outputs = [outputs.pop() if k is None else buffers[k - first] for k in executable.sources]
-        return executable.call(slots, outputs)
+            outputs = [outputs.pop() if k is None else donated[k] if k < first else buffers[k - first]
+                       for k in executable.sources]
+        found = executable.call(slots, outputs)
+        self.let_go(leaves)
+        return found
+
+    def sole(self, leaves: Sequence[Any], slots: list[Any]) -> dict[int, Any] | None:
+        """The buffers of donated arguments, where nothing else that the program reads lies there and nobody else holds
+        one of them or its value."""
+        found: dict[int, Any] = {}
+        for k in self.given_up:
+            value = leaves[k]._value
+            n = self.arrays.index(k)
+            buffer = found[n] = value.buffer
+            if _refcount(value) > HELD_COUNT or _refcount(buffer) > HELD_COUNT + 1 or slots.count(slots[n]) > 1:
+                return None
+        return found
+
+    def let_go(self, leaves: Sequence[Any]) -> None:
+        """Donated arguments are the caller's no more."""
+        for k in self.given_up:
+            leaves[k].give_up("a jitted function that names it in donate_argnums")
 
     def run(self, arguments: list[Any], leaves: Sequence[Any]) -> list[Any]:
         """Launch on buffers and numbers that fit; returns the buffers of the results."""
@@ -234,12 +258,11 @@ class Entry:
         executable = self.executables.get(donated)
         if executable is None:
             executable = self.executables[donated] = Executable(self.function, self.immediates, donated)
-            if executable.at_once and not (self.changed or self.given_up or self.holders) and donated == self.replaced:
+            if executable.at_once and not (self.changed or self.holders) and donated == self.replaced:
                 self.direct = executable
                 self.outside = [(c.owner, c.value, k in donated) for k, c in enumerate(self.captured, len(self.arrays))]
         buffers = execute.launch(executable, arguments)
-        for k in self.given_up:
-            leaves[k].give_up("a jitted function that names it in donate_argnums")
+        self.let_go(leaves)
         return buffers
 
     def operands(self, leaves: list[Any], differentiable: bool) -> list[Any]:
