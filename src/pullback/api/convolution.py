@@ -527,7 +527,7 @@ def adaptive_avg_pool3d(input: Array, output_size: Any) -> Array:
     return _adaptive_avg(x, out=_adaptive_sizes(x, output_size, 3, "adaptive_avg_pool3d"))
 
 
-def adaptive_windows(x: Node, out: Sizes) -> tuple[Node, list[Any]]:
+def adaptive_windows(x: Node, out: Sizes) -> tuple[Node, Any]:
     """[lead..., *spatial] -> [lead..., prod(out), window] with the lowest value where a window is shorter;
     its positions."""
     lead = len(x.shape) - len(out)
@@ -545,24 +545,29 @@ def adaptive_windows(x: Node, out: Sizes) -> tuple[Node, list[Any]]:
     lined = build.reshape(x, (*x.shape[:lead], build.count(spatial)))
     taken = build.gather(lined, build.const_array(np.where(valid, flat, 0).astype(np.int32)), lead, "clip")
     inside = build.broadcast(build.const_array(valid), taken.shape, (lead, lead + 1))
-    return build.select(inside, taken, build.scalar_like(taken, lowest(x.dtype))), [np.where(valid, flat, 0)]
+    return build.select(inside, taken, build.scalar_like(taken, lowest(x.dtype))), np.where(valid, flat, 0)
+
+
+def _first_largest(x: Node, out: Sizes) -> Node:
+    """[lead..., prod(out)]: the row-major position in the input of the first element of each window that is the
+    maximum."""
+    windows, table = adaptive_windows(x, out)
+    lead = len(x.shape) - len(out)
+    best = build.arg_reduce("max", windows, lead + 1)
+    places = build.broadcast(build.const_array(table.astype(np.int32)), windows.shape, (lead, lead + 1))
+    return build.squeeze(build.take_along(places, build.expand_dims(best, (lead + 1,)), lead + 1), (lead + 1,))
 
 
 @operation()
 def _adaptive_max(x: Node, out: Sizes) -> Node:
-    windows, _ = adaptive_windows(x, out)
     lead = len(x.shape) - len(out)
-    return build.reshape(build.reduce("max", windows, (lead + 1,)), (*x.shape[:lead], *out))
+    lined = build.reshape(x, (*x.shape[:lead], build.count(x.shape[lead:])))
+    return build.reshape(build.take_along(lined, _first_largest(x, out), lead), (*x.shape[:lead], *out))
 
 
 @operation(differentiable=False)
 def _adaptive_max_places(x: Node, out: Sizes) -> Node:
-    windows, (table,) = adaptive_windows(x, out)
-    lead = len(x.shape) - len(out)
-    best = build.arg_reduce("max", windows, lead + 1)
-    places = build.broadcast(build.const_array(table.astype(np.int32)), (*windows.shape,), (lead, lead + 1))
-    one = build.take_along(places, build.reshape(best, (*best.shape, 1)), lead + 1)
-    return build.reshape(one, (*x.shape[:lead], *out))
+    return build.reshape(_first_largest(x, out), (*x.shape[:len(x.shape) - len(out)], *out))
 
 
 def _adaptive_max_nd(name: str, rank: int, x: Any, output_size: Any, return_indices: bool) -> Any:
@@ -570,6 +575,9 @@ def _adaptive_max_nd(name: str, rank: int, x: Any, output_size: Any, return_indi
     if x.info.type.dtype.kind not in "fiu":
         raise DTypeError(message(f"{name}: needs numbers with an order", [("input", described(x))], "use floats"))
     out = _adaptive_sizes(x, output_size, rank, name)
+    if all(size and size % n == 0 for size, n in zip(x.shape[-rank:], out, strict=True)):
+        even = tuple(size // n for size, n in zip(x.shape[-rank:], out, strict=True))
+        return _max_pool_nd(name, rank, x, even, even, 0, 1, False, return_indices)
     y = _adaptive_max(x, out=out)
     return (y, positions(x, _adaptive_max_places(x, out=out))) if return_indices else y
 

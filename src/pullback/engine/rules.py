@@ -174,15 +174,23 @@ def _constants(what: str, program: Program, values: list[Any]) -> list[Node]:
     return found
 
 
-class _Forward:
-    """The forward rule of one call."""
+class _Rules:
+    """Rules of one call, whose arguments have a structure."""
 
-    def __init__(self, what: str, rule: Callable[..., Any], structure: Any) -> None:
-        self.what, self.rule, self.structure = what, rule, structure
+    def __init__(self, what: str, structure: Any) -> None:
+        self.what, self.structure = what, structure
 
     def trace_primal(self, function: Callable[..., Any], tensors: list[TensorBase]) -> Traced:
         return Traced(self.what, "eager", function, tensors, [info_of(t.info.type) for t in tensors],
                       lambda new: (tuple(tree.unflatten(self.structure, new)), {}))
+
+
+class _Forward(_Rules):
+    """The forward rule of one call."""
+
+    def __init__(self, what: str, rule: Callable[..., Any], structure: Any) -> None:
+        super().__init__(what, structure)
+        self.rule = rule
 
     def trace(self, tensors: list[TensorBase]) -> Traced:
         """The rule, recorded on primals and tangents: results, then their tangents."""
@@ -204,15 +212,12 @@ class _Forward:
         return list(found[:count]), list(found[count:])
 
 
-class _Reverse:
+class _Reverse(_Rules):
     """The two rules of one call for reverse mode."""
 
     def __init__(self, what: str, fwd: Callable[..., Any], bwd: Callable[..., Any], structure: Any) -> None:
-        self.what, self.fwd, self.bwd, self.structure = what, fwd, bwd, structure
-
-    def trace_primal(self, function: Callable[..., Any], tensors: list[TensorBase]) -> Traced:
-        return Traced(self.what, "eager", function, tensors, [info_of(t.info.type) for t in tensors],
-                      lambda new: (tuple(tree.unflatten(self.structure, new)), {}))
+        super().__init__(what, structure)
+        self.fwd, self.bwd = fwd, bwd
 
     def trace(self, tensors: list[TensorBase], primal: Traced | None) -> tuple[Traced, Traced, int, Any]:
         """Both rules, recorded; how many results the function has, and their structure (the primal's where given)."""
