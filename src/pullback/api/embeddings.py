@@ -77,6 +77,20 @@ def limit_rows(table: Any, indices: Any, max_norm: Any, norm_type: Any, name: st
 # -- bags --------------------------------------------------------------------------------------------------------------
 
 
+def _largest(rows: Node, bag: Node, shape: tuple[int, ...]) -> Node:
+    """The maximum of each bag's rows, element by element: that of the first row that has it."""
+    count = rows.shape[0]
+    if not count:
+        return build.zeros(shape, rows.dtype)
+    found = build.scatter(build.full(shape, float("-inf"), rows.dtype), bag, rows, 0, "max", "clip")
+    best = build.gather(found, bag, 0, "clip")
+    here = build.binary("logical_or", build.binary("eq", rows, best), build.binary("ne", rows, rows))
+    last = build.full(rows.shape, count - 1, dtypes.int32)
+    place = build.select(here, build.iota(rows.shape, 0, dtypes.int32), last)
+    first = build.scatter(build.full(shape, count - 1, dtypes.int32), bag, place, 0, "min", "clip")
+    return build.take_along(rows, first, 0)
+
+
 @operation(promote="exact")
 def _bags(rows: Node, bag: Node, *scale: Node, count: int, mode: str, padding: bool) -> Node:
     """Rows combined by the bag they belong to; with `padding` the last operand says which count."""
@@ -90,7 +104,7 @@ def _bags(rows: Node, bag: Node, *scale: Node, count: int, mode: str, padding: b
     if mode == "max":
         low = build.scalar_like(rows, float("-inf"))
         rows = rows if kept is None else build.select(build.broadcast(kept, rows.shape, (0,)), rows, low)
-        found = build.scatter(build.full(shape, float("-inf"), rows.dtype), bag, rows, 0, "max", "clip")
+        found = _largest(rows, bag, shape)
         empty = build.binary("eq", size, build.zeros_like(size))
         return matrix.where(build.broadcast(empty, shape, (0,)), build.zeros(shape, rows.dtype), found)
     if kept is not None:

@@ -33,7 +33,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         tensors, structure = leaves_of("checkpoint", tuple(args))
         traced = Traced("checkpoint", "eager", function, tensors, [info_of(t.info.type) for t in tensors],
-                        lambda new: (tuple(tree.unflatten(structure, new)), kwargs))
+                        lambda new: (tuple(tree.unflatten(structure, new)), kwargs), writes=True)
 
         def make(program: Program) -> Operation:
             from pullback.transforms import remat
@@ -42,7 +42,9 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 
         operation = traced.memo("checkpoint", make)
         results = record(operation, traced.bind([value_of(t) for t in tensors]))
-        return tree.unflatten(traced.structure, [cls(v) for cls, v in zip(traced.classes, results, strict=True)])
+        values, written = results[:len(traced.results)], results[len(traced.results):]
+        traced.write_back(written)
+        return tree.unflatten(traced.structure, [cls(v) for cls, v in zip(traced.classes, values, strict=True)])
 
     return checkpointed
 
@@ -181,8 +183,10 @@ class _Rules:
         self.what, self.structure = what, structure
 
     def trace_primal(self, function: Callable[..., Any], tensors: list[TensorBase]) -> Traced:
-        return Traced(self.what, "eager", function, tensors, [info_of(t.info.type) for t in tensors],
-                      lambda new: (tuple(tree.unflatten(self.structure, new)), {}))
+        traced = Traced(self.what, "eager", function, tensors, [info_of(t.info.type) for t in tensors],
+                        lambda new: (tuple(tree.unflatten(self.structure, new)), {}))
+        traced.refuse_writes(self.what)
+        return traced
 
 
 class _Forward(_Rules):
