@@ -286,7 +286,8 @@ def both_of(function: Callable[..., Any], argnums: int | Sequence[int], has_aux:
         results = record(operation, traced.bind([value_of(t) for t in tensors]))
         local.trace.stepped = local.trace.kind == "main"
         count, after = len(traced.slots), len(traced.slots) - len(traced.written)
-        traced.write_back(results[after:count])
+        if traced.written:
+            traced.write_back(results[after:count])
         value = (array_class or traced.classes[0])(weakened(results[0], traced.results[0].info.weak))
         gradients = [type(t).result_class(weakened(g, info.weak))
                      for t, info, g in zip(tensors, infos, results[count:], strict=True)]
