@@ -193,7 +193,9 @@ def interpolated(r: Random) -> Case:
     else:
         scale = tuple(max(r.choice((0.3, 0.4, 0.5, 0.75, 1.0, 1.3, 1.7, 2.0, 3.0)), 1.01 / n) for n in shape[2:])
         given.update(scale_factor=scale, **some(r, recompute_scale_factor=True))
-    return Case("nn.Identity()", f"F.interpolate(x[0],{options(**given)})", [shape])
+    whole = any(int(n * f) in (n, 2 * n) for n, f in zip(shape[2:], given.get("scale_factor", ()), strict=False))
+    peer = not (mode == "nearest" and rank == 2 and whole)  # PyTorch copies and doubles there, whatever the factor
+    return Case("nn.Identity()", f"F.interpolate(x[0],{options(**given)})", [shape], peer=peer)
 
 
 def padded(r: Random) -> Case:
@@ -359,7 +361,7 @@ def attention(r: Random) -> Case:
 def with_cache(r: Random) -> Case:
     """Some queries at a time, whose keys and values are written into a cache in place."""
     heads, wide, length = r.choice((1, 2, 3)), r.choice(WIDTHS[2:]), r.choice(LENGTHS[2:])
-    count = r.choice((1, 1, 2, 5, 7))
+    count = max(r.choice((1, 1, 2, 5, 7)), length // 8)
     shape = (r.choice((1, 2)), heads, length, wide)
     return Case("nn.Identity()", f"decode(F,*x,count={count})", [shape] * 3, peer=False)
 

@@ -309,6 +309,12 @@ def test_pooling_in_ceil_mode_of_less_than_a_window():
     near(nn.AvgPool2d(3, 2, ceil_mode=True)(pb.tensor(x)), x.mean((2, 3), keepdims=True))
 
 
+def test_linear_interpolation_keeps_a_dimension_that_keeps_its_size():
+    x = data(1, 2, 3, 8)
+    y = nn.functional.interpolate(pb.tensor(x), scale_factor=(1.3, 0.5), mode="bilinear")
+    near(y, x.reshape(1, 2, 3, 4, 2).mean(-1))
+
+
 def test_smoothing_while_shrinking_averages_evenly():
     x = data(1, 1, 8, 8)
     y = nn.functional.interpolate(pb.tensor(x), (1, 1), mode="bilinear", antialias=True)
