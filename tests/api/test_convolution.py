@@ -165,6 +165,22 @@ def test_transposed_is_the_gradient(name: str) -> None:
     np.testing.assert_allclose(y.numpy(), expected(c, x, w, ct)[1], rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("kernel", [(1, 3), (3, 3)])
+@pytest.mark.parametrize("channels", [1, 12])
+def test_results_past_what_the_image_reaches(channels: int, kernel: tuple[int, int]) -> None:
+    """With an output padding of the stride and more, rows of the result have no row of the image."""
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(2, channels, 5, 5)), rng.normal(size=(channels, 1, *kernel))
+    ct = rng.normal(size=(2, 1, 5 + 3 * (kernel[0] - 1) + 2, 5))
+    options = dict(padding=(0, kernel[1] // 2), output_padding=(2, 0), dilation=(3, 1))
+    want = np.zeros(w.shape)
+    for i, j in itertools.product(*map(range, kernel)):
+        part = np.pad(ct, ((0, 0), (0, 0), (0, 0), (1, 1)))[:, 0, 3 * i:3 * i + 5, j:j + 5]
+        want[:, 0, i, j] = np.einsum("nchw,nhw->c", x, part)
+    dw = pb.grad(lambda w: (F.conv_transpose2d(pb.tensor(x), w, **options) * pb.tensor(ct)).sum())(pb.tensor(w))
+    np.testing.assert_allclose(dw.numpy(), want, rtol=0, atol=1e-11)
+
+
 def test_gradients_are_those_of_finite_differences() -> None:
     c = Case(2, 4, 6, (9, 10), (3, 3), (2, 1), (1, 1), (1, 1), 2)
     x, w, ct = arrays(c)
@@ -240,6 +256,25 @@ def test_max_pool_takes_the_first_of_equal_elements(options: tuple[int, int, int
     np.testing.assert_array_equal(pooled(pb.tensor(x)).numpy(), y)
     gradient = pb.grad(lambda x: (pooled(x) * pb.tensor(ct)).sum())(pb.tensor(x)).numpy()
     np.testing.assert_allclose(gradient, dx, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("out", [(1, 1), (2, 2), (2, 3), (3, 4)])
+def test_adaptive_max_pool_takes_the_first_of_equal_elements(out: tuple[int, int]) -> None:
+    x = np.random.default_rng(0).integers(0, 3, (2, 3, 4, 6)).astype(np.float32)
+    gradient = np.zeros_like(x)
+    for n, c, i, j in np.ndindex(2, 3, *out):
+        rows = slice(i * 4 // out[0], -(-(i + 1) * 4 // out[0]))
+        columns = slice(j * 6 // out[1], -(-(j + 1) * 6 // out[1]))
+        part = x[n, c, rows, columns]
+        y, z = np.unravel_index(part.argmax(), part.shape)
+        gradient[n, c, rows.start + y, columns.start + z] += i + 2 * j + 1
+    t = pb.tensor(x, requires_grad=True)
+    y, places = F.adaptive_max_pool2d(t, out, return_indices=True)
+    i, j = np.indices(out, np.float32)
+    (y * pb.tensor(i + 2 * j + 1)).sum().backward()
+    np.testing.assert_array_equal(t.grad.numpy(), gradient)
+    np.testing.assert_array_equal(y.numpy(), np.take_along_axis(x.reshape(2, 3, 24), places.numpy().reshape(2, 3, -1),
+                                                                2).reshape(y.shape))
 
 
 def test_max_pool_of_nan_and_of_integers() -> None:

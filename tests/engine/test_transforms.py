@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from pullback.util.errors import ArgumentError, DTypeError, GradientError, ShapeError
+from pullback.util.errors import ArgumentError, DTypeError, GradientError, ShapeError, TracerLeakError
 
 
 def close(a, b, rtol=1e-5):
@@ -319,3 +319,76 @@ def test_numbers_traced_by_jit_have_the_dtype_they_show(number: int) -> None:
     eager, traced = pb.tensor(0.0) + f(0.5), pb.tensor(0.0) + pb.jit(f)(0.5)
     assert pb.jit(f)(0.5).dtype is traced.dtype is eager.dtype is pb.float32
     assert np.array_equal(eager.numpy(), traced.numpy())
+
+
+class Counted:
+    """A function that changes a tensor of its own in place, and its second argument."""
+
+    def __init__(self) -> None:
+        self.total, self.turns = pb.zeros(2), pb.tensor(0)
+
+    def __call__(self, x: Any, kept: Any) -> Any:
+        with pb.no_grad():
+            self.total += x * 2
+            self.turns += 1
+            kept.mul_(3)
+        return (x * x * kept).sum()
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("how", ["grad", "value_and_grad", "vjp", "jvp", "checkpoint", "plain"])
+def test_what_a_differentiated_function_changes_in_place_stays_changed(how: str, jit: bool) -> None:
+    counted = Counted()
+    one = pb.ones(2)
+
+    def run(x: Any, kept: Any) -> Any:
+        if how in ("vjp", "jvp"):
+            return pb.vjp(counted, x, kept)[0] if how == "vjp" else pb.jvp(counted, (x, kept), (one, one))[0]
+        made = {"grad": pb.grad, "value_and_grad": pb.value_and_grad, "checkpoint": pb.checkpoint}.get(how, lambda f: f)
+        return made(counted)(x, kept)
+
+    run = pb.jit(run) if jit else run
+    kept = pb.ones(2)
+    for _ in range(3):
+        x = pb.tensor([1.0, 2.0])
+        run(x, kept)
+        close(x, [1, 2])
+    close(counted.total, [6, 12])
+    close(kept, [27, 27])
+    assert counted.turns.item() == 3 and counted.turns.dtype is pb.int32
+    assert not counted.total.requires_grad
+
+
+def test_gradients_are_of_what_was_there_before_it_was_changed() -> None:
+    x = pb.tensor([1.0, 2.0])
+
+    def f(x: Any) -> Any:
+        y = x * x
+        x += 1.0
+        return (x * y).sum()
+
+    close(pb.grad(f)(x), [2 * 1 * 2 + 1, 2 * 2 * 3 + 4])
+    close(x, [2, 3])
+
+
+LOOPS: dict[str, Any] = {
+    "vmap": lambda f: pb.vmap(f)(pb.ones(3, 2)),
+    "scan": lambda f: pb.scan(lambda c, x: (c, f(x)), 0, pb.ones(3, 2)),
+    "cond": lambda f: pb.cond(pb.tensor(True), f, lambda x: x.sum(), pb.ones(2)),
+    "while_loop": lambda f: pb.while_loop(lambda x: x < 3, lambda x: x + f(pb.ones(2)), 0.0),
+    "fori_loop": lambda f: pb.fori_loop(0, 3, lambda k, x: x + f(pb.ones(2)), 0.0),
+}
+
+
+@pytest.mark.parametrize("how", LOOPS)
+def test_a_loop_changes_no_tensor_from_outside(how: str) -> None:
+    """Its body is traced once: how often it would be changed, and with which value, is not known."""
+    total = pb.zeros(2)
+
+    def f(x: Any) -> Any:
+        total.add_(x)
+        return x.sum()
+
+    with pytest.raises(TracerLeakError, match=r"(?s)changes a tensor from outside.*float32\[2\].*return the new value"):
+        LOOPS[how](f)
+    close(total, [0, 0])

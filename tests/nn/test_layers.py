@@ -281,6 +281,19 @@ def test_gradients_of_an_embedding_by_frequency():
     near(layer.weight.grad, np.array([0, 3, 0, 2])[:, None] * np.ones(2))
 
 
+def test_the_maximum_of_a_bag_is_that_of_the_first_row_that_has_it():
+    bag = nn.EmbeddingBag(4, 2, mode="max")
+    table = [[1.0, np.nan], [1.0, 5.0], [0.0, 7.0], [1.0, np.nan]]
+    with pb.no_grad():
+        bag.weight.copy_(pb.tensor(table))
+    y = bag(pb.tensor([2, 1, 0, 1, 3, 0]), pb.tensor([0, 4, 6, 6]))
+    np.testing.assert_array_equal(y.numpy(), [[1, np.nan], [1, np.nan], [0, 0], [0, 0]])
+    y.sum().backward()
+    np.testing.assert_array_equal(bag.weight.grad.numpy(), [[0, 1], [1, 0], [0, 0], [1, 1]])
+    nothing = bag(pb.zeros(0, dtype="int64"), pb.tensor([0]))
+    np.testing.assert_array_equal(nothing.numpy(), [[0, 0]])
+
+
 def test_offsets_and_lengths_under_jit():
     bag, x = nn.EmbeddingBag(6, 3), pb.tensor([1, 2, 4, 5, 4])
     eager, later = (f(x, pb.tensor([0, 2, 2, 4])) for f in (bag, pb.jit(lambda x, offsets: bag(x, offsets))))
@@ -294,6 +307,12 @@ def test_pooling_in_ceil_mode_of_less_than_a_window():
     x = data(1, 2, 2, 2)
     near(nn.MaxPool2d(3, 2, ceil_mode=True)(pb.tensor(x)), x.max((2, 3), keepdims=True))
     near(nn.AvgPool2d(3, 2, ceil_mode=True)(pb.tensor(x)), x.mean((2, 3), keepdims=True))
+
+
+def test_linear_interpolation_keeps_a_dimension_that_keeps_its_size():
+    x = data(1, 2, 3, 8)
+    y = nn.functional.interpolate(pb.tensor(x), scale_factor=(1.3, 0.5), mode="bilinear")
+    near(y, x.reshape(1, 2, 3, 4, 2).mean(-1))
 
 
 def test_smoothing_while_shrinking_averages_evenly():

@@ -323,3 +323,47 @@ def test_backward_hooks_replace_gradients():
     first.register_full_backward_hook(lambda m, inputs, outputs: without.append(inputs))
     first(pb.ones((1, 2))).sum().backward()
     assert without == [(None,)]
+
+
+class Permuted(nn.Module):
+    """A parameter, and a buffer of places."""
+
+    def __init__(self, places):
+        super().__init__()
+        self.register_buffer("places", pb.tensor(places))
+        self.scale = nn.Parameter(pb.ones(1))
+
+    def forward(self, x):
+        return x[self.places] * self.scale
+
+
+def test_modules_of_one_structure_keep_their_own_integers():
+    one, other, x = Permuted([0, 1, 2]), Permuted([2, 1, 0]), pb.tensor([1.0, 2.0, 4.0])
+    run = pb.jit(lambda m, x: m(x))
+    slope = pb.jit(pb.grad(lambda m, x: (m(x) * x).sum()))
+    for _ in range(12):
+        assert run(one, x).tolist() == [1, 2, 4] and run(other, x).tolist() == [4, 2, 1]
+        assert slope(one, x).scale.item() == 21 and slope(other, x).scale.item() == 12
+    assert pb.tree.map(lambda v: v * 2, other)(x).tolist() == [8, 4, 2]
+    assert pb.tree.map(lambda v, w: v + w, one, other)(x).tolist() == [2, 4, 8]
+    assert pb.tree.structure(one) != pb.tree.structure(other)
+    assert pb.tree.structure(one) == pb.tree.structure(pb.tree.map(lambda v: v, one))
+    assert run(copy.deepcopy(other), x).tolist() == [4, 2, 1]
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_statistics_of_modules_that_are_differentiated(momentum, jit):
+    layers, wanted = [nn.BatchNorm1d(2, momentum=momentum) for _ in range(2)], nn.BatchNorm1d(2, momentum=momentum)
+    step = pb.value_and_grad(lambda m, x: (m(x) ** 2).sum())
+    step = pb.jit(step) if jit else step
+    for k in range(3):
+        x = pb.tensor([[1.0, 2.0], [3.0, 5.0]]) * (k + 1)
+        wanted(x)
+        for layer in layers:
+            _, gradient = step(layer, x)
+            assert gradient.weight.shape == (2,)
+    for layer in layers:
+        assert layer.num_batches_tracked.item() == 3
+        for name in ("running_mean", "running_var"):
+            np.testing.assert_allclose(getattr(layer, name).numpy(), getattr(wanted, name).numpy(), rtol=1e-6)

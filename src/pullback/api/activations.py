@@ -11,7 +11,7 @@ from pullback.api.reductions import floating, log_sum_exp, spread
 from pullback.engine.operation import Operation, broadcast_to, operation
 from pullback.ir.dtypes import DType, dtype_of
 from pullback.ir.node import Node
-from pullback.util.errors import ArgumentError, ShapeError, message
+from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
 
 Array = Any
 
@@ -122,6 +122,8 @@ def selu(x: Array, inplace: bool = False) -> Array:
 
 def celu(x: Array, alpha: float = 1.0, inplace: bool = False) -> Array:
     """max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
+    if not number(alpha, "celu", "alpha"):
+        raise ValueError_(message("celu: alpha must not be 0", [("alpha", repr(alpha))], "alpha=1.0"))
     return _elu(x, alpha=alpha, scale=1.0, input_scale=1.0 / alpha)
 
 
@@ -162,7 +164,7 @@ def softplus_node(x: Node) -> Node:
 @operation(promote="float")
 def _softplus(x: Node, beta: float, threshold: float) -> Node:
     scaled = _times(x, beta)
-    return build.select(_above(scaled, threshold), x, _times(softplus_node(scaled), 1 / beta))
+    return build.select(_above(scaled, threshold), x, _times(softplus_node(scaled), 1 / beta if beta else math.inf))
 
 
 def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
@@ -244,7 +246,7 @@ def _threshold(x: Node, limit: float, value: float) -> Node:
 
 def threshold(x: Array, threshold: float, value: float, inplace: bool = False) -> Array:
     """x where it is above the threshold, `value` elsewhere."""
-    return _threshold(x, limit=threshold, value=value)
+    return _threshold(x, limit=number(threshold, "threshold", "threshold"), value=number(value, "threshold", "value"))
 
 
 @operation(promote="float")
@@ -351,7 +353,8 @@ def rrelu(x: Array, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bo
     """Leaky relu with slopes drawn between `lower` and `upper` in training, their mean else (Xu et al. 2015)."""
     if not lower <= upper:
         raise ArgumentError(message("rrelu: lower must not exceed upper", [("lower", repr(lower)),
-                                                                           ("upper", repr(upper))]))
+                                                                           ("upper", repr(upper))],
+                                    "lower=1/8, upper=1/3"))
     x = as_tensor(x, "rrelu")
     if not training:
         return leaky_relu(x, (lower + upper) / 2, inplace)

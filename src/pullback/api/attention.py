@@ -25,7 +25,7 @@ def _allowed(mask: Array) -> Array:
         return logical_not(mask)
     if not kind.is_inexact:
         raise DTypeError(message(f"{_NAME}: masks are bool (True: leave out) or floating point (added)",
-                                 [("mask", described(mask))]))
+                                 [("mask", described(mask))], "mask > 0"))
     return mask
 
 
@@ -107,7 +107,7 @@ def multi_head_attention_forward(  # PyTorch's order of arguments
         query, key, value = _with_batch(query, key, value)
     if query.ndim != 3 or query.shape[-1] != embed_dim_to_check:
         raise ShapeError(message(f"{_NAME}: query must be (length, batch, {embed_dim_to_check})",
-                                 [("query", described(query))]))
+                                 [("query", described(query))], "features come last; see batch_first"))
     length, batch, width = query.shape
     weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else in_proj_weight
     q, k, v = _projected(query, key, value, weights, in_proj_bias)

@@ -116,6 +116,13 @@ def _operands(name: str, rank: int, x: Any, weight: Any, wanted: str) -> tuple[A
     return x, weight, single
 
 
+def _kernel(weight: Any, name: str) -> Sizes:
+    if min(weight.shape[2:]) < 1:
+        raise ShapeError(message(f"{name}: the kernel has no elements", [("weight", described(weight))],
+                                 "sizes of at least 1"))
+    return weight.shape[2:]
+
+
 def _conv(name: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
           groups: Any) -> Any:
     x, weight, single = _operands(name, rank, x, weight, "(filters, channels / groups, *sizes)")
@@ -126,7 +133,7 @@ def _conv(name: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, pad
             ("input", f"{described(x)}   {x.shape[1]} channels"),
             ("weight", f"{described(weight)}   {weight.shape[1]} channels x {count} groups")],
             "weight.shape[1] * groups must be the input's channels; groups must divide the filters"))
-    kernel = weight.shape[2:]
+    kernel = _kernel(weight, name)
     low, high = _padding(padding, kernel, step, spread, name)
     for k, (n, size, d, a, b) in enumerate(zip(x.shape[2:], kernel, spread, low, high, strict=True)):
         if n + a + b < d * (size - 1) + 1:
@@ -215,7 +222,7 @@ def _conv_transpose(name: str, rank: int, x: Any, weight: Any, bias: Any, stride
                                   [("output_padding", str(extra)), ("stride", str(stride)),
                                    ("dilation", str(dilation))], "it chooses among the sizes that the stride allows"))
     out = tuple((n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, s, p, d, k, e in
-                zip(x.shape[2:], step, low, spread, weight.shape[2:], more, strict=True))
+                zip(x.shape[2:], step, low, spread, _kernel(weight, name), more, strict=True))
     if min(out) < 1:
         raise ShapeError(message(f"{name}: the result would be empty", [("input", described(x)), ("result", str(out))],
                                  "use less padding"))
@@ -478,11 +485,20 @@ def _bounds(size: int, out: int) -> tuple[Any, Any]:
     return k * size // out, -(-(k + 1) * size // out)
 
 
+def _none_of(x: Node, out: Sizes) -> Node:
+    """No elements, in the shape that a pooling gives."""
+    lead = x.shape[:len(x.shape) - len(out)]
+    flat = build.reshape(x, (*lead, build.count(x.shape[len(lead):])))
+    return build.reshape(build.slice_axis(flat, len(lead), 0, 0), (*lead, *out))
+
+
 @operation()
 def _adaptive_avg(x: Node, out: Sizes) -> Node:
     """Each dimension averaged in turn: evenly by a reshape, else by a matrix of weights."""
     x = floating(x)
     lead = len(x.shape) - len(out)
+    if 0 in out:
+        return _none_of(x, out)
     for d, n in enumerate(out):
         axis, size = lead + d, x.shape[lead + d]
         if size % n == 0:
@@ -506,7 +522,10 @@ def _adaptive_sizes(x: Any, output_size: Any, rank: int, name: str) -> Sizes:
     items = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * rank
     if len(items) == rank:
         items = tuple(n if item is None else item for n, item in zip(x.shape[-rank:], items, strict=True))
-    return sizes_of(items, rank, name, "output_size")
+    if 0 in x.shape[-rank:]:
+        raise ShapeError(message(f"{name}: the input has no elements to pool", [("input", described(x))],
+                                 "(batch, channels, *sizes) with sizes of at least 1"))
+    return sizes_of(items, rank, name, "output_size", 0)
 
 
 def adaptive_avg_pool1d(input: Array, output_size: Any) -> Array:
@@ -527,7 +546,7 @@ def adaptive_avg_pool3d(input: Array, output_size: Any) -> Array:
     return _adaptive_avg(x, out=_adaptive_sizes(x, output_size, 3, "adaptive_avg_pool3d"))
 
 
-def adaptive_windows(x: Node, out: Sizes) -> tuple[Node, list[Any]]:
+def adaptive_windows(x: Node, out: Sizes) -> tuple[Node, Any]:
     """[lead..., *spatial] -> [lead..., prod(out), window] with the lowest value where a window is shorter;
     its positions."""
     lead = len(x.shape) - len(out)
@@ -545,24 +564,33 @@ def adaptive_windows(x: Node, out: Sizes) -> tuple[Node, list[Any]]:
     lined = build.reshape(x, (*x.shape[:lead], build.count(spatial)))
     taken = build.gather(lined, build.const_array(np.where(valid, flat, 0).astype(np.int32)), lead, "clip")
     inside = build.broadcast(build.const_array(valid), taken.shape, (lead, lead + 1))
-    return build.select(inside, taken, build.scalar_like(taken, lowest(x.dtype))), [np.where(valid, flat, 0)]
+    return build.select(inside, taken, build.scalar_like(taken, lowest(x.dtype))), np.where(valid, flat, 0)
+
+
+def _first_largest(x: Node, out: Sizes) -> Node:
+    """[lead..., prod(out)]: the row-major position in the input of the first element of each window that is the
+    maximum."""
+    windows, table = adaptive_windows(x, out)
+    lead = len(x.shape) - len(out)
+    best = build.arg_reduce("max", windows, lead + 1)
+    places = build.broadcast(build.const_array(table.astype(np.int32)), windows.shape, (lead, lead + 1))
+    return build.squeeze(build.take_along(places, build.expand_dims(best, (lead + 1,)), lead + 1), (lead + 1,))
 
 
 @operation()
 def _adaptive_max(x: Node, out: Sizes) -> Node:
-    windows, _ = adaptive_windows(x, out)
+    if 0 in out:
+        return _none_of(x, out)
     lead = len(x.shape) - len(out)
-    return build.reshape(build.reduce("max", windows, (lead + 1,)), (*x.shape[:lead], *out))
+    lined = build.reshape(x, (*x.shape[:lead], build.count(x.shape[lead:])))
+    return build.reshape(build.take_along(lined, _first_largest(x, out), lead), (*x.shape[:lead], *out))
 
 
 @operation(differentiable=False)
 def _adaptive_max_places(x: Node, out: Sizes) -> Node:
-    windows, (table,) = adaptive_windows(x, out)
-    lead = len(x.shape) - len(out)
-    best = build.arg_reduce("max", windows, lead + 1)
-    places = build.broadcast(build.const_array(table.astype(np.int32)), (*windows.shape,), (lead, lead + 1))
-    one = build.take_along(places, build.reshape(best, (*best.shape, 1)), lead + 1)
-    return build.reshape(one, (*x.shape[:lead], *out))
+    if 0 in out:
+        return build.convert(_none_of(x, out), dtypes.int32)
+    return build.reshape(_first_largest(x, out), (*x.shape[:len(x.shape) - len(out)], *out))
 
 
 def _adaptive_max_nd(name: str, rank: int, x: Any, output_size: Any, return_indices: bool) -> Any:
@@ -570,6 +598,9 @@ def _adaptive_max_nd(name: str, rank: int, x: Any, output_size: Any, return_indi
     if x.info.type.dtype.kind not in "fiu":
         raise DTypeError(message(f"{name}: needs numbers with an order", [("input", described(x))], "use floats"))
     out = _adaptive_sizes(x, output_size, rank, name)
+    if all(n and size % n == 0 for size, n in zip(x.shape[-rank:], out, strict=True)):
+        even = tuple(size // n for size, n in zip(x.shape[-rank:], out, strict=True))
+        return _max_pool_nd(name, rank, x, even, even, 0, 1, False, return_indices)
     y = _adaptive_max(x, out=out)
     return (y, positions(x, _adaptive_max_places(x, out=out))) if return_indices else y
 

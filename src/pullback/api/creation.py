@@ -30,7 +30,8 @@ from pullback.util.errors import ArgumentError, DTypeError, NotNumbersError, Sha
 Array = Any
 
 
-def _finished(x: Any, requires_grad: bool) -> Any:
+def finished(x: Any, requires_grad: bool) -> Any:
+    """A new tensor, told whether gradients are wanted."""
     if requires_grad:
         x.set_requires_grad(True)
     return x
@@ -53,16 +54,16 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: An
     target = None if dtype is None else dtype_of(dtype)
     if isinstance(data, TensorBase):
         x = elementwise.clone(data) if target is None else elementwise.astype(data, target)
-        return _finished(x.detach() if requires_grad else x, requires_grad)
+        return finished(x.detach() if requires_grad else x, requires_grad)
     if isinstance(data, (list, tuple)) and _holds_tensors(data):
         from pullback.api.manipulation import stack
 
         x = stack([asarray(item) for item in data])
-        return _finished(x if target is None else elementwise.astype(x, target, copy=False), requires_grad)
+        return finished(x if target is None else elementwise.astype(x, target, copy=False), requires_grad)
     if target is not None and target.kind != "c" and _is_complex(data):
         raise DTypeError(message("tensor: complex numbers do not fit a real dtype", [("dtype", target.name)],
                                  "leave dtype out, or use dtype=pb.complex64"))
-    return _finished(from_host(_buffer(data), target), requires_grad)
+    return finished(from_host(_buffer(data), target), requires_grad)
 
 
 def _is_complex(data: Any) -> bool:
@@ -146,7 +147,7 @@ def _constant_array(name: str, args: tuple[Any, ...], value: Any, dtype: Any, re
         raise ArgumentError(message(f"{name}: no shape is given", [("shape", "()")], f"for example pb.{name}(2, 3)"))
     shape, target = shape_of(args, name), dtype_or(dtype, dtypes.float32)
     check_memory(shape, target, name)
-    return _finished(_constant(shape=shape, value=value, dtype=target), requires_grad)
+    return finished(_constant(shape=shape, value=value, dtype=target), requires_grad)
 
 
 def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Array:
@@ -183,7 +184,7 @@ def full(shape: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool 
     found = dtypes.WEAK_DEFAULT[SCALARS[type(value)]] if type(value) in SCALARS else value.dtype
     target = dtype_or(dtype, found)
     check_memory(sizes, target, "full")
-    return _finished(_full(value, shape=sizes, dtype=target), requires_grad)
+    return finished(_full(value, shape=sizes, dtype=target), requires_grad)
 
 
 def _like(name: str, x: Any, dtype: Any, device: Any) -> tuple[tuple[int, ...], DType]:
@@ -195,13 +196,13 @@ def _like(name: str, x: Any, dtype: Any, device: Any) -> tuple[tuple[int, ...], 
 def zeros_like(x: Array, /, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Array:
     """Zeros of the shape and dtype of x."""
     shape, target = _like("zeros_like", x, dtype, device)
-    return _finished(_constant(shape=shape, value=0, dtype=target), requires_grad)
+    return finished(_constant(shape=shape, value=0, dtype=target), requires_grad)
 
 
 def ones_like(x: Array, /, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Array:
     """Ones of the shape and dtype of x."""
     shape, target = _like("ones_like", x, dtype, device)
-    return _finished(_constant(shape=shape, value=1, dtype=target), requires_grad)
+    return finished(_constant(shape=shape, value=1, dtype=target), requires_grad)
 
 
 empty_like = zeros_like
@@ -260,7 +261,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None, re
     count = max(len(range(int(first), int(last), int(by))) if whole else math.ceil((last - first) / by), 0)
     target = dtype_or(dtype, _integer_dtype(first, last) if whole else dtypes.float32)
     check_memory((count,), target, "arange")
-    return _finished(_arange(start=first, step=by, count=count, dtype=target), requires_grad)
+    return finished(_arange(start=first, step=by, count=count, dtype=target), requires_grad)
 
 
 def _integer_dtype(*values: float) -> DType:
@@ -300,7 +301,7 @@ def linspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dty
                      for v in limits)
     target = dtype_or(dtype, dtypes.complex64 if is_complex else dtypes.float32)
     check_memory((count,), target, "linspace")
-    return _finished(_linspace(*limits, count=count, endpoint=bool(endpoint), dtype=target), requires_grad)
+    return finished(_linspace(*limits, count=count, endpoint=bool(endpoint), dtype=target), requires_grad)
 
 
 def logspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, base: float = 10.0,
@@ -340,7 +341,7 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
     target = dtype_or(dtype, dtypes.float32)
     check_memory((rows, columns), target, "eye")
     at = _diagonal(k, "eye", rows, columns)
-    return _finished(_eye(rows=rows, columns=columns, k=at, dtype=target), requires_grad)
+    return finished(_eye(rows=rows, columns=columns, k=at, dtype=target), requires_grad)
 
 
 def identity(n: int, dtype: Any = None) -> Array:

@@ -77,6 +77,20 @@ def limit_rows(table: Any, indices: Any, max_norm: Any, norm_type: Any, name: st
 # -- bags --------------------------------------------------------------------------------------------------------------
 
 
+def _largest(rows: Node, bag: Node, shape: tuple[int, ...]) -> Node:
+    """The maximum of each bag's rows, element by element: that of the first row that has it."""
+    count = rows.shape[0]
+    if not count:
+        return build.zeros(shape, rows.dtype)
+    found = build.scatter(build.full(shape, float("-inf"), rows.dtype), bag, rows, 0, "max", "clip")
+    best = build.gather(found, bag, 0, "clip")
+    here = build.binary("logical_or", build.binary("eq", rows, best), build.binary("ne", rows, rows))
+    last = build.full(rows.shape, count - 1, dtypes.int32)
+    place = build.select(here, build.iota(rows.shape, 0, dtypes.int32), last)
+    first = build.scatter(build.full(shape, count - 1, dtypes.int32), bag, place, 0, "min", "clip")
+    return build.take_along(rows, first, 0)
+
+
 @operation(promote="exact")
 def _bags(rows: Node, bag: Node, *scale: Node, count: int, mode: str, padding: bool) -> Node:
     """Rows combined by the bag they belong to; with `padding` the last operand says which count."""
@@ -90,7 +104,7 @@ def _bags(rows: Node, bag: Node, *scale: Node, count: int, mode: str, padding: b
     if mode == "max":
         low = build.scalar_like(rows, float("-inf"))
         rows = rows if kept is None else build.select(build.broadcast(kept, rows.shape, (0,)), rows, low)
-        found = build.scatter(build.full(shape, float("-inf"), rows.dtype), bag, rows, 0, "max", "clip")
+        found = _largest(rows, bag, shape)
         empty = build.binary("eq", size, build.zeros_like(size))
         return matrix.where(build.broadcast(empty, shape, (0,)), build.zeros(shape, rows.dtype), found)
     if kept is not None:
@@ -110,20 +124,26 @@ def embedding_bag(input: Array, weight: Array, offsets: Array = None, max_norm: 
     name = "embedding_bag"
     one_of(mode, ("sum", "mean", "max"), name, "mode")
     if scale_grad_by_freq and mode == "max":
-        raise ArgumentError(message(f"{name}: scale_grad_by_freq is for sums and means", [("mode", repr(mode))]))
+        raise ArgumentError(message(f"{name}: scale_grad_by_freq is for sums and means", [("mode", repr(mode))],
+                                    "mode='sum'"))
     if per_sample_weights is not None and mode != "sum":
-        raise ArgumentError(message(f"{name}: per_sample_weights needs mode='sum'", [("mode", repr(mode))]))
+        raise ArgumentError(message(f"{name}: per_sample_weights needs mode='sum'", [("mode", repr(mode))],
+                                    "mode='sum'"))
     x, table = as_tensor(input, name), as_tensor(weight, name)
     if x.ndim == 2 and offsets is not None:
-        raise ArgumentError(message(f"{name}: offsets belong to a 1-dimensional input", [("input", described(x))]))
+        raise ArgumentError(message(f"{name}: offsets belong to a 1-dimensional input", [("input", described(x))],
+                                    "leave offsets out: each row is a bag"))
     if x.ndim == 1 and offsets is None:
-        raise ArgumentError(message(f"{name}: a 1-dimensional input needs offsets", [("input", described(x))]))
+        raise ArgumentError(message(f"{name}: a 1-dimensional input needs offsets", [("input", described(x))],
+                                    "offsets=[0] is one bag of all"))
     flat = x.reshape((-1,)) if x.ndim == 2 else x
     if x.ndim == 2:
         numbers = np.repeat(np.arange(x.shape[0]), x.shape[1])
         count, bag = x.shape[0], flat.result_class(from_host(numbers, dtypes.int32)._use())
     else:
         count, bag = _bag_numbers(offsets, x, include_last_offset)
+    if not count:
+        return table[:0]
     given = [embedding(flat, table, None, max_norm, norm_type, scale_grad_by_freq), bag]
     if per_sample_weights is not None:
         given.append(as_tensor(per_sample_weights, name).reshape((-1,)))
@@ -146,13 +166,17 @@ def _bag_numbers(offsets: Any, x: Any, include_last: bool) -> tuple[int, Any]:
     """How many bags, and which each index belongs to; offsets that are known are checked."""
     name, size = "embedding_bag", x.shape[0]
     starts = as_tensor(offsets, name)
-    if starts.ndim != 1 or not starts.shape[0]:
-        raise IndexError_(message(f"{name}: offsets must be a list of places", [("offsets", described(starts))]))
+    if starts.ndim != 1:
+        raise IndexError_(message(f"{name}: offsets must be a list of places", [("offsets", described(starts))],
+                                  "where each bag begins among the indices"))
+    if starts.shape[0] <= bool(include_last):
+        return 0, starts
     if not isinstance(offsets, TensorBase) or local.trace.kind == "main":
         known = np.asarray(starts.numpy())
         if known[0] != 0 or (np.diff(known) < 0).any() or known[-1] > size:
             raise IndexError_(message(f"{name}: offsets must rise from 0 to at most the number of indices",
-                                      [("offsets", f"{known.tolist()!r:.60}"), ("indices", str(size))]))
+                                      [("offsets", f"{known.tolist()!r:.60}"), ("indices", str(size))],
+                                      "where each bag begins; the first begins at 0"))
     count = starts.shape[0] - bool(include_last)
     return count, _numbers(starts, size=size, count=count)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pullback.api._lazy import build
-from pullback.api.arguments import as_tensor, described, integer, number, one_of
+from pullback.api.arguments import as_tensor, check_memory, described, integer, number, one_of
 from pullback.api.convolution import sizes_of, window_nodes
 from pullback.api.manipulation import pad_pairs
 from pullback.api.reductions import floating
@@ -109,8 +109,8 @@ def _interpolate(x: Node, out: tuple[int, ...], mode: str, align: bool, scales: 
     x = floating(x)
     for d, (n, scale) in enumerate(zip(out, scales, strict=True)):
         axis, size = 2 + d, x.shape[2 + d]
-        if n == size and (scale is None or scale == 1):
-            continue
+        if n == size and (scale is None or scale == 1 or (mode == "linear" and not antialias)):
+            continue  # as PyTorch: what keeps its size is kept, whatever the factor
         table = (_smooth_weights if antialias else _weights)(size, n, mode, align, scale)
         if mode.startswith("nearest"):
             x = build.gather(x, build.const_array(table.argmax(1).astype(np.int32)), axis, "clip")
@@ -164,6 +164,7 @@ def interpolate(input: Array, size: Any = None, scale_factor: Any = None, mode: 
     if min(out) < 1 or 0 in x.shape[2:]:
         raise ShapeError(message("interpolate: sizes must be at least 1", [("input", described(x)), ("size", str(out))],
                                  "use larger ones"))
+    check_memory((*x.shape[:2], *out), x.info.type.dtype, "interpolate")
     kind = {"bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
     return _interpolate(x, out=out, mode=kind, align=bool(align_corners), scales=scales, antialias=bool(antialias))
 
@@ -418,6 +419,9 @@ def grid_sample(input: Array, grid: Array, mode: str = "bilinear", padding_mode:
     if rank not in (2, 3) or not fits or (mode == "bicubic" and rank != 2):
         raise ShapeError(message("grid_sample: shapes do not fit", [("input", described(x)), ("grid", described(g))],
                                  "input (batch, channels, h, w), grid (batch, oh, ow, 2)"))
+    if 0 in x.shape[2:]:
+        raise ShapeError(message("grid_sample: the input has no elements to read", [("input", described(x))],
+                                 "(batch, channels, h, w) with sizes of at least 1"))
     return _grid_sample(x, g, mode=mode, padding=padding_mode, align=bool(align_corners))
 
 

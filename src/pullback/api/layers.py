@@ -519,7 +519,8 @@ def _grouped(q: Array, k: Array, v: Array, apart: bool) -> tuple[Array, Array, A
     heads, few = q.shape[-3], min(k.ndim, v.ndim) > 2 and k.shape[-3] == v.shape[-3] and k.shape[-3]
     if not few or heads % few:
         raise ShapeError(message("attention: enable_gqa needs a multiple of the heads of key and value",
-                                 [("query", described(q)), ("key", described(k)), ("value", described(v))]))
+                                 [("query", described(q)), ("key", described(k)), ("value", described(v))],
+                                 "query (..., groups * heads, m, d), key and value (..., heads, n, d)"))
     if heads == few:
         return q, k, v
     if apart:
@@ -551,6 +552,10 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
     operands = [q, k, v]
     if attn_mask is not None:
         operands.append(as_tensor(attn_mask, name))
+        if operands[3].ndim > max(len(shape), k.ndim):
+            raise ShapeError(message("attention: the mask has more dimensions than query and key",
+                                     [("attn_mask", described(operands[3])), ("query", described(q)),
+                                      ("key", described(k))], "(..., m, n), or what broadcasts to it"))
     if not dropout_p:
         found = _attention(*operands, causal=bool(is_causal), scale=float(factor))
         return found if q.ndim == len(shape) else found.reshape((*shape[:-1], v.shape[-1]))

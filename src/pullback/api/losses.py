@@ -7,7 +7,7 @@ from typing import Any
 
 from pullback.api._lazy import build
 from pullback.api.activations import log_softmax_node, softplus_node
-from pullback.api.arguments import as_tensor, described, number, one_of
+from pullback.api.arguments import as_tensor, described, integer, number, one_of
 from pullback.api.linear_algebra import norm_nodes
 from pullback.api.reductions import floating
 from pullback.engine.operation import Operation, operation
@@ -297,12 +297,16 @@ def _classes(input: Any, target: Any, weight: Any, name: str, soft: bool) -> tup
     return operands, single
 
 
+def _ignored(index: Any, name: str) -> int:
+    return index if type(index) is int else integer(index, name, "ignore_index")
+
+
 def nll_loss(input: Array, target: Array, weight: Array = None, ignore_index: int = -100,
              reduction: str = "mean") -> Array:
     """Minus the log-probability of the target classes; input (batch, classes, ...) holds log-probabilities."""
     operands, single = _classes(input, target, weight, "nll_loss", False)
-    return _nll(*operands, ignore=ignore_index, reduction=_check_reduction(reduction, "nll_loss"), mode="positive",
-                single=single)
+    return _nll(*operands, ignore=_ignored(ignore_index, "nll_loss"), mode="positive", single=single,
+                reduction=_check_reduction(reduction, "nll_loss"))
 
 
 def cross_entropy(input: Array, target: Array, weight: Array = None, ignore_index: int = -100, reduction: str = "mean",
@@ -320,8 +324,8 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, ignore_inde
     if not 0 <= smoothing <= 1:
         raise ValueError_(message("cross_entropy: label_smoothing must be from 0 to 1",
                                   [("label_smoothing", str(smoothing))], "use 0.1"))
-    return _cross_entropy(*operands, ignore=ignore_index, reduction=_check_reduction(reduction, "cross_entropy"),
-                          smoothing=float(smoothing), mode="positive", single=single)
+    return _cross_entropy(*operands, ignore=_ignored(ignore_index, "cross_entropy"), smoothing=smoothing,
+                          reduction=_check_reduction(reduction, "cross_entropy"), mode="positive", single=single)
 
 
 @operation(promote="float")
@@ -421,6 +425,7 @@ def margin_ranking_loss(input1: Array, input2: Array, target: Array, margin: flo
                         reduction: str = "mean") -> Array:
     """max(0, -target * (input1 - input2) + margin)."""
     x, z = _same_shapes(input1, input2, "margin_ranking_loss")
+    _same_shapes(x, target, "margin_ranking_loss")
     return _margin_ranking(x, z, target, margin=margin, reduction=_check_reduction(reduction, "margin_ranking_loss"))
 
 
@@ -502,6 +507,14 @@ def _triplet(anchor: Node, positive: Node, negative: Node, margin: float, p: flo
 def triplet_margin_loss(anchor: Array, positive: Array, negative: Array, margin: float = 1.0, p: float = 2,
                         eps: float = 1e-6, swap: bool = False, reduction: str = "mean") -> Array:
     """max(0, |anchor - positive| - |anchor - negative| + margin)."""
+    given = [as_tensor(t, "triplet_margin_loss") for t in (anchor, positive, negative)]
+    if len({t.ndim for t in given}) > 1:
+        raise ShapeError(message("triplet_margin_loss: all three need equally many dimensions", [
+            (name, described(t)) for name, t in zip(("anchor", "positive", "negative"), given, strict=True)],
+            "(batch, features) each"))
+    if number(margin, "triplet_margin_loss", "margin") <= 0:
+        raise ValueError_(message("triplet_margin_loss: margin must be greater than 0", [("margin", repr(margin))],
+                                  "margin=1.0"))
     return _triplet(anchor, positive, negative, margin=margin, p=float(p), eps=eps, swap=bool(swap),
                     reduction=_check_reduction(reduction, "triplet_margin_loss"))
 

@@ -672,6 +672,7 @@ def pad_pairs(x: Any, pairs: tuple[tuple[int, int], ...], mode: str, value: Any)
         raise ShapeError(message("pad: a width cuts off more than there is",
                                  [("x", described(x)), ("widths", str(pairs))],
                                  "negative widths cut off; what remains cannot be negative"))
+    check_memory(shape, x.info.type.dtype, "pad")
     if kind == "constant":
         return _pad(x, widths=pairs, value=value.item() if isinstance(value, (TensorBase, np.generic)) else value)
     for n, (a, b) in zip(x.shape, pairs, strict=True):

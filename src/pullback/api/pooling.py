@@ -24,6 +24,9 @@ Array = Any
 def _power_mean(name: str, rank: int, x: Any, p: float, kernel: Any, stride: Any, ceil_mode: bool) -> Any:
     """(sum over windows of x^p)^(1/p), as PyTorch computes it: sign(s) relu(|s|) with s the mean of x^p."""
     x, p = as_tensor(x, name), number(p, name, "norm_type")
+    if not p:
+        raise ValueError_(message(f"{name}: norm_type must not be 0", [("norm_type", repr(p))],
+                                  "2 is the Euclidean norm"))
     count = int(np.prod(sizes_of(kernel, rank, name, "kernel_size")))
     pool = (avg_pool1d, avg_pool2d, avg_pool3d)[rank - 1]
     mean = pool(x**p, kernel, stride, 0, ceil_mode)
@@ -56,7 +59,7 @@ def _unpool(x: Node, places: Node, size: tuple[int, ...]) -> Node:
     lead = x.shape[:x.tensor.rank - len(size)]
     flat, at = (build.reshape(v, (*lead, build.count(v.shape[len(lead):]))) for v in (x, places))
     base = build.zeros((*lead, build.count(size)), x.dtype)
-    return build.reshape(build.put_along(base, at, flat, len(lead), "set", "error"), (*lead, *size))
+    return build.reshape(build.put_along(base, at, flat, len(lead), "set", "positive"), (*lead, *size))
 
 
 def _unpooled(name: str, rank: int, x: Any, indices: Any, kernel: Any, stride: Any, padding: Any, size: Any) -> Any:
@@ -121,19 +124,24 @@ def _fractional(name: str, rank: int, x: Any, kernel: Any, output_size: Any, out
                 return_indices: bool, samples: Any) -> Any:
     x = as_tensor(x, name)
     if x.ndim not in (rank + 1, rank + 2):
-        raise ShapeError(message(f"{name}: input needs {rank + 2} dimensions", [("input", described(x))]))
+        raise ShapeError(message(f"{name}: input needs {rank + 2} dimensions", [("input", described(x))],
+                                 "(batch, channels, *sizes)"))
     single = x.ndim == rank + 1
     x = x[None] if single else x
     kernels = sizes_of(kernel, rank, name, "kernel_size")
     if (output_size is None) == (output_ratio is None):
-        raise ArgumentError(message(f"{name}: give either output_size or output_ratio", []))
+        raise ArgumentError(message(f"{name}: give either output_size or output_ratio",
+                                    [("output_size", repr(output_size)), ("output_ratio", repr(output_ratio))],
+                                    "exactly one of them"))
     spatial = x.shape[-rank:]
     if output_size is None:
         ratios = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * rank
         output_size = [int(n * r) for n, r in zip(spatial, ratios, strict=True)]
     out = sizes_of(output_size, rank, name, "output_size")
     if any(o + k - 1 > n for o, k, n in zip(out, kernels, spatial, strict=True)):
-        raise ShapeError(message(f"{name}: kernel and output are too large for the input", [("input", described(x))]))
+        raise ShapeError(message(f"{name}: kernel and output are too large for the input",
+                                 [("input", described(x)), ("kernel_size", repr(kernel)), ("output", repr(out))],
+                                 "output + kernel - 1 may be at most the size"))
     if samples is None:
         from pullback.api.random import units
 
@@ -184,7 +192,8 @@ def channel_shuffle(input: Array, groups: int) -> Array:
     x, groups = as_tensor(input, "channel_shuffle"), integer(groups, "channel_shuffle", "groups")
     if x.ndim < 3 or groups < 1 or x.shape[1] % groups:
         raise ShapeError(message("channel_shuffle: the channels must be a multiple of groups",
-                                 [("input", described(x)), ("groups", str(groups))]))
+                                 [("input", described(x)), ("groups", str(groups))],
+                                 "(batch, groups * n, ...)"))
     apart = x.reshape((x.shape[0], groups, x.shape[1] // groups, *x.shape[2:]))
     return apart.swapaxes(1, 2).reshape(x.shape)
 
@@ -195,7 +204,7 @@ def pdist(input: Array, p: float = 2.0) -> Array:
 
     x = as_tensor(input, "pdist")
     if x.ndim != 2:
-        raise ShapeError(message("pdist: needs two dimensions", [("input", described(x))]))
+        raise ShapeError(message("pdist: needs two dimensions", [("input", described(x))], "(rows, features)"))
     rows, columns = np.triu_indices(x.shape[0], 1)
     places = from_host(rows * x.shape[0] + columns, dtypes.int64)
     return cdist(x, x, p).reshape((-1,))[places]
@@ -210,6 +219,10 @@ def affine_grid(theta: Array, size: Any, align_corners: bool | None = None) -> A
         raise ShapeError(message("affine_grid: theta and size do not fit", [("theta", described(t)),
                                                                             ("size", repr(tuple(size)))],
                                  "(batch, 2, 3) for (batch, channels, h, w)"))
+    if min(size) < 1 or t.shape[0] != size[0]:
+        raise ShapeError(message("affine_grid: theta and size do not fit", [("theta", described(t)),
+                                                                            ("size", repr(tuple(size)))],
+                                 "one map for each image of the batch, and sizes of at least 1"))
     lines = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in spatial]
     if not align_corners:
         lines = [line * (n - 1) / n for line, n in zip(lines, spatial, strict=True)]

@@ -220,7 +220,8 @@ def padded_of(sequence: PackedSequence, total_length: int | None = None,
     if total_length is not None:
         if total_length < steps:
             raise ValueError_(message("pad_packed_sequence: total_length is less than the longest sequence",
-                                      [("total_length", str(total_length)), ("longest", str(steps))]))
+                                      [("total_length", str(total_length)), ("longest", str(steps))],
+                                      "leave total_length out, or give a larger one"))
         steps = total_length
     full = np.zeros(steps, np.int64)
     full[:len(counts)] = counts

@@ -112,13 +112,14 @@ def _within(lengths: Node, limit: int) -> Node:
 def _lengths(given: Any, like: Array, batch: int, limit: int, name: str) -> Array:
     if not isinstance(given, TensorBase):
         host = np.asarray(given)
-        if host.shape != (batch,) or host.dtype.kind not in "iu" or host.min(initial=0) < 0 or (
+        if host.shape != (batch,) or (batch and host.dtype.kind not in "iu") or host.min(initial=0) < 0 or (
                 host.max(initial=0) > limit):
             raise ValueError_(message(f"ctc_loss: {name} must be {batch} integers from 0 to {limit}",
-                                      [(name, f"{given!r:.60}")]))
+                                      [(name, f"{given!r:.60}")], "one length for each sequence"))
         return like.result_class(from_host(host, dtypes.int32)._use())
     if tuple(given.shape) != (batch,):
-        raise ShapeError(message(f"ctc_loss: {name} must have the shape ({batch},)", [(name, described(given))]))
+        raise ShapeError(message(f"ctc_loss: {name} must have the shape ({batch},)", [(name, described(given))],
+                                 "one length for each sequence"))
     return _within(given, limit=limit)
 
 
@@ -134,7 +135,8 @@ def ctc_loss(log_probs: Array, targets: Array, input_lengths: Any, target_length
         input_lengths, target_lengths = ([int(v)] for v in (input_lengths, target_lengths))
     if logs.ndim != 3 or not 0 <= blank < logs.shape[2]:
         raise ShapeError(message("ctc_loss: log_probs must be (steps, batch, classes), blank one of the classes",
-                                 [("log_probs", described(log_probs)), ("blank", repr(blank))]))
+                                 [("log_probs", described(log_probs)), ("blank", repr(blank))],
+                                 "F.log_softmax(x, dim=2), blank=0"))
     batch = logs.shape[1]
     if labels.ndim == 1:
         labels = _apart(labels, target_lengths)
@@ -159,7 +161,8 @@ def _apart(labels: Array, lengths: Any) -> Array:
     sizes = np.asarray(lengths.numpy() if isinstance(lengths, TensorBase) else lengths)
     if int(sizes.sum()) != labels.shape[0]:
         raise ShapeError(message("ctc_loss: target_lengths must sum to the number of targets",
-                                 [("targets", described(labels)), ("target_lengths", f"{sizes.tolist()!r:.60}")]))
+                                 [("targets", described(labels)), ("target_lengths", f"{sizes.tolist()!r:.60}")],
+                                 "targets of all sequences one after the other, or (batch, longest)"))
     starts = np.cumsum(sizes) - sizes
     places = starts[:, None] + np.minimum(np.arange(max(int(sizes.max(initial=0)), 0))[None, :],
                                           np.maximum(sizes - 1, 0)[:, None])
@@ -186,9 +189,10 @@ def _multilabel_margin(x: Node, target: Node, reduction: str) -> Node:
     wrong = build.binary("lt", target, build.zeros_like(target))
     ended = build.cumulative("max", build.convert(wrong, dtypes.int32), 1)
     on = build.binary("eq", ended, build.zeros_like(ended))
-    at = matrix.where(on, target, 0)
+    refused = build.binary("lt", target, build.scalar_like(target, -1))
+    at = matrix.where(build.binary("logical_or", on, refused), target, 0)
     flags = build.zeros(x.shape, dtypes.int32)
-    flags = build.put_along(flags, at, build.convert(on, dtypes.int32), 1, "max", "error")
+    flags = build.put_along(flags, at, build.convert(on, dtypes.int32), 1, "max", "positive")
     scores = build.take_along(x, at, 1)
     shape = (*x.shape, classes)  # example, target, class
     gap = build.sub(build.full(shape, 1, x.dtype), build.sub(build.broadcast(scores, shape, (0, 1)),

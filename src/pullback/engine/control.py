@@ -31,8 +31,10 @@ def info_of(type: TensorType) -> Info:
 def staged(what: str, function: Callable[..., Any], tensors: Sequence[TensorBase], types: Sequence[TensorType],
             structure: Any) -> Traced:
     """Trace a body on arguments of the given types; `structure` is of its tuple of arguments."""
-    return Traced(what, "staged", function, tensors, [info_of(t) for t in types],
-                  lambda new: (tuple(tree.unflatten(structure, new)), {}))
+    traced = Traced(what, "staged", function, tensors, [info_of(t) for t in types],
+                    lambda new: (tuple(tree.unflatten(structure, new)), {}))
+    traced.refuse_writes(what)
+    return traced
 
 
 def closed(traced: Traced) -> tuple[Program, list[Any]]:

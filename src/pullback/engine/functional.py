@@ -13,8 +13,8 @@ from typing import Any
 
 from pullback.engine.autograd import call_operation
 from pullback.engine.operation import Operation, operation
-from pullback.engine.tensor import TensorBase, from_host
-from pullback.engine.trace import IMMEDIATE, SCALARS, Info, Value, local, record, tracing
+from pullback.engine.tensor import TensorBase, from_host, stop_operation
+from pullback.engine.trace import IMMEDIATE, SCALARS, Info, Trace, Value, local, record, tracing
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, Node, TensorType
@@ -26,6 +26,7 @@ from pullback.util.errors import (
     ScalarOutputError,
     ShapeError,
     StructureError,
+    TracerLeakError,
     message,
 )
 from pullback.util.kinds import is_dict, is_pair, is_sequence
@@ -54,11 +55,12 @@ def is_array(x: Any) -> bool:
 
 
 class Traced:
-    """A user's function recorded on fresh leaves: results, their structure, and how to bind the leaves outside."""
+    """A user's function recorded on fresh leaves: results, their structure, and how to bind the leaves outside. With
+    `writes`, what tensors outside hold after it are results too, for `write_back`."""
 
     def __init__(self, what: str, kind: str, function: Callable[..., Any], leaves: Sequence[TensorBase],
                  infos: Sequence[Info], rebuild: Callable[[list[Any]], tuple[tuple[Any, ...], dict[str, Any]]],
-                 has_aux: bool = False) -> None:
+                 has_aux: bool = False, writes: bool = False) -> None:
         # outside: views record their reading
         sources = [value_of(x) for x in leaves] if kind == "eager" else [None] * len(leaves)
         with tracing(kind, what) as trace:
@@ -79,7 +81,11 @@ class Traced:
             self.results = [value_of(as_tensor(o, what)) for o in self.outputs]
             self.aux_positions = [k for k, a in enumerate(self.aux) if isinstance(a, TensorBase)]
             self.aux_results = [value_of(as_tensor(self.aux[k], what)) for k in self.aux_positions]
-            everything = self.results + self.aux_results
+            self.written = _captured_and_written(trace)
+            if writes:
+                self.written += [(leaf, value_of(t)) for leaf, t, p in zip(leaves, tensors, params, strict=True)
+                                 if t._peek() is not p]  # pyright: ignore[reportPrivateUsage]
+            everything = self.results + self.aux_results + [new for _, new in self.written if writes]
             for k, value in enumerate(everything):
                 if value.trace is not trace:
                     everything[k] = record(_identity(), [value])[0]
@@ -114,10 +120,33 @@ class Traced:
             leaves[k] = tensor.result_class(value)
         return tree.unflatten(self.aux_structure, leaves)
 
+    def write_back(self, values: Sequence[Value]) -> None:
+        """Give the tensors outside that the function changed in place what they hold after it."""
+        for (tensor, inner), value in zip(self.written, values, strict=True):
+            before, local.grad_enabled = local.grad_enabled, local.grad_enabled and inner.info.requires_grad
+            try:
+                tensor.assign_value(value if local.grad_enabled else record(stop_operation(), [value])[0])
+            finally:
+                local.grad_enabled = before
+
+    def refuse_writes(self, what: str) -> None:
+        """Raise where the function changes a tensor in place that is not its own."""
+        for tensor, _ in self.written:
+            raise TracerLeakError(message(f"{what}: the function changes a tensor from outside in place",
+                                          [("tensor", repr(tensor.info.type))],
+                                          "return the new value, and take the old one as an argument"))
+
     def param_positions(self) -> list[int]:
         """Where the arguments stand among the leaves."""
         order = {id(leaf): k for k, leaf in enumerate(self.leaves)}
         return [order[id(p)] for p in self.params]
+
+
+def _captured_and_written(trace: Trace) -> list[tuple[TensorBase, Value]]:
+    """The tensors from outside that were changed in place, but for arguments; what they hold then."""
+    return [(tensor, value_of(tensor)) for tensor, before in (trace.mutated or {}).values()
+            if isinstance(tensor, TensorBase) and before.trace is not trace
+            and tensor._value is not before]  # pyright: ignore[reportPrivateUsage]
 
 
 # -- operations of this room; `build` is loaded when the first is defined ---------------------------------------------
@@ -251,18 +280,20 @@ def both_of(function: Callable[..., Any], argnums: int | Sequence[int], has_aux:
             return tuple(replaced), kwargs
 
         infos = [Info.of(t.info.type, True, t.info.weak) for t in tensors]
-        traced = Traced("grad", "eager", function, tensors, infos, rebuild, has_aux)
+        traced = Traced("grad", "eager", function, tensors, infos, rebuild, has_aux, writes=True)
         _check_scalar(traced)
         operation = traced.memo(("grad", len(tensors)), lambda f: _gradient_operation(f, traced))
         results = record(operation, traced.bind([value_of(t) for t in tensors]))
         local.trace.stepped = local.trace.kind == "main"
-        count = len(traced.slots)
+        count, after = len(traced.slots), len(traced.slots) - len(traced.written)
+        if traced.written:
+            traced.write_back(results[after:count])
         value = (array_class or traced.classes[0])(weakened(results[0], traced.results[0].info.weak))
         gradients = [type(t).result_class(weakened(g, info.weak))
                      for t, info, g in zip(tensors, infos, results[count:], strict=True)]
         found = tree.unflatten(structure, gradients)
         result = found[0] if isinstance(argnums, int) else tuple(found)
-        return ((value, traced.restore_aux(results[1:count])) if has_aux else value), result
+        return ((value, traced.restore_aux(results[1:after])) if has_aux else value), result
 
     return value_and_grad_of
 
@@ -321,7 +352,7 @@ def _trace_all(what: str, kind: str, function: Callable[..., Any], primals: Sequ
     tensors = [as_tensor(x, what) for x in leaves]
     infos = infos or [Info.of(t.info.type, t.info.type.dtype.is_inexact) for t in tensors]
     return (Traced(what, kind, function, tensors, infos,
-                   lambda new: (tuple(tree.unflatten(structure, new)), {}), has_aux),
+                   lambda new: (tuple(tree.unflatten(structure, new)), {}), has_aux, writes=True),
             tensors, structure)
 
 
@@ -347,9 +378,10 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     actual = traced.bind([value_of(t) for t in tensors])
     seeds = [cast(direction_tensors[k], tensors[k].info.type) for k in active]
     results = record(operation, [*actual, *seeds])
-    n = len(traced.results)
+    n, many = len(traced.results), len(traced.slots)
+    traced.write_back(results[n:many])
     values = [cls(v) for cls, v in zip(traced.classes, results[:n], strict=True)]
-    derivatives = [cls(v) for cls, v in zip(traced.classes, results[n:], strict=True)]
+    derivatives = [cls(v) for cls, v in zip(traced.classes, results[many:many + n], strict=True)]
     return tree.unflatten(traced.structure, values), tree.unflatten(traced.structure, derivatives)
 
 
@@ -390,6 +422,8 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     n = len(traced.results)
     values = [cls(v) for cls, v in zip(traced.classes, results[:n], strict=True)]
     types = [v.info.type for v in results[:n]]
+    after = len(traced.slots) - len(traced.written)
+    traced.write_back(results[after:])
 
     def pull(cotangents: Any) -> tuple[Any, ...]:
         given, given_structure = tree.flatten(cotangents)
@@ -406,7 +440,7 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
         return tuple(tree.unflatten(structure, [type(t).result_class(g) for t, g in zip(tensors, found, strict=True)]))
 
     output = tree.unflatten(traced.structure, values)
-    return (output, pull, traced.restore_aux(results[n:])) if has_aux else (output, pull)
+    return (output, pull, traced.restore_aux(results[n:after])) if has_aux else (output, pull)
 
 
 def _vjp_operation(function: Function, traced: Traced, n: int) -> Operation:
@@ -450,6 +484,7 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
                  for t, a in zip(moved, spread, strict=True)]
         traced = Traced("vmap", "staged", function, moved, infos,
                         lambda new: (tuple(tree.unflatten(structure, new)), {}))
+        traced.refuse_writes("vmap")
         batched = tuple(a is not None for a in spread)
         operation = traced.memo(("vmap", batched, size), lambda f: _vmap_operation(f, traced, batched, size))
         results = record(operation, traced.bind([value_of(t) for t in moved]))

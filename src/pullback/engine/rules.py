@@ -33,7 +33,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         tensors, structure = leaves_of("checkpoint", tuple(args))
         traced = Traced("checkpoint", "eager", function, tensors, [info_of(t.info.type) for t in tensors],
-                        lambda new: (tuple(tree.unflatten(structure, new)), kwargs))
+                        lambda new: (tuple(tree.unflatten(structure, new)), kwargs), writes=True)
 
         def make(program: Program) -> Operation:
             from pullback.transforms import remat
@@ -42,7 +42,9 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 
         operation = traced.memo("checkpoint", make)
         results = record(operation, traced.bind([value_of(t) for t in tensors]))
-        return tree.unflatten(traced.structure, [cls(v) for cls, v in zip(traced.classes, results, strict=True)])
+        values, written = results[:len(traced.results)], results[len(traced.results):]
+        traced.write_back(written)
+        return tree.unflatten(traced.structure, [cls(v) for cls, v in zip(traced.classes, values, strict=True)])
 
     return checkpointed
 
@@ -174,15 +176,25 @@ def _constants(what: str, program: Program, values: list[Any]) -> list[Node]:
     return found
 
 
-class _Forward:
+class _Rules:
+    """Rules of one call, whose arguments have a structure."""
+
+    def __init__(self, what: str, structure: Any) -> None:
+        self.what, self.structure = what, structure
+
+    def trace_primal(self, function: Callable[..., Any], tensors: list[TensorBase]) -> Traced:
+        traced = Traced(self.what, "eager", function, tensors, [info_of(t.info.type) for t in tensors],
+                        lambda new: (tuple(tree.unflatten(self.structure, new)), {}))
+        traced.refuse_writes(self.what)
+        return traced
+
+
+class _Forward(_Rules):
     """The forward rule of one call."""
 
     def __init__(self, what: str, rule: Callable[..., Any], structure: Any) -> None:
-        self.what, self.rule, self.structure = what, rule, structure
-
-    def trace_primal(self, function: Callable[..., Any], tensors: list[TensorBase]) -> Traced:
-        return Traced(self.what, "eager", function, tensors, [info_of(t.info.type) for t in tensors],
-                      lambda new: (tuple(tree.unflatten(self.structure, new)), {}))
+        super().__init__(what, structure)
+        self.rule = rule
 
     def trace(self, tensors: list[TensorBase]) -> Traced:
         """The rule, recorded on primals and tangents: results, then their tangents."""
@@ -204,15 +216,12 @@ class _Forward:
         return list(found[:count]), list(found[count:])
 
 
-class _Reverse:
+class _Reverse(_Rules):
     """The two rules of one call for reverse mode."""
 
     def __init__(self, what: str, fwd: Callable[..., Any], bwd: Callable[..., Any], structure: Any) -> None:
-        self.what, self.fwd, self.bwd, self.structure = what, fwd, bwd, structure
-
-    def trace_primal(self, function: Callable[..., Any], tensors: list[TensorBase]) -> Traced:
-        return Traced(self.what, "eager", function, tensors, [info_of(t.info.type) for t in tensors],
-                      lambda new: (tuple(tree.unflatten(self.structure, new)), {}))
+        super().__init__(what, structure)
+        self.fwd, self.bwd = fwd, bwd
 
     def trace(self, tensors: list[TensorBase], primal: Traced | None) -> tuple[Traced, Traced, int, Any]:
         """Both rules, recorded; how many results the function has, and their structure (the primal's where given)."""

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import BinaryIO
 
+from pullback.util.files import remove
+
 
 def write_atomic(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
     """Replace a file by what `write` puts into an open one: at any moment the old or the new one is there, complete.
@@ -28,7 +30,7 @@ def write_atomic(path: str | os.PathLike[str], write: Callable[[BinaryIO], objec
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        _remove(temporary)
+        remove(temporary)
         raise
     _force_directory(folder)
 
@@ -54,7 +56,7 @@ def _remove_left_over(folder: str, prefix: str) -> None:
         if name.startswith(prefix) and name.endswith(".tmp"):
             process = name[len(prefix):].split(".")[0]
             if process.isascii() and process.isdigit() and not _alive(int(process)):
-                _remove(os.path.join(folder, name))
+                remove(os.path.join(folder, name))
 
 
 def _alive(process: int) -> bool:
@@ -67,10 +69,3 @@ def _alive(process: int) -> bool:
     except (OSError, OverflowError):
         return True
     return True
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass

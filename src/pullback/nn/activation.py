@@ -145,7 +145,8 @@ class Hardtanh(Module):
         super().__init__()
         if not max_val > min_val:
             raise ValueError_(message("Hardtanh: max_val must be larger than min_val",
-                                      [("min_val", repr(min_val)), ("max_val", repr(max_val))]))
+                                      [("min_val", repr(min_val)), ("max_val", repr(max_val))],
+                                      "min_val=-1.0, max_val=1.0"))
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
     def forward(self, input: Any) -> Any:

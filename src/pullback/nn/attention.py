@@ -34,7 +34,8 @@ class MultiheadAttention(Module):
         check_sizes("MultiheadAttention", embed_dim=embed_dim, num_heads=num_heads)
         if embed_dim % num_heads:
             raise ValueError_(message("MultiheadAttention: embed_dim must be divisible by num_heads",
-                                      [("embed_dim", str(embed_dim)), ("num_heads", str(num_heads))]))
+                                      [("embed_dim", str(embed_dim)), ("num_heads", str(num_heads))],
+                                      "embed_dim is shared out among the heads"))
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
         self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
         self.head_dim, self.batch_first, self.add_zero_attn = embed_dim // num_heads, batch_first, add_zero_attn
@@ -96,7 +97,8 @@ def _activation(given: Any) -> Callable[[Any], Any]:
     named = {"relu": F.relu, "gelu": F.gelu}
     if isinstance(given, str):
         if given not in named:
-            raise ValueError_(message("activation should be 'relu' or 'gelu'", [("activation", repr(given))]))
+            raise ValueError_(message("activation should be 'relu' or 'gelu'", [("activation", repr(given))],
+                                      "activation='relu', or a function"))
         return named[given]
     return given
 
@@ -260,7 +262,7 @@ class Transformer(Module):
         for name, x in (("src", src), ("tgt", tgt)):
             if x.shape[-1] != self.d_model:
                 raise ShapeError(message(f"Transformer: the feature number of {name} must be {self.d_model}",
-                                         [(name, described(x))]))
+                                         [(name, described(x))], f"(length, batch, {self.d_model})"))
         _checked_hint("Transformer", "src_is_causal", src_is_causal, src_mask)
         _checked_hint("Transformer", "tgt_is_causal", tgt_is_causal, tgt_mask)
         _checked_hint("Transformer", "memory_is_causal", memory_is_causal, memory_mask)

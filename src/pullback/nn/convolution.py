@@ -15,7 +15,8 @@ def each(owner: str, name: str, value: Any, rank: int) -> tuple[int, ...]:
     """One integer per spatial dimension."""
     found = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
     if len(found) != rank or not all(hasattr(n, "__index__") for n in found):
-        raise ArgumentError(message(f"{owner}: {name} must be an integer or {rank} of them", [(name, repr(value))]))
+        raise ArgumentError(message(f"{owner}: {name} must be an integer or {rank} of them", [(name, repr(value))],
+                                    f"{name}=3"))
     return tuple(n.__index__() for n in found)
 
 
@@ -33,7 +34,8 @@ class _Conv(Module):
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % groups:
                 raise ValueError_(message(f"{owner}: {name} must be divisible by groups",
-                                          [(name, str(channels)), ("groups", str(groups))]))
+                                          [(name, str(channels)), ("groups", str(groups))],
+                                          f"make {name} a multiple of groups"))
         if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
             raise ValueError_(message(f"{owner}: no such padding mode", [("padding_mode", repr(padding_mode))],
                                       "one of 'zeros', 'reflect', 'replicate', 'circular'"))
@@ -49,7 +51,8 @@ class _Conv(Module):
         strided = padding == "same" and max(self.stride) > 1
         if isinstance(padding, str) and (padding not in ("valid", "same") or strided):
             raise ValueError_(message(f"{owner}: padding must be 'valid', 'same' (with stride 1) or integers",
-                                      [("padding", repr(padding)), ("stride", repr(self.stride))]))
+                                      [("padding", repr(padding)), ("stride", repr(self.stride))],
+                                      "padding=1"))
         first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         self.weight = empty((first, second // groups, *self.kernel_size), dtype)
         add_bias(self, out_channels, bias, dtype)
@@ -146,7 +149,7 @@ class _Transposed(_Conv):
                  padding_mode: str = "zeros", device: Any = None, dtype: Any = None) -> None:
         if padding_mode != "zeros":
             raise ValueError_(message(f'{type(self).__name__}: only "zeros" padding mode is supported',
-                                      [("padding_mode", repr(padding_mode))]))
+                                      [("padding_mode", repr(padding_mode))], "padding_mode='zeros'"))
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
                          dtype, output_padding)
 
@@ -160,7 +163,8 @@ class _Transposed(_Conv):
             least = (n - 1) * self.stride[k] - 2 * self.padding[k] + self.dilation[k] * (self.kernel_size[k] - 1) + 1
             if not least <= size < least + self.stride[k]:
                 raise ShapeError(message(f"{type(self).__name__}: no such output size is possible",
-                                         [("output_size", repr(output_size)), ("smallest", str(least))]))
+                                         [("output_size", repr(output_size)), ("smallest", str(least))],
+                                         "the stride allows the smallest and fewer than the stride more"))
             extra.append(size - least)
         return tuple(extra)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pullback.api.arguments import number
 from pullback.engine.tensor import from_host
 from pullback.ir.dtypes import dtype_of, float32, numpy_dtype
 from pullback.nn import functional as F
@@ -39,9 +40,11 @@ def check_sizes(owner: str, smallest: int = 1, **sizes: Any) -> None:
     """Refuse sizes that are no integers or too small."""
     for name, size in sizes.items():
         if not hasattr(size, "__index__") or isinstance(size, bool):
-            raise ArgumentError(message(f"{owner}: {name} must be an integer", [(name, repr(size))]))
+            raise ArgumentError(message(f"{owner}: {name} must be an integer", [(name, repr(size))],
+                                        f"{name}={max(smallest, 1)} or more"))
         if size.__index__() < smallest:
-            raise ValueError_(message(f"{owner}: {name} must be at least {smallest}", [(name, repr(size))]))
+            raise ValueError_(message(f"{owner}: {name} must be at least {smallest}", [(name, repr(size))],
+                                     f"{name}={smallest} or more"))
 
 
 class Identity(Module):
@@ -120,7 +123,8 @@ class Embedding(Module):
         check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError_(message("Embedding: padding_idx must be within num_embeddings",
-                                      [("padding_idx", repr(padding_idx)), ("num_embeddings", repr(num_embeddings))]))
+                                      [("padding_idx", repr(padding_idx)), ("num_embeddings", repr(num_embeddings))],
+                                      "the number of a row, or None"))
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.max_norm, self.norm_type, self.scale_grad_by_freq = max_norm, norm_type, scale_grad_by_freq
         self.sparse = sparse  # gradients are dense arrays; compiled, they cost what the rows read cost
@@ -207,7 +211,7 @@ class Unflatten(Module):
         if math.prod(sizes) != shape[k]:
             raise ShapeError(message(
                 f"unflatten: sizes {self.unflattened_size} don't multiply up to the size of dim {k}",
-                [("input", repr(input.info.type))]))
+                [("input", repr(input.info.type))], f"sizes whose product is {shape[k]}"))
         return input.reshape((*shape[:k], *sizes, *shape[k + 1:]))
 
     def extra_repr(self) -> str:
@@ -217,8 +221,9 @@ class Unflatten(Module):
 class _Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not 0.0 <= p <= 1.0:
-            raise ValueError_(message(f"dropout probability has to be between 0 and 1, but got {p}"))
+        if not 0.0 <= number(p, type(self).__name__, "p") <= 1.0:
+            raise ValueError_(message(f"dropout probability has to be between 0 and 1, but got {p}",
+                                      help="p=0.5 sets half of the elements to zero"))
         self.p, self.inplace = p, inplace
 
     def extra_repr(self) -> str:

@@ -32,8 +32,9 @@ from pullback.util.errors import (
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 
-class Skeleton:
-    """What a module is apart from its tensors: the hashable rest of its pytree."""
+class Skeleton(tree.Rest):
+    """What a module is apart from its leaves: the hashable rest of its pytree. Buffers that are not floating (counters,
+    places, masks) belong to it: modules that do not share them have different structures."""
 
     __slots__ = ("buffers", "cls", "counters", "modules", "parameters", "static", "volatile")
 
@@ -48,14 +49,23 @@ class Skeleton:
         self.volatile = frozenset(module._volatile)
 
     def __hash__(self) -> int:
-        return hash((self.cls, self.parameters, self.buffers, self.modules))
+        return hash((self.cls, self.parameters, self.buffers, self.modules, *map(id, self.counters.values())))
 
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
+        return isinstance(other, Skeleton) and self.fits(other) and all(
+            b is other.counters[k] for k, b in self.counters.items())
+
+    def holds(self) -> bool:
+        return any(b is not None for b in self.counters.values())
+
+    def fits(self, other: object) -> bool:
         if not isinstance(other, Skeleton) or self.cls is not other.cls or self.static.keys() != other.static.keys():
             return False
-        names = (self.parameters, self.buffers, self.modules) == (other.parameters, other.buffers, other.modules)
+        names = all(mine == others for mine, others in (
+            (self.parameters, other.parameters), (self.buffers, other.buffers), (self.modules, other.modules),
+            (self.counters.keys(), other.counters.keys())))
         return names and all(v is other.static[k] or _equal(v, other.static[k]) for k, v in self.static.items())
 
     def build(self, children: Iterable[Any]) -> Module:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pullback.api.arguments import number
 from pullback.engine.tensor import from_host
 from pullback.engine.trace import thread
 from pullback.ir.dtypes import dtype_of, float32, int64, numpy_dtype
@@ -30,6 +31,9 @@ class _ByBatch(Module):
                  dtype: Any, bias: bool) -> None:
         super().__init__()
         check_sizes(type(self).__name__, num_features=num_features)
+        if number(eps, type(self).__name__, "eps") < 0:
+            raise ValueError_(message(f"{type(self).__name__}: eps must not be negative", [("eps", repr(eps))],
+                                      "eps=1e-5 keeps the root away from 0"))
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         chosen = float32 if dtype is None else dtype_of(dtype)
@@ -66,7 +70,8 @@ class _ByBatch(Module):
         axis = 1 if input.ndim > min(self.ranks) or isinstance(self, _BatchNorm) else 0
         if input.shape[axis] != self.num_features and (self.affine or self.track_running_stats):
             raise ShapeError(message(f"{type(self).__name__}: the number of channels does not fit",
-                                     [("input", repr(input.info.type)), ("num_features", str(self.num_features))]))
+                                     [("input", repr(input.info.type)), ("num_features", str(self.num_features))],
+                                     "the input is [batch, num_features, ...]"))
 
     def extra_repr(self) -> str:
         return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
@@ -233,7 +238,8 @@ class GroupNorm(Module):
         check_sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
         if num_channels % num_groups:
             raise ValueError_(message("num_channels must be divisible by num_groups",
-                                      [("num_channels", str(num_channels)), ("num_groups", str(num_groups))]))
+                                      [("num_channels", str(num_channels)), ("num_groups", str(num_groups))],
+                                      "a divisor of num_channels as num_groups"))
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
         for name, wanted in (("weight", affine), ("bias", affine and bias)):
             self.register_parameter(name, empty((num_channels,), dtype) if wanted else None)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from pullback.api.arguments import number
 from pullback.nn import functional as F
 from pullback.nn import init
 from pullback.nn.convolution import ConstantPad1d, Upsample, ZeroPad2d
 from pullback.nn.linear import check_sizes, empty
 from pullback.nn.module import Module
 from pullback.nn.parameter import Parameter
-from pullback.util.errors import ArgumentError, ShapeError, message
+from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
 
 
 class ConstantPad3d(ConstantPad1d):
@@ -165,7 +166,13 @@ class _Fractional(Module):
                  return_indices: bool = False, _random_samples: Any = None) -> None:
         super().__init__()
         if (output_size is None) == (output_ratio is None):
-            raise ArgumentError(message(f"{type(self).__name__}: give either output_size or output_ratio", []))
+            raise ArgumentError(message(f"{type(self).__name__}: give either output_size or output_ratio",
+                                        [("output_size", repr(output_size)), ("output_ratio", repr(output_ratio))],
+                                        "exactly one of them"))
+        ratios = output_ratio if isinstance(output_ratio, (tuple, list)) else [output_ratio]
+        if output_ratio is not None and not all(0 < number(r, type(self).__name__, "output_ratio") < 1 for r in ratios):
+            raise ValueError_(message(f"{type(self).__name__}: output_ratio must be between 0 and 1",
+                                      [("output_ratio", repr(output_ratio))], "0.5 halves each size"))
         self.kernel_size, self.output_size, self.output_ratio = kernel_size, output_size, output_ratio
         self.return_indices = return_indices
         self.register_buffer("_random_samples", _random_samples)

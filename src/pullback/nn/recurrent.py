@@ -17,6 +17,12 @@ from pullback.nn.module import Module
 from pullback.util.errors import ShapeError, ValueError_, message
 
 
+def _check_parts(owner: str, hx: Any, pair: bool) -> None:
+    if isinstance(hx, (tuple, list)) != pair or (pair and len(hx) != 2):
+        raise ShapeError(message(f"{owner}: the state must be {'a pair' if pair else 'one tensor'}",
+                                 [("hx", f"{hx!r:.60}")], "(h_0, c_0)" if pair else "h_0"))
+
+
 class RNNBase(Module):
     """What recurrent layers have in common: weights by layer and direction, states, packed sequences."""
 
@@ -31,10 +37,11 @@ class RNNBase(Module):
         check_sizes(owner, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1 or isinstance(dropout, bool):
             raise ValueError_(message(f"{owner}: dropout should be a number in range [0, 1]",
-                                      [("dropout", repr(dropout))]))
+                                      [("dropout", repr(dropout))], "dropout=0.1"))
         if not 0 <= proj_size < hidden_size or (proj_size and mode != "LSTM"):
             raise ValueError_(message(f"{owner}: proj_size has to be less than hidden_size, and is for LSTM only",
-                                      [("proj_size", repr(proj_size)), ("hidden_size", repr(hidden_size))]))
+                                      [("proj_size", repr(proj_size)), ("hidden_size", repr(hidden_size))],
+                                      "proj_size=0 has none"))
         self.mode, self.input_size, self.hidden_size, self.num_layers = mode, input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bool(bias), bool(batch_first), float(dropout)
         self.bidirectional, self.proj_size = bool(bidirectional), int(proj_size)
@@ -100,15 +107,9 @@ class RNNBase(Module):
                                          "(layers * directions, batch, hidden_size)"))
         return given if order is None else tuple(part[:, order] for part in given)
 
-    def _check_parts(self, hx: Any) -> None:
-        pair = self._kind == "lstm"
-        if isinstance(hx, (tuple, list)) != pair or (pair and len(hx) != 2):
-            raise ShapeError(message(f"{type(self).__name__}: the state must be {'a pair' if pair else 'one tensor'}",
-                                     [("hx", f"{hx!r:.60}")], "(h_0, c_0)" if pair else "h_0"))
-
     def forward(self, input: Any, hx: Any = None) -> Any:
         if hx is not None:
-            self._check_parts(hx)
+            _check_parts(type(self).__name__, hx, self._kind == "lstm")
         if isinstance(input, PackedSequence):
             return self._packed(input, hx)
         x = as_tensor(input, type(self).__name__)
@@ -166,7 +167,7 @@ class RNN(RNNBase):
                  device: Any = None, dtype: Any = None) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError_(message("RNN: nonlinearity must be 'tanh' or 'relu'",
-                                      [("nonlinearity", repr(nonlinearity))]))
+                                      [("nonlinearity", repr(nonlinearity))], "nonlinearity='tanh'"))
         super().__init__(f"RNN_{nonlinearity.upper()}", input_size, hidden_size, num_layers, bias, batch_first, dropout,
                          bidirectional, 0, device, dtype)
         self.nonlinearity = nonlinearity
@@ -217,19 +218,21 @@ class RNNCellBase(Module):
         x = as_tensor(input, type(self).__name__)
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ShapeError(message(f"{type(self).__name__}: input must be (batch, {self.input_size})",
-                                     [("input", described(x))]))
+                                     [("input", described(x))], f"one step of {self.input_size} features"))
         single = x.ndim == 1
         x = x[None] if single else x
         pair = self.kind == "lstm"
         if hx is None:
             state: Any = (zeros((x.shape[0], self.hidden_size), dtype=x.info.type.dtype),) * (2 if pair else 1)
         else:
+            _check_parts(type(self).__name__, hx, pair)
             state = tuple(hx) if pair else (hx,)
             state = tuple(s[None] for s in state) if single else state
         for s in state:
             if tuple(s.shape) != (x.shape[0], self.hidden_size):
                 raise ShapeError(message(f"{type(self).__name__}: the state must be ({x.shape[0]}, {self.hidden_size})",
-                                         [("hx", described(s)), ("input", described(x))]))
+                                         [("hx", described(s)), ("input", described(x))],
+                                         "(h_0, c_0), each (batch, hidden_size)" if pair else "(batch, hidden_size)"))
         weights = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         found = recurrence.run_cell(self.kind, x, state[0], state[1] if pair else None, weights)
         if not single:
@@ -247,7 +250,7 @@ class RNNCell(RNNCellBase):
                  device: Any = None, dtype: Any = None) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError_(message("RNNCell: nonlinearity must be 'tanh' or 'relu'",
-                                      [("nonlinearity", repr(nonlinearity))]))
+                                      [("nonlinearity", repr(nonlinearity))], "nonlinearity='tanh'"))
         super().__init__(input_size, hidden_size, bias, f"rnn_{nonlinearity}", dtype)
         self.nonlinearity = nonlinearity
 

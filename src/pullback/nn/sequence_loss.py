@@ -87,7 +87,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         if not cuts or cuts != sorted(set(cuts)) or cuts[0] <= 0 or cuts[-1] > n_classes - 1:
             raise ValueError_(message("cutoffs should be a sequence of unique, positive integers sorted in an "
                                       "increasing order, where each value is between 1 and n_classes-1",
-                                      [("cutoffs", repr(cutoffs)), ("n_classes", repr(n_classes))]))
+                                      [("cutoffs", repr(cutoffs)), ("n_classes", repr(n_classes))],
+                                      f"cutoffs=[{max(1, int(n_classes) // 4)}]"))
         self.in_features, self.n_classes, self.cutoffs = in_features, n_classes, [*cuts, n_classes]
         self.div_value, self.head_bias, self.shortlist_size = div_value, head_bias, cuts[0]
         self.n_clusters = len(self.cutoffs) - 1

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import Any
 
 from pullback.util import config
+from pullback.util.files import remove
 
 MAGIC = b"PBCACHE1"
 HEADER = struct.Struct("<8s32s32sQ")  # magic, sha256(key), sha256(payload), payload length
@@ -86,7 +87,7 @@ class DiskCache:
             return None
         payload = None if data is None else _payload(data, key_hash)
         if payload is None:
-            _remove(path)
+            remove(path)
         elif time.time() - modified > TOUCH_AFTER:
             _touch(path)
         return payload
@@ -102,10 +103,10 @@ class DiskCache:
             _write(temporary, header, data)
             os.replace(temporary, self._path(key_hash))
         except OSError:
-            _remove(temporary)
+            remove(temporary)
             return
         except BaseException:
-            _remove(temporary)
+            remove(temporary)
             raise
         if self._puts % CHECK_EVERY == 0:
             self.evict()
@@ -120,13 +121,13 @@ class DiskCache:
         for _, size, path in sorted(entries):
             if total * 5 <= self.limit * 4:
                 return
-            _remove(path)
+            remove(path)
             total -= size
 
     def clear(self) -> None:
         """Delete every entry."""
         for _, _, path in self._entries():
-            _remove(path)
+            remove(path)
 
     def _entries(self) -> list[tuple[float, int, str]]:
         found: list[tuple[float, int, str]] = []
@@ -169,7 +170,7 @@ def _examine(item: os.DirEntry[str], found: list[tuple[float, int, str]]) -> Non
     if item.name.endswith(".bin"):
         found.append((status.st_mtime, status.st_size, item.path))
     elif item.name.endswith(".tmp") and time.time() - status.st_mtime > STALE_AFTER:
-        _remove(item.path)
+        remove(item.path)
 
 
 def _prepare(directory: str) -> bool:
@@ -253,12 +254,5 @@ def _write(path: str, header: bytes, data: bytes) -> None:
 def _touch(path: str) -> None:
     try:
         os.utime(path)
-    except OSError:
-        pass
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
     except OSError:
         pass

@@ -203,8 +203,26 @@ def _register(cls: type, handler: Handler) -> None:
 
 # -- structure -------------------------------------------------------------------------------------------------------
 
+
+class Rest:
+    """The rest of a node whose objects may be mapped together although they are not equal, because they hold values
+    of their own: `fits` says so, `holds` whether there are any."""
+
+    __slots__ = ()
+
+    def fits(self, other: object) -> bool:
+        """Whether a node with another rest has the same children in the same places."""
+        return self == other
+
+    def holds(self) -> bool:
+        """Whether it keeps values alive: few structures with such a rest are remembered."""
+        return False
+
+
 LEAF = None  # a leaf's entry in a description
 _defs: dict[tuple[Any, ...], TreeDef] = {}
+_holding: dict[tuple[Any, ...], TreeDef] = {}
+_FEW = 64  # structures remembered of those that keep values alive
 
 
 @final
@@ -288,11 +306,19 @@ def _treedef(spec: tuple[Any, ...]) -> TreeDef:
         bad = next((e for e in spec if e is not LEAF and not _hashable(e)), None)
         raise TreeError(message("tree: the static part of a node must be hashable", [("node", f"{bad!r:.80}")],
                                 "return a hashable second value from the class's flatten, such as a tuple")) from error
+    return found or _remembered(spec)
+
+
+def _remembered(spec: tuple[Any, ...]) -> TreeDef:
+    """The structure of a description that is not among the common ones."""
+    holding = any(e is not LEAF and isinstance(e[1], Rest) and e[1].holds() for e in spec)
+    known, limit = (_holding, _FEW) if holding else (_defs, _LIMIT)
+    found = known.get(spec)
     if found is None:
-        if len(_defs) >= _LIMIT:
-            _defs.clear()
+        if len(known) >= limit:
+            known.clear()
             _by_root.clear()
-        found = _defs.setdefault(spec, TreeDef(spec))
+        found = known.setdefault(spec, TreeDef(spec))
     return found
 
 
@@ -376,7 +402,7 @@ def _flatten_up_to(spec: tuple[Any, ...], at: int, tree: Any, path: Path, found:
         raise _differ(name, path, _text(spec, at - 1)[0], "a leaf" if _handler_of(tree) is None else "")(tree)
     children, got = handler.split(tree)
     children = list(children)
-    if got != rest or len(children) != count:
+    if (got != rest and not (isinstance(rest, Rest) and rest.fits(got))) or len(children) != count:
         raise _differ(name, path, _text(spec, at - 1)[0], "")(tree)
     for key, child in zip(handler.keys(rest, count), children, strict=True):
         at = _flatten_up_to(spec, at, child, (*path, key), found, name)

@@ -28,6 +28,7 @@ from pullback.codegen.llvm.window_spec import (
     inside,
     is_run,
     merged,
+    stays,
     sums,
 )
 
@@ -232,8 +233,8 @@ def moving_dims(spec: WindowSpec) -> set[int]:
     """Dimensions that the batch moves to where they may leave the image."""
     found: set[int] = set()
     for d, dim in enumerate(spec.dims):
-        alone = not any(dim.cols) and not any(dim.terms) and dim.const == 0 and dim.step == 1
-        if any(dim.batch) and not alone:
+        alone = not any(dim.cols) and not any(dim.terms)
+        if any(dim.batch) and not (alone and stays(dim, dim.batch, spec.batch)):
             found.add(d)
     return found
 

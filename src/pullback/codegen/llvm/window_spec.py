@@ -137,22 +137,28 @@ def sums(start: int, steps: Sequence[int], sizes: tuple[int, ...]) -> list[int]:
     return found
 
 
+def span(steps: Sequence[int], sizes: Sequence[int]) -> tuple[int, int]:
+    """Least and greatest of what variables of some sizes add."""
+    moves = [c * (n - 1) for c, n in zip(steps, sizes, strict=True)]
+    return sum(min(0, x) for x in moves), sum(max(0, x) for x in moves)
+
+
 def reach(dim: Dim, cols: tuple[int, ...], terms: tuple[int, ...]) -> tuple[int, int]:
     """Least and greatest place while columns and terms run."""
-    moves = [c * (n - 1) for c, n in (*zip(dim.cols, cols, strict=True), *zip(dim.terms, terms, strict=True))]
-    return dim.const + sum(min(0, x) for x in moves), dim.const + sum(max(0, x) for x in moves)
+    low, high = span((*dim.cols, *dim.terms), (*cols, *terms))
+    return dim.const + low, dim.const + high
 
 
-def moving(dim: Dim, batch: tuple[int, ...]) -> tuple[int, int]:
-    """Least and greatest of what the batch adds."""
-    moves = [c * (n - 1) for c, n in zip(dim.batch, batch, strict=True)]
-    return sum(min(0, x) for x in moves), sum(max(0, x) for x in moves)
+def stays(dim: Dim, steps: Sequence[int], sizes: Sequence[int]) -> bool:
+    """Whether each place of a dimension that only these variables move is an element."""
+    low, high = span(steps, sizes)
+    return dim.step == 1 and dim.const + low >= 0 and dim.const + high < dim.size
 
 
 def inside(spec: WindowSpec) -> bool:
     """Whether no window reaches over the end, or between elements."""
     for dim in spec.dims:
-        (low, high), (least, most) = reach(dim, spec.cols, spec.terms), moving(dim, spec.batch)
+        (low, high), (least, most) = reach(dim, spec.cols, spec.terms), span(dim.batch, spec.batch)
         if dim.step != 1 or low + least < 0 or high + most >= dim.size:
             return False
     return True
@@ -213,4 +219,4 @@ def is_run(sizes: tuple[int, ...], steps: tuple[int, ...]) -> bool:
 
 
 __all__ = ["Box", "Dim", "Edge", "WindowSpec", "box_of", "digits", "image_itself", "inside", "is_run", "merged",
-           "spec_of", "sums"]
+           "spec_of", "stays", "sums"]

@@ -21,7 +21,7 @@ from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, vector
 from pullback.codegen.llvm.window_box import emit_box, moves, zero_box
 from pullback.codegen.llvm.window_columns import along, cut_rows, unflatten
-from pullback.codegen.llvm.window_spec import Box, WindowSpec, box_of, image_itself, inside, merged, sums
+from pullback.codegen.llvm.window_spec import Box, WindowSpec, box_of, image_itself, inside, merged, stays, sums
 
 K_BYTES = 2048
 
@@ -139,8 +139,8 @@ def moving_dims(spec: WindowSpec, plan: TermPlan) -> set[int]:
     for d, dim in enumerate(spec.dims):
         blocks = any(c and n > 1 for c, n in zip(dim.terms[:plan.at], spec.terms, strict=False))
         blocks = blocks or (dim.terms[plan.at] != 0 and plan.block < spec.terms[plan.at])
-        alone = not any(dim.cols) and not any(dim.terms) and dim.const == 0 and dim.step == 1
-        if blocks or (any(dim.batch) and not alone):
+        alone = not any(dim.cols) and not any(dim.terms)
+        if blocks or (any(dim.batch) and not (alone and stays(dim, dim.batch, spec.batch))):
             found.add(d)
     return found
 

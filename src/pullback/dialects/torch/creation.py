@@ -8,6 +8,7 @@ import numpy as np
 
 from pullback.api import creation
 from pullback.api import rand as api_rand
+from pullback.api.creation import finished
 from pullback.api.data_types import result_type
 from pullback.api.mersenne import Mersenne
 from pullback.api.mersenne import generator as default_generator
@@ -60,12 +61,6 @@ def _floating(dtype: Any) -> Any:
     return DefaultDtype.current if dtype is None else dtype_argument(dtype)
 
 
-def _finished(x: Any, requires_grad: bool) -> Any:
-    if requires_grad:
-        x.set_requires_grad(True)
-    return x
-
-
 def _kind_of(data: Any) -> Any:
     """The dtype of Python numbers: int64 for integers, the default for floats."""
     if isinstance(data, (list, tuple)):
@@ -100,7 +95,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
             return found
     checked_device(device)
     kind = dtype_argument(dtype) if dtype is not None else _kind_of(data)
-    return _finished(styled(creation.tensor(data, kind)), requires_grad)
+    return finished(styled(creation.tensor(data, kind)), requires_grad)
 
 
 def is_tensor(obj: Any) -> bool:
@@ -126,7 +121,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
             requires_grad: bool = False) -> Any:
     """A tensor of data."""
-    return _finished(tensor(obj, dtype=dtype, device=device) if copy else as_tensor(obj, dtype, device), requires_grad)
+    return finished(tensor(obj, dtype=dtype, device=device) if copy else as_tensor(obj, dtype, device), requires_grad)
 
 
 def from_numpy(data: Any) -> Any:
@@ -142,7 +137,7 @@ def from_dlpack(data: Any) -> Any:
 
 def _filled(make: Any, size: Any, dtype: Any, device: Any, requires_grad: bool) -> Any:
     checked_device(device)
-    return _finished(styled(make(*(size or ((),)), dtype=_floating(dtype))), requires_grad)
+    return finished(styled(make(*(size or ((),)), dtype=_floating(dtype))), requires_grad)
 
 
 def zeros(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
@@ -169,12 +164,12 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     checked_device(device)
     fill_value = fill_value.item() if isinstance(fill_value, np.generic) else fill_value
     kind = dtype_argument(dtype) if dtype is not None else _kind_of(fill_value)
-    return _finished(styled(creation.full(size, fill_value, dtype=kind)), requires_grad)
+    return finished(styled(creation.full(size, fill_value, dtype=kind)), requires_grad)
 
 
 def _like(make: Any, x: Any, dtype: Any, device: Any, requires_grad: bool, *args: Any) -> Any:
     checked_device(device)
-    return _finished(styled(make(x, *args, dtype=dtype_argument(dtype))), requires_grad)
+    return finished(styled(make(x, *args, dtype=dtype_argument(dtype))), requires_grad)
 
 
 def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
@@ -210,7 +205,7 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
     if end is not None and step != 0 and (end - start) / step < 0:
         raise ValueError_(message("upper bound and lower bound inconsistent with step sign",
                                  [("start, end, step", f"{start}, {end}, {step}")], "check the step's sign"))
-    return _finished(styled(creation.arange(start, end, step, dtype=dtype_argument(dtype))), requires_grad)
+    return finished(styled(creation.arange(start, end, step, dtype=dtype_argument(dtype))), requires_grad)
 
 
 def inclusive_range(start: float, end: float, step: float = 1, *, dtype: Any = None) -> Any:
@@ -222,20 +217,20 @@ def linspace(start: Any, end: Any, steps: int = 100, *, dtype: Any = None, devic
              requires_grad: bool = False) -> Any:
     """Evenly spaced numbers, both ends included."""
     checked_device(device)
-    return _finished(styled(creation.linspace(start, end, steps, dtype=_floating(dtype))), requires_grad)
+    return finished(styled(creation.linspace(start, end, steps, dtype=_floating(dtype))), requires_grad)
 
 
 def logspace(start: Any, end: Any, steps: int = 100, base: float = 10.0, *, dtype: Any = None, device: Any = None,
              requires_grad: bool = False) -> Any:
     """Powers of a base, evenly spaced in their exponents."""
     checked_device(device)
-    return _finished(styled(creation.logspace(start, end, steps, base=base, dtype=_floating(dtype))), requires_grad)
+    return finished(styled(creation.logspace(start, end, steps, base=base, dtype=_floating(dtype))), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """The identity matrix."""
     checked_device(device)
-    return _finished(styled(creation.eye(n, m, dtype=_floating(dtype))), requires_grad)
+    return finished(styled(creation.eye(n, m, dtype=_floating(dtype))), requires_grad)
 
 
 def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None) -> Any:
@@ -265,7 +260,7 @@ def _sizes(size: Any) -> tuple[int, ...]:
 def _complex(pairs: Any, requires_grad: bool) -> Any:
     from pullback.api.complex_parts import view_as_complex
 
-    return _finished(view_as_complex(pairs), requires_grad)
+    return finished(view_as_complex(pairs), requires_grad)
 
 
 def rand(*size: Any, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
@@ -312,7 +307,7 @@ def randint(low: Any = 0, high: Any = None, size: Any = None, *, generator: Any 
     if high is None and size is not None:
         low, high = 0, low
     made = api_rand.randint(low, high, size, generator=_source(generator), dtype=dtype_argument(dtype))
-    return _finished(styled(made), requires_grad)
+    return finished(styled(made), requires_grad)
 
 
 def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, generator: Any = None) -> Any:
