@@ -91,8 +91,8 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_n
     """The rows of weight at indices; the row `padding_idx` gets no gradient.
 
     With `max_norm`, rows that are read and whose p-norm is more are shortened to it first, in `weight` itself.
-    `scale_grad_by_freq` divides the gradient of a row by how often it was read. With `sparse`, `backward()` gives weight
-    a `SparseTensor` of the rows that were read as its gradient.
+    `scale_grad_by_freq` divides the gradient of a row by how often it was read. With `sparse`, the gradient that
+    `backward()` gives weight is a `SparseTensor` of the rows that were read.
     """
     weight = as_tensor(weight, "embedding")
     if weight.ndim != 2:

@@ -1,8 +1,8 @@
 """Sparse tensors: entries at places, zero elsewhere. What `embedding(..., sparse=True)` has as its table's gradient.
 
 A `SparseTensor` has the `places` of its entries (numbers of slices of its leading dimensions) and their values, `held`.
-A place past the last slice is no entry: so entries are merged and left out in arrays of one size, whatever their values.
-A function that knows dense tensors only reads it as one.
+A place past the last slice is no entry: so entries are merged and left out in arrays of one size, whatever they are. A
+function that knows dense tensors only reads it as one.
 """
 
 from __future__ import annotations

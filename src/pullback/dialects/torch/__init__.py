@@ -97,6 +97,7 @@ _TABLE = {
     "dialects.torch.nn": "nn=", "dialects.torch.optim": "optim=", "dialects.torch.autograd": "autograd=",
     "dialects.torch.cuda": "cuda=", "dialects.torch.utils": "utils=", "dialects.torch.backends": "backends=",
     "dialects.torch.func": "func=", "dialects.torch.accelerator": "accelerator=", "dialects.torch.random": "random=",
+    "dialects.torch.distributions": "distributions=",
     "dialects.torch.fft": "fft=", "dialects.torch.special": "special=", "dialects.torch.signal": "signal=",
 }
 __getattr__, __dir__ = names(__name__, _TABLE)

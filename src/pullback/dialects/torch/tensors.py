@@ -150,10 +150,6 @@ class Tensor(NativeTensor):
         """A number that identifies the storage."""
         return id(self._peek())
 
-    def to_dense(self, dtype: Any = None, *, masked_grad: Any = None) -> Any:
-        """The tensor itself, for one that is not sparse."""
-        return self if dtype is None else self.to(dtype)
-
     def to_sparse(self, sparse_dim: int | None = None) -> Any:
         """The elements that are not zero as a sparse tensor."""
         return styled(import_module("pullback.api.sparse").to_sparse(self, sparse_dim))
