@@ -25,7 +25,7 @@ LINES = [
     ("runtime",),
     ("engine",),
     ("api",),
-    ("nn", "optim", "data", "io"),
+    ("nn", "optim", "data", "io", "distributions"),
     ("train", "viz"),
     ("cli",),
     ("dialects",),

@@ -41,7 +41,8 @@ __array_api_version__ = "2024.12"
 newaxis = None
 
 #: public packages, loaded at the first use
-_PACKAGES = ("config", "data", "fft", "io", "linalg", "nn", "optim", "random", "train", "tree", "viz", *DIALECTS)
+_PACKAGES = ("config", "data", "distributions", "fft", "io", "linalg", "nn", "optim", "random", "train", "tree", "viz",
+             *DIALECTS)
 if FINDER not in sys.meta_path:
     sys.meta_path.insert(0, FINDER)
 

@@ -18,7 +18,7 @@ from pullback.ir import dtypes
 from pullback.ir.node import Function, Node, param, project
 from pullback.ops import matrix
 from pullback.ops.control import Custom
-from pullback.util.errors import ArgumentError, IndexError_, message
+from pullback.util.errors import ArgumentError, IndexError_, ValueError_, message
 
 Array = Any
 
@@ -142,9 +142,12 @@ def embedding_bag(input: Array, weight: Array, offsets: Array = None, max_norm: 
         count, bag = x.shape[0], flat.result_class(from_host(numbers, dtypes.int32)._use())
     else:
         count, bag = _bag_numbers(offsets, x, include_last_offset)
+    if sparse and mode == "max":
+        raise ValueError_(message("max mode does not support sparse weights", [("mode", repr(mode))], "sparse=False"))
     if not count:
         return table[:0]
-    given = [embedding(flat, table, None, max_norm, norm_type, scale_grad_by_freq), bag]
+    skip = padding_idx % table.shape[0] if sparse and padding_idx is not None else None
+    given = [embedding(flat, table, skip, max_norm, norm_type, scale_grad_by_freq, sparse), bag]
     if per_sample_weights is not None:
         given.append(as_tensor(per_sample_weights, name).reshape((-1,)))
     if padding_idx is not None:

@@ -91,7 +91,8 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_n
     """The rows of weight at indices; the row `padding_idx` gets no gradient.
 
     With `max_norm`, rows that are read and whose p-norm is more are shortened to it first, in `weight` itself.
-    `scale_grad_by_freq` divides the gradient of a row by how often it was read.
+    `scale_grad_by_freq` divides the gradient of a row by how often it was read. With `sparse`, the gradient that
+    `backward()` gives weight is a `SparseTensor` of the rows that were read.
     """
     weight = as_tensor(weight, "embedding")
     if weight.ndim != 2:
@@ -114,6 +115,15 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_n
         from pullback.api.embeddings import limit_rows
 
         limit_rows(weight, indices, max_norm, norm_type, "embedding")
+    if sparse:
+        from pullback.api.sparse import rows_apart
+
+        if scale_grad_by_freq:
+            raise ValueError_(message("embedding_backward: scale_grad_by_freq not supported with sparse gradients",
+                                      help="sparse=False, or scale_grad_by_freq=False"))
+        apart = rows_apart(weight, indices, lambda: _embedding(indices, weight, mode=mode, padding=None), row, mode)
+        if apart is not None:
+            return apart
     found = _embedding(indices, weight, mode=mode, padding=row)
     if not scale_grad_by_freq:
         return found

@@ -164,6 +164,10 @@ class Mersenne(Generator):
         """One number, uniform in [0, 1), in double precision."""
         return float(self._unit(1, dtypes.float64)[0])
 
+    def standard_normal(self) -> float:
+        """One normal number, in double precision."""
+        return float(self._normal_pairs(1)[0])
+
     def log_normal(self, shape: tuple[int, ...], mean: float, std: float) -> Numbers:
         """Exponentials of normal numbers."""
         return np.exp(self._normal_pairs(_count(shape)) * std + mean).reshape(shape)

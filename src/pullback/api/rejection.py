@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 Uniform = Callable[[], float]
+#: PyTorch writes these numbers in single precision
+_THIRD, _SQUEEZE = float(np.float32(1 / 3)), float(np.float32(0.0331))
 
 
 def poisson(rate: float, uniform: Uniform) -> float:
@@ -56,6 +58,32 @@ def binomial(count: float, chance: float, uniform: Uniform) -> float:
     return _btrs(count, chance, uniform) if count * chance >= 10 else _steps(count, chance, uniform)
 
 
+def gamma(alpha: float, source: Any, round_: Callable[[float], float] = float) -> float:
+    """One number of the gamma distribution of scale 1, by the method of Marsaglia and Tsang (2000). `round_` is what
+    the dtype of alpha makes of numbers."""
+    if not alpha > 0:
+        return alpha * 0.0
+    scale = 1.0
+    if alpha < 1:
+        scale = (1 - source.unit()) ** round_(1 / alpha)
+        alpha = round_(alpha + 1)
+    d = round_(alpha - _THIRD)
+    c = 1 / math.sqrt(9 * d)
+    while True:
+        x = source.standard_normal()
+        y = 1 + c * x
+        if y <= 0:
+            continue
+        v, u, square = y * y * y, 1 - source.unit(), x * x
+        if u < 1 - _SQUEEZE * square * square or math.log(u) < 0.5 * square + d * (1 - v + math.log(v)):
+            return scale * d * v
+
+
+def gamma_single(alpha: float, source: Any) -> float:
+    """`gamma` of a number in single precision."""
+    return gamma(alpha, source, lambda x: float(np.float32(x)))
+
+
 def _steps(count: float, chance: float, uniform: Uniform) -> float:
     """Trials from one success to the next."""
     scale, total, found = math.log1p(-chance), 0.0, 0
@@ -99,7 +127,7 @@ def _btrs(count: float, chance: float, uniform: Uniform) -> float:
             return float(k)
 
 
-def drawn(draw: Callable[..., float], uniform: Uniform, *parameters: Any) -> Any:
+def drawn(draw: Callable[..., float], uniform: Any, *parameters: Any) -> Any:
     """A number for each element of parameters, NumPy arrays of one shape."""
     lines = [np.asarray(p, np.float64).reshape(-1).tolist() for p in parameters]
     found = [draw(*values, uniform) for values in zip(*lines, strict=True)]

@@ -13,6 +13,7 @@ from pullback.engine.execute import FreedTrace, GoneTrace, flush
 from pullback.engine.hooks import AfterHook, apply_hooks, ascent, ascent_of, call_hooks, first_slot
 from pullback.engine.known import record_sum
 from pullback.engine.operation import Operation
+from pullback.engine.parts import Part, accumulate_part
 from pullback.engine.tensor import AutogradMeta, TensorBase
 from pullback.engine.trace import Info, State, Trace, Value, local, new, record, thread
 from pullback.ir.node import Function, Node, Proj, TensorType, apply, param, project, topological
@@ -163,6 +164,7 @@ class Sweep:
         self.concrete: dict[Value, int] = {}  # leaves without a tensor's gradient side -> index of a wanted gradient
         self.collected: dict[int, Value] = {}
         self.hooked: dict[AutogradMeta, Value] = {}  # gradients of leaves that have hooks
+        self.parts: list[tuple[Part, Any]] = []  # what arrived at parts of leaves, as gradients of the whole
         self.waiting: dict[int, tuple[Trace, dict[int, Value | None]]] = {}
 
     def push(self, value: Value, cotangent: Value | None) -> None:
@@ -189,6 +191,9 @@ class Sweep:
 
     def deliver(self, sink: AutogradMeta, cotangent: Value) -> None:
         """A cotangent has arrived at a leaf tensor."""
+        if type(sink) is Part:
+            self.parts.append((sink, sink.lift(TensorBase.default_class(ascent(cotangent)))))
+            return
         if self.sinks is not None:
             if sink in self.sinks:
                 self.collect(self.sinks[sink], cotangent)
@@ -232,7 +237,10 @@ class Sweep:
             self.step(trace, slots)
         for sink, cotangent in self.hooked.items():
             accumulate(sink, cotangent)
-        for sink in self.hooked:
+        wholes = [part.whole for part, _ in self.parts] if self.sinks is None else []
+        for whole, (_, gradient) in zip(wholes, self.parts):
+            accumulate_part(whole, gradient)
+        for sink in dict.fromkeys((*self.hooked, *wholes)):
             for hook in tuple(sink.hooks):
                 if type(hook) is AfterHook:
                     hook.run()
@@ -384,7 +392,7 @@ def accumulate(sink: AutogradMeta, cotangent: Value) -> None:
     if here.track is not None:
         here.track[before] = GradHolder(sink)
     total = record(add_operation(), [before, cotangent])[0]
-    if track is not None:
+    if track is not None or grad.is_sparse:
         sink.grad = TensorBase.default_class(total)
     else:
         grad._value = total
@@ -511,8 +519,9 @@ def known_gradients(tensor: TensorBase, inputs: Sequence[Any]) -> list[Value] | 
     if found is None:
         return None
     sinks = trace.sinks or {}
-    for slot, position in plan.targets:  # a leaf with a history of its own needs the general way
-        if slot not in sinks and (position < 0 or trace.leaves[position].trace is not None):
+    for slot, position in plan.targets:  # a leaf with a history of its own, or part of another, needs the general way
+        sink = sinks.get(slot)
+        if type(sink) is Part or (sink is None and (position < 0 or trace.leaves[position].trace is not None)):
             return None
     positions: list[int] = []
     for x in inputs:
@@ -601,10 +610,15 @@ def gradients(outputs: list[TensorBase], inputs: list[TensorBase], grad_outputs:
             concrete[value] = k
     retain = bool(create_graph if retain_graph is None else retain_graph)
     state = sweep((values, list(map(ascent_of, given))), create_graph, retain, targets, sinks, concrete)
-    missing = [k for k in range(len(inputs)) if k not in state.collected]
+    cls = TensorBase.default_class
+    found: dict[int, Any] = {k: cls(ascent(v)) for k, v in state.collected.items()}
+    for part, gradient in state.parts:
+        if part.whole in sinks:
+            k = sinks[part.whole]
+            found[k] = found[k] + gradient if k in found else gradient
+    missing = [k for k in range(len(inputs)) if k not in found]
     if missing and not allow_unused:
         raise GradientError(message(
             "grad: an input was not used to compute the outputs", [("inputs", f"number {missing[0]}")],
             "pass allow_unused=True to get None for it"))
-    cls = TensorBase.default_class
-    return [cls(ascent(state.collected[k])) if k in state.collected else None for k in range(len(inputs))]
+    return [found.get(k) for k in range(len(inputs))]

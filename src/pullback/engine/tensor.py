@@ -172,6 +172,7 @@ class TensorBase:
     weak_numbers: ClassVar[bool] = False  # whether NumPy's scalars promote as Python's numbers do
     checks: ClassVar[dict[str, Any]] = {}  # what an array type asks of operands, by the operation's name
     index_dtype: ClassVar[Any] = None  # of positions that functions give beside values; None for int32
+    is_sparse: ClassVar[bool] = False
     generator: ClassVar[Any] = None  # the random numbers of an array type; None for the global generator
 
     def __init__(self, value: Value) -> None:

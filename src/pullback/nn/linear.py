@@ -127,7 +127,7 @@ class Embedding(Module):
                                       "the number of a row, or None"))
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.max_norm, self.norm_type, self.scale_grad_by_freq = max_norm, norm_type, scale_grad_by_freq
-        self.sparse = sparse  # gradients are dense arrays; compiled, they cost what the rows read cost
+        self.sparse = sparse
         self.padding_idx = padding_idx % num_embeddings if padding_idx is not None else None
         if _weight is None:
             self.weight = empty((num_embeddings, embedding_dim), dtype)
@@ -159,7 +159,8 @@ class Embedding(Module):
             init.assign(self.weight, table)
 
     def forward(self, input: Any) -> Any:
-        return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq)
+        return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq,
+                           self.sparse)
 
     def extra_repr(self) -> str:
         text = f"{self.num_embeddings}, {self.embedding_dim}"

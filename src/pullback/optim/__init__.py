@@ -16,5 +16,6 @@ from pullback.optim.algorithms import NAdam as NAdam
 from pullback.optim.algorithms import RAdam as RAdam
 from pullback.optim.algorithms import RMSprop as RMSprop
 from pullback.optim.algorithms import Rprop as Rprop
+from pullback.optim.algorithms import SparseAdam as SparseAdam
 from pullback.optim.lbfgs import LBFGS as LBFGS
 from pullback.optim.optimizer import Optimizer as Optimizer

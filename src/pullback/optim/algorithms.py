@@ -82,6 +82,24 @@ class Adam(Optimizer):
             "fused": fused, "decoupled_weight_decay": decoupled_weight_decay})
 
 
+class SparseAdam(Optimizer):
+    """Adam for sparse gradients: only the rows that have one, and their moments, take a step.
+
+    >>> import pullback as pb
+    >>> layer = pb.nn.Embedding(1000, 8, sparse=True)
+    >>> optimizer = pb.optim.SparseAdam(layer.parameters(), lr=0.01)
+    >>> layer(pb.tensor([3, 14, 3])).sum().backward(); optimizer.step()
+    """
+
+    rule = rules.SPARSE_ADAM
+
+    def __init__(self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+                 maximize: bool = False) -> None:
+        _check("SparseAdam", low=5e-324, lr=lr, eps=eps)
+        _check_betas("SparseAdam", betas)
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "maximize": maximize})
+
+
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 

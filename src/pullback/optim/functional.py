@@ -10,11 +10,14 @@ They work under `pb.jit`, inside `pb.scan`, and can be differentiated. Numbers m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
+from pullback.api import entries as table_entries
+from pullback.api._lazy import build
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import Operand
@@ -57,11 +60,52 @@ class Raw(Operation):
         return ((result,) if isinstance(result, Node) else tuple(result)), ""
 
 
+class Reach:
+    """What of a parameter and its state a step reads and writes: all of it."""
+
+    def __init__(self, gradient: Node) -> None:
+        self.gradient = gradient
+
+    def read(self, x: Node) -> Node:
+        """What is stepped of an array."""
+        return x
+
+    def written(self, x: Node, new: Node) -> Node:
+        """The array after the step."""
+        return new
+
+
+class Rows(Reach):
+    """The slices of the first `leading` dimensions that a sparse gradient has entries for."""
+
+    def __init__(self, parameter: Node, entries: Node, places: Node, leading: int) -> None:
+        self.leading = leading
+        self.places, gradient = table_entries.merged(places, entries, math.prod(parameter.shape[:leading]))
+        super().__init__(gradient)
+
+    def _table(self, x: Node) -> Node:
+        return x if self.leading == 1 else build.reshape(x, (-1, *x.shape[self.leading:]))
+
+    def read(self, x: Node) -> Node:
+        return build.gather(self._table(x), self.places, 0, "clip")
+
+    def written(self, x: Node, new: Node) -> Node:
+        return build.reshape(build.scatter(self._table(x), self.places, new, 0, "set", "fill"), x.shape)
+
+
+def sparse_reach(parameter: Node, entries: Node, places: Node, leading: int, on_rows: bool) -> Reach:
+    """The rows that have an entry, or all, with zeros for the others."""
+    if on_rows:
+        return Rows(parameter, entries, places, leading)
+    return Reach(table_entries.dense(places, entries, parameter.shape, leading))
+
+
 class Update(Raw):
     """One step for all parameters of a group as one recorded operation.
 
-    Operands: parameters, gradients, each slot's tensors, shared scalars, numbers. Results: parameters, each slot's
-    tensors, shared scalars.
+    Operands: parameters, gradients, places of sparse gradients, each slot's tensors, shared scalars, numbers. Results:
+    parameters, each slot's tensors, shared scalars. `sparse` says which gradients are sparse, and how many dimensions
+    their places are in; their operand is the entries. With `on_rows`, only what has an entry is stepped.
     """
 
     __slots__ = ("rule",)
@@ -71,11 +115,13 @@ class Update(Raw):
         self.rule = rule
 
     def _define(self, *nodes: Node, count: int, have: tuple[tuple[str, tuple[int, ...]], ...],
-                scalars: tuple[str, ...], **flags: Any) -> tuple[Node, ...]:
+                scalars: tuple[str, ...], sparse: tuple[tuple[int, int], ...] = (), on_rows: bool = False,
+                **flags: Any) -> tuple[Node, ...]:
         rule = self.rule
         stream = iter(nodes)
         params = [next(stream) for _ in range(count)]
         grads = [next(stream) for _ in range(count)]
+        places = {k: (next(stream), leading) for k, leading in sparse}
         states: list[dict[str, Node]] = [{} for _ in range(count)]
         for name, members in have:
             for k in members:
@@ -89,13 +135,16 @@ class Update(Raw):
         given = dict(new_shared)
         new_params: list[Node] = []
         new_states: list[dict[str, Node]] = []
-        for p, g, state in zip(params, grads, states, strict=True):
+        for k, (p, g, state) in enumerate(zip(params, grads, states, strict=True)):
+            part = Reach(g) if k not in places else sparse_reach(p, g, *places[k], on_rows)
             wide = _compute_dtype(p.dtype)
-            bag = Bag(**{name: cast(Expr(n), wide) for name, n in state.items()}, **given)
+            bag = Bag(**{name: cast(Expr(part.read(n)), wide) for name, n in state.items()}, **given)
             structure = Bag(**flags, dtype=p.dtype)
-            new = rule.update(cast(Expr(p), wide), cast(Expr(g), wide), bag, Bag(**numbers), structure)
-            new_params.append(cast(new, p.dtype).node)
-            new_states.append({name: cast(getattr(bag, name), n.dtype).node for name, n in state.items()})
+            new = rule.update(cast(Expr(part.read(p)), wide), cast(Expr(part.gradient), wide), bag, Bag(**numbers),
+                              structure)
+            new_params.append(part.written(p, cast(new, p.dtype).node))
+            new_states.append({name: part.written(n, cast(getattr(bag, name), n.dtype).node)
+                               for name, n in state.items()})
             new_shared = {name: getattr(bag, name) for name in new_shared}
         slots = [new_states[k][name] for name, members in have for k in members]
         return (*new_params, *slots, *(new_shared[name].node for name in scalars))

@@ -29,23 +29,34 @@ required = _Required()
 class Plan:
     """How the parameters of a group that have gradients are stepped: sets that share scalars, one operation each."""
 
-    __slots__ = ("missing", "parts", "state", "states", "structure")
+    __slots__ = ("missing", "parts", "sparse", "state", "states", "structure")
 
-    def __init__(self, missing: list[int], parts: list[Part], state: Any, structure: Any) -> None:
-        self.missing, self.parts, self.state, self.structure = missing, parts, state, structure
+    def __init__(self, missing: list[int], sparse: list[int], parts: list[Part], state: Any, structure: Any) -> None:
+        self.missing, self.sparse, self.parts, self.state, self.structure = missing, sparse, parts, state, structure
         self.states = len(state)
 
 
 class Part:
     """Parameters stepped by one operation."""
 
-    __slots__ = ("have", "params", "scalars", "states", "static")
+    __slots__ = ("have", "params", "scalars", "sparse", "states", "static")
 
     def __init__(self, params: list[TensorBase], states: list[dict[str, Any]],
                  have: tuple[tuple[str, tuple[int, ...]], ...], scalars: tuple[str, ...], flags: Any) -> None:
         self.params, self.states, self.scalars = params, states, scalars
         self.have = [(name, [states[k] for k in members]) for name, members in have]
-        self.static = Structure.of((("count", len(params)), ("have", have), ("scalars", scalars), *flags))
+        grads: list[Any] = [p.grad for p in params]
+        self.sparse = [k for k, g in enumerate(grads) if g.is_sparse]
+        sparse = ("sparse", tuple((k, grads[k].leading) for k in self.sparse))
+        self.static = Structure.of((("count", len(params)), ("have", have), ("scalars", scalars), sparse, *flags))
+
+    def gradients(self) -> list[Any]:
+        """The tensors of the gradients: of sparse ones the entries, and, after all gradients, their places."""
+        grads: list[Any] = [p._meta.grad for p in self.params]  # pyright: ignore[reportOptionalMemberAccess]
+        sparse = [grads[k] for k in self.sparse]
+        for k, g in zip(self.sparse, sparse, strict=True):
+            grads[k] = g.held
+        return grads + [g.places for g in sparse]
 
 
 class Optimizer:
@@ -111,7 +122,10 @@ class Optimizer:
                 meta = p._meta
                 if meta is None or meta.grad is None:
                     continue
-                meta.grad = None if set_to_none else _zeros_like(p)
+                if set_to_none or not meta.grad.is_sparse:
+                    meta.grad = None if set_to_none else _zeros_like(p)
+                else:
+                    meta.grad.zero_()
 
     # -- the step ----------------------------------------------------------------------------------------------------
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -147,25 +161,29 @@ class Optimizer:
 
     def _step_group(self, index: int, group: dict[str, Any]) -> None:
         missing: list[int] = []
+        sparse: list[int] = []
         for k, p in enumerate(group["params"]):
             meta = p._meta
             if meta is None or meta.grad is None:
                 missing.append(k)
+            elif meta.grad.is_sparse:
+                sparse.append(k)
         rule = self.rule
         flags = rule.flags(group)
         plan = self._plans.get(index)
         state = self.state
         if (plan is None or plan.missing != missing or plan.state is not state or plan.states != len(state)
-                or plan.structure != flags):
-            plan = self._plans[index] = self._plan(group, missing, flags)
+                or plan.structure != flags or plan.sparse != sparse):
+            plan = self._plans[index] = self._plan(group, missing, sparse, flags)
         numbers = [x if type(x) is float else _number(x) for x in rule.numbers(group)]
         operation = OPERATIONS[rule.name]
         for part in plan.parts:
             _run(operation, part, numbers, part.static)
 
-    def _plan(self, group: dict[str, Any], missing: list[int], flags: Any) -> Plan:
+    def _plan(self, group: dict[str, Any], missing: list[int], sparse: list[int], flags: Any) -> Plan:
         """Make the state of parameters that have none, and find sets that share their scalars."""
         absent = set(missing)
+        check_sparse(self.rule, group, sparse, len(group["params"]) - len(missing))
         params: list[TensorBase] = [p for k, p in enumerate(group["params"]) if k not in absent]
         scalars = self.rule.shared(group)
         slots = self.rule.slots(group)
@@ -184,10 +202,11 @@ class Optimizer:
                     state[slot.name] = first_state(slot, group, p.shape, p.dtype)
         names = tuple(name for name, _ in scalars)
         parts: list[Part] = []
+        on_rows = (("on_rows", self.rule.on_rows(group)),) if sparse and self.rule.on_rows is not None else ()
         for members in self._sharing(params, names, missing, group):
             have = have_of(slots, [p.ndim for p in members])
-            parts.append(Part(members, [self.state[p] for p in members], have, names, flags))
-        return Plan(missing, parts, self.state, flags)
+            parts.append(Part(members, [self.state[p] for p in members], have, names, (*flags, *on_rows)))
+        return Plan(missing, sparse, parts, self.state, flags)
 
     def _sharing(self, params: list[TensorBase], names: tuple[str, ...], missing: list[int],
                  group: dict[str, Any]) -> list[list[TensorBase]]:
@@ -308,7 +327,10 @@ def _values(part: Part) -> list[Any]:
     """The operands, read without ceremony (None for a view)."""
     params = part.params
     values: list[Any] = [p._value for p in params]
-    values += [p._meta.grad._value for p in params]  # pyright: ignore[reportOptionalMemberAccess]
+    if part.sparse:
+        values += [g._value for g in part.gradients()]
+    else:
+        values += [p._meta.grad._value for p in params]  # pyright: ignore[reportOptionalMemberAccess]
     for name, states in part.have:
         values += [state[name]._value for state in states]
     first = part.states[0]
@@ -343,7 +365,7 @@ def _run_traced(operation: Operation, part: Part, numbers: list[Any], static: An
         targets += [state[name] for state in states]
     targets += [first[name] for name in part.scalars]
     count = len(part.params)
-    grads = [p._meta.grad for p in part.params]  # pyright: ignore[reportOptionalMemberAccess]
+    grads = part.gradients()
     track = thread.context.track
     values: list[Any] = []
     for t in [*targets[:count], *grads, *targets[count:]]:
@@ -363,6 +385,26 @@ def _number(x: Any) -> Any:
             track[value] = x
         return value
     return float(x)
+
+
+def check_sparse(rule: Rule, group: dict[str, Any], sparse: list[int], count: int) -> None:
+    """Refuse gradients that a rule has no step for."""
+    name = "Adam" if rule.name == "AdamW" else rule.name
+    if rule.name == "SparseAdam" and len(sparse) < count:
+        raise GradientError(message("SparseAdam does not support dense gradients, please consider Adam instead",
+                                    [("group", f"{count - len(sparse)} dense gradients")],
+                                    "Embedding(..., sparse=True) has sparse ones, outside of jit"))
+    if not sparse:
+        return
+    if rule.on_rows is None:
+        rest = ", please consider SparseAdam instead" if name == "Adam" else ""
+        raise GradientError(message(f"{name} does not support sparse gradients{rest}",
+                                    [("parameter", f"number {sparse[0]}")],
+                                    "SparseAdam, SGD and Adagrad do; sparse=False gives dense ones"))
+    if group.get("weight_decay"):
+        raise GradientError(message(f"{name}: weight_decay option is not compatible with sparse gradients",
+                                    [("weight_decay", repr(group["weight_decay"]))],
+                                    "weight_decay=0 in the group of that parameter; it would reach every row"))
 
 
 def _check_parameter(p: Any) -> None:

@@ -61,6 +61,7 @@ class Rule:
 
     `numbers(group)` are its dynamic scalars, named by `names`; `flags(group)` its structure; `slots(group)` the state
     tensors of a parameter; `shared` the names and first values of scalars that all parameters of a group share.
+    `on_rows(group)` says of sparse gradients whether rows without one stay as they are; None: they are refused.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Rule:
     slots: Callable[[Group], tuple[Slot, ...]]
     shared: Callable[[Group], tuple[tuple[str, Callable[[Group], float]], ...]]
     defaults: tuple[tuple[str, Any], ...] = ()
+    on_rows: Callable[[Group], bool] | None = None
 
 
 def _zero(group: Group) -> float:
@@ -127,7 +129,7 @@ SGD = Rule(
     lambda g: (Slot("momentum_buffer"),) if g["momentum"] != 0 else (),
     lambda g: (STEP,) if g["momentum"] != 0 and g["dampening"] != 0 else (),
     (("lr", 1e-3), ("momentum", 0), ("dampening", 0), ("weight_decay", 0), ("nesterov", False),
-              ("maximize", False)))
+              ("maximize", False)), lambda g: g["momentum"] == 0)
 
 
 # -- Adam and its relatives ------------------------------------------------------------------------------------------
@@ -182,6 +184,21 @@ _ADAM_DEFAULTS = (("lr", 1e-3), ("betas", (0.9, 0.999)), ("eps", 1e-8), ("weight
 ADAM = Rule("Adam", adam, ADAM_NAMES, _adam_numbers, _adam_flags, _adam_slots, _stepped, _ADAM_DEFAULTS)
 ADAMW = Rule("AdamW", adam, ADAM_NAMES, _adam_numbers, _adam_flags, _adam_slots, _stepped,
              tuple({**dict(_ADAM_DEFAULTS), "weight_decay": 1e-2, "decoupled_weight_decay": True}.items()))
+
+
+def sparse_adam(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
+    """Adam of the rows that have a gradient; `eps` is added before the moments are corrected."""
+    g = -g if f.maximize else g
+    s.exp_avg = s.exp_avg + (g - s.exp_avg) * (1 - h.beta1)
+    s.exp_avg_sq = s.exp_avg_sq + (g * g - s.exp_avg_sq) * (1 - h.beta2)
+    rate = h.lr * sqrt(1 - h.beta2 ** h.step) / (1 - h.beta1 ** h.step)
+    return p - s.exp_avg / (sqrt(s.exp_avg_sq) + h.eps) * rate
+
+
+SPARSE_ADAM = Rule(
+    "SparseAdam", sparse_adam, ("lr", "beta1", "beta2", "eps"), lambda g: (g["lr"], *g["betas"], g["eps"]),
+    lambda g: (("maximize", g["maximize"]),), _adam_slots, _stepped,
+    (("lr", 1e-3), ("betas", (0.9, 0.999)), ("eps", 1e-8), ("maximize", False)), lambda g: True)
 
 
 def nadam(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
@@ -305,7 +322,7 @@ ADAGRAD = Rule(
     lambda g: (g["lr"], g["lr_decay"], g["weight_decay"], g["eps"]), _common,
     lambda g: (Slot("sum", lambda group: float(group["initial_accumulator_value"])),), _stepped,
     (("lr", 1e-2), ("lr_decay", 0), ("weight_decay", 0), ("initial_accumulator_value", 0), ("eps", 1e-10),
-     ("maximize", False)))
+     ("maximize", False)), lambda g: True)
 
 
 def adadelta(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
@@ -449,4 +466,4 @@ MUON = Rule(
      ("ns_coefficients", (3.4445, -4.7750, 2.0315)), ("eps", 1e-7), ("ns_steps", 5), ("adjust_lr_fn", None)))
 
 RULES = {r.name: r for r in (SGD, ADAM, ADAMW, NADAM, RADAM, ADAMAX, LION, RMSPROP, ADAGRAD, ADADELTA, ASGD, RPROP,
-                             ADAFACTOR, MUON)}
+                             ADAFACTOR, MUON, SPARSE_ADAM)}

@@ -126,6 +126,8 @@ class Roots:
                 if dear or self._read_too_often(node, reads) or self._ends_product(node):
                     stored[node] = None
             cost[node], depth[node] = (0, 0) if node in stored else (here, deep)
+            if kind == "scatter" and node.inputs[0] in self.params:
+                self._read_first(node)
             if kind not in ("view", "reduce", "argreduce", "chunk", "cumulative", "scatter"):
                 self._operands(node, kind)
 
@@ -155,6 +157,21 @@ class Roots:
             found = last[0]
             if lowering(found) == "contract":
                 return True
+
+    def _read_first(self, node: Node) -> None:
+        """Of x with x[i] replaced by f(x[i]): x[i] is in memory before, so that the result may be written over x."""
+        base = node.inputs[0]
+        seen: set[Node] = set()
+        pending = list(node.inputs[1:])
+        while pending:
+            x = pending.pop()
+            if x in self.params or x in self.stored or x in seen:
+                continue
+            seen.add(x)
+            if base in x.inputs and 2 * node_size(x) <= node_size(base):
+                self.stored[x] = None
+            else:
+                pending.extend(x.inputs)
 
     def _source(self, node: Node) -> Node:
         """What a node is another arrangement of; itself where that is larger or in memory."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __version__ = "2.13.0"
 newaxis = None
-strided = "torch.strided"
+strided, sparse_coo = "torch.strided", "torch.sparse_coo"
 contiguous_format, channels_last = "torch.contiguous_format", "torch.channels_last"
 preserve_format = "torch.preserve_format"
 
@@ -64,7 +64,7 @@ _TABLE = {
         cosine_similarity""",
     "dialects.torch.printing": "set_printoptions",
     "dialects.torch.amp": "amp= autocast", "train.amp": "is_autocast_enabled",
-    "dialects.torch.serialization": "save load",
+    "dialects.torch.serialization": "save load", "dialects.torch.sparse": "sparse= sparse_coo_tensor",
     "engine.control": "enable_grad no_grad",
     "api.creation": "diag tril triu",
     "dialects.torch.written": """abs absolute acos acosh add addcdiv addcmul arccos arccosh arcsin arcsinh arctan
@@ -97,6 +97,7 @@ _TABLE = {
     "dialects.torch.nn": "nn=", "dialects.torch.optim": "optim=", "dialects.torch.autograd": "autograd=",
     "dialects.torch.cuda": "cuda=", "dialects.torch.utils": "utils=", "dialects.torch.backends": "backends=",
     "dialects.torch.func": "func=", "dialects.torch.accelerator": "accelerator=", "dialects.torch.random": "random=",
+    "dialects.torch.distributions": "distributions=",
     "dialects.torch.fft": "fft=", "dialects.torch.special": "special=", "dialects.torch.signal": "signal=",
 }
 __getattr__, __dir__ = names(__name__, _TABLE)

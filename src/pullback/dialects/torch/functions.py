@@ -301,7 +301,8 @@ def embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_fr
     """Rows of a table; the table comes first, unlike in `torch.nn.functional`."""
     from pullback.api.layers import embedding as rows
 
-    return rows(as_torch(indices), as_torch(weight), None if padding_idx == -1 else padding_idx)
+    return rows(as_torch(indices), as_torch(weight), None if padding_idx == -1 else padding_idx,
+                scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
 
 
 def _cell(kind: str, pair: bool) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,6 @@ class Tensor(NativeTensor):
     weak_numbers = True
     checks = CHECKS
     is_cuda = False
-    is_sparse = False
     is_quantized = False
     is_meta = False
     is_cpu = True
@@ -150,6 +150,10 @@ class Tensor(NativeTensor):
         """A number that identifies the storage."""
         return id(self._peek())
 
+    def to_sparse(self, sparse_dim: int | None = None) -> Any:
+        """The elements that are not zero as a sparse tensor."""
+        return styled(import_module("pullback.api.sparse").to_sparse(self, sparse_dim))
+
     # -- dtypes and devices ------------------------------------------------------------------------------------------
     def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
         """The name of the tensor type, or the elements as another one."""
@@ -211,8 +215,8 @@ class Tensor(NativeTensor):
         if meta is None:
             return self._kept
         found = meta.grad
-        if type(found) is NativeTensor:
-            found.__class__ = Tensor
+        if type(found) is not Tensor and found is not None:
+            styled(found)
         return found
 
     @grad.setter
@@ -412,6 +416,10 @@ Tensor.__module__ = "torch"
 Parameter.__module__ = "torch.nn.parameter"
 
 
+#: the classes of tensors whose files are loaded late, by the library's
+STYLES: dict[type, type] = {}
+
+
 def styled(x: Any) -> Any:
     """A tensor of the library as PyTorch's: the same handle, under this class."""
     kind = type(x)
@@ -419,6 +427,9 @@ def styled(x: Any) -> Any:
         x.__class__ = Tensor
     elif kind is NativeParameter:
         x.__class__ = Parameter
+    elif isinstance(x, TensorBase) and x.is_sparse and not isinstance(x, Tensor):
+        import_module("pullback.dialects.torch.sparse")
+        x.__class__ = STYLES[kind]
     return x
 
 

@@ -97,7 +97,8 @@ _pieces = _Raw(_cut, "none", True, False, "vector_to_parameters")
 
 def _gradients(parameters: Any) -> list[Any]:
     found = [parameters] if isinstance(parameters, TensorBase) else list(parameters)
-    return [p.grad for p in found if p.grad is not None]
+    grads: list[Any] = [p.grad for p in found if p.grad is not None]
+    return [g.merged().held if g.is_sparse else g for g in grads]
 
 
 def _unrecorded(operation: Operation, tensors: list[Any], others: list[Any], **static: Any) -> tuple[Any, ...]:
