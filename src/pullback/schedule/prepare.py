@@ -24,6 +24,7 @@ from pullback.schedule.invert import solve
 from pullback.schedule.masks import masks_of_results
 from pullback.schedule.panels import in_panels
 from pullback.schedule.roots import node_size, own_cost
+from pullback.schedule.scatter import in_lots
 from pullback.schedule.windows import over_windows, windows_of
 
 FEW_TERMS = 4
@@ -61,7 +62,7 @@ def prepare(function: Function) -> Function:
             cost.setdefault(node.inputs[0], product_cost(node.inputs[0], cost))
             node = reduction(node, cost)
         elif kind == "scatter":
-            node = gathered(node)
+            node = in_lots(gathered(node))
         elif kind == "scan":
             node = in_panels(node)
         cost[node] = own_cost(node) + sum(cost.get(x, 0) for x in node.inputs) if lowering(node) == "view" else 0
