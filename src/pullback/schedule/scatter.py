@@ -24,7 +24,7 @@ from pullback.schedule.special import COLUMN_LANES, over
 from pullback.schedule.values import Values
 
 LEAST_COLUMNS = 16  # of a piece: a line of memory in single precision
-NEAR_BYTES = 256 << 10  # of the result that a piece may write at places without order: within the second cache
+NEAR_BYTES = 4 << 20  # of the result that a piece may write at places without order: near, and not too many pages
 LOTS = 8
 LOT_WORK = 100_000  # updates from which on lots gain more than their results cost
 LOT_SHARE = 4  # updates for each element of the lots' results
