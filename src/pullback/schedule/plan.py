@@ -45,6 +45,7 @@ ALIGN = 64
 CONTROL = ("scan", "while", "cond", "sort")
 SPECIAL = ("cumulative", "scatter")
 MAX_THREADS = 16
+SORT_COST = 100  # of an element of a line
 WRITTEN_BYTES = 8  # read and written for each element that is put in its place
 
 
@@ -203,6 +204,7 @@ def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> K
     """A loop or choice whose bodies are programs of their own; or a sort."""
     root = group.members[0]
     node, op = root.node, root.node.op
+    axis: int = getattr(op, "axis", 0)
     bodies: list[Plan] = []
     for value in op.params().values():
         if isinstance(value, Function):
@@ -217,6 +219,10 @@ def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> K
     kernel = Kernel(name, root.kind, (), payload=Control(op, tuple(bodies), inputs, tuple(results)))
     kernel.reads = list(dict.fromkeys((*inputs, *(x.memory for x in inputs))))
     kernel.writes = [x for x in results if x is not None]
+    if root.kind == "sort":
+        kernel.flops, lines = inputs[0].size * SORT_COST, inputs[0].size // max(inputs[0].shape[axis], 1)
+        kernel.threads = min(worth_threads(kernel.flops, options.threads), max(lines, 1))
+        return kernel
     times = getattr(op, "length", 1)
     kernel.flops = sum(p.flops for p in bodies) * times
     kernel.nbytes = max(sum(x.nbytes for x in (*kernel.reads, *kernel.writes)),

@@ -37,7 +37,7 @@ class Pieces(NamedTuple):
     width: int
 
     @property
-    def count(self) -> int:
+    def parts(self) -> int:
         return -(-self.column.size // self.width)
 
 
@@ -46,17 +46,20 @@ def scatter_loops(root: Root, threads: int) -> tuple[Stmt, ...]:
     assert root.update is not None and root.base is not None
     live = [v for v in map(variable, root.vars) if v is not None]
     target = [v for v in map(variable, root.out) if v is not None]
-    axis = int(getattr(root.node.op, "axis", 0))
-    leading = [v for v in map(variable, root.vars[:axis]) if v is not None]
+    leading = [v for v in map(variable, root.vars[:axis_of(root)]) if v is not None]
     trailing = [v for v in live if v in target and v not in leading]
     rows = leading if threads > 1 and prod(v.size for v in leading) >= threads else []
     pieces = pieces_of(root, trailing, 1 if rows else threads)
     base = nest([v for v in target if v not in rows], (stored_base(root, trailing),), pieces, True)
     updates = nest([v for v in live if v not in rows], (root.update,), pieces, root.contiguous and bool(trailing))
     body = (*base, *updates)
-    if pieces is not None and pieces.count > 1:
-        body = (For(Var("piece", pieces.count), body, parallel=not rows),)
+    if pieces is not None and pieces.parts > 1:
+        body = (For(Var("piece", pieces.parts), body, parallel=not rows),)
     return over(list(enumerate(rows)), body)
+
+
+def axis_of(root: Root) -> int:
+    return int(getattr(root.node.op, "axis", 0))
 
 
 def pieces_of(root: Root, trailing: list[Var], threads: int) -> Pieces | None:
@@ -69,7 +72,7 @@ def pieces_of(root: Root, trailing: list[Var], threads: int) -> Pieces | None:
         width = min(width, -(-column.size // threads))
     if not root.contiguous:
         inner = prod(v.size for v in trailing[trailing.index(column) + 1:])
-        lines = root.buffer.shape[int(root.node.op.axis)] * inner  # pyright: ignore[reportAttributeAccessIssue]
+        lines = root.buffer.shape[axis_of(root)] * inner
         width = min(width, NEAR_BYTES // max(lines * root.buffer.dtype.itemsize, 1))
     return Pieces(column, max(LEAST_COLUMNS, -(-width // LEAST_COLUMNS) * LEAST_COLUMNS))
 
@@ -78,8 +81,8 @@ def nest(variables: list[Var], body: tuple[Stmt, ...], pieces: Pieces | None, ve
     """Loops around a statement in row-major order; the last in vectors, one of them over a piece only."""
     for n, v in enumerate(reversed(variables)):
         lanes = lanes_for(v.size, COLUMN_LANES) if vectors and n == 0 else 1
-        if pieces is not None and v is pieces.column and pieces.count > 1:
-            start = Index(((Var("piece", pieces.count), pieces.width),), 0)
+        if pieces is not None and v is pieces.column and pieces.parts > 1:
+            start = Index(((Var("piece", pieces.parts), pieces.width),), 0)
             body = (For(v, body, min(lanes, pieces.width), start=start, count=pieces.width),)
         else:
             body = (For(v, body, lanes),)

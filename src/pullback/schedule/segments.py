@@ -72,11 +72,10 @@ def _shared_part(loop: For, binds: list[Bind], cut: Var, low: int, high: int) ->
     var = Var(cut.name, high - low)
     place = _Place({cut: Index(((var, 1),), low)})
     if not binds:
-        body = tuple(place.statement(t) for t in loop.body)
-        if high - low > 1 or len(body) > 1 or not isinstance(body[0], For) or body[0].count >= 0:
-            return For(var, body, parallel=True)
-        place = _Place({cut: const(low)})
-        inner = place.statement(loop.body[0])
+        only = loop.body[0] if len(loop.body) == 1 else None
+        if high - low > 1 or not isinstance(only, For) or only.count >= 0:
+            return For(var, tuple(place.statement(t) for t in loop.body), parallel=True)
+        inner = _Place({cut: const(low)}).statement(only)
         assert isinstance(inner, For)
         return For(inner.var, inner.body, inner.lanes, True, extent=inner.extent, folded=inner.folded)
     row = Var(loop.var.name, loop.size // cut.size * var.size)
