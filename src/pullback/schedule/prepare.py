@@ -120,11 +120,19 @@ def contraction(node: Node) -> Node:
     if 0 in (count, m, n, k) or k <= FEW_TERMS or x.dtype.kind != "f" or thin:
         return products(node, batch, free_x, free_y, terms)
     if x.dtype.itemsize < 4:
-        wide = b.contract(b.convert(x, float32), b.convert(y, float32), op.batch_dims, op.contracted)
+        wide = b.contract(widened(x), widened(y), op.batch_dims, op.contracted)
         return b.convert(wide, op.dtype)
     if op.dtype is not x.dtype:
         return b.convert(b.contract(x, y, op.batch_dims, op.contracted), op.dtype)
     return in_parts(node, m, n, k)
+
+
+def widened(x: Node) -> Node:
+    """An operand in single precision: what it is another arrangement of is converted, once for all that read it."""
+    base, at = layout(x, loop_vars(x.shape), {})
+    if base is x or base.tensor.size > x.tensor.size:
+        return b.convert(x, float32)
+    return b.reindex(b.convert(base, float32), x.shape, at, None)
 
 
 def long_vector_product(matrix: Node, m: int, n: int, k: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 
-from pullback.ir.index import Index, Var, const
+from pullback.ir.index import Index, Part, Var, const
 from pullback.kernel.nodes import (
     Bind,
     Cast,
@@ -103,8 +103,9 @@ def cuts(loop: For, var: Var, size: int, least: int) -> list[tuple[int, int]]:
     found = {0, size}
     for x in subexpressions(values):
         for at, low, high in x.tests if isinstance(x, Inside) else ():
-            if at.terms == ((var, 1),):
-                found |= {low - at.const, high + 1 - at.const}
+            unit = unit_of(at, var)
+            if unit:
+                found |= {unit * (low - at.const), unit * (high + 1 - at.const)}
     ordered = sorted(c for c in found if 0 <= c <= size)
     parts = list(itertools.pairwise(ordered))
     return parts if 1 < len(parts) <= MOST and all(high - low >= least for low, high in parts) else []
@@ -114,6 +115,16 @@ def _part(loop: For, low: int, high: int) -> Stmt:
     var = Var(loop.var.name, high - low)
     place = _Place({loop.var: Index(((var, 1),), low)})
     return For(var, tuple(place.statement(t) for t in loop.body), lanes_for(var.size, loop.lanes))
+
+
+def unit_of(at: Index, var: Var) -> int:
+    """How far a variable goes for one step of an index that is the variable, or its quotient; 0 where it is neither."""
+    if len(at.terms) != 1 or at.terms[0][1] != 1:
+        return 0
+    atom = at.terms[0][0]
+    if isinstance(atom, Part):
+        return atom.divisor if atom.quotient and atom.inner == Index(((var, 1),), 0) else 0
+    return 1 if atom == var else 0
 
 
 class _Place:
