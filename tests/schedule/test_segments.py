@@ -36,3 +36,39 @@ def test_a_padded_row_reads_nothing_outside():
     x = np.arange(6 * 64, dtype=np.float32).reshape(6, 64)
     found = pb.pad(pb.tensor(x), ((0, 0), (32, 16))) + 1
     np.testing.assert_array_equal(found.numpy(), np.pad(x, ((0, 0), (32, 16))) + 1)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("count", [2, 3, 40])
+def test_arrays_one_after_the_other_are_read_one_after_the_other(axis, count):
+    rng = np.random.default_rng(2)
+    shapes = [[5, 6, 37] for _ in range(count)]
+    for k, shape in enumerate(shapes):
+        shape[axis] = 1 + k % 4
+    arrays = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    tensors = [pb.tensor(a) for a in arrays]
+
+    def joined(*given):
+        return pb.concat(given, axis) * 2
+
+    np.testing.assert_array_equal(joined(*tensors).numpy(), np.concatenate(arrays, axis) * 2)
+    if count == 3 and axis < 2:
+        assert " if " not in loops_of(joined, *tensors)
+
+
+def test_stacked_arrays_are_written_one_after_the_other():
+    arrays = [np.arange(n, n + 1000, dtype=np.float32) for n in range(3)]
+    tensors = [pb.tensor(a) for a in arrays]
+    text = loops_of(lambda *given: pb.stack(given, 0) + 1, *tensors)
+    assert text.count("parallel for i1 < 1000") == 3 and " if " not in text
+    np.testing.assert_array_equal((pb.stack(tensors, 0) + 1).numpy(), np.stack(arrays) + 1)
+
+
+def test_rows_of_padding_read_nothing():
+    x = np.arange(2 * 3 * 40, dtype=np.float32).reshape(2, 3, 40)
+
+    def padded(given):
+        return pb.pad(given, ((0, 0), (1, 2), (0, 0))) * 2
+
+    assert " if " not in loops_of(padded, pb.tensor(x))
+    np.testing.assert_array_equal(padded(pb.tensor(x)).numpy(), np.pad(x, ((0, 0), (1, 2), (0, 0))) * 2)

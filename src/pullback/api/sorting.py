@@ -28,10 +28,10 @@ def _sort(x: Node, axis: int, descending: bool) -> Node:
 
 
 @operation()
-def _sort_both(x: Node, axis: int, descending: bool) -> tuple[Node, ...]:
+def _sort_both(x: Node, axis: int, descending: bool, first: int = -1) -> tuple[Node, ...]:
     own = x.dtype
     key = build.convert(x, dtypes.uint8) if own.kind == "b" else x
-    values, order = build.sort([key, build.iota(x.shape, axis, dtypes.int32)], axis, descending)
+    values, order = build.sort([key, build.iota(x.shape, axis, dtypes.int32)], axis, descending, 1, first)
     return build.convert(values, own), order
 
 
@@ -70,12 +70,6 @@ def sort_with_indices(x: Array, axis: int = -1, descending: bool = False) -> tup
     return values, order
 
 
-@operation()
-def _topk(x: Node, k: int, axis: int, largest: bool) -> tuple[Node, ...]:
-    values, order = _sort_both.define(x, axis, largest)
-    return tuple(build.slice_axis(v, axis, 0, k) for v in (values, order))
-
-
 def topk(x: Array, k: int, axis: int = -1, largest: bool = True, sorted: bool = True, *,
          dim: Any = UNSET) -> tuple[Array, Array]:
     """The k greatest (or least) elements along an axis, in order, and their positions."""
@@ -86,7 +80,7 @@ def topk(x: Array, k: int, axis: int = -1, largest: bool = True, sorted: bool = 
         raise ValueError_(message(f"topk: k must be from 0 to {x.shape[along]}",
                                   [("x", described(x)), ("k", str(count))],
                                   "there are not more elements along the axis"))
-    values, order = _topk(x, k=count, axis=along, largest=bool(largest))
+    values, order = _sort_both(x, axis=along, descending=bool(largest), first=count)
     return values, order
 
 
@@ -98,22 +92,26 @@ def _quantile(x: Node, q: Node, axis: int, keepdims: bool, method: str) -> Node:
     """Linear interpolation in the sorted array; lines with a NaN give NaN."""
     x = floating(x)
     n = x.shape[axis]
-    line = build.move_axis(build.sort([x], axis)[0], axis, 0)
+    line, rank = build.sort([x], axis)[0], len(q.shape)
+    order = (*range(axis, axis + rank), *range(axis), *range(axis + rank, len(x.shape) - 1 + rank))
+
+    def at_places(places: Node) -> Node:
+        return build.transpose(build.gather(line, build.convert(places, dtypes.int32), axis), order)
+
     at = build.mul(build.convert(q, x.dtype), build.full(q.shape, n - 1, x.dtype))
     low, high = build.floor(at), build.unary("ceil", at)
     if method in ("lower", "higher", "nearest"):
         chosen = {"lower": low, "higher": high, "nearest": build.unary("round", at)}[method]
-        y = build.gather(line, build.convert(chosen, dtypes.int32), 0)
+        y = at_places(chosen)
     else:
-        parts = [build.gather(line, build.convert(v, dtypes.int32), 0) for v in (low, high)]
+        parts = [at_places(v) for v in (low, high)]
         weight = build.full(q.shape, 0.5, x.dtype) if method == "midpoint" else build.sub(at, low)
         if method == "midpoint":
             weight = build.select(build.binary("eq", low, high), build.zeros_like(weight), weight)
-        weight = build.broadcast(weight, parts[0].shape, tuple(range(len(q.shape))))
+        weight = build.broadcast(weight, parts[0].shape, tuple(range(rank)))
         y = build.add(parts[0], build.mul(weight, build.sub(parts[1], parts[0])))
     missing = build.reduce("or", build.unary("isnan", x), (axis,))
-    rest = len(q.shape)
-    missing = build.broadcast(missing, y.shape, tuple(range(rest, len(y.shape))))
+    missing = build.broadcast(missing, y.shape, tuple(range(rank, len(y.shape))))
     y = build.select(missing, build.full(y.shape, float("nan"), y.dtype), y)
     if not keepdims:
         return y
@@ -170,7 +168,7 @@ def median(x: Array, axis: int | None = None, keepdims: bool = False, *, dim: An
 
 @operation()
 def _kth(x: Node, k: int, axis: int, keepdims: bool) -> tuple[Node, ...]:
-    values, order = _sort_both.define(x, axis, False)
+    values, order = _sort_both.define(x, axis, False, k + 1)
     return tuple(kept(build.reshape(build.slice_axis(v, axis, k, k + 1),
                                     tuple(n for j, n in enumerate(x.shape) if j != axis)),
                       x, (axis,), keepdims) for v in (values, order))

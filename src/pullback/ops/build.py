@@ -364,9 +364,9 @@ def put_along(base: Node, indices: Node, updates: Node, axis: int, monoid: str =
     return apply(PutAlong(axis, monoid, located(mode)), base, indices, updates)
 
 
-def sort(xs: Sequence[Node], axis: int, descending: bool = False, keys: int = 1) -> tuple[Node, ...]:
-    """All arrays in the order of the first `keys`."""
-    return project(apply(Sort(axis, descending, keys), *xs))
+def sort(xs: Sequence[Node], axis: int, descending: bool = False, keys: int = 1, first: int = -1) -> tuple[Node, ...]:
+    """All arrays in the order of the first `keys`; of each line the first so many, where that is not negative."""
+    return project(apply(Sort(axis, descending, keys, first), *xs))
 
 
 def some(tangent: Node | None) -> Node:

@@ -37,13 +37,15 @@ from pullback.schedule.groups import Group, Grouping
 from pullback.schedule.loops import LoopBuilder, index_uses
 from pullback.schedule.prepare import prepare
 from pullback.schedule.roots import Root, Roots, Unsupported
+from pullback.schedule.scatter import scatter_loops
 from pullback.schedule.segments import in_segments
-from pullback.schedule.special import cumulative_loops, scatter_loops
+from pullback.schedule.special import cumulative_loops
 
 ALIGN = 64
 CONTROL = ("scan", "while", "cond", "sort")
-SPECIAL = {"cumulative": cumulative_loops, "scatter": scatter_loops}
+SPECIAL = ("cumulative", "scatter")
 MAX_THREADS = 16
+SORT_COST = 100  # of an element of a line
 WRITTEN_BYTES = 8  # read and written for each element that is put in its place
 
 
@@ -159,9 +161,7 @@ def build_kernel(group: Group, name: str, options: Options, roots: Roots) -> Ker
     elif group.kind == "attention":
         kernel = Kernel(name, "attention", (attention_nest(group.members[0], roots),))
     elif group.kind in SPECIAL:
-        root = group.members[0]
-        body = SPECIAL[group.kind](root) if prod(root.space) or root.base is not None else ()
-        kernel = Kernel(name, group.kind, body)
+        kernel = Kernel(name, group.kind, special_loops(group, threads))
     else:
         raise Unsupported(group.kind)
     kernel.flops = group.work
@@ -178,9 +178,21 @@ def build_kernel(group: Group, name: str, options: Options, roots: Roots) -> Ker
             kernel.flops //= prod(nest.b_step)  # places between elements cost nothing
         kernel.threads = threads if kernel.flops >= 200_000 else 1
     else:
-        worth = max(group.work, kernel.nbytes // 2) if shares(kernel) else 0
-        kernel.threads = max(1, min(threads, worth // costs.THREAD_WORK)) if worth >= costs.SERIAL_WORK else 1
+        kernel.threads = worth_threads(max(group.work, kernel.nbytes // 2), threads) if shares(kernel) else 1
     return kernel
+
+
+def special_loops(group: Group, threads: int) -> tuple[Stmt, ...]:
+    """The loops of a prefix scan or a scatter."""
+    root = group.members[0]
+    if group.kind == "cumulative":
+        return cumulative_loops(root) if prod(root.space) else ()
+    return scatter_loops(root, worth_threads(max(group.work, root.buffer.nbytes // 2), threads))
+
+
+def worth_threads(work: int, threads: int) -> int:
+    """How many threads some work is worth."""
+    return max(1, min(threads, work // costs.THREAD_WORK)) if work >= costs.SERIAL_WORK else 1
 
 
 def shares(kernel: Kernel) -> bool:
@@ -192,6 +204,7 @@ def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> K
     """A loop or choice whose bodies are programs of their own; or a sort."""
     root = group.members[0]
     node, op = root.node, root.node.op
+    axis: int = getattr(op, "axis", 0)
     bodies: list[Plan] = []
     for value in op.params().values():
         if isinstance(value, Function):
@@ -206,6 +219,10 @@ def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> K
     kernel = Kernel(name, root.kind, (), payload=Control(op, tuple(bodies), inputs, tuple(results)))
     kernel.reads = list(dict.fromkeys((*inputs, *(x.memory for x in inputs))))
     kernel.writes = [x for x in results if x is not None]
+    if root.kind == "sort":
+        kernel.flops, lines = inputs[0].size * SORT_COST, inputs[0].size // max(inputs[0].shape[axis], 1)
+        kernel.threads = min(worth_threads(kernel.flops, options.threads), max(lines, 1))
+        return kernel
     times = getattr(op, "length", 1)
     kernel.flops = sum(p.flops for p in bodies) * times
     kernel.nbytes = max(sum(x.nbytes for x in (*kernel.reads, *kernel.writes)),
@@ -373,6 +390,7 @@ def in_place(function: Function, roots: Roots, phases: list[list[Kernel]], alias
                 body = without_copies(kernel.body, same)
                 if kernel.kind == "scatter" and len(body) < len(kernel.body):
                     kernel.nbytes = WRITTEN_BYTES * kernel.flops
+                    kernel.threads = min(kernel.threads, worth_threads(kernel.flops, kernel.threads))
                 kernel.body = body
 
 

@@ -24,6 +24,7 @@ from pullback.schedule.invert import solve
 from pullback.schedule.masks import masks_of_results
 from pullback.schedule.panels import in_panels
 from pullback.schedule.roots import node_size, own_cost
+from pullback.schedule.scatter import in_lots
 from pullback.schedule.windows import over_windows, windows_of
 
 FEW_TERMS = 4
@@ -61,7 +62,7 @@ def prepare(function: Function) -> Function:
             cost.setdefault(node.inputs[0], product_cost(node.inputs[0], cost))
             node = reduction(node, cost)
         elif kind == "scatter":
-            node = gathered(node)
+            node = in_lots(gathered(node))
         elif kind == "scan":
             node = in_panels(node)
         cost[node] = own_cost(node) + sum(cost.get(x, 0) for x in node.inputs) if lowering(node) == "view" else 0
@@ -119,11 +120,19 @@ def contraction(node: Node) -> Node:
     if 0 in (count, m, n, k) or k <= FEW_TERMS or x.dtype.kind != "f" or thin:
         return products(node, batch, free_x, free_y, terms)
     if x.dtype.itemsize < 4:
-        wide = b.contract(b.convert(x, float32), b.convert(y, float32), op.batch_dims, op.contracted)
+        wide = b.contract(widened(x), widened(y), op.batch_dims, op.contracted)
         return b.convert(wide, op.dtype)
     if op.dtype is not x.dtype:
         return b.convert(b.contract(x, y, op.batch_dims, op.contracted), op.dtype)
     return in_parts(node, m, n, k)
+
+
+def widened(x: Node) -> Node:
+    """An operand in single precision: what it is another arrangement of is converted, once for all that read it."""
+    base, at = layout(x, loop_vars(x.shape), {})
+    if base is x or base.tensor.size > x.tensor.size:
+        return b.convert(x, float32)
+    return b.reindex(b.convert(base, float32), x.shape, at, None)
 
 
 def long_vector_product(matrix: Node, m: int, n: int, k: int) -> bool:

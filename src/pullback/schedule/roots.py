@@ -21,8 +21,8 @@ from pullback.schedule.windows import Window, windows_of
 
 
 def lower_scatter(root: Any, values: Any) -> None:
-    """See `special`, which builds on this file."""
-    from pullback.schedule.special import lower_scatter as lower
+    """See `scatter`, which builds on this file."""
+    from pullback.schedule.scatter import lower_scatter as lower
 
     lower(root, values)
 

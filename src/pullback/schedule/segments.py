@@ -2,14 +2,17 @@
 
     for i < 8: y[i] = (a[i] if i <= 3 else 0) + (b[i-4] if i >= 4 else 0)
     becomes    for i < 4: y[i] = a[i] + 0;    for i < 4: y[i+4] = 0 + b[i]
+
+The loop may be the innermost one or the one that threads share, over one dimension or over several together.
 """
 
 from __future__ import annotations
 
 import itertools
 
-from pullback.ir.index import Index, Var
+from pullback.ir.index import Index, Part, Var, const
 from pullback.kernel.nodes import (
+    Bind,
     Cast,
     Expr,
     For,
@@ -24,54 +27,104 @@ from pullback.kernel.nodes import (
     Stmt,
     Store,
     subexpressions,
+    walk,
 )
 from pullback.schedule.loops import lanes_for
 
-MOST = 8  # parts of a loop
-LEAST = 16  # turns of a part
+MOST = 32  # parts of a loop
+LEAST = 16  # turns of a part of an innermost loop
 
 
 def in_segments(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
-    """Statements whose innermost loops are cut at their guards."""
+    """Statements whose loops are cut at their guards."""
     found: list[Stmt] = []
     for s in body:
-        if isinstance(s, For) and s.lanes > 1 and all(isinstance(t, (Store, Let)) for t in s.body):
+        if isinstance(s, For) and s.parallel and all(isinstance(t, (For, Bind, Store, Let)) for t in walk(s.body)):
+            for part in shared_parts(s):
+                found.append(_with_body(part, in_segments(part.body)) if part.lanes == 1 else part)
+        elif isinstance(s, For) and s.lanes > 1 and all(isinstance(t, (Store, Let)) for t in s.body):
             found += segments(s)
         elif isinstance(s, For):
-            found.append(For(s.var, in_segments(s.body), s.lanes, s.parallel, s.start, s.count, s.extent, s.folded))
+            found.append(_with_body(s, in_segments(s.body)))
         else:
             found.append(s)
     return tuple(found)
 
 
+def _with_body(loop: For, body: tuple[Stmt, ...]) -> For:
+    return For(loop.var, body, loop.lanes, loop.parallel, loop.start, loop.count, loop.extent, loop.folded)
+
+
+def shared_parts(loop: For) -> list[For]:
+    """The parts of a loop that threads share, cut by the first of its dimensions that has a guard of its own."""
+    if loop.folded or loop.count >= 0 or loop.lanes > 1:
+        return [loop]
+    binds = [t for t in loop.body if isinstance(t, Bind)]
+    for v in [b.var for b in binds] or [loop.var]:
+        parts = cuts(loop, v, v.size, 1)
+        if parts:
+            return [_shared_part(loop, binds, v, low, high) for low, high in parts]
+    return [loop]
+
+
+def _shared_part(loop: For, binds: list[Bind], cut: Var, low: int, high: int) -> For:
+    """The turns of a loop in which one of its dimensions is in a range."""
+    var = Var(cut.name, high - low)
+    place = _Place({cut: Index(((var, 1),), low)})
+    if not binds:
+        only = loop.body[0] if len(loop.body) == 1 else None
+        if high - low > 1 or not isinstance(only, For) or only.count >= 0:
+            return For(var, tuple(place.statement(t) for t in loop.body), parallel=True)
+        inner = _Place({cut: const(low)}).statement(only)
+        assert isinstance(inner, For)
+        return For(inner.var, inner.body, inner.lanes, True, extent=inner.extent, folded=inner.folded)
+    row = Var(loop.var.name, loop.size // cut.size * var.size)
+    position, body_ = Index(((row, 1),), 0), list[Stmt]()
+    for b in binds:
+        if b.index.terms:
+            one = var if b.var is cut else b.var
+            body_.append(Bind(one, position % one.size))
+            position = position // one.size
+        else:
+            body_.append(b)
+    return For(row, (*body_, *(place.statement(t) for t in loop.body if not isinstance(t, Bind))), parallel=True)
+
+
 def segments(loop: For) -> list[Stmt]:
-    """The parts of a loop; the loop itself where it has no guard of its counter alone, or too short parts."""
+    """The parts of an innermost loop; the loop itself where it has no guard of its counter alone, or short parts."""
     if loop.folded or loop.parallel or loop.count >= 0 or loop.start.terms or loop.start.const:
         return [loop]
-    values = tuple(t.value for t in loop.body if isinstance(t, (Store, Let)))
-    cuts = {0, loop.size}
+    return [_part(loop, low, high) for low, high in cuts(loop, loop.var, loop.size, LEAST)] or [loop]
+
+
+def cuts(loop: For, var: Var, size: int, least: int) -> list[tuple[int, int]]:
+    """The ranges of a variable between which guards change; none where there are too many, or one is too short."""
+    values = tuple(t.value for t in walk(loop.body) if isinstance(t, (Store, Let)))
+    found = {0, size}
     for x in subexpressions(values):
         for at, low, high in x.tests if isinstance(x, Inside) else ():
-            if at.terms == ((loop.var, 1),):
-                cuts |= {low - at.const, high + 1 - at.const}
-    ordered = sorted(c for c in cuts if 0 <= c <= loop.size)
+            unit = unit_of(at, var)
+            if unit:
+                found |= {unit * (low - at.const), unit * (high + 1 - at.const)}
+    ordered = sorted(c for c in found if 0 <= c <= size)
     parts = list(itertools.pairwise(ordered))
-    if not 1 < len(parts) <= MOST or any(high - low < LEAST for low, high in parts):
-        return [loop]
-    return [_part(loop, low, high) for low, high in parts]
+    return parts if 1 < len(parts) <= MOST and all(high - low >= least for low, high in parts) else []
 
 
 def _part(loop: For, low: int, high: int) -> Stmt:
     var = Var(loop.var.name, high - low)
     place = _Place({loop.var: Index(((var, 1),), low)})
-    body: list[Stmt] = []
-    for s in loop.body:
-        if isinstance(s, Store):
-            body.append(Store(s.buffer, place.indices(s.indices), place.value(s.value), s.stream))
-        else:
-            assert isinstance(s, Let)
-            body.append(Let(s.buffer, place.value(s.value)))
-    return For(var, tuple(body), lanes_for(var.size, loop.lanes))
+    return For(var, tuple(place.statement(t) for t in loop.body), lanes_for(var.size, loop.lanes))
+
+
+def unit_of(at: Index, var: Var) -> int:
+    """How far a variable goes for one step of an index that is the variable, or its quotient; 0 where it is neither."""
+    if len(at.terms) != 1 or at.terms[0][1] != 1:
+        return 0
+    atom = at.terms[0][0]
+    if isinstance(atom, Part):
+        return atom.divisor if atom.quotient and atom.inner == Index(((var, 1),), 0) else 0
+    return 1 if atom == var else 0
 
 
 class _Place:
@@ -86,6 +139,15 @@ class _Place:
 
     def indices(self, given: tuple[Index, ...]) -> tuple[Index, ...]:
         return tuple(self.index(x) for x in given)
+
+    def statement(self, s: Stmt) -> Stmt:
+        if isinstance(s, Store):
+            return Store(s.buffer, self.indices(s.indices), self.value(s.value), s.stream)
+        if isinstance(s, Let):
+            return Let(s.buffer, self.value(s.value))
+        assert isinstance(s, For)
+        body = tuple(self.statement(t) for t in s.body)
+        return For(s.var, body, s.lanes, s.parallel, self.index(s.start), s.count, s.extent, s.folded)
 
     def value(self, x: Expr) -> Expr:
         found = self.done.get(x)

@@ -117,7 +117,7 @@ def emit_control(module: Module, kernel: Kernel, name: str, table: Slots, linkag
     kinds[kernel.kind](control)
     control.fn.ret()
     control.areas.finish()
-    return EmittedKernel(name, 1, control.areas.size)
+    return EmittedKernel(name, kernel.threads, control.areas.size)
 
 
 def emit_scan(control: Control) -> None:
