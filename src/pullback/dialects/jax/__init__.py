@@ -86,6 +86,7 @@ __getattr__, __dir__ = names(
             custom_vjp custom_jvp
         checkpoint remat=checkpoint eval_shape ShapeDtypeStruct block_until_ready""",
         "dialects.jax.jaxpr": "make_jaxpr",
+        "dialects.jax.collectives": "pmap",
         "dialects.jax.numpy": "numpy=",
         "dialects.jax.random": "random=",
         "dialects.jax.nn": "nn=",

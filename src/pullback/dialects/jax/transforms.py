@@ -264,19 +264,15 @@ def jit(
 
 
 def vmap(
-    fun: Function, in_axes: Any = 0, out_axes: Any = 0, axis_name: Any = None, axis_size: int | None = None
+    fun: Function,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_name: Any = None,
+    axis_size: int | None = None,
+    spmd_axis_name: Any = None,
 ) -> Function:
-    """The function applied along an axis of its arguments."""
+    """The function applied along an axis of its arguments; `axis_name` is what `lax.psum` and its like know it by."""
     check_function(fun, "vmap")
-    if axis_name is not None:
-        raise ArgumentError(
-            message(
-                "vmap: named axes are not supported",
-                [("axis_name", repr(axis_name))],
-                "reduce over the mapped axis outside",
-            )
-        )
-
     mapped = effects.collecting(fun, True) if isinstance(out_axes, int) else fun
 
     @wraps(fun)
@@ -288,16 +284,18 @@ def vmap(
             if len(axes) == len(given)
             else tuple(axes)
         )
-        if kwargs:
-            names = tuple(kwargs)
-            values = tuple(arrays(v) for v in kwargs.values())
-            positional = functional.vmap(
-                lambda *xs: mapped(*xs[: len(given)], **dict(zip(names, xs[len(given) :], strict=True))),
-                (*axes, *(0,) * len(names)),
-                out_axes,
-            )
-            return lift(positional(*given, *values))
-        return lift(functional.vmap(mapped, axes, out_axes)(*given))
+        if not kwargs:
+            return lift(functional.vmap(mapped, axes, out_axes, axis_name, axis_size)(*given))
+        names = tuple(kwargs)
+        values = tuple(arrays(v) for v in kwargs.values())
+        positional = functional.vmap(
+            lambda *xs: mapped(*xs[: len(given)], **dict(zip(names, xs[len(given) :], strict=True))),
+            (*axes, *(0,) * len(names)),
+            out_axes,
+            axis_name,
+            axis_size,
+        )
+        return lift(positional(*given, *values))
 
     return vmapped
 
