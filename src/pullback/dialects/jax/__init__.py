@@ -97,6 +97,7 @@ __getattr__, __dir__ = names(
         "dialects.jax.errors": "errors=",
         "dialects.jax.debug": "debug=",
         "dialects.jax.ops": "ops=",
+        "dialects.jax.test_util": "test_util=",
         "dialects.jax.flatten_util": "flatten_util=",
         "dialects.jax.typing": "typing=",
         "dialects.jax.dtypes": "dtypes= float0",

@@ -364,6 +364,8 @@ __getattr__, __dir__ = names(
             reduce_xor select_n shift_left
             shift_right_arithmetic shift_right_logical slice_in_dim sort sort_key_val stack tile top_k unstack""",
         "dialects.jax.lax_linalg": "linalg=",
+        "dialects.jax.lax_indexing": """GatherDimensionNumbers GatherScatterMode ScatterDimensionNumbers gather
+            index_take scatter scatter_add scatter_apply scatter_max scatter_min scatter_mul scatter_sub""",
         "dialects.jax.collectives": """all_gather all_to_all axis_index axis_size pbroadcast pcast pmax pmean pmin
             ppermute pshuffle psum psum_scatter pswapaxes""",
     },
