@@ -340,6 +340,23 @@ class Array(Tensor):
         """Where the elements are."""
         return CPU
 
+    @property
+    def sharding(self) -> Any:
+        """How the elements are laid out over devices: all are on the only one."""
+        from pullback.dialects.jax.sharding import SingleDeviceSharding  # needed by few
+
+        return SingleDeviceSharding(CPU)
+
+    @property
+    def committed(self) -> bool:
+        """Whether the array was put on a device on purpose."""
+        return False
+
+    @property
+    def is_fully_addressable(self) -> bool:
+        """Whether all elements are in this process."""
+        return True
+
     def devices(self) -> set[Device]:
         """Where the elements are."""
         return {CPU}
@@ -401,6 +418,7 @@ def on_device(x: Any, device: Any) -> Any:
     if (
         device is not None
         and not isinstance(device, Device)
+        and not hasattr(device, "device_set")
         and str(device).split(":")[0] not in ("cpu", "CpuDevice(id=0)")
     ):
         raise NoDeviceError(
@@ -414,7 +432,7 @@ def _repr(x: Array) -> str:
     trace = value.trace
     weak = ", weak_type=True" if value.info.weak else ""
     if value.buffer is None and trace is not None and trace.kind != "main":
-        return f"JitTracer({x.aval.dtype.name}[{','.join(map(str, x.shape))}])"
+        return f"JitTracer({'~' * bool(value.info.weak)}{x.aval.dtype.name}[{','.join(map(str, x.shape))}])"
     array = x.numpy()
     body = (
         np.array2string(array, separator=", ", prefix="Array(", suffix=",")
