@@ -403,7 +403,7 @@ NUMPY: dict[str, Callable[[Any, Any], Any]] = {
     "median": lambda np, x: np.median(x),
     "percentile": lambda np, x: np.percentile(x, 30),
     "average": lambda np, x: np.average(x, 0),
-    "append": lambda np, x: np.append(x, [[1.0]]),
+    "append": lambda np, x: np.append(x, np.array([[1.0]])),
     "pad": lambda np, x: np.pad(x, ((1, 0), (0, 2))),
     "tri": lambda np, x: np.tri(3),
     "norm": lambda np, x: np.linalg.norm(x, axis=1),

@@ -164,7 +164,7 @@ def test_pure_callback() -> None:
     with pytest.raises(ValueError, match="Mismatched result shape"):
         jax.pure_callback(host, jax.ShapeDtypeStruct((3,), jnp.float32), jnp.arange(2.0))
     with pytest.raises(jax.errors.ConcretizationTypeError, match="cannot call Python"):
-        jax.jit(lambda v: jax.pure_callback(host, v, v))(jnp.arange(2.0))
+        jax.jit(jax.vmap(lambda v: jax.pure_callback(host, v, v)))(jnp.ones((2, 2)))
 
 
 def test_names_that_change_nothing() -> None:

@@ -158,6 +158,9 @@ def test_as_jax_programs_write_it() -> None:
     assert not params["w"].is_deleted()
     with pytest.raises(RuntimeError, match="Array has been deleted"):
         first + 1
+    bias = params["b"]
+    params = jax_update(params=params, grads={"w": jnp.ones(3), "b": jnp.ones(2)})
+    assert bias.is_deleted()
     params["b"].delete()
     with pytest.raises(RuntimeError, match="Array has been deleted"):
         print(params["b"])

@@ -363,7 +363,7 @@ def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set", mode: st
     if monoid == "set" and _is_mask(index) and not isinstance(index, (bool, np.bool_)) and _assign_where(x, index,
                                                                                                          value):
         return
-    found = parse(index if mode is None else _unchecked(index, shape), shape)
+    found = parse(index if mode is None else _unchecked(index, shape, mode != "fill"), shape)
     if type(value) not in SCALARS:
         value = as_tensor(value, "setitem")
     operands, _ = views.WRITE_INDEX.values((x, value))
@@ -376,8 +376,9 @@ def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set", mode: st
     x.assign_value(record(_scatter, [*operands, *arrays], static)[0])
 
 
-def _unchecked(index: Any, shape: tuple[int, ...]) -> Any:
-    """An index whose whole numbers are arrays that nobody checks; negative ones count from the end."""
+def _unchecked(index: Any, shape: tuple[int, ...], nearest: bool) -> Any:
+    """An index whose whole numbers are arrays that nobody checks: negative ones count from the end, those out of range
+    are the nearest place, or the first after the end."""
     items = _expand_ellipsis(index, len(shape), shape)
     sizes = iter(shape)
     found: list[Any] = []
@@ -386,9 +387,11 @@ def _unchecked(index: Any, shape: tuple[int, ...]) -> Any:
         array = _as_array(item) if not _whole(item) and not isinstance(item, slice) and item is not None else item
         if _whole(item) or (isinstance(array, np.ndarray) and array.dtype.kind in "iu"):
             host = np.asarray(array, np.int64)
-            found.append(from_host(np.clip(np.where(host < 0, host + size, host), -1, 2**31 - 1).astype(np.int32)))
+            host = np.where(host < 0, host + size, host)
+            host = np.clip(host, 0, max(size - 1, 0)) if nearest else np.where((host < 0) | (host > size), size, host)
+            found.append(from_host(host.astype(np.int32)))
         elif isinstance(array, TensorBase) and array.info.type.dtype.is_integer:
-            found.append(_from_the_end(array, size=size))
+            found.append(_from_the_end(array, size=size, nearest=nearest))
         else:
             rank: Any = item
             for _ in range(rank.ndim - 1 if _is_mask(item) and not isinstance(item, bool) else 0):
@@ -398,9 +401,14 @@ def _unchecked(index: Any, shape: tuple[int, ...]) -> Any:
 
 
 @operation(promote="exact")
-def _from_the_end(indices: Node, size: int) -> Node:
-    negative = build.binary("lt", indices, build.zeros_like(indices))
-    return build.select(negative, build.add(indices, build.scalar_like(indices, size)), indices)
+def _from_the_end(indices: Node, size: int, nearest: bool) -> Node:
+    narrow = indices.dtype.bits <= 32 and indices.dtype is not dtypes.uint32
+    at = build.convert(indices, dtypes.int32 if narrow else dtypes.int64)
+    zero = build.zeros_like(at)
+    at = build.select(build.binary("lt", at, zero), build.add(at, build.scalar_like(at, size)), at)
+    if nearest:
+        return build.minimum(build.maximum(at, zero), build.scalar_like(at, max(size - 1, 0)))
+    return build.select(build.binary("lt", at, zero), build.scalar_like(at, size), at)
 
 
 def _is_same_region(x: TensorBase, index: Any, value: TensorBase) -> bool:
@@ -537,27 +545,34 @@ class At:
 def _moded(x: Any, index: Any, mode: str, fill_value: Any) -> Any:
     if mode not in ("clip", "wrap", "fill"):
         raise ArgumentError(message("at.get: unknown mode", [("mode", repr(mode))], "one of 'clip', 'wrap', 'fill'"))
-    array = _as_array([index] if _whole(index) else index)
-    if array is None:
-        raise ArgumentError(message("at.get: a mode needs one integer array as index", [("index", repr(index))],
-                                    "index with an array, or leave mode out"))
-    taken = _gather_mode(x, array, mode=mode)
-    if mode == "fill" and fill_value is not None:
-        taken = _fill_outside(taken, array, fill_value, size=x.shape[0])
-    return taken[0] if _whole(index) else taken
+    shape = x.info.type.shape
+    found = parse(_unchecked(index, shape, mode != "fill"), shape)
+    if not found.arrays:
+        return views.index_view(x, found.entries)
+    arrays = _index_tensors(found)
+    if mode == "fill":
+        return _gather_filled(x, 0 if fill_value is None else fill_value, *arrays, entries=found.entries,
+                              axes=found.axes, front=found.front)
+    return _gather(x, *arrays, entries=found.entries, axes=found.axes, front=found.front, mode="clip")
 
 
 @operation(promote="exact")
-def _gather_mode(x: Node, indices: Node, mode: str) -> Node:
-    return build.gather(x, indices, 0, mode)
+def _gather_filled(x: Node, fill: Node, *indices: Node, entries: Entries, axes: tuple[int, ...], front: bool) -> Node:
+    from pullback.engine.operation import broadcast_shapes
 
-
-@operation(promote="exact")
-def _fill_outside(taken: Node, indices: Node, fill: Node, size: int) -> Node:
-    inside = build.binary("logical_and", build.binary("ge", indices, build.zeros_like(indices)),
-                          build.binary("lt", indices, build.scalar_like(indices, size)))
-    spread = build.broadcast(inside, taken.shape, tuple(range(len(indices.shape))))
-    return build.select(spread, taken, broadcast_to(build.convert(fill, taken.dtype), taken.shape))
+    x = views.read_region(x, entries)
+    taken = gather_nodes(x, list(indices), axes, front, "fill")
+    shape = broadcast_shapes("index", list(indices))
+    inside: Node | None = None
+    for axis, node in zip(axes, indices, strict=True):
+        small = build.binary("lt", node, build.scalar_like(node, x.shape[axis]))
+        valid = build.binary("logical_and", build.binary("ge", node, build.zeros_like(node)), small)
+        valid = broadcast_to(valid, shape)
+        inside = valid if inside is None else build.binary("logical_and", inside, valid)
+    assert inside is not None
+    first = 0 if front else axes[0]
+    mask = build.broadcast(inside, taken.shape, tuple(range(first, first + len(shape))))
+    return build.select(mask, taken, broadcast_to(build.convert(fill, taken.dtype), taken.shape))
 
 
 __all__ = ["At", "ShapeError", "gather_nodes", "getitem", "parse", "read", "rows", "scatter_nodes", "setitem"]

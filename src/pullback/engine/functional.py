@@ -8,8 +8,10 @@ repeated call is found in the tables.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
+
+import numpy as np
 
 from pullback.engine.autograd import call_operation
 from pullback.engine.operation import Operation, operation
@@ -27,6 +29,7 @@ from pullback.util.errors import (
     ShapeError,
     StructureError,
     TracerLeakError,
+    ValueError_,
     message,
 )
 from pullback.util.kinds import is_dict, is_pair, is_sequence
@@ -458,11 +461,13 @@ def _vjp_operation(function: Function, traced: Traced, n: int) -> Operation:
     return call_operation(Function([*function.params, *seeds], filled), "vjp")
 
 
-def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
+def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, axis_name: Any = None,
+         axis_size: int | None = None) -> Callable[..., Any]:
     """The function applied along an axis of its arguments, without a loop.
 
     `in_axes` gives the mapped axis of each positional argument (None: not mapped; may be nested like the arguments),
-    `out_axes` where it appears in the results.
+    `out_axes` where it appears in the results (None: nowhere, where all elements have the same result). By `axis_name`
+    the function can ask for sums over the axis, and its place along it. `axis_size` is needed where nothing is mapped.
 
     >>> import pullback as pb
     >>> pb.vmap(pb.dot)(pb.ones((3, 2)), pb.ones((3, 2)))
@@ -471,29 +476,45 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
 
     @wraps(function)
     def vmapped(*args: Any) -> Any:
-        axes: Sequence[Any] = in_axes if is_sequence(in_axes) else (in_axes,) * len(args)
-        if len(axes) != len(args):
+        given: Sequence[Any] = in_axes if is_sequence(in_axes) else (in_axes,) * len(args)
+        if len(given) != len(args):
             raise StructureError(message(
                 "vmap: in_axes must have one entry per argument",
                 [("in_axes", repr(in_axes)), ("call", f"{len(args)} positional arguments")]))
         leaves, structure = tree.flatten(tuple(args))
-        spread = _spread_axes(tuple(axes), tuple(args), "in_axes")
+        spread = _spread_axes(tuple(given), tuple(args), "in_axes")
         tensors = [as_tensor(x, "vmap") for x in leaves]
-        size, moved = _mapped_size(tensors, spread)
+        size, moved = _mapped_size(tensors, spread, axis_size)
+        called: Any = function
+        if axis_name is not None or axis_size is not None:
+            called = partial(_named, function, axis_name, size)
+            moved.insert(0, from_host(np.arange(size, dtype=np.int32)))
+            spread.insert(0, 0)
+            _, structure = tree.flatten((0, *args))
         infos = [Info.of(t.info.type if a is None else t.info.type.with_shape(t.info.type.shape[1:]), t.requires_grad)
                  for t, a in zip(moved, spread, strict=True)]
-        traced = Traced("vmap", "staged", function, moved, infos,
+        traced = Traced("vmap", "staged", called, moved, infos,
                         lambda new: (tuple(tree.unflatten(structure, new)), {}))
         traced.refuse_writes("vmap")
-        batched = tuple(a is not None for a in spread)
-        operation = traced.memo(("vmap", batched, size), lambda f: _vmap_operation(f, traced, batched, size))
+        targets: list[int | None] = [out_axes] * len(traced.outputs)
+        if not isinstance(out_axes, int) and out_axes is not None:
+            targets = _spread_axes(out_axes, tree.unflatten(traced.structure, traced.outputs), "out_axes")
+        batched, whole = (tuple(a is not None for a in spread), tuple(a is None for a in targets))
+        operation = traced.memo(("vmap", batched, size, whole),
+                                lambda f: _vmap_operation(f, traced, batched, size, whole))
         results = record(operation, traced.bind([value_of(t) for t in moved]))
-        targets = _spread_axes(out_axes, tree.unflatten(traced.structure, traced.outputs), "out_axes") \
-            if isinstance(out_axes, (tuple, list)) else [out_axes] * len(results)
         outputs = [_place_axis(cls(v), a) for cls, v, a in zip(traced.classes, results, targets, strict=True)]
         return tree.unflatten(traced.structure, outputs)
 
     return vmapped
+
+
+def _named(function: Callable[..., Any], name: Any, size: int, place: TensorBase, *args: Any) -> Any:
+    """The function, which may ask for the axis."""
+    from pullback.engine.axes import NamedAxis, over  # needed by name only
+
+    with over(NamedAxis(name, size, place)):
+        return function(*args)
 
 
 def _spread_axes(axes: Any, args: Any, what: str) -> list[int | None]:
@@ -515,11 +536,12 @@ def _spread_axes(axes: Any, args: Any, what: str) -> list[int | None]:
     return found
 
 
-def _mapped_size(tensors: list[TensorBase], axes: list[int | None]) -> tuple[int, list[TensorBase]]:
+def _mapped_size(tensors: list[TensorBase], places: list[int | None], given: int | None
+                 ) -> tuple[int, list[TensorBase]]:
     """The common size of the mapped axes, and the tensors with that axis in front."""
-    sizes: dict[int, str] = {}
+    sizes: dict[int, str] = {} if given is None else {given: "axis_size"}
     moved: list[TensorBase] = []
-    for t, axis in zip(tensors, axes, strict=True):
+    for t, axis in zip(tensors, places, strict=True):
         if axis is None:
             moved.append(t)
             continue
@@ -545,20 +567,24 @@ def move_axis(tensor: TensorBase, source: int, target: int) -> TensorBase:
 
 def _place_axis(tensor: TensorBase, axis: int | None) -> TensorBase:
     if axis is None:
-        raise ArgumentError(message("vmap: a mapped result needs an axis", [("out_axes", "None")], "use out_axes=0"))
+        return tensor
     if not -tensor.ndim <= axis < tensor.ndim:
         raise AxisError(message("vmap: out_axes is out of range", [("result", repr(tensor.info.type)),
                                                                    ("out_axes", str(axis))]))
     return move_axis(tensor, 0, axis % tensor.ndim)
 
 
-def _vmap_operation(function: Function, traced: Traced, batched: tuple[bool, ...], size: int) -> Operation:
+def _vmap_operation(function: Function, traced: Traced, batched: tuple[bool, ...], size: int,
+                    whole: tuple[bool, ...]) -> Operation:
     from pullback.transforms import batch
 
     flags = [False] * len(function.params)
     for position, flag in zip(traced.param_positions(), batched, strict=True):
         flags[position] = flag
-    mapped, _ = batch(function, tuple(flags), size, (True,) * len(function.results))
+    mapped, found = batch(function, tuple(flags), size, tuple(not k for k in whole))
+    if any(has and k for has, k in zip(found, whole, strict=True)):
+        raise ValueError_(message("vmap has mapped output but out_axes is None", [("out_axes", "None")],
+                                  "use out_axes=0"))
     return call_operation(mapped, "vmap")
 
 

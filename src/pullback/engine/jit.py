@@ -524,13 +524,13 @@ class Jitted:
         if not self.donated_numbers and not self.donated_names:
             return []
         args, kwargs = tree.unflatten(structure, list(range(len(leaves))))
-        for k in self.donated_numbers:
-            if not -len(args) <= k < len(args):
-                raise StructureError(message(
-                    f"jit of {self.__name__}: there is no such argument to donate",
-                    [("donate_argnums", repr(k)), ("positional arguments", str(len(args)))],
-                    "number them from 0; name keyword arguments in donate_argnames"))
-        donated = [args[k] for k in self.donated_numbers] + [kwargs[k] for k in self.donated_names if k in kwargs]
+        there = [k for k in self.donated_numbers if -len(args) <= k < len(args)]
+        if len(there) < len(self.donated_numbers) and not self.donated_names:
+            raise StructureError(message(
+                f"jit of {self.__name__}: there is no such argument to donate",
+                [("donate_argnums", repr(self.donated_numbers)), ("positional arguments", str(len(args)))],
+                "number them from 0; name keyword arguments in donate_argnames"))
+        donated = [args[k] for k in there] + [kwargs[k] for k in self.donated_names if k in kwargs]
         return sorted({k for k in tree.leaves(donated) if isinstance(leaves[k], TensorBase)})
 
     def constant(self, leaf: Any) -> Any:

@@ -99,6 +99,15 @@ class Transforms(Protocol):
         ...
 
 
+class Whole:
+    """What a batching rule returns for a result that is the same for all elements: it has no new dimension."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+
 class Op:
     """A primitive: parameters, type rule, reference, derivative, transpose, batching. All rules stand in the subclass.
 

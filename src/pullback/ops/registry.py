@@ -10,6 +10,7 @@ from pullback.ir.index import Index, loop_vars
 from pullback.ir.index import parse as parse_index
 from pullback.ir.node import Function, Op, TensorType
 from pullback.ir.parser import Field, Maker, split_tuple
+from pullback.ops.across import Across
 from pullback.ops.attention import Attention, AttentionBackward, AttentionTangent
 from pullback.ops.contract import Contract
 from pullback.ops.control import Barrier, Call, Checkpoint, Composite, Cond, Custom, CustomLinear, Scan, While
@@ -29,7 +30,7 @@ _CLASSES: tuple[Any, ...] = (
     Map, Convert, Bitcast, Copy, Leaf, StopGradient, Broadcast, Reindex, ReindexReduce, Concat, Reduce, ArgReduce,
     Cumulative, Contract, Gather, Scatter, TakeAlong, PutAlong, Sort, Const, Iota, RandomBits, Call, Composite,
     Checkpoint, Barrier, Custom, CustomLinear, Cond, While, Scan, Require, TriangularSolve, Cholesky, Lu, Qr, Eigh, Svd,
-    Eig, Fourier, RealFourier, HermitianFourier, Recurrence, Attention, AttentionTangent, AttentionBackward)
+    Eig, Fourier, RealFourier, HermitianFourier, Recurrence, Attention, AttentionTangent, AttentionBackward, Across)
 OPS: dict[str, type[Op]] = {c.name: c for c in _CLASSES}
 RULES = ("infer", "reference", "jvp", "transpose", "batch", "lowering", "samples")
 

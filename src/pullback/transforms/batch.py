@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pullback.ir.node import Function, Node, Proj, TensorType, Transforms, param, project, substitute, topological
+from pullback.ir.node import (
+    Function,
+    Node,
+    Proj,
+    TensorType,
+    Transforms,
+    Whole,
+    param,
+    project,
+    reapply,
+    substitute,
+    topological,
+)
 from pullback.ops import build as b
 
 
@@ -13,20 +25,28 @@ def batched_nodes(rules: Transforms, results: Sequence[Node], inputs: Sequence[N
                   size: int) -> list[tuple[Node, bool]]:
     """Results where `inputs` are replaced by nodes with a leading dimension of `size`, and whether each now has it."""
     done: dict[Node, Any] = dict(zip(inputs, replacements, strict=True))
+    whole: dict[Node, Node] = {}  # what is the same for all elements, although it was made from them
     stop = set(inputs)
     for node in topological(results, stop):
-        if node in stop or not any(x in done for x in node.inputs):
+        if node in stop:
             continue
-        done[node] = _batched(rules, node, done, size)
-    return [(done[r], True) if r in done else (r, False) for r in results]
+        if any(x in done for x in node.inputs):
+            found = _batched(rules, node, done, whole, size)
+            if isinstance(found, Whole):
+                whole[node] = found.node
+            else:
+                done[node] = found
+        elif whole and any(x in whole for x in node.inputs):
+            whole[node] = reapply(node, tuple(whole.get(x, x) for x in node.inputs))
+    return [(done[r], True) if r in done else (whole.get(r, r), False) for r in results]
 
 
-def _batched(rules: Transforms, node: Node, done: dict[Node, Any], size: int) -> Any:
+def _batched(rules: Transforms, node: Node, done: dict[Node, Any], whole: dict[Node, Node], size: int) -> Any:
     if isinstance(node.op, Proj):
         return done[node.inputs[0]][node.op.index]
-    inputs = tuple(done.get(x, x) for x in node.inputs)
+    inputs = tuple(done[x] if x in done else whole.get(x, x) for x in node.inputs)
     found = node.op.batch(rules, size, inputs, tuple(x in done for x in node.inputs))
-    if isinstance(node.type, TensorType):
+    if isinstance(node.type, TensorType) or isinstance(found, Whole):
         return found
     return project(found) if isinstance(found, Node) else tuple(found)
 

@@ -55,6 +55,10 @@ class AxisError(PullbackError, ValueError, IndexError, RuntimeError):
     RuntimeError."""
 
 
+class AxisNameError(PullbackError, NameError):
+    """No axis of this name is being mapped over, for example `pb.axis_index("batch")` outside of `pb.vmap`."""
+
+
 class IndexError_(PullbackError, IndexError, RuntimeError):
     """An index is out of range, for example `pb.arange(3)[5]`. PyTorch's functions say so with a RuntimeError."""
 

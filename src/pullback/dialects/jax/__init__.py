@@ -86,6 +86,7 @@ __getattr__, __dir__ = names(
             custom_vjp custom_jvp
         checkpoint remat=checkpoint eval_shape ShapeDtypeStruct block_until_ready""",
         "dialects.jax.jaxpr": "make_jaxpr",
+        "dialects.jax.collectives": "pmap",
         "dialects.jax.numpy": "numpy=",
         "dialects.jax.random": "random=",
         "dialects.jax.nn": "nn=",
@@ -96,6 +97,12 @@ __getattr__, __dir__ = names(
         "dialects.jax.errors": "errors=",
         "dialects.jax.debug": "debug=",
         "dialects.jax.ops": "ops=",
+        "dialects.jax.test_util": "test_util=",
+        "dialects.jax.stages": "stages=",
+        "dialects.jax.experimental": "experimental=",
+        "dialects.jax.sharding": "sharding= P NamedSharding make_mesh set_mesh",
+        "dialects.jax.checkpoint_policies": "checkpoint_policies=",
+        "dialects.jax.image": "image=",
         "dialects.jax.flatten_util": "flatten_util=",
         "dialects.jax.typing": "typing=",
         "dialects.jax.dtypes": "dtypes= float0",
@@ -104,8 +111,8 @@ __getattr__, __dir__ = names(
         "dialects.jax.ad_checkpoint": "ad_checkpoint=",
         "dialects.jax.example_libraries": "example_libraries=",
         "dialects.jax.derivatives": """clear_caches closure_convert custom_gradient default_device
-            default_matmul_precision effects_barrier linear_transpose log_compiles named_call named_scope pure_callback
-            transfer_guard typeof""",
+            default_matmul_precision effects_barrier ensure_compile_time_eval linear_transpose log_compiles
+            named_call named_scope pure_callback transfer_guard typeof""",
         "dialects.jax.config": "debug_key_reuse debug_nans threefry_partitionable disable_jit enable_x64",
         "dialects.jax.array": "Device",
     },

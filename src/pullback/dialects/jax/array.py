@@ -340,6 +340,23 @@ class Array(Tensor):
         """Where the elements are."""
         return CPU
 
+    @property
+    def sharding(self) -> Any:
+        """How the elements are laid out over devices: all are on the only one."""
+        from pullback.dialects.jax.sharding import SingleDeviceSharding  # needed by few
+
+        return SingleDeviceSharding(CPU)
+
+    @property
+    def committed(self) -> bool:
+        """Whether the array was put on a device on purpose."""
+        return False
+
+    @property
+    def is_fully_addressable(self) -> bool:
+        """Whether all elements are in this process."""
+        return True
+
     def devices(self) -> set[Device]:
         """Where the elements are."""
         return {CPU}
@@ -410,6 +427,7 @@ def on_device(x: Any, device: Any) -> Any:
     if (
         device is not None
         and not isinstance(device, Device)
+        and not hasattr(device, "device_set")
         and str(device).split(":")[0] not in ("cpu", "CpuDevice(id=0)")
     ):
         raise NoDeviceError(
@@ -423,7 +441,7 @@ def _repr(x: Array) -> str:
     trace = value.trace
     weak = ", weak_type=True" if value.info.weak else ""
     if value.buffer is None and trace is not None and trace.kind != "main":
-        return f"JitTracer({x.aval.dtype.name}[{','.join(map(str, x.shape))}])"
+        return f"JitTracer({'~' * bool(value.info.weak)}{x.aval.dtype.name}[{','.join(map(str, x.shape))}])"
     array = x.numpy()
     body = (
         np.array2string(array, separator=", ", prefix="Array(", suffix=",")
@@ -517,29 +535,52 @@ def asarray(x: Any, dtype: Any = None, name: str = "array") -> Any:
     return lift(found)
 
 
-def array_of(x: Any, name: str) -> Any:
-    """An Array from an array or a number; lists are refused, as they are one element after another there."""
+def refuse_list(x: Any, name: str, place: int = 0) -> None:
+    """Lists are refused where an array is wanted: there they are one element after another."""
     if isinstance(x, (list, tuple, str)) or x is None:
         raise ArgumentError(
             message(
-                f"{name} requires ndarray or scalar arguments, got {type(x).__name__} at position 0",
+                f"{name} requires ndarray or scalar arguments, got {type(x)} at position {place}.",
                 [("argument", f"{x!r:.60}")],
                 "make it an array: jnp.array(...)",
             )
         )
+
+
+def array_of(x: Any, name: str) -> Any:
+    """An Array from an array or a number; lists are refused."""
+    refuse_list(x, name)
     return x if isinstance(x, Array) else asarray(x)
 
 
-def function(target: Callable[..., Any], strict: bool = False) -> Callable[..., Any]:
-    """A function of the array room with JAX's border: Arrays out, NumPy's numbers in as 32 bits. A `strict` one takes
-    arrays and numbers, and no lists of them."""
+def refusing_lists(target: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """The function, which takes no lists for its first `count` arguments (0: for the elements of its first)."""
+    name = target.__name__
+
+    @wraps(target)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        checked = args[:count] if count else args[0] if args and isinstance(args[0], (list, tuple)) else ()
+        for k, x in enumerate(checked):
+            if type(x) is list or type(x) is tuple or type(x) is str:
+                refuse_list(x, name, k)
+        return target(*args, **kwargs)
+
+    return call
+
+
+def function(target: Callable[..., Any], strict: int = 0) -> Callable[..., Any]:
+    """A function of the array room with JAX's border: Arrays out, NumPy's numbers in as 32 bits. The first `strict`
+    arguments are arrays and numbers, and no lists of them."""
 
     @wraps(target)
     def call(*args: Any, **kwargs: Any) -> Any:
         for a in args:
             kind = type(a)
             if kind is not Array and kind is not float and kind is not int:
-                args = _lowered(target, args, strict)
+                for k, x in enumerate(args[:strict]):
+                    if isinstance(x, (list, tuple, str)):
+                        refuse_list(x, target.__name__, k)
+                args = tuple([lower(a) for a in args])
                 break
         if not kwargs:
             result = target(*args)
@@ -550,20 +591,15 @@ def function(target: Callable[..., Any], strict: bool = False) -> Callable[..., 
     return call
 
 
-def _lowered(target: Callable[..., Any], args: tuple[Any, ...], strict: bool) -> tuple[Any, ...]:
-    """Positional arguments as the array room takes them."""
-    if strict and isinstance(args[0], (list, tuple, str)):
-        raise ArgumentError(
-            message(
-                f"{target.__name__} requires ndarray or scalar arguments, got {type(args[0]).__name__} at position 0",
-                [("argument", f"{args[0]!r:.60}")],
-                "make it an array: jnp.array(...)",
-            )
-        )
-    return tuple([lower(a) for a in args])
+_MODES = {None: None, "drop": "fill", "fill": "fill", "clip": "clip", "promise_in_bounds": None}
 
 
-_MODES = {None: None, "drop": "fill", "fill": "fill", "clip": "clip", "promise_in_bounds": None, "wrap": "wrap"}
+def missing(dtype: DType) -> Any:
+    """What is read outside of an array: NaN, the least or the greatest whole number."""
+    if dtype.is_inexact or dtype.kind == "b":
+        return np.nan if dtype.is_inexact else True
+    limits = np.iinfo(dtype.numpy)
+    return int(limits.min if dtype.kind == "i" else limits.max)
 
 
 class At:
@@ -581,7 +617,8 @@ class At:
     def __repr__(self) -> str:
         return f"_IndexUpdateRef({self.x!r}, {self.index!r})"
 
-    def _native(self, mode: str | None) -> Any:
+    def _native(self, mode: Any) -> Any:
+        mode = getattr(mode, "text", mode)
         if mode not in _MODES:
             raise ValueError_(
                 message(
@@ -602,8 +639,8 @@ class At:
         if mode is None or mode == "promise_in_bounds":
             return self.x[self.index]
         native = self._native(mode)
-        fill = np.nan if fill_value is None and self.x.dtype.is_inexact else fill_value
-        return lift(native.get(_MODES[mode], fill))
+        fill = missing(self.x.dtype) if fill_value is None else fill_value
+        return lift(native.get(native.mode, asarray(fill, self.x.dtype)) if native.mode else self.x[self.index])
 
 
 def _updating(name: str) -> Callable[..., Any]:

@@ -21,4 +21,4 @@ class Tracer(metaclass=_Traced):
 
 
 __all__ = ["ShapedArray", "Tracer"]
-__getattr__, __dir__ = names(__name__, {})
+__getattr__, __dir__ = names(__name__, {"dialects.jax.derivatives": "ensure_compile_time_eval"})

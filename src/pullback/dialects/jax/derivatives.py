@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from pullback.api import implicit
 from pullback.api.loops import ShapeDtype, trace_shapes
 from pullback.dialects.jax import array as border
 from pullback.dialects.jax import errors, transforms
 from pullback.dialects.jax import numpy as jnp
 from pullback.engine import functional
+from pullback.engine.trace import local as here
 from pullback.passes.inline import inline
 from pullback.passes.simplify import simplify
 from pullback.util import tree
@@ -37,9 +39,35 @@ def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def closure_convert(fun: Callable[..., Any], *example_args: Any) -> tuple[Callable[..., Any], list[Any]]:
-    """The function, and no arguments to add: what functions close over is found when they are recorded."""
+    """The function of its arguments and of the arrays it closes over, and these arrays."""
     transforms.check_function(fun, "closure_convert")
-    return fun, []
+    converted, kept = implicit.closed_over(fun, transforms.arrays(example_args))
+    return lambda *args: converted(*transforms.arrays(args)), [border.lift(x) for x in kept]
+
+
+def custom_root(
+    f: Callable[..., Any],
+    initial_guess: Any,
+    solve: Callable[..., Any],
+    tangent_solve: Callable[..., Any],
+    has_aux: bool = False,
+) -> Any:
+    """`solve(f, initial_guess)`, a root of f, differentiated by the implicit function theorem."""
+    guess = transforms.valid_arrays(initial_guess, "custom_root")
+    return border.lift(implicit.custom_root(f, guess, solve, tangent_solve, has_aux))
+
+
+def custom_linear_solve(
+    matvec: Callable[..., Any],
+    b: Any,
+    solve: Callable[..., Any],
+    transpose_solve: Callable[..., Any] | None = None,
+    symmetric: bool = False,
+    has_aux: bool = False,
+) -> Any:
+    """`solve(matvec, b)`, differentiated by solving again."""
+    given = transforms.valid_arrays(b, "custom_linear_solve")
+    return border.lift(implicit.custom_linear_solve(matvec, given, solve, transpose_solve, symmetric, has_aux))
 
 
 def linear_transpose(fun: Callable[..., Any], *primals: Any, reduce_axes: Any = ()) -> Callable[..., Any]:
@@ -82,6 +110,14 @@ def _check_linear(fun: Callable[..., Any], zeros: tuple[Any, ...]) -> None:
 
 def pure_callback(callback: Callable[..., Any], result_shape_dtypes: Any, *args: Any, **kwargs: Any) -> Any:
     """What a function of NumPy arrays returns, checked against the shapes and dtypes that were promised."""
+    if here.trace.kind == "staged":
+        raise errors.LeavesProgram(
+            errors.text(
+                "pure_callback: a compiled program cannot call Python",
+                [("where", here.trace.what or "a transformed function")],
+                "call it outside of the transformed function, or write it with jax.numpy; jax.jit alone may stay",
+            )
+        )
     given = tree.map(_on_host, transforms.arrays((args, {k: v for k, v in kwargs.items() if k not in _OPTIONS})))
     found = callback(*given[0], **given[1])
     wanted, structure = tree.flatten(result_shape_dtypes)
@@ -92,6 +128,24 @@ def pure_callback(callback: Callable[..., Any], result_shape_dtypes: Any, *args:
                     [("promised", str(structure)), ("returned", str(other))])
         )
     return tree.unflatten(structure, [_checked(x, w) for x, w in zip(leaves, wanted, strict=True)])
+
+
+def io_callback(callback: Callable[..., Any], result_shape_dtypes: Any, *args: Any, **kwargs: Any) -> Any:
+    """What a function of NumPy arrays with effects returns, checked against what was promised."""
+    return pure_callback(callback, result_shape_dtypes, *args, **kwargs)
+
+
+@contextmanager
+def ensure_compile_time_eval() -> Iterator[None]:
+    """Compute at once what does not depend on arguments, although a function is being traced."""
+    inner = outer = here.trace
+    while outer.outer is not None:
+        outer = outer.outer
+    here.trace = outer
+    try:
+        yield
+    finally:
+        here.trace = inner
 
 
 _OPTIONS = ("sharding", "vmap_method", "vectorized", "ordered")

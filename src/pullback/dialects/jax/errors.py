@@ -31,6 +31,10 @@ class NonConcreteBooleanIndexError(ConcretizationTypeError, IndexError):
     """A traced array of bools was used as an index: the size of the result is not known."""
 
 
+class LeavesProgram(ConcretizationTypeError):
+    """A traced function calls Python with values."""
+
+
 UnexpectedTracerError = TracerLeakError
 
 

@@ -363,6 +363,12 @@ __getattr__, __dir__ = names(
             population_count reduce_and reduce_max reduce_min reduce_or reduce_precision reduce_prod reduce_sum
             reduce_xor select_n shift_left
             shift_right_arithmetic shift_right_logical slice_in_dim sort sort_key_val stack tile top_k unstack""",
+        "dialects.jax.derivatives": "custom_linear_solve custom_root",
+        "dialects.jax.sharding": "with_sharding_constraint",
         "dialects.jax.lax_linalg": "linalg=",
+        "dialects.jax.lax_indexing": """GatherDimensionNumbers GatherScatterMode ScatterDimensionNumbers gather
+            index_take scatter scatter_add scatter_apply scatter_max scatter_min scatter_mul scatter_sub""",
+        "dialects.jax.collectives": """all_gather all_to_all axis_index axis_size pbroadcast pcast pmax pmean pmin
+            ppermute pshuffle psum psum_scatter pswapaxes""",
     },
 )

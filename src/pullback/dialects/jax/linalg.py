@@ -17,7 +17,7 @@ def _of(function: Any) -> Any:
     """A function of one array, whose other arguments are as they are."""
 
     def call(a: Any, *args: Any, **options: Any) -> Any:
-        found = function(border.asarray(a), *args, **options)
+        found = function(border.array_of(a, function.__name__), *args, **options)
         return type(found)(*map(lift, found)) if isinstance(found, tuple) else lift(found)
 
     call.__name__, call.__doc__ = function.__name__, function.__doc__
@@ -31,36 +31,36 @@ cond, matrix_power, svdvals = _of(spectra.cond), _of(spectra.matrix_power), _of(
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """A norm: of vectors along one axis (or all, without `ord`), of matrices along two."""
-    return lift(spectra.norm(border.asarray(x), ord, axis, keepdims))
+    return lift(spectra.norm(border.array_of(x, "norm"), ord, axis, keepdims))
 
 
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """The vector norm of an order."""
-    return lift(linear_algebra.vector_norm(border.asarray(x), ord, axis, keepdims))
+    return lift(linear_algebra.vector_norm(border.array_of(x, "vector_norm"), ord, axis, keepdims))
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """Norms of matrices: "fro", "nuc", 1, 2, inf and their negatives."""
-    return lift(spectra.matrix_norm(border.asarray(x), ord=ord, keepdims=keepdims))
+    return lift(spectra.matrix_norm(border.array_of(x, "matrix_norm"), ord=ord, keepdims=keepdims))
 
 
 def cholesky(a: Any, *, upper: bool = False, symmetrize_input: bool = True) -> Any:
     """The Cholesky factor of (a + a.mT) / 2; NaN where that is not positive definite."""
-    x = border.asarray(a)
+    x = border.array_of(a, "cholesky")
     x = (x + x.mT.conj()) / 2 if symmetrize_input else x
     return lift(decompositions.cholesky(x, upper=upper, check=False))
 
 
 def eigh(a: Any, UPLO: str | None = None, symmetrize_input: bool = True) -> Any:
     """Eigenvalues in ascending order and eigenvectors of (a + a.mT) / 2."""
-    x = border.asarray(a)
+    x = border.array_of(a, "eigh")
     x = (x + x.mT.conj()) / 2 if symmetrize_input else x
     return EighResult(*map(lift, spectra.eigh(x, UPLO or "L")))
 
 
 def eig(a: Any) -> Any:
     """Eigenvalues and eigenvectors of square matrices, as complex numbers."""
-    return EigResult(*map(lift, spectra.eig(border.asarray(a))))
+    return EigResult(*map(lift, spectra.eig(border.array_of(a, "eig"))))
 
 
 def tensorinv(a: Any, ind: int = 2) -> Any:
@@ -82,23 +82,23 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
 
 def inv(a: Any) -> Any:
     """The inverse."""
-    return lift(decompositions.inv(border.asarray(a), check=False))
+    return lift(decompositions.inv(border.array_of(a, "inv"), check=False))
 
 
 def solve(a: Any, b: Any) -> Any:
     """x with a @ x = b."""
-    return lift(decompositions.solve(border.asarray(a), border.asarray(b), check=False))
+    return lift(decompositions.solve(border.array_of(a, "solve"), border.asarray(b), check=False))
 
 
 def qr(a: Any, mode: str = "reduced") -> Any:
     """a = Q @ R; with mode "r" only R."""
-    found = decompositions.qr(border.asarray(a), mode=mode)
+    found = decompositions.qr(border.array_of(a, "qr"), mode=mode)
     return lift(found.R) if mode == "r" else decompositions.QRResult(*map(lift, found))
 
 
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """a = U @ diag(S) @ Vh; without `compute_uv` only S."""
-    x = border.asarray(a)
+    x = border.array_of(a, "svd")
     if not compute_uv:
         return lift(spectra.svdvals(x))
     return SVDResult(*map(lift, spectra.svd(x, full_matrices=full_matrices)))
@@ -106,7 +106,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
 
 def pinv(a: Any, rtol: Any = None, hermitian: bool = False, *, rcond: Any = None) -> Any:
     """The Moore-Penrose inverse; singular values up to 10 * max(m, n) * eps times the largest count as 0."""
-    x = border.asarray(a)
+    x = border.array_of(a, "pinv")
     chosen = rcond if rtol is None else rtol
     if chosen is None:
         chosen = 10.0 * max(x.shape[-2:]) * float(finfo(x.info.type.dtype).eps) if x.ndim > 1 else None
@@ -115,12 +115,12 @@ def pinv(a: Any, rtol: Any = None, hermitian: bool = False, *, rcond: Any = None
 
 def matrix_rank(M: Any, rtol: Any = None, *, tol: Any = None) -> Any:
     """How many singular values exceed `rtol` times the largest."""
-    return lift(spectra.matrix_rank(border.asarray(M), rtol=rtol, atol=tol).astype("int32"))
+    return lift(spectra.matrix_rank(border.array_of(M, "matrix_rank"), rtol=rtol, atol=tol).astype("int32"))
 
 
 def lstsq(a: Any, b: Any, rcond: Any = None, *, numpy_resid: bool = False) -> Any:
     """The x of least norm that minimises |a @ x - b|, squared residuals, rank, singular values."""
-    return tuple(map(lift, spectra.lstsq(border.asarray(a), border.asarray(b), rtol=rcond)))
+    return tuple(map(lift, spectra.lstsq(border.array_of(a, "lstsq"), border.asarray(b), rtol=rcond)))
 
 
 def multi_dot(arrays: Any, *, precision: Any = None) -> Any:

@@ -46,7 +46,7 @@ _SAME = {
         bitwise_xor equal greater greater_equal invert=bitwise_not isclose left_shift=bitwise_left_shift less
         less_equal logical_and
         logical_not logical_or logical_xor not_equal right_shift=bitwise_right_shift""",
-    "reductions": """all amax amin any argmax argmin count_nonzero max min nanmean nansum ptp cumulative_prod
+    "reductions": """argmax argmin count_nonzero nanmean nansum ptp cumulative_prod
         cumulative_sum""",
     "manipulation": """atleast_1d atleast_2d broadcast_arrays broadcast_shapes broadcast_to concat
         concatenate=concat
@@ -54,14 +54,30 @@ _SAME = {
         row_stack=vstack
         squeeze stack swapaxes unstack vstack""",
     "linear_algebra": "cross dot einsum inner kron matmul outer tensordot trace vdot vecdot",
-    "selecting": "argwhere bincount isin put_along_axis searchsorted take take_along_axis",
+    "selecting": "argwhere bincount isin put_along_axis searchsorted",
     "sorting": "argsort median sort unique unique_counts unique_inverse unique_values",
     "creation": "diag meshgrid tril triu",
     "polynomials": "polyval",
     "data_types": "can_cast finfo iinfo",
 }
-#: homes whose functions take arrays and numbers, and no lists of them
-_STRICT = ("elementwise", "special", "integers", "comparison", "reductions", "linear_algebra", "sorting", "polynomials")
+#: homes whose functions take arrays and numbers, and no lists of them, and for how many arguments
+_STRICT = {"elementwise": 2, "special": 2, "integers": 2, "comparison": 2, "reductions": 1, "linear_algebra": 2,
+           "sorting": 1, "polynomials": 2}
+#: others that take no lists, by the number of their arguments that are arrays; 0: the elements of their list
+_ARRAYS = {
+    0: """column_stack concat concatenate dstack hstack stack vstack row_stack""",
+    1: """argpartition argwhere average copy delete diag diagflat diagonal diff empty_like expand_dims flatnonzero
+        flip         fliplr flipud frexp full_like gradient i0 iscomplex isreal matrix_transpose modf nanargmax
+        nanargmin nancumprod         nancumsum nanmax nanmedian nanmin nanpercentile nanprod nanquantile nanstd
+        nanvar nonzero ones_like pad partition         percentile permute_dims poly polyder polyint quantile
+        ravel repeat resize roll rollaxis rot90 sort_complex         spacing squeeze swapaxes take tile transpose
+        tril trim_zeros triu unique_all unstack unwrap vander zeros_like""",
+    2: """allclose append compress convolve corrcoef correlate cov digitize divmod ediff1d extract histogram
+        histogram_bin_edges intersect1d isin matvec polyadd polymul polysub searchsorted setdiff1d setxor1d
+        trapezoid         union1d vecmat""",
+    9: """atleast_1d atleast_2d atleast_3d broadcast_arrays ix_ meshgrid""",
+}
+_COUNTS = {name: count for count, entries in _ARRAYS.items() for name in entries.split()}
 _HOMES = {
     entry.partition("=")[0]: (home, entry.partition("=")[2] or entry)
     for home, entries in _SAME.items()
@@ -76,8 +92,9 @@ _MORE = """apply_along_axis apply_over_axes argpartition array_equiv array_repr 
         ix_ kaiser lexsort load mask_indices matvec mgrid modf nanargmax nanargmin nancumprod nancumsum nanmax
         nanmedian nanmin nanpercentile nanprod nanquantile nanstd nanvar ogrid partition piecewise place poly
         polyadd polyder polyfit polyint polymul polysub printoptions put r_ ravel_multi_index resize rollaxis s_
-        save savez set_printoptions setdiff1d setxor1d sort_complex spacing tril_indices tril_indices_from
-        trim_zeros triu_indices triu_indices_from union1d unique_all unravel_index unwrap vander vecmat""".split()
+        save savez set_printoptions setdiff1d setxor1d sort_complex spacing take take_along_axis tril_indices
+        tril_indices_from trim_zeros triu_indices triu_indices_from union1d unique_all unravel_index unwrap
+        vander vecmat""".split()
 _TYPES = (
     "int8",
     "int16",
@@ -141,13 +158,16 @@ def __getattr__(name: str) -> Any:
         found = import_module(f"pullback.dialects.jax.{name}")
     elif name in _HOMES:
         home, there = _HOMES[name]
-        found = function(vars(import_module(f"pullback.api.{home}"))[there], home in _STRICT and name != "einsum")
+        target = vars(import_module(f"pullback.api.{home}"))[there]
+        found = function(target, {"einsum": 0, "nan_to_num": 1}.get(name, _STRICT.get(home, 0)))
     elif name.startswith("__"):
         raise AttributeError(name)
     elif name in _MORE:
         found = getattr(import_module("pullback.dialects.jax.numpy_more"), name)
     else:
         raise AttributeError_(missing_text("jax.numpy", name, __dir__()))
+    if name in _COUNTS:
+        found = border.refusing_lists(found, _COUNTS[name])
     globals()[name] = found
     return found
 
@@ -279,16 +299,38 @@ def _reduction(name: str, reduce: Callable[..., Any]) -> Callable[..., Any]:
         where: Any = None,
         **options: Any,
     ) -> Any:
-        if out is not None or where is not None:
-            raise ArgumentError(
-                message(
-                    f"{name}: out= and where= are not supported",
-                    help="use what it returns; jnp.where(mask, x, 0) before",
-                )
-            )
+        if type(a) is not Array:
+            border.refuse_list(a, name)
+        if out is not None:
+            raise ArgumentError(message(f"{name}: out= is not supported", help="use what it returns"))
         if dtype is not None:
             options["dtype"] = wanted(dtype, name)
+        if where is not None or "initial" in options:
+            x = lower(a) if dtype is None else border.asarray(a).astype(dtype)
+            return _masked(name, x, axis, keepdims, where, options.get("initial"))
         return lift(reduce(lower(a), axis, keepdims, **options))
+
+    call.__name__, call.__doc__ = name, reduce.__doc__
+    return call
+
+
+def _masked(name: str, x: Any, axis: Any, keepdims: bool, where: Any, initial: Any, correction: float = 0) -> Any:
+    from pullback.api.masked import reduce_where  # needed by few
+
+    return lift(reduce_where(name, x, axis, keepdims, where, initial, correction))
+
+
+def _selecting(name: str, reduce: Callable[..., Any]) -> Callable[..., Any]:
+    plain = function(reduce, 1)
+
+    def call(
+        a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+    ) -> Any:
+        if out is not None:
+            raise ArgumentError(message(f"{name}: out= is not supported", help="use what it returns"))
+        if where is not None or initial is not None:
+            return _masked(name, border.array_of(a, name), axis, keepdims, where, initial)
+        return plain(a) if axis is None and not keepdims else plain(a, axis, keepdims)
 
     call.__name__, call.__doc__ = name, reduce.__doc__
     return call
@@ -308,9 +350,15 @@ def _spread(name: str, reduce: Callable[..., Any]) -> Callable[..., Any]:
         ddof: float = 0,
         keepdims: bool = False,
         *,
+        where: Any = None,
         correction: float | None = None,
     ) -> Any:
-        result = lift(reduce(lower(a), axis, keepdims, correction=ddof if correction is None else correction))
+        if type(a) is not Array:
+            border.refuse_list(a, name)
+        less = ddof if correction is None else correction
+        if where is not None:
+            return _masked(name, lower(a), axis, keepdims, where, None, less)
+        result = lift(reduce(lower(a), axis, keepdims, correction=less))
         return result if dtype is None else result.astype(dtype)
 
     call.__name__, call.__doc__ = name, reduce.__doc__
@@ -318,11 +366,13 @@ def _spread(name: str, reduce: Callable[..., Any]) -> Callable[..., Any]:
 
 
 std, var = _spread("std", reductions.std), _spread("var", reductions.var)
+max, min, any, all = (_selecting(n, vars(reductions)[n]) for n in ("max", "min", "any", "all"))
+amax, amin = max, min
 
 
 def _running(name: str, scan: Callable[..., Any]) -> Callable[..., Any]:
     def call(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
-        a = border.asarray(a)
+        a = border.array_of(a, name)
         return lift(scan(a.ravel() if axis is None else a, 0 if axis is None else axis, dtype=wanted(dtype, name)))
 
     call.__name__, call.__doc__ = name, scan.__doc__
@@ -459,6 +509,9 @@ def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     """x where the condition holds, y elsewhere; with one argument the positions where it holds."""
     if x is None and y is None:
         return nonzero(condition)
+    for k, given in enumerate((condition, x, y)):
+        if type(given) is list or type(given) is tuple:
+            border.refuse_list(given, "where", k)
     return lift(elementwise.where(lower(condition), lower(x), lower(y)))
 
 
@@ -473,6 +526,9 @@ def clip(
     """The elements limited to [min, max]."""
     x = a if arr is None else arr
     low, high = (a_min if min is None else min), (a_max if max is None else max)
+    for k, given in enumerate((x, low, high)):
+        if type(given) is list or type(given) is tuple:
+            border.refuse_list(given, "clip", k)
     return (
         border.asarray(x) if low is None and high is None else lift(elementwise.clip(lower(x), lower(low), lower(high)))
     )
@@ -593,3 +649,7 @@ __all__ = ["e", "inf", "nan", "newaxis", "pi"]
 
 #: `import jax.numpy.linalg` finds its home
 importable(__name__, "linalg", "pullback.dialects.jax.linalg")
+
+for _name in _COUNTS:
+    if _name in globals():
+        globals()[_name] = border.refusing_lists(globals()[_name], _COUNTS[_name])

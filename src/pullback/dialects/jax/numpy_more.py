@@ -19,6 +19,7 @@ from pullback.api import (
     manipulation,
     polynomials,
     reductions,
+    selecting,
     series,
     signals,
     sorting,
@@ -549,3 +550,41 @@ def spacing(x: Any, /) -> Any:
     y = y if y.dtype.is_inexact else y.astype(default_float())
     return lift(elementwise.nextafter(y, elementwise.copysign(np.inf, y))) - y
 
+
+def take(
+    a: Any,
+    indices: Any,
+    axis: int | None = None,
+    out: None = None,
+    mode: Any = None,
+    unique_indices: bool = False,
+    indices_are_sorted: bool = False,
+    fill_value: Any = None,
+) -> Any:
+    """The elements or slices at places along an axis, or of the array as one line; `mode` says what is out of range."""
+    x = border.array_of(a, "take")
+    if mode is None:
+        return lift(selecting.take(x, lower(indices), axis=axis))
+    if axis is None:
+        x, axis = x.ravel(), 0
+    at = border.array_of(indices, "take")
+    place = axis % x.ndim
+    if mode == "wrap":
+        return lift(selecting.take(x, at % x.shape[place], axis=place, mode="clip"))
+    return x.at[(*(slice(None),) * place, at)].get(mode=mode, fill_value=fill_value)
+
+
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1, mode: Any = None, fill_value: Any = None) -> Any:
+    """The elements at places along an axis, one list of places for each line."""
+    x, at = border.array_of(arr, "take_along_axis"), border.array_of(indices, "take_along_axis")
+    if axis is None:
+        x, at, axis = x.ravel(), at.ravel(), 0
+    if mode is None or mode == "promise_in_bounds":
+        return lift(selecting.take_along_axis(x, at, axis=axis))
+    size = x.shape[axis]
+    start = elementwise.where(at < 0, at + size, at)
+    found = lift(selecting.take_along_axis(x, elementwise.clip(start, 0, size - 1), axis=axis))
+    if getattr(mode, "text", mode) == "clip":
+        return found
+    outside = border.asarray(border.missing(x.dtype) if fill_value is None else fill_value, x.dtype)
+    return lift(elementwise.where((start >= 0) & (start < size), found, outside))

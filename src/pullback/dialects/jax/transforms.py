@@ -12,7 +12,7 @@ import numpy as np
 
 from pullback.api.loops import ShapeDtype
 from pullback.api.loops import eval_shape as _eval_shape
-from pullback.dialects.jax import effects
+from pullback.dialects.jax import effects, errors
 from pullback.dialects.jax.array import Array, asarray, canonical, host_array, lift
 from pullback.dialects.jax.config import Compiled
 from pullback.engine import functional, rules
@@ -181,6 +181,24 @@ def _check_static(function: Function, numbers: tuple[Any, ...], names: tuple[Any
         )
 
 
+def _both_ways(function: Function, numbers: Any, names: Any) -> tuple[Any, Any]:
+    """Static or donated arguments that were given by position alone, or by name alone, as both."""
+    if (numbers is None) == (names is None):
+        return numbers, names
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return numbers, names
+    movable = [p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters]
+    if names is None:
+        places = (numbers,) if isinstance(numbers, int) else tuple(numbers)
+        size = len(parameters)
+        there = [k % size for k in places if isinstance(k, int) and -size <= k < size]
+        return numbers, tuple(parameters[k].name for k in there if movable[k])
+    given = (names,) if isinstance(names, str) else tuple(names)
+    return tuple(k for k, p in enumerate(parameters) if movable[k] and p.name in given), names
+
+
 #: what was compiled for functions that are alive, by what is static
 _compiled: WeakKeyDictionary[Any, dict[Any, dict[Any, Any]]] = WeakKeyDictionary()
 
@@ -190,14 +208,30 @@ def forget() -> None:
     _compiled.clear()
 
 
+class Interpreted:
+    """Stands for a compiled signature of a function that calls Python: each call runs it as it is written."""
+
+    requires_grad = True  # it is not called again without being looked up
+
+    def __init__(self, function: Function, structure: Any) -> None:
+        self.function, self.structure = function, structure
+
+    def call(self, leaves: list[Any]) -> Any:
+        """Run on actual arguments."""
+        args, kwargs = tree.unflatten(self.structure, leaves)
+        return self.function(*arrays(args), **arrays(kwargs))
+
+
 class JaxJitted(Compiled):
     """A compiled function: NumPy's 64-bit numbers are cut to 32 bits on the way in."""
 
     array_class = Array
 
-    def __init__(self, function: Function, *options: Any) -> None:
+    def __init__(self, function: Function, static_argnums: Any, static_argnames: Any, donate_argnums: Any = None,
+                 donate_argnames: Any = None) -> None:
         check_function(function, "jit")
-        super().__init__(function, *options)
+        super().__init__(function, *_both_ways(function, static_argnums, static_argnames),
+                         *_both_ways(function, donate_argnums, donate_argnames))
         if self.static_numbers or self.static_names:
             _check_static(function, self.static_numbers, self.static_names)
         self.function = effects.collecting(_returning_arrays(function, "jit"), asked=True)
@@ -220,7 +254,18 @@ class JaxJitted(Compiled):
 
     def trace(self, leaves: list[Any], structure: Any, static: dict[int, Any], key: Any) -> Any:
         effects.enter()
-        return super().trace(leaves, structure, static, key)
+        try:
+            return super().trace(leaves, structure, static, key)
+        except errors.LeavesProgram:
+            found: Any = Interpreted(_returning_arrays(inspect.unwrap(self.function), "jit"), structure)
+            self.entries[key] = found
+            return found
+
+    def lower(self, *args: Any, **kwargs: Any) -> Any:
+        """The program for arguments of these types, before it is compiled."""
+        from pullback.dialects.jax.stages import Lowered  # needed by few
+
+        return Lowered(self, args, kwargs)
 
     def constant(self, leaf: Any) -> Any:
         raise ArgumentError(
@@ -266,19 +311,15 @@ def jit(
 
 
 def vmap(
-    fun: Function, in_axes: Any = 0, out_axes: Any = 0, axis_name: Any = None, axis_size: int | None = None
+    fun: Function,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_name: Any = None,
+    axis_size: int | None = None,
+    spmd_axis_name: Any = None,
 ) -> Function:
-    """The function applied along an axis of its arguments."""
+    """The function applied along an axis of its arguments; `axis_name` is what `lax.psum` and its like know it by."""
     check_function(fun, "vmap")
-    if axis_name is not None:
-        raise ArgumentError(
-            message(
-                "vmap: named axes are not supported",
-                [("axis_name", repr(axis_name))],
-                "reduce over the mapped axis outside",
-            )
-        )
-
     mapped = effects.collecting(fun, True) if isinstance(out_axes, int) else fun
 
     @wraps(fun)
@@ -290,16 +331,18 @@ def vmap(
             if len(axes) == len(given)
             else tuple(axes)
         )
-        if kwargs:
-            names = tuple(kwargs)
-            values = tuple(arrays(v) for v in kwargs.values())
-            positional = functional.vmap(
-                lambda *xs: mapped(*xs[: len(given)], **dict(zip(names, xs[len(given) :], strict=True))),
-                (*axes, *(0,) * len(names)),
-                out_axes,
-            )
-            return lift(positional(*given, *values))
-        return lift(functional.vmap(mapped, axes, out_axes)(*given))
+        if not kwargs:
+            return lift(functional.vmap(mapped, axes, out_axes, axis_name, axis_size)(*given))
+        names = tuple(kwargs)
+        values = tuple(arrays(v) for v in kwargs.values())
+        positional = functional.vmap(
+            lambda *xs: mapped(*xs[: len(given)], **dict(zip(names, xs[len(given) :], strict=True))),
+            (*axes, *(0,) * len(names)),
+            out_axes,
+            axis_name,
+            axis_size,
+        )
+        return lift(positional(*given, *values))
 
     return vmapped
 
@@ -365,18 +408,67 @@ def linearize(fun: Function, *primals: Any) -> tuple[Any, Function]:
     return fun(*[arrays(p) for p in primals]), lambda *tangents: jvp(fun, primals, tangents)[1]
 
 
+def _by_position(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """The arguments of a call in order, defaults included."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return args
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    if bound.kwargs:
+        raise ArgumentError(
+            message("custom rules: arguments that are keyword-only have no position", [("names", ", ".join(kwargs))])
+        )
+    return bound.args
+
+
+def _places(function: Function, numbers: Sequence[int], names: Sequence[str]) -> tuple[int, ...]:
+    """The positions of arguments that are not differentiated."""
+    if not names:
+        return tuple(numbers)
+    return (*numbers, *(k for k, n in enumerate(inspect.signature(function).parameters) if n in names))
+
+
 class custom_vjp(rules.custom_vjp):
     """A function with its own reverse rule: `f.defvjp(fwd, bwd)`."""
 
-    def __call__(self, *args: Any) -> Any:
-        return super().__call__(*[a if k in self.nondiff else arrays(a) for k, a in enumerate(args)])
+    def __init__(
+        self, fun: Function, nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
+        super().__init__(fun, _places(fun, nondiff_argnums, nondiff_argnames))
+
+    def defvjp(self, fwd: Function, bwd: Function, symbolic_zeros: bool = False, optimize_remat: bool = False) -> None:
+        """Give the forward rule and the reverse rule."""
+        super().defvjp(fwd, bwd)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args = _by_position(self.function, args, kwargs)
+        given = [a if k in self.nondiff else arrays(a) for k, a in enumerate(args)]
+        if local.trace.kind == "main" and self.fwd is not None:  # nobody takes a derivative of what is computed here
+            return arrays(self.function(*given))
+        return super().__call__(*given)
 
 
 class custom_jvp(rules.custom_jvp):
     """A function with its own forward rule: `f.defjvp(rule)`."""
 
-    def __call__(self, *args: Any) -> Any:
-        return super().__call__(*[a if k in self.nondiff else arrays(a) for k, a in enumerate(args)])
+    def __init__(
+        self, fun: Function, nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
+        super().__init__(fun, _places(fun, nondiff_argnums, nondiff_argnames))
+
+    def defjvp(self, rule: Function, symbolic_zeros: bool = False) -> Any:
+        """Give the forward rule."""
+        super().defjvp(rule)
+        return rule
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args = _by_position(self.function, args, kwargs)
+        given = [a if k in self.nondiff else arrays(a) for k, a in enumerate(args)]
+        if local.trace.kind == "main" and self.rule is not None:  # nobody takes a derivative of what is computed here
+            return arrays(self.function(*given))
+        return super().__call__(*given)
 
     def defjvps(self, *rules: Function | None) -> None:
         """One rule `(tangent, answer, *primals) -> tangent` for each argument (None: no derivative)."""
@@ -400,10 +492,22 @@ def checkpoint(fun: Function, **_: Any) -> Function:
 def eval_shape(fun: Function, *args: Any, **kwargs: Any) -> Any:
     """Shapes and dtypes of the result, without computing it."""
     check_function(fun, "eval_shape")
-    return _eval_shape(fun, *arrays(args), array_class=Array, **arrays(kwargs))
+    found = _eval_shape(fun, *arrays(args), array_class=Array, **arrays(kwargs))
+    return tree.map(lambda x: ShapeDtypeStruct(x.shape, x.dtype), found)
 
 
-ShapeDtypeStruct = ShapeDtype
+class ShapeDtypeStruct(ShapeDtype):
+    """Shape and dtype of an array that need not exist."""
+
+    def __init__(self, shape: Any, dtype: Any, *, sharding: Any = None, weak_type: bool = False, **_: Any) -> None:
+        super().__init__(tuple(shape), canonical(dtype))
+        self.sharding, self.weak_type = sharding, weak_type
+
+    @classmethod
+    def like(cls, x: Any) -> ShapeDtypeStruct:
+        """The shape and dtype of an array."""
+        found = asarray(x)
+        return cls(found.shape, found.dtype, weak_type=found.weak_type)
 
 
 def block_until_ready(x: Any) -> Any:

@@ -88,6 +88,57 @@ def keystr(keys: Iterable[Any], *, simple: bool = False, separator: str = "") ->
     return separator.join(str(next(iter(vars(s).values()), s)) if hasattr(s, "__dict__") else str(s) for s in steps)
 
 
+class _Rest:
+    """The static part of a node, where it cannot be hashed: compared by value."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Rest) and bool(self.value == other.value)
+
+    def __hash__(self) -> int:
+        return hash(type(self.value))
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+def _hashed(rest: Any) -> Any:
+    try:
+        hash(rest)
+    except TypeError:
+        return _Rest(rest)
+    return rest
+
+
+def register_node(
+    nodetype: type,
+    flatten_func: Callable[[Any], tuple[Iterable[Any], Any]],
+    unflatten_func: Callable[[Any, Any], Any],
+    flatten_with_keys_func: Any = None,
+) -> None:
+    """Make a class a node: `flatten_func(x) -> (children, rest)`, `unflatten_func(rest, children) -> x`."""
+    if flatten_with_keys_func is not None:
+        register_pytree_with_keys(nodetype, flatten_with_keys_func, unflatten_func)
+        return
+
+    def split(x: Any) -> tuple[Iterable[Any], Any]:
+        children, rest = flatten_func(x)
+        return children, _hashed(rest)
+
+    tree.register_pytree_node(
+        nodetype, split, lambda rest, children: unflatten_func(rest.value if type(rest) is _Rest else rest, children)
+    )
+
+
+def register_node_class(cls: C) -> C:
+    """Decorator for a class with methods `tree_flatten(self)` and `tree_unflatten(cls, rest, children)`."""
+    kind: Any = cls
+    register_node(cls, kind.tree_flatten, kind.tree_unflatten)
+    return cls
+
+
 class _Keyed:
     """The static part of a node, with the names of its children, which take no part in comparisons."""
 

@@ -19,6 +19,12 @@ from pullback.dialects.jax.tree_paths import (
 from pullback.dialects.jax.tree_paths import flatten_with_path as tree_flatten_with_path
 from pullback.dialects.jax.tree_paths import leaves_with_path as tree_leaves_with_path
 from pullback.dialects.jax.tree_paths import map_with_path as tree_map_with_path
+from pullback.dialects.jax.tree_paths import (
+    register_node as register_pytree_node,
+)
+from pullback.dialects.jax.tree_paths import (
+    register_node_class as register_pytree_node_class,
+)
 from pullback.util import tree as _tree
 from pullback.util.tree import TreeDef as PyTreeDef
 from pullback.util.tree import all as tree_all
@@ -26,11 +32,7 @@ from pullback.util.tree import flatten as tree_flatten
 from pullback.util.tree import leaves as tree_leaves
 from pullback.util.tree import map as tree_map
 from pullback.util.tree import reduce as tree_reduce
-from pullback.util.tree import (
-    register_dataclass,
-    register_pytree_node,
-    register_pytree_node_class,
-)
+from pullback.util.tree import register_dataclass
 from pullback.util.tree import structure as tree_structure
 from pullback.util.tree import transpose as tree_transpose
 from pullback.util.tree import unflatten as tree_unflatten
