@@ -306,7 +306,7 @@ def _treedef(spec: tuple[Any, ...]) -> TreeDef:
         bad = next((e for e in spec if e is not LEAF and not _hashable(e)), None)
         raise TreeError(message("tree: the static part of a node must be hashable", [("node", f"{bad!r:.80}")],
                                 "return a hashable second value from the class's flatten, such as a tuple")) from error
-    return found or _remembered(spec)
+    return found or _holding.get(spec) or _remembered(spec)
 
 
 def _remembered(spec: tuple[Any, ...]) -> TreeDef:
