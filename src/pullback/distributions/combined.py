@@ -329,7 +329,7 @@ class MixtureSameFamily(Distribution):
     def support(self) -> Constraint:  # type: ignore[override]
         """The components'."""
         found = self.component_distribution.support
-        return constraints.dependent if constraints.is_dependent(found) or hasattr(found, "lower_bound") else found
+        return constraints.dependent if constraints.is_dependent(found) or isinstance(found, constraints.Bounded) else found
 
     @property
     def _weights(self) -> Array:
