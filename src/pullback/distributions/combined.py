@@ -329,7 +329,8 @@ class MixtureSameFamily(Distribution):
     def support(self) -> Constraint:  # type: ignore[override]
         """The components'."""
         found = self.component_distribution.support
-        return constraints.dependent if constraints.is_dependent(found) or hasattr(found, "lower_bound") else found
+        unsure = constraints.is_dependent(found) or isinstance(found, constraints.Bounded)  # bounds of each component
+        return constraints.dependent if unsure else found
 
     @property
     def _weights(self) -> Array:

@@ -24,7 +24,7 @@ class Constraint:
         return type(self).__name__.lstrip("_") + "()"
 
 
-class _Bounded(Constraint):
+class Bounded(Constraint):
     """A set with bounds, which its text names."""
 
     bounds: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class _OneHot(Constraint):
         return ((value == 0) | (value == 1)).all(-1) & (value.sum(-1) == 1)
 
 
-class _IntegerInterval(_Bounded):
+class _IntegerInterval(Bounded):
     is_discrete = True
     bounds = ("lower_bound", "upper_bound")
 
@@ -91,7 +91,7 @@ class _IntegerInterval(_Bounded):
         return (value % 1 == 0) & (value >= _as(self.lower_bound, value)) & (value <= _as(self.upper_bound, value))
 
 
-class _IntegerGreaterThan(_Bounded):
+class _IntegerGreaterThan(Bounded):
     is_discrete = True
     bounds = ("lower_bound",)
 
@@ -102,7 +102,7 @@ class _IntegerGreaterThan(_Bounded):
         return (value % 1 == 0) & (value >= _as(self.lower_bound, value))
 
 
-class _IntegerLessThan(_Bounded):
+class _IntegerLessThan(Bounded):
     is_discrete = True
     bounds = ("upper_bound",)
 
@@ -118,7 +118,7 @@ class _Real(Constraint):
         return value == value  # not NaN
 
 
-class _GreaterThan(_Bounded):
+class _GreaterThan(Bounded):
     bounds = ("lower_bound",)
 
     def __init__(self, lower_bound: Any) -> None:
@@ -133,7 +133,7 @@ class _GreaterThanEq(_GreaterThan):
         return value >= _as(self.lower_bound, value)
 
 
-class _LessThan(_Bounded):
+class _LessThan(Bounded):
     bounds = ("upper_bound",)
 
     def __init__(self, upper_bound: Any) -> None:
@@ -143,7 +143,7 @@ class _LessThan(_Bounded):
         return value < _as(self.upper_bound, value)
 
 
-class _Interval(_Bounded):
+class _Interval(Bounded):
     bounds = ("lower_bound", "upper_bound")
 
     def __init__(self, lower_bound: Any, upper_bound: Any) -> None:
@@ -256,7 +256,7 @@ class _Stacked(Constraint):
 
 def _as(bound: Any, value: Array) -> Any:
     """A bound beside a NumPy array, where it is a tensor."""
-    return bound.detach().numpy() if isinstance(value, np.ndarray) and hasattr(bound, "detach") else bound
+    return bound if isinstance(bound, (int, float)) or not isinstance(value, np.ndarray) else bound.detach().numpy()
 
 
 def is_dependent(constraint: Any) -> bool:
