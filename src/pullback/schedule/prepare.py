@@ -223,7 +223,7 @@ def terms_outside(x: Node, y: Node, batch: int, free_x: int, free_y: int, terms:
 
 
 def summed_wide(node: Node) -> bool:
-    """Whether a sum is of 16-bit numbers: they are added up in single precision, in which products may read them too."""
+    """Whether a sum is of 16-bit numbers: added up in single precision, in which products may read them too."""
     op: Any = node.op
     return op.monoid == "add" and node.dtype.kind == "f" and node.dtype.itemsize == 2
 
