@@ -299,3 +299,29 @@ def test_functions() -> None:
 def test_a_mask_may_have_dimensions_of_no_size(shape: tuple[int, ...]) -> None:
     x, mask = np.ones((3, 4), np.float32), np.zeros(shape, bool)
     assert pb.tensor(x)[pb.tensor(mask)].shape == x[mask].shape
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "float64", "uint8"])
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 1000])
+def test_sorted_arrays(dtype, count):
+    rng = np.random.default_rng(count)
+    ordered = np.sort((rng.normal(size=count) * 20).astype(dtype))
+    values = (rng.normal(size=(5, 200)) * 25).astype(dtype)
+    if dtype[0] == "f" and count > 3:
+        ordered[-2:] = values[0, :9] = np.nan
+        values[1, :2] = np.inf, -np.inf
+    for side in ("left", "right"):
+        found = pb.searchsorted(pb.tensor(ordered), pb.tensor(values), side=side)
+        np.testing.assert_array_equal(found.numpy(), np.searchsorted(ordered, values, side))
+    np.testing.assert_array_equal(pb.isin(pb.tensor(values), pb.tensor(ordered)).numpy(), np.isin(values, ordered))
+    np.testing.assert_array_equal(pb.unique(pb.tensor(values)).numpy(), np.unique(values))
+    np.testing.assert_array_equal(pb.unique_values(pb.tensor(values)).numpy(), np.unique(values, equal_nan=False))
+    np.testing.assert_array_equal(pb.unique(pb.tensor(values), axis=0).numpy(), np.unique(values, axis=0))
+
+
+def test_each_line_of_values_in_a_sorted_line_of_its_own():
+    rng = np.random.default_rng(0)
+    ordered, values = np.sort(rng.normal(size=(3, 4, 50)), -1), rng.normal(size=(3, 4, 7))
+    found = pb.searchsorted(pb.tensor(ordered), pb.tensor(values)).numpy()
+    for at in np.ndindex(3, 4):
+        np.testing.assert_array_equal(found[at], np.searchsorted(ordered[at], values[at]))

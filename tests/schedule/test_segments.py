@@ -72,3 +72,13 @@ def test_rows_of_padding_read_nothing():
 
     assert " if " not in loops_of(padded, pb.tensor(x))
     np.testing.assert_array_equal(padded(pb.tensor(x)).numpy(), np.pad(x, ((0, 0), (1, 2), (0, 0))) * 2)
+
+
+def test_what_lies_around_a_part_that_is_written_stays():
+    x = np.arange(3 * 4 * 5 * 6, dtype=np.float64).reshape(3, 4, 5, 6)
+    all_ = slice(None)
+    for index in ((0,), (slice(1, 2),), (all_, 2), (all_, slice(1, 3), 0), (1, all_, slice(0, 4, 2))):
+        wanted, found = x.copy(), pb.tensor(x)
+        wanted[index] = -1.0
+        found[index] = -1.0
+        np.testing.assert_array_equal(found.numpy(), wanted)

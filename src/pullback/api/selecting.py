@@ -336,19 +336,33 @@ def one_hot(x: Array, num_classes: int = -1, *, axis: int = -1, dtype: Any = Non
 
 @operation(promote="dtype", differentiable=False)
 def _searchsorted(sorted_: Node, values: Node, right: bool) -> Node:
-    """How many elements come before: a comparison of all pairs, summed."""
-    lead = sorted_.shape[:-1]
-    n, m = sorted_.shape[-1], values.shape if not lead else values.shape[len(lead):]
-    shape = (*lead, *m, n)
-    base = tuple(range(len(lead)))
-    a = build.broadcast(sorted_, shape, (*base, len(shape) - 1))
-    v = build.broadcast(values, shape, tuple(range(len(shape) - 1)))
-    before = build.binary("le" if right else "lt", a, v)
-    if values.dtype.is_inexact:
-        before = build.binary("logical_or", before, build.unary("isnan", v)) if right else build.binary(
-            "logical_or", before, build.binary("logical_and", build.unary("isnan", v), build.unary(
-                "logical_not", build.unary("isnan", a))))
-    return build.reduce("add", build.convert(before, dtypes.int32), (len(shape) - 1,))
+    lead, n = sorted_.shape[:-1], sorted_.shape[-1]
+    lines = build.reshape(values, (*lead, build.count(values.shape[len(lead):])))
+    return build.reshape(_places(sorted_, lines, n, right), values.shape)
+
+
+def _places(sorted_: Node, values: Node, n: int, right: bool) -> Node:
+    """How many elements of each line come before each value, found by halving."""
+    axis = len(sorted_.shape) - 1
+    found = build.zeros(values.shape, dtypes.int32)
+    for step in reversed(range(n.bit_length())):
+        tried = build.add(found, build.scalar_like(found, 1 << step))
+        last = build.sub(tried, build.scalar_like(found, 1))
+        element = build.take_along(sorted_, last, axis) if axis else build.gather(sorted_, last, 0)
+        there = build.binary("le", tried, build.scalar_like(found, n))
+        found = build.select(build.binary("logical_and", there, _before(element, values, right)), tried, found)
+    return found
+
+
+def _before(element: Node, value: Node, right: bool) -> Node:
+    """Whether an element of a sorted line comes before the place of a value; NaN comes after all numbers."""
+    before = build.binary("le" if right else "lt", element, value)
+    if not value.dtype.is_inexact:
+        return before
+    missing = build.unary("isnan", value)
+    if not right:
+        missing = build.binary("logical_and", missing, build.unary("logical_not", build.unary("isnan", element)))
+    return build.binary("logical_or", before, missing)
 
 
 def searchsorted(sorted_sequence: Array, values: Array, /, *, side: str = "left", right: bool = False,
@@ -378,11 +392,15 @@ def isin(x: Array, test: Array, *, invert: bool = False) -> Array:
 
 @operation(promote="dtype", differentiable=False)
 def _isin(x: Node, test: Node) -> Node:
-    shape = (*x.shape, test.tensor.size)
-    flat = build.reshape(test, (test.tensor.size,))
-    pairs = build.binary("eq", build.broadcast(x, shape, tuple(range(len(x.shape)))),
-                         build.broadcast(flat, shape, (len(x.shape),)))
-    return build.reduce("or", pairs, (len(x.shape),))
+    n = test.tensor.size
+    flat = build.reshape(test, (n,))
+    if x.dtype.kind == "c" or not n:  # complex numbers have no order
+        shape = (*x.shape, n)
+        pairs = build.binary("eq", build.broadcast(x, shape, tuple(range(len(x.shape)))),
+                             build.broadcast(flat, shape, (len(x.shape),)))
+        return build.reduce("or", pairs, (len(x.shape),))
+    ordered = build.sort([flat], 0)[0]
+    return build.binary("eq", build.gather(ordered, _places(ordered, x, n, False), 0), x)
 
 
 @operation(differentiable=False)

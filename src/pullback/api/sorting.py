@@ -189,8 +189,23 @@ def kthvalue(x: Array, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Ar
 # -- unique elements: the shape of the result depends on the values, which are observed --------------------------------
 
 
+def _distinct(x: Any, equal_nan: bool) -> Any:
+    """The distinct elements on the host: those that differ from the one before in order."""
+    line = _sort(ravel(x), axis=0, descending=False).numpy()
+    new = np.ones(line.size, bool)
+    new[1:] = line[1:] != line[:-1]
+    if equal_nan and x.info.type.dtype.is_inexact:
+        missing = line != line
+        new[1:] &= ~(missing[1:] & missing[:-1])
+    return line[new]
+
+
 def _unique(x: Any, **options: Any) -> Any:
-    array = as_tensor(x, "unique").numpy()
+    given = as_tensor(x, "unique")
+    more = any(v is not None and v is not False for k, v in options.items() if k != "equal_nan")
+    if given.info.type.dtype.kind != "c" and not more:
+        return _distinct(given, bool(options.get("equal_nan", True)))
+    array = given.numpy()
     if array.dtype.kind == "V" or (array.dtype.itemsize == 2 and array.dtype.kind not in "iu"):
         found = np.unique(array.astype(np.float32), **options)
         first = found[0] if isinstance(found, tuple) else found

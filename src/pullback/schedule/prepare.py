@@ -58,9 +58,14 @@ def prepare(function: Function) -> Function:
         kind = lowering(node)
         if kind == "contract":
             node = contraction(node)
+        narrow = node.dtype if lowering(node) == "reduce" and summed_wide(node) else None
+        if narrow is not None:
+            op: Any = node.op
+            node = apply(op, b.convert(node.inputs[0], float32))
         if lowering(node) == "reduce":
             cost.setdefault(node.inputs[0], product_cost(node.inputs[0], cost))
             node = reduction(node, cost)
+            node = node if narrow is None else b.convert(node, narrow)
         elif kind == "scatter":
             node = in_lots(gathered(node))
         elif kind == "scan":
@@ -215,6 +220,12 @@ def terms_outside(x: Node, y: Node, batch: int, free_x: int, free_y: int, terms:
     indices = loop_vars(big.shape)
     _, at = layout(big, indices, {})
     return bool(at) and indices[free - 1] == at[-1]
+
+
+def summed_wide(node: Node) -> bool:
+    """Whether a sum is of 16-bit numbers: added up in single precision, in which products may read them too."""
+    op: Any = node.op
+    return op.monoid == "add" and node.dtype.kind == "f" and node.dtype.itemsize == 2
 
 
 def reduction(node: Node, cost: dict[Node, int]) -> Node:

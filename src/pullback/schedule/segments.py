@@ -60,6 +60,8 @@ def shared_parts(loop: For) -> list[For]:
     if loop.folded or loop.count >= 0 or loop.lanes > 1:
         return [loop]
     binds = [t for t in loop.body if isinstance(t, Bind)]
+    if any(not t.index.terms for t in binds):  # one counts on through others
+        return [loop]
     for v in [b.var for b in binds] or [loop.var]:
         parts = cuts(loop, v, v.size, 1)
         if parts:
@@ -81,12 +83,9 @@ def _shared_part(loop: For, binds: list[Bind], cut: Var, low: int, high: int) ->
     row = Var(loop.var.name, loop.size // cut.size * var.size)
     position, body_ = Index(((row, 1),), 0), list[Stmt]()
     for b in binds:
-        if b.index.terms:
-            one = var if b.var is cut else b.var
-            body_.append(Bind(one, position % one.size))
-            position = position // one.size
-        else:
-            body_.append(b)
+        one = var if b.var is cut else b.var
+        body_.append(Bind(one, position % one.size))
+        position = position // one.size
     return For(row, (*body_, *(place.statement(t) for t in loop.body if not isinstance(t, Bind))), parallel=True)
 
 
