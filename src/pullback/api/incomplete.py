@@ -150,11 +150,10 @@ def _beta_fraction(a: Any, b: Any, x: Any) -> Any:
     """The regularised function where x is less than its mean, nearly."""
 
     def numerator(k: Any) -> Any:
-        m = floor((k - 1.0) * 0.5)
-        odd = (k - 1.0) - 2.0 * m > 0.5  # the coefficient of number k - 1
-        return where(k == 1.0, 1.0, where(odd, _first(a, b, x, m), _second(a, b, x, m)))
+        m = floor(k * 0.5)
+        return where(k - 2.0 * m > 0.5, _first(a, b, x, m), _second(a, b, x, m))
 
-    fraction = _lentz(numerator, lambda k: 1.0, a * 0.0 + _TINY)
+    fraction = 1.0 / _lentz(numerator, lambda k: 1.0, a * 0.0 + 1.0)
     return exp(a * log(x) + b * log1p(-x) - (lgamma(a) + lgamma(b) - lgamma(a + b))) / a * fraction
 
 

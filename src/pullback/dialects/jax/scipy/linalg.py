@@ -36,7 +36,7 @@ def cho_solve(c_and_lower: Any, b: Any, overwrite_b: bool = False, check_finite:
     return found[:, 0] if column else found
 
 
-def _kind(trans: Any) -> int:
+def _kind(trans: Any) -> Any:
     return {"N": 0, "T": 1, "C": 2}.get(trans, trans)
 
 

@@ -50,7 +50,12 @@ def correlate2d(
     in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: float = 0, precision: Any = None
 ) -> Any:
     """The correlation of two matrices."""
-    return lift(filters.correlate(*_plane("correlate2d", in1, in2), mode, boundary, fillvalue))
+    first, second = _plane("correlate2d", in1, in2)
+    if mode != "same":
+        return lift(filters.correlate(first, second, mode, boundary, fillvalue))
+    whole = lift(filters.correlate(first, second, "full", boundary, fillvalue))
+    rows, columns = (n // 2 for n in second.shape)  # an even kernel's centre is its second element here
+    return whole[rows : rows + first.shape[0], columns : columns + first.shape[1]]
 
 
 def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: Any = None) -> Any:

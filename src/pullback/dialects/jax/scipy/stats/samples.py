@@ -88,7 +88,7 @@ class gaussian_kde:
         self.weights = given / given.sum()
         self.neff = 1 / (self.weights**2).sum()
         rule = {None: self._scott, "scott": self._scott, "silverman": self._silverman}
-        self.factor = rule[bw_method]() if bw_method is None or isinstance(bw_method, str) else (
+        self.factor: Any = rule[bw_method]() if bw_method is None or isinstance(bw_method, str) else (
             bw_method(self) if callable(bw_method) else border.asarray(bw_method))
         mean = (self.dataset * self.weights).sum(axis=1, keepdims=True)
         apart = self.dataset - mean
