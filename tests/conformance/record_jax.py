@@ -17,6 +17,13 @@ import numpy as np
 def main() -> None:
     import jax
     import jax.numpy as jnp
+    import jax.scipy.cluster.vq
+    import jax.scipy.integrate
+    import jax.scipy.ndimage
+    import jax.scipy.optimize
+    import jax.scipy.signal
+    import jax.scipy.sparse.linalg
+    import jax.scipy.stats
     from jax import lax, nn, random
 
     path = os.path.join(os.path.dirname(__file__), "jax_answers.json")

@@ -13,7 +13,8 @@ import pytest
 
 import pullback as pb
 from pullback import distributions as d
-from pullback.api.incomplete import gamma_slope, gammainc
+from pullback.api.gamma_slope import gamma_slope
+from pullback.api.incomplete import gammainc
 from pullback.distributions import constraints, transforms
 from pullback.util.errors import PullbackError, UnsupportedError
 

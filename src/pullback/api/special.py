@@ -256,8 +256,12 @@ def log_ndtr(x: Array) -> Array:
 _FAR = 30.0
 
 
-def _power_series(order: int) -> list[float]:
-    return [1 / (math.factorial(k) * math.factorial(k + order)) for k in range(60)]
+def _power_series(x: Any, order: int) -> Any:
+    """The sum of x**k / (k! (k + order)!): its coefficients one by one are too small for float32."""
+    found: Any = 0.0 * x + 1.0
+    for k in range(60, 0, -1):
+        found = found * (x * (1.0 / (k * (k + order)))) + 1.0
+    return found
 
 
 def _far_series(order: int) -> list[float]:
@@ -273,7 +277,7 @@ def _bessel(x: Any, order: int, name: str, scaled: bool) -> Any:
     size = abs(x)
     far = size > _FAR
     near, away = where(far, 0.0, size), where(far, size, _FAR)
-    low = _series(square(near) * 0.25, _power_series(order)) * (1.0 if order == 0 else near * 0.5)
+    low = _power_series(square(near) * 0.25, order) * (1.0 if order == 0 else near * 0.5)
     high = _series(1.0 / away, _far_series(order)) / sqrt(away * (2 * math.pi))
     found = where(far, high, low * exp(-near)) if scaled else where(far, high * exp(away), low)
     return found if order == 0 else found * sign(x)

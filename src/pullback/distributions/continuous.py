@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pullback.api.elementwise import atan, digamma, erf, erfinv, exp, expm1, lgamma, log, log1p, sqrt, tan, where, xlogy
-from pullback.api.incomplete import gamma_slope, gammainc
+from pullback.api.gamma_slope import gamma_slope
+from pullback.api.incomplete import gammainc
 from pullback.distributions import constraints, draws
 from pullback.distributions.constraints import Constraint
 from pullback.distributions.distribution import Array, Distribution, ExponentialFamily, satisfied

@@ -363,6 +363,8 @@ __getattr__, __dir__ = names(
             population_count reduce_and reduce_max reduce_min reduce_or reduce_precision reduce_prod reduce_sum
             reduce_xor select_n shift_left
             shift_right_arithmetic shift_right_logical slice_in_dim sort sort_key_val stack tile top_k unstack""",
+        "dialects.jax.scipy.special": """bessel_i0e=i0e bessel_i1e=i1e betainc igamma=gammainc igammac=gammaincc
+            polygamma zeta""",
         "dialects.jax.derivatives": "custom_linear_solve custom_root",
         "dialects.jax.sharding": "with_sharding_constraint",
         "dialects.jax.lax_linalg": "linalg=",

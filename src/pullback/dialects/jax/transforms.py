@@ -234,6 +234,7 @@ class JaxJitted(Compiled):
                          *_both_ways(function, donate_argnums, donate_argnames))
         if self.static_numbers or self.static_names:
             _check_static(function, self.static_numbers, self.static_names)
+        self.written = function
         self.function = effects.collecting(_returning_arrays(function, "jit"), asked=True)
         try:  # jit(f) again finds what was compiled for f
             known = _compiled.setdefault(function, {})
@@ -257,7 +258,7 @@ class JaxJitted(Compiled):
         try:
             return super().trace(leaves, structure, static, key)
         except errors.LeavesProgram:
-            found: Any = Interpreted(_returning_arrays(inspect.unwrap(self.function), "jit"), structure)
+            found: Any = Interpreted(_returning_arrays(self.written, "jit"), structure)
             self.entries[key] = found
             return found
 
