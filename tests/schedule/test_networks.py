@@ -97,7 +97,7 @@ def step_of(make: Any) -> tuple[Any, tuple[Any, ...]]:
     """The function that a workload jits, and the arguments of its first call."""
     found: list[Any] = []
 
-    def take(function: Any) -> Any:
+    def take(function: Any, **donated: Any) -> Any:
         def call(*args: Any) -> Any:
             found.extend((function, args))
             raise Taken
