@@ -126,7 +126,7 @@ def _logs(z: Any) -> Any:
 STEPS: dict[str, tuple[Any, int, int, dict[str, int]]] = {
     "conv net": (images(convolutional.conv_net, (64, 3, 32, 32), True), 5 * 3 - 1, 14, {}),
     "lenet": (images(convolutional.lenet, (64, 1, 28, 28), True), 5 * 3 - 1, 9, {}),
-    "resnet18": (images(convolutional.resnet18, (32, 3, 32, 32)), 21 * 3 - 1, 166, {}),
+    "resnet18": (images(convolutional.resnet18, (32, 3, 32, 32)), 21 * 3 - 1, 169, {}),
     "mobile net": (images(convolutional.mobile_net, (32, 3, 32, 32)), 28 * 3 - 1, 280, {}),
     "gpt": (lambda jit: transformer.functional(128, pb.tensor, pb, transformer.TorchWords(F), pb.value_and_grad, jit),
             25 * 3, 116, {"attention": 12, "scatter": 2}),

@@ -15,6 +15,7 @@ import pullback.ops.build as b
 from pullback.api.convolution import window_nodes
 from pullback.ir.node import Function, Node, param
 from pullback.kernel.nodes import WindowNest
+from pullback.schedule.contract import window_nest
 from pullback.schedule.plan import Options, plan
 from pullback.schedule.windows import window
 
@@ -108,3 +109,27 @@ def test_masks_are_read_from_results() -> None:
     assert not made.workspace_bytes  # what is before the activation is not kept
     rng = np.random.default_rng(0)
     check(function, *(rng.standard_normal(t.shape).astype(np.float32) for t in function.in_types))
+
+
+def test_gradients_of_strided_images_keep_their_columns(monkeypatch: pytest.MonkeyPatch,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    """What is added to one of them, the gradient of a shortcut with a stride, stays outside: the product is cut into
+    phases of columns, and would multiply by zeros if its rows of pixels were counted apart."""
+    found: list[WindowNest] = []
+
+    def noted(*given: Any) -> WindowNest:
+        found.append(window_nest(*given))
+        return found[-1]
+
+    def step(x: Any, w: Any, v: Any) -> Any:
+        return pb.grad(lambda x: ((F.conv2d(x, w, stride=2, padding=1) + F.conv2d(x, v, stride=2)) ** 2).sum())(x)
+
+    rng = np.random.default_rng(0)
+    arrays = [pb.tensor(rng.standard_normal(s).astype(np.float32))
+              for s in ((4, 16, 16, 16), (32, 16, 3, 3), (32, 16, 1, 1))]
+    monkeypatch.setattr("pullback.schedule.plan.window_nest", noted)
+    pb.show(step, "schedule")(*arrays)
+    capsys.readouterr()
+    stepped = [nest for nest in found if any(n > 1 for n in nest.b_step)]
+    assert stepped and all(len(nest.cols) == 2 for nest in stepped)
+    np.testing.assert_allclose(pb.jit(step)(*arrays).numpy(), step(*arrays).numpy(), rtol=2e-4, atol=2e-3)

@@ -8,9 +8,8 @@ from math import prod
 
 from pullback.ir.index import Index, Var, bindings, loop_vars, var
 from pullback.kernel.nodes import Accumulator, Buffer, Load, MatmulNest, Stmt, WindowNest
-from pullback.schedule.loops import joined, variable
-from pullback.schedule.prepare import parts
-from pullback.schedule.roots import Root
+from pullback.schedule.counting import countable, variable
+from pullback.schedule.roots import Root, parts
 
 
 @dataclass(frozen=True)
@@ -86,19 +85,6 @@ def matmul_nest(root: Root, uses: list[Index], epilogue: tuple[Stmt, ...], accum
         tuple((v, p, q) for d, p, q in outer if (v := variables[d]) is not None),
         tuple(v for v in variables[at - rows:at] if v is not None),
         tuple(v for v in variables[at + len(fy) - cols:] if v is not None), accumulator, epilogue)
-
-
-def countable(root: Root, start: int, count: int, uses: list[Index]) -> int:
-    """How many of the last dimensions the epilogue can count through as one."""
-    found = min(1, count)
-    inner = variable(root.vars[start + count - 1]) if count else None
-    for d in range(start + count - 2, start - 1, -1):
-        outer = variable(root.vars[d])
-        if outer is not None and inner is not None and not all(joined(x, outer, inner) for x in uses):
-            break
-        inner = outer if outer is not None else inner
-        found += 1
-    return found
 
 
 def window_nest(root: Root, uses: list[Index], epilogue: tuple[Stmt, ...], accumulator: Accumulator) -> WindowNest:

@@ -11,7 +11,8 @@ from math import prod
 
 from pullback.kernel.nodes import Load
 from pullback.schedule import costs
-from pullback.schedule.roots import Root
+from pullback.schedule.counting import countable, index_uses
+from pullback.schedule.roots import Root, parts
 
 LOOPS = ("map", "reduce", "argreduce", "chunk")
 MIN_ROWS = 8  # fewer rows than this leave no room for threads
@@ -122,6 +123,10 @@ class Grouping:
             return None
         for x in root.loads:
             if x.buffer in (m.buffer for m in group.members) and (not isinstance(x, Load) or x.indices != root.vars):
+                return None
+        if main.windows is not None and any(n > 1 for n in main.windows[1].step):  # its phases need all its columns
+            batch, rows, columns, _ = parts(main.node)
+            if countable(main, len(batch) + len(rows), len(columns), index_uses([root])) < len(columns):
                 return None
         return len(root.space)
 

@@ -22,7 +22,6 @@ from pullback.kernel.nodes import (
     Gathered,
     IndexValue,
     Init,
-    Inside,
     Let,
     Literal,
     Load,
@@ -34,6 +33,7 @@ from pullback.kernel.nodes import (
 )
 from pullback.ops.monoid import identity
 from pullback.schedule import costs
+from pullback.schedule.counting import index_uses, joined, variable
 from pullback.schedule.groups import Group
 from pullback.schedule.roots import Root
 
@@ -374,15 +374,6 @@ def flat_indices(buffer: Buffer, part: Index, flat: Var) -> tuple[Index, ...]:
     return (part, *zeros, Index(((flat, 1),), 0) if flat.size > 1 else ZERO)
 
 
-def variable(index: Index) -> Var | None:
-    """The variable that an index of `loop_vars` is; None where the size is 1."""
-    if not index.terms:
-        return None
-    atom = index.terms[0][0]
-    assert isinstance(atom, Var)
-    return atom
-
-
 def unravel_binds(row: Var, live: list[tuple[int, Var]], prefix: tuple[int, ...]) -> list[Stmt]:
     """The variables of several dimensions from one counter."""
     found: list[Stmt] = []
@@ -416,35 +407,6 @@ def merge(first: Root, dims: list[int], members: list[Root], outputs: list[Index
     if not plans:
         return [(Var("one", 1), 1, ())]
     return plans
-
-
-def joined(x: Index, outer: Var, inner: Var) -> bool:
-    a, b = x.coefficient(outer), x.coefficient(inner)
-    return a is not None and b is not None and a == b * inner.size
-
-
-def index_uses(members: list[Root]) -> list[Index]:
-    """All index expressions that the members' values depend on."""
-    values = tuple(m.value for m in members if m.value is not None)
-    found: dict[Index, None] = {}
-    for x in subexpressions(values):
-        if isinstance(x, Load):
-            if x.buffer.space == "register":
-                continue
-            found[x.flat] = None
-        elif isinstance(x, IndexValue):
-            found[x.index] = None
-        elif isinstance(x, Inside):
-            for index, _, _ in x.tests:
-                found[index] = None
-        elif isinstance(x, Gathered):
-            for index in x.indices:
-                if isinstance(index, Index):
-                    found[index] = None
-    for m in members:
-        if m.kind == "argreduce":
-            found[m.vars[m.reduced[0]]] = None
-    return list(found)
 
 
 def nest(loops: list[LoopPlan], body: tuple[Stmt, ...], lanes: int, parallel: bool) -> list[Stmt]:

@@ -33,8 +33,9 @@ from pullback.kernel.nodes import (
 from pullback.schedule import costs
 from pullback.schedule.attention import attention_nest, operations
 from pullback.schedule.contract import matmul_nest, window_nest
+from pullback.schedule.counting import index_uses
 from pullback.schedule.groups import Group, Grouping
-from pullback.schedule.loops import LoopBuilder, index_uses
+from pullback.schedule.loops import LoopBuilder
 from pullback.schedule.prepare import prepare
 from pullback.schedule.roots import Root, Roots, Unsupported
 from pullback.schedule.scatter import scatter_loops

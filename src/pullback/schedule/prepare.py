@@ -23,7 +23,7 @@ from pullback.schedule import costs
 from pullback.schedule.invert import solve
 from pullback.schedule.masks import masks_of_results
 from pullback.schedule.panels import in_panels
-from pullback.schedule.roots import node_size, own_cost
+from pullback.schedule.roots import node_size, own_cost, parts
 from pullback.schedule.scatter import in_lots
 from pullback.schedule.windows import over_windows, windows_of
 
@@ -173,14 +173,6 @@ def product_cost(node: Node, cost: dict[Node, int]) -> int:
     if node in cost or lowering(node) != "view":
         return cost.get(node, 0)
     return own_cost(node) + sum(product_cost(x, cost) for x in node.inputs)
-
-
-def parts(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Batch, free (left, right) and contracted sizes."""
-    op: Any = node.op
-    x, y = node.inputs[0].shape, node.inputs[1].shape
-    n, k = op.batch_dims, op.contracted
-    return x[:n], x[n:len(x) - k], y[n:len(y) - k], x[len(x) - k:]
 
 
 def products(node: Node, batch: tuple[int, ...], free_x: tuple[int, ...], free_y: tuple[int, ...],

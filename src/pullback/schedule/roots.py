@@ -117,7 +117,9 @@ class Roots:
             deep = 1 + max((0 if x in stored else depth.get(x, 0) for x in node.inputs), default=0)
             for x in node.inputs if kind != "contract" else ():  # `_operands` chooses what those read
                 if x not in stored and cost.get(x, 0) >= costs.EXPENSIVE and x.tensor.size * 2 <= turns(node, kind):
-                    stored[self._source(x)] = None  # it is read many times: computed once
+                    source = self._source(x)
+                    if source not in self.params:
+                        stored[source] = None  # it is read many times: computed once
             if kind != "view" or node in results or deep > costs.DEPTH or (self.apart and node.inputs):
                 if isinstance(node.type, TensorType):
                     stored[node] = None
@@ -174,10 +176,9 @@ class Roots:
                 pending.extend(x.inputs)
 
     def _source(self, node: Node) -> Node:
-        """What a node is another arrangement of; itself where that is larger or in memory."""
+        """What a node is another arrangement of; itself where that has another size."""
         base, _ = layout(node, loop_vars(node.shape), {**self.params, **self.stored})
-        fits = base.tensor.size == node.tensor.size and base not in self.params and base not in self.stored
-        return base if fits else node
+        return base if base.tensor.size == node.tensor.size else node
 
     def _constant(self, node: Node, data: bytes) -> None:
         buffer = Buffer(f"c{len(self.params)}", node.dtype, node.shape, "constant")
@@ -345,6 +346,14 @@ class Roots:
 def node_contracted(node: Node) -> int:
     op: Any = node.op
     return op.contracted or len(node.inputs[0].shape)
+
+
+def parts(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Batch, free (left, right) and contracted sizes."""
+    op: Any = node.op
+    x, y = node.inputs[0].shape, node.inputs[1].shape
+    n, k = op.batch_dims, op.contracted
+    return x[:n], x[n:len(x) - k], y[n:len(y) - k], x[len(x) - k:]
 
 
 def results_of(node: Node, order: Iterable[Node]) -> Sequence[Node]:

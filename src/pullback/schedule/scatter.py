@@ -18,7 +18,8 @@ from pullback.kernel.nodes import Cast, Expr, For, IndexValue, Inside, Literal, 
 from pullback.ops.indexing import PutAlong, wide_enough
 from pullback.ops.monoid import identity, monoid_row
 from pullback.schedule import costs
-from pullback.schedule.loops import lanes_for, variable
+from pullback.schedule.counting import variable
+from pullback.schedule.loops import lanes_for
 from pullback.schedule.roots import Root, node_size
 from pullback.schedule.special import COLUMN_LANES, over
 from pullback.schedule.values import Values

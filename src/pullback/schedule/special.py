@@ -7,7 +7,8 @@ from typing import Any
 
 from pullback.ir.index import Index, Var
 from pullback.kernel.nodes import Accumulate, Accumulator, Bind, For, Init, Stmt, Store, Total
-from pullback.schedule.loops import lanes_for, variable
+from pullback.schedule.counting import variable
+from pullback.schedule.loops import lanes_for
 from pullback.schedule.roots import Root
 
 COLUMN_LANES = 16
