@@ -87,7 +87,7 @@ def main(name: str, framework: str, seconds: float) -> dict[str, Any]:
     workload = importlib.import_module("workloads").workload_of(name)
     if framework in ("torch", "torch.compile"):
         importlib.import_module("torch").set_num_threads(2)
-    if hasattr(workload, "STEPS"):
+    if hasattr(workload, "STEPS") and framework != "machine":
         found = training(workload, framework, seconds)
     else:
         found = workload.FRAMEWORKS[framework](seconds)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+from . import stepping
+
 MOMENTUM = 0.9
 
 
@@ -97,6 +97,31 @@ class Shapes:
 
     def dense(self, x: Any, w: Any, b: Any) -> Shape:
         return Shape((x.shape[0], w.shape[0]))
+
+
+class Counter(Shapes):
+    """Counts what the products of a step do: one forward, one for the weights, one for what goes on."""
+
+    def __init__(self) -> None:
+        self.total, self.first = 0, True
+
+    def count(self, result: Shape, w: Any) -> Shape:
+        times = 2 if self.first else 3  # nobody asks for the gradient of the data
+        self.total, self.first = self.total + times * 2 * int(np.prod(result.shape) * np.prod(w.shape[1:])), False
+        return result
+
+    def conv(self, x: Any, w: Any, b: Any, stride: int, padding: int, groups: int) -> Shape:
+        return self.count(super().conv(x, w, b, stride, padding, groups), w)
+
+    def dense(self, x: Any, w: Any, b: Any) -> Shape:
+        return self.count(super().dense(x, w, b), w)
+
+
+def operations(task: Task) -> int:
+    """Multiplications and additions of a training step's products."""
+    counter = Counter()
+    task.network(Net(counter, data(task)[2]), Shape(task.shape))
+    return counter.total
 
 
 class Maker(Net):
@@ -235,77 +260,35 @@ class JaxWords(TorchWords):
 
 
 def imperative(task: Task, lib: Any, f: Any, optim: Any, compile_model: Any = None, **options: Any) -> Any:
-    """Parameters as leaves and an optimizer: torch and pullback run the same lines."""
+    """Parameters as leaves and an optimizer."""
     x, labels, first = data(task)
     x, labels = lib.tensor(x), lib.tensor(labels)
     params = [lib.tensor(p, requires_grad=True) for p in first]
     words = TorchWords(f)
 
-    def forward(x: Any, labels: Any) -> Any:
+    def loss_of(x: Any, labels: Any) -> Any:
         return f.cross_entropy(task.network(Net(words, params), x), labels)
 
-    if compile_model is not None:
-        forward = compile_model(forward)
-    optimizer: Any = None
+    forward = loss_of if compile_model is None else compile_model(loss_of)
 
-    def reset() -> None:
-        nonlocal optimizer
-        with lib.no_grad():
-            for p, start in zip(params, first, strict=True):
-                p.copy_(lib.tensor(start))
+    def optimizer_of(params: Any) -> Any:
         if task.adam:
-            optimizer = optim.Adam(params, lr=task.rate, **options)
-        else:
-            optimizer = optim.SGD(params, lr=task.rate, momentum=MOMENTUM, **options)
+            return optim.Adam(params, lr=task.rate, **options)
+        return optim.SGD(params, lr=task.rate, momentum=MOMENTUM, **options)
 
-    def step(i: int) -> Any:
-        optimizer.zero_grad()
-        loss = forward(x, labels)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return reset, step, lambda loss: loss.item()
+    return stepping.imperative(lambda: forward(x, labels), params, first, optimizer_of, lib)
 
 
 def functional(task: Task, array: Any, lib: Any, words: Any, value_and_grad: Any, jit: Any, log_softmax: Any) -> Any:
-    """The update by hand on lists of arrays: jax and pullback run the same lines."""
+    """The update by hand on lists of arrays."""
     x, labels, first = data(task)
     one_hot = array(np.eye(10, dtype=np.float32)[labels])
-    x = array(x)
 
     def loss_of(params: Any, x: Any, one_hot: Any) -> Any:
         return -(log_softmax(task.network(Net(words, params), x)) * one_hot).sum() / x.shape[0]
 
-    @partial(jit, donate_argnums=(0, 1, 2))
-    def train(params: Any, moments: Any, squares: Any, c1: Any, c2: Any, x: Any, one_hot: Any) -> Any:
-        loss, grads = value_and_grad(loss_of)(params, x, one_hot)
-        if not task.adam:
-            moments = [MOMENTUM * m + g for m, g in zip(moments, grads, strict=True)]
-            return [p - task.rate * m for p, m in zip(params, moments, strict=True)], moments, squares, loss
-        moments = [BETA1 * m + (1 - BETA1) * g for m, g in zip(moments, grads, strict=True)]
-        squares = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(squares, grads, strict=True)]
-        params = [p - task.rate * c1 * m / (lib.sqrt(v * c2) + EPSILON)
-                  for p, m, v in zip(params, moments, squares, strict=True)]
-        return params, moments, squares, loss
-
-    zeros = [np.zeros_like(p) for p in first]
-    state: Any = ()
-    count = 0
-
-    def reset() -> None:
-        nonlocal state, count
-        state = ()  # what was is let go before the new one is made
-        state = [[array(p) for p in part] for part in (first, zeros, zeros if task.adam else [])]
-        count = 0
-
-    def step(i: int) -> Any:
-        nonlocal state, count
-        count += 1
-        *state, loss = train(*state, 1 / (1 - BETA1**count), 1 / (1 - BETA2**count), x, one_hot)
-        return loss
-
-    return reset, step, float
+    rule = stepping.Rule(task.rate, momentum=0.0 if task.adam else MOMENTUM)
+    return stepping.functional(loss_of, first, (array(x), one_hot), rule, array, lib, value_and_grad, jit)
 
 
 def frameworks(task: Task) -> dict[str, Callable[[], Any]]:
@@ -334,4 +317,4 @@ def frameworks(task: Task) -> dict[str, Callable[[], Any]]:
         return imperative(task, pb, pb.nn.functional, pb.optim)
 
     return {"torch": torch, "torch.compile": lambda: torch(True), "jax": jax, "pullback": pullback,
-            "pullback imperative": pullback_imperative}
+            "pullback imperative": pullback_imperative, "machine": stepping.arithmetic(operations(task))}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
+
+from . import stepping
 
 STEPS = 10
 LOSS = 1e-3
 CHECKED = (1, 5)
 LENGTH, BATCH, INPUT, HIDDEN = 64, 32, 128, 256
-RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
+RATE = 1e-3
 
 
 def data() -> tuple[Any, Any, list[Any]]:
@@ -24,42 +25,24 @@ def data() -> tuple[Any, Any, list[Any]]:
 
 
 def imperative(lib: Any, nn: Any, optim: Any, options: dict[str, Any], compile_model: Any = None) -> Any:
-    """Modules and optimizer, PyTorch's words: torch and pullback run the same lines."""
+    """Modules and optimizer, PyTorch's words."""
     x, labels, first = data()
     x, labels = lib.tensor(x), lib.tensor(labels)
     lstm, last = nn.LSTM(INPUT, HIDDEN), nn.Linear(HIDDEN, 10)
-    params = [*lstm.parameters(), *last.parameters()]
-    loss_of = nn.CrossEntropyLoss()
+    criterion = nn.CrossEntropyLoss()
 
-    def forward(x: Any, labels: Any) -> Any:
-        return loss_of(last(lstm(x)[0][-1]), labels)
+    def loss_of(x: Any, labels: Any) -> Any:
+        return criterion(last(lstm(x)[0][-1]), labels)
 
-    if compile_model is not None:
-        forward = compile_model(forward)
-    optimizer: Any = None
-
-    def reset() -> None:
-        nonlocal optimizer
-        with lib.no_grad():
-            for p, start in zip(params, first, strict=True):
-                p.copy_(lib.tensor(start))
-        optimizer = optim.Adam(params, lr=RATE, **options)
-
-    def step(i: int) -> Any:
-        optimizer.zero_grad()
-        loss = forward(x, labels)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return reset, step, lambda loss: loss.item()
+    forward = loss_of if compile_model is None else compile_model(loss_of)
+    return stepping.imperative(lambda: forward(x, labels), [*lstm.parameters(), *last.parameters()], first,
+                               lambda params: optim.Adam(params, lr=RATE, **options), lib)
 
 
 def functional(array: Any, lib: Any, scan: Any, sigmoid: Any, value_and_grad: Any, jit: Any, log_softmax: Any) -> Any:
-    """A scan whose input product is taken out of it, Adam by hand: jax and pullback run the same lines."""
+    """A scan whose input product is taken out of it, Adam by hand."""
     x, labels, first = data()
     one_hot = array(np.eye(10, dtype=np.float32)[labels])
-    x = array(x)
     h0 = array(np.zeros((BATCH, HIDDEN), np.float32))
 
     def loss_of(params: Any, x: Any, one_hot: Any) -> Any:
@@ -76,32 +59,8 @@ def functional(array: Any, lib: Any, scan: Any, sigmoid: Any, value_and_grad: An
         (h, _), _ = scan(turn, (h0, h0), x @ w_ih.T + (b_ih + b_hh))
         return -(log_softmax(h @ w.T + b) * one_hot).sum() / BATCH
 
-    @partial(jit, donate_argnums=(0, 1, 2))
-    def train(params: Any, moments: Any, squares: Any, c1: Any, c2: Any, x: Any, one_hot: Any) -> Any:
-        loss, grads = value_and_grad(loss_of)(params, x, one_hot)
-        moments = [BETA1 * m + (1 - BETA1) * g for m, g in zip(moments, grads, strict=True)]
-        squares = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(squares, grads, strict=True)]
-        params = [p - RATE * c1 * m / (lib.sqrt(v * c2) + EPSILON)
-                  for p, m, v in zip(params, moments, squares, strict=True)]
-        return params, moments, squares, loss
-
-    zeros = [np.zeros_like(p) for p in first]
-    state: Any = ()
-    count = 0
-
-    def reset() -> None:
-        nonlocal state, count
-        state = ()  # what was is let go before the new one is made
-        state = [[array(p) for p in part] for part in (first, zeros, zeros)]
-        count = 0
-
-    def step(i: int) -> Any:
-        nonlocal state, count
-        count += 1
-        *state, loss = train(*state, 1 / (1 - BETA1**count), 1 / (1 - BETA2**count), x, one_hot)
-        return loss
-
-    return reset, step, float
+    return stepping.functional(loss_of, first, (array(x), one_hot), stepping.Rule(RATE), array, lib, value_and_grad,
+                               jit)
 
 
 def torch() -> Any:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from . import stepping
+
 STEPS = 60
 LOSS = 1e-3
 CHECKED = (1, 5, 10)  # Adam turns the sign of a gradient of 1e-10 into a whole step: later losses differ by rounding
 SIZES = (784, 512, 256, 10)
-RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
+RATE = 1e-3
 
 
 def data() -> tuple[Any, ...]:
@@ -55,57 +56,41 @@ def numpy() -> Any:
         g2 = p.dot(w3.T) * (h2 > 0)
         g1 = g2.dot(w2.T) * (h1 > 0)
         grads = x.T.dot(g1), g1.sum(0), h1.T.dot(g2), g2.sum(0), h2.T.dot(p), p.sum(0)
-        c1, c2 = 1 - BETA1**count, 1 - BETA2**count
+        c1, c2 = 1 - stepping.BETA1**count, 1 - stepping.BETA2**count
         for q, g, m, v in zip(params, grads, moments, squares, strict=True):
-            m *= np.float32(BETA1)
-            m += np.float32(1 - BETA1) * g
-            v *= np.float32(BETA2)
-            v += np.float32(1 - BETA2) * g * g
-            q -= np.float32(RATE / c1) * m / (np.sqrt(v / np.float32(c2)) + np.float32(EPSILON))
+            m *= np.float32(stepping.BETA1)
+            m += np.float32(1 - stepping.BETA1) * g
+            v *= np.float32(stepping.BETA2)
+            v += np.float32(1 - stepping.BETA2) * g * g
+            q -= np.float32(RATE / c1) * m / (np.sqrt(v / np.float32(c2)) + np.float32(stepping.EPSILON))
         return loss
 
     return reset, step, float
 
 
 def imperative(lib: Any, nn: Any, optim: Any, options: dict[str, Any], compile_model: Any = None) -> Any:
-    """Modules and optimizer, PyTorch's words: torch and pullback run the same lines."""
+    """Modules and optimizer, PyTorch's words."""
     x, labels, *first = data()
     x, labels = lib.tensor(x), lib.tensor(labels)
     layers: list[Any] = []
     for n, m in pairwise(SIZES):
         layers += [nn.Linear(n, m), nn.ReLU()]
     model = nn.Sequential(*layers[:-1])
-    loss_of = nn.CrossEntropyLoss()
+    criterion = nn.CrossEntropyLoss()
 
-    def forward(x: Any, labels: Any) -> Any:
-        return loss_of(model(x), labels)
+    def loss_of(x: Any, labels: Any) -> Any:
+        return criterion(model(x), labels)
 
-    if compile_model is not None:
-        forward = compile_model(forward)
-    optimizer: Any = None
-
-    def reset() -> None:
-        nonlocal optimizer
-        with lib.no_grad():
-            for p, start in zip(model.parameters(), first, strict=True):
-                p.copy_(lib.tensor(np.ascontiguousarray(start.T)))
-        optimizer = optim.Adam(model.parameters(), lr=RATE, **options)
-
-    def step(i: int) -> Any:
-        optimizer.zero_grad()
-        loss = forward(x, labels)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return reset, step, lambda loss: loss.item()
+    forward = loss_of if compile_model is None else compile_model(loss_of)
+    return stepping.imperative(
+        lambda: forward(x, labels), list(model.parameters()), [np.ascontiguousarray(p.T) for p in first],
+        lambda params: optim.Adam(params, lr=RATE, **options), lib)
 
 
 def functional(array: Any, lib: Any, value_and_grad: Any, jit: Any, log_softmax: Any) -> Any:
-    """Adam by hand on lists of arrays, JAX's words: jax and pullback run the same lines."""
+    """Adam by hand on lists of arrays, JAX's words."""
     x, labels, *first = data()
     one_hot = array(np.eye(10, dtype=np.float32)[labels])
-    x = array(x)
 
     def loss_of(params: Any, x: Any, one_hot: Any) -> Any:
         w1, b1, w2, b2, w3, b3 = params
@@ -113,32 +98,8 @@ def functional(array: Any, lib: Any, value_and_grad: Any, jit: Any, log_softmax:
         h = lib.maximum(h @ w2 + b2, 0.0)
         return -(log_softmax(h @ w3 + b3) * one_hot).sum() / 128
 
-    @partial(jit, donate_argnums=(0, 1, 2))
-    def train(params: Any, moments: Any, squares: Any, c1: Any, c2: Any, x: Any, one_hot: Any) -> Any:
-        loss, grads = value_and_grad(loss_of)(params, x, one_hot)
-        moments = [BETA1 * m + (1 - BETA1) * g for m, g in zip(moments, grads, strict=True)]
-        squares = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(squares, grads, strict=True)]
-        params = [p - RATE * c1 * m / (lib.sqrt(v * c2) + EPSILON)
-                  for p, m, v in zip(params, moments, squares, strict=True)]
-        return params, moments, squares, loss
-
-    zeros = [np.zeros_like(p) for p in first]
-    state: Any = ()
-    count = 0
-
-    def reset() -> None:
-        nonlocal state, count
-        state = ()  # what was is let go before the new one is made
-        state = [[array(p) for p in part] for part in (first, zeros, zeros)]
-        count = 0
-
-    def step(i: int) -> Any:
-        nonlocal state, count
-        count += 1
-        *state, loss = train(*state, 1 / (1 - BETA1**count), 1 / (1 - BETA2**count), x, one_hot)
-        return loss
-
-    return reset, step, float
+    return stepping.functional(loss_of, first, (array(x), one_hot), stepping.Rule(RATE), array, lib, value_and_grad,
+                               jit)
 
 
 def torch() -> Any:

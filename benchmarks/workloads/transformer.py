@@ -4,13 +4,14 @@ calls its operations is an adapter."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
+from . import stepping
+
 LAYERS, WIDTH, HEADS, CHARACTERS, BATCH = 6, 384, 6, 65, 8
-RATE, BETA1, BETA2, EPSILON, DECAY = 3e-4, 0.9, 0.999, 1e-8, 0.01
+RATE, DECAY = 3e-4, 0.01
 Params = dict[str, Any]
 
 
@@ -98,67 +99,40 @@ class JaxWords:
         return -self.np.take_along_axis(self.jax.nn.log_softmax(z), y[:, None], 1).mean()
 
 
-def imperative(context: int, lib: Any, f: Any, optim: Any, compile_model: Any = None) -> Any:
-    """Parameters as leaves and an optimizer: torch and pullback run the same lines."""
+def imperative(context: int, lib: Any, f: Any, optim: Any, compile_model: Any = None, **options: Any) -> Any:
+    """Parameters as leaves and an optimizer."""
     x, y = (lib.tensor(part) for part in data(context))
     first = parameters(context)
     params = {name: lib.tensor(value, requires_grad=True) for name, value in first.items()}
     words = TorchWords(f)
 
-    def forward(x: Any, y: Any) -> Any:
+    def loss(x: Any, y: Any) -> Any:
         return loss_of(words, params, x, y)
 
-    if compile_model is not None:
-        forward = compile_model(forward)
-    optimizer: Any = None
-
-    def reset() -> None:
-        nonlocal optimizer
-        with lib.no_grad():
-            for name, p in params.items():
-                p.copy_(lib.tensor(first[name]))
-        optimizer = optim.AdamW(list(params.values()), lr=RATE, weight_decay=DECAY)
-
-    def step(i: int) -> Any:
-        optimizer.zero_grad()
-        loss = forward(x, y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return reset, step, lambda loss: loss.item()
+    forward = loss if compile_model is None else compile_model(loss)
+    return stepping.imperative(
+        lambda: forward(x, y), list(params.values()), list(first.values()),
+        lambda params: optim.AdamW(params, lr=RATE, weight_decay=DECAY, **options), lib)
 
 
 def functional(context: int, array: Any, lib: Any, words: Any, value_and_grad: Any, jit: Any) -> Any:
-    """The update by hand on dicts of arrays: jax and pullback run the same lines."""
+    """The update by hand on lists of arrays."""
     x, y = (array(part.astype(np.int32)) for part in data(context))
-
-    @partial(jit, donate_argnums=(0, 1, 2))
-    def train(params: Params, moments: Params, squares: Params, c1: Any, c2: Any, x: Any, y: Any) -> Any:
-        loss, grads = value_and_grad(lambda p: loss_of(words, p, x, y))(params)
-        moments = {k: BETA1 * m + (1 - BETA1) * grads[k] for k, m in moments.items()}
-        squares = {k: BETA2 * v + (1 - BETA2) * grads[k] * grads[k] for k, v in squares.items()}
-        params = {k: p * (1 - RATE * DECAY) - RATE * c1 * moments[k] / (lib.sqrt(squares[k] * c2) + EPSILON)
-                  for k, p in params.items()}
-        return params, moments, squares, loss
-
     first = parameters(context)
-    zeros = {name: np.zeros_like(value) for name, value in first.items()}
-    state: Any = ()
-    count = 0
 
-    def reset() -> None:
-        nonlocal state, count
-        state = ()  # what was is let go before the new one is made
-        state, count = [{k: array(v) for k, v in part.items()} for part in (first, zeros, zeros)], 0
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        return loss_of(words, dict(zip(first, params, strict=True)), x, y)
 
-    def step(i: int) -> Any:
-        nonlocal state, count
-        count += 1
-        *state, loss = train(*state, 1 / (1 - BETA1**count), 1 / (1 - BETA2**count), x, y)
-        return loss
+    return stepping.functional(loss, list(first.values()), (x, y), stepping.Rule(RATE, DECAY), array, lib,
+                               value_and_grad, jit)
 
-    return reset, step, float
+
+def operations(context: int) -> int:
+    """Multiplications and additions of a training step's products: one forward and two backward for each; of the
+    scores those that are seen."""
+    dense = LAYERS * 12 * WIDTH * WIDTH + WIDTH * CHARACTERS
+    seen = LAYERS * 2 * WIDTH * (context + 1) // 2
+    return 3 * 2 * BATCH * context * (dense + seen)
 
 
 def frameworks(context: int) -> dict[str, Callable[[], Any]]:
@@ -166,7 +140,8 @@ def frameworks(context: int) -> dict[str, Callable[[], Any]]:
     def torch(compile_model: bool = False) -> Any:
         import torch
 
-        return imperative(context, torch, torch.nn.functional, torch.optim, torch.compile if compile_model else None)
+        return imperative(context, torch, torch.nn.functional, torch.optim, torch.compile if compile_model else None,
+                          fused=True)
 
     def jax() -> Any:
         import jax
@@ -184,4 +159,4 @@ def frameworks(context: int) -> dict[str, Callable[[], Any]]:
         return imperative(context, pb, pb.nn.functional, pb.optim)
 
     return {"torch": torch, "torch.compile": lambda: torch(True), "jax": jax, "pullback": pullback,
-            "pullback imperative": pullback_imperative}
+            "pullback imperative": pullback_imperative, "machine": stepping.arithmetic(operations(context))}

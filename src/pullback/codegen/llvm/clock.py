@@ -48,9 +48,9 @@ def multiply_add_text(target: Target, threads: int) -> tuple[str, int]:
     fn = module.function("busy", PARAMS, linkage="internal")
     type_ = f"<{width} x float>"
     starts = [fn.splat(fn.cast("sitofp", fn.add(fn.params[1], i64(k)), "float"), width) for k in range(CHAINS)]
+    seed = fn.splat(fn.cast("sitofp", fn.params[2], "float"), width)  # in the loop it would cost a multiply-add
     loop = fn.begin_loop(i64(0), i64(TURNS), i64(1), starts)
-    seed = fn.splat(fn.cast("sitofp", loop.counter, "float"), width)
-    ends = [fn.intrinsic("llvm.fma", type_, seed, c, seed) for c in loop.carried]
+    ends = [fn.intrinsic("llvm.fma", type_, seed, seed, c) for c in loop.carried]
     sums = fn.end_loop(loop, ends)
     total = sums[0]
     for s in sums[1:]:
