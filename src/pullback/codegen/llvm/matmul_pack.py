@@ -10,8 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.matmul_plan import PANELS_TOGETHER
 from pullback.codegen.llvm.text import Fn, Module, V, const, element, i64, lanes, mangle, vector
 
+AHEAD = 32  # steps of k before its copy that a row is fetched
+LINE = 64
 PARAMS = [("ptr noalias", "src"), ("ptr noalias", "dst"), ("i64", "p"), ("i64", "kcount"), ("i64", "step"),
           ("i64", "count")]
 
@@ -84,6 +87,7 @@ def emit_panels(fn: Fn, shape: PackShape) -> None:
     last = ix.sub(fn, kcount, i64(1))
     outer = fn.begin_loop(i64(0), last, i64(1), [fn.gep(src, p, shape.scalar), dst])
     source, target = outer.carried
+    fetch(fn, shape, source, PANELS_TOGETHER * shape.width)
     inner = fn.begin_loop(i64(0), whole, i64(1), [source, target])
     for group in range(shape.groups):
         first, place = (ix.offset(fn, at, i64(group * shape.lanes), shape.scalar) for at in inner.carried)
@@ -109,11 +113,25 @@ def emit_copy(fn: Fn, shape: PackShape, masks: list[V] | None, dst: V, p: V) -> 
     start = fn.gep(src, p, shape.scalar)
     loop = fn.begin_loop(i64(0), kcount, i64(1), [start, dst])
     source, target = loop.carried
+    fetch(fn, shape, source, shape.width)
     for group in range(shape.groups):
         at = ix.offset(fn, source, i64(group * shape.lanes), shape.scalar)
         value = masked_load(fn, at, type_, shape.size, masks[group]) if masks else fn.load(at, type_, shape.size)
         fn.store(value, ix.offset(fn, target, i64(group * shape.lanes), shape.scalar), shape.size)
     fn.end_loop(loop, [fn.gep(source, i64(shape.k_stride), shape.scalar), fn.gep(target, step, shape.scalar)])
+
+
+def fetch(fn: Fn, shape: PackShape, source: V, count: int) -> None:
+    """Ask for `count` elements of a later k where they lie on lines of their own: the processor foresees runs only."""
+    if shape.k_stride * shape.size < LINE:
+        return
+    for n in range(-(-count * shape.size // LINE)):
+        ask(fn, ix.offset(fn, source, i64(AHEAD * shape.k_stride + n * LINE // shape.size), shape.scalar))
+
+
+def ask(fn: Fn, address: V) -> None:
+    """Bring a line into the caches; the address need not be anyone's."""
+    fn.call("llvm.prefetch.p0", "void", address, V("0", "i32"), V("3", "i32"), V("1", "i32"))
 
 
 def emit_guarded_copy(fn: Fn, shape: PackShape) -> None:
@@ -149,6 +167,8 @@ def emit_transpose(fn: Fn, shape: PackShape) -> None:
     target = fn.gep(dst, start, scalar)
     inner = fn.begin_loop(i64(0), kcount, i64(depth))
     k = ix.minimum(fn, inner.counter, last)
+    for row in rows:
+        ask(fn, fn.gep(row, ix.add(fn, k, AHEAD), scalar))
     block = [fn.load(fn.gep(row, k, scalar), vector(scalar, depth), shape.size) for row in rows]
     block += [block[-1]] * (width * together - len(block))
     columns = [transpose_block(fn, block[g * width:(g + 1) * width], depth) for g in range(together)]

@@ -18,7 +18,8 @@ PACK_BYTES = 32  # widest vector used while packing
 LINE = 64
 PAGE = 4096
 L1_WAYS = 8
-K_BYTES = 2048  # of one row of A in a block of k
+K_BYTES = 2048  # of one row of A in a block of k, where A is copied: the copies of a block of rows shall stay near
+K_BYTES_IN_PLACE = 4096  # where A is read where it lies: fewer blocks mean less traffic of partial sums
 BLOCK_ROWS = 1024
 PANELS_TOGETHER = 8
 SCRATCH_BYTES = 8 << 20  # partial sums of a block of rows and columns, where k is cut
@@ -99,17 +100,16 @@ def chunks(cols: int, lanes: int, masked: bool) -> tuple[Chunk, ...]:
     return tuple(found)
 
 
-def k_block(spec: MatmulSpec, target: Target, size: int) -> int:
+def k_block(spec: MatmulSpec, target: Target, size: int, pack_a: bool) -> int:
     """Even blocks of k, multiples of 8; all of k where it is not much more than a block.
 
-    A panel of B of one block fills L1; it may be somewhat larger, which streaming from L2 hides, and fewer blocks mean
-    less traffic of partial sums. With few rows B is read once, straight from memory: a handful of its rows at a time,
-    so that reads run along rows.
+    A panel of B of one block fills L1 or is larger, which streaming from L2 hides. With few rows B is read once,
+    straight from memory: a handful of its rows at a time, so that reads run along rows.
     """
     k = spec.k
     if spec.m <= 4 and spec.b.col_stride == 1 and k >= 16 and k * spec.n * size > 2 * target.l1_bytes:
         return 8
-    most = K_BYTES // size
+    most = (K_BYTES_IN_PLACE if not pack_a and spec.a.col_stride == 1 else K_BYTES) // size
     if k <= most + most * 2 // 3:
         return k
     return min(range(most, most // 2, -8), key=lambda kc: (-(-k // kc), kc - (k - 1) % kc))
@@ -145,9 +145,9 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     if spec.m % tall and spec.m % (tall - 1) == 0 and tall > 4 and len(edge) != 1:
         tall -= 1  # not where a tile of one vector has too few rows to hide a multiply-add's latency anyway
     unit = 1 if spec.m % tall else tall
-    kc = spec.k if dot else k_block(spec, target, size)
-    tiles = -(-spec.n // cols)
     pack_a = not dot and packs_a(spec, target, size)
+    kc = spec.k if dot else k_block(spec, target, size, pack_a)
+    tiles = -(-spec.n // cols)
     together = PANELS_TOGETHER if masked and spec.a.row_stride == 1 else 1
     pack_b = "no" if dot or not packs_b(spec, target, size) else "panel"
     mc, nc_tiles = blocks(spec, kc, cols, size)
