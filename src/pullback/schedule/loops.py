@@ -34,6 +34,7 @@ from pullback.kernel.nodes import (
 from pullback.ops.monoid import identity
 from pullback.schedule import costs
 from pullback.schedule.counting import index_uses, joined, variable
+from pullback.schedule.crossing import LoopPlan, across, crossed
 from pullback.schedule.groups import Group
 from pullback.schedule.roots import Root
 
@@ -245,6 +246,9 @@ class LoopBuilder:
         lanes = choose_lanes([m.value for m in members if m.value is not None])
         loops = merge(first, list(range(len(first.space))), members, self._outputs(members))
         body = tuple(self._keep(m, *self._only(m)) for m in members)
+        k = across(members, loops)
+        if k >= 0:
+            return (crossed(loops, k, body, max(m.buffer.dtype.itemsize for m in members)),)
         return tuple(nest(loops, body, lanes_for(loops[-1][1], lanes), True))
 
     def _only(self, root: Root) -> tuple[tuple[Index, ...], Expr | None]:
@@ -385,7 +389,6 @@ def unravel_binds(row: Var, live: list[tuple[int, Var]], prefix: tuple[int, ...]
 
 
 # -- loops -------------------------------------------------------------------------------------------------------------
-LoopPlan = tuple[Var, int, tuple[Var, ...]]  # variable, turns, variables of outer dimensions that it counts through
 
 
 def merge(first: Root, dims: list[int], members: list[Root], outputs: list[Index]) -> list[LoopPlan]:

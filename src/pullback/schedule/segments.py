@@ -62,6 +62,8 @@ def shared_parts(loop: For) -> list[For]:
     binds = [t for t in loop.body if isinstance(t, Bind)]
     if any(not t.index.terms for t in binds):  # one counts on through others
         return [loop]
+    if any(isinstance(t, For) and t.start.terms for t in walk(loop.body)):  # the counter says which block of one
+        return [loop]
     for v in [b.var for b in binds] or [loop.var]:
         parts = cuts(loop, v, v.size, 1)
         if parts:
