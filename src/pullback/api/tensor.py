@@ -375,7 +375,8 @@ class Tensor(TensorBase):
         """Add the gradient of this number to `.grad` of every leaf it depends on.
 
         `gradient` weighs the elements where there is more than one; `retain_graph` keeps the graph for another call;
-        `create_graph` records the gradient itself, for higher derivatives.
+        `create_graph` records the gradient itself, for higher derivatives; of `inputs`, where given, only the `.grad`
+        changes.
 
         >>> import pullback as pb
         >>> x = pb.tensor([1.0, 2.0], requires_grad=True)
@@ -385,9 +386,9 @@ class Tensor(TensorBase):
         """
         if gradient is not None:
             gradient = arguments.as_tensor(gradient, "backward")
-        if inputs is not None:
-            raise ArgumentError(message("backward: inputs= is not supported", help="use pb.grad for chosen inputs"))
-        backward(self, gradient, retain_graph, create_graph)
+        if isinstance(inputs, TensorBase):
+            inputs = [inputs]
+        backward(self, gradient, retain_graph, create_graph, inputs)
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Set `requires_grad`, in place."""

@@ -444,14 +444,43 @@ def add_operation() -> Operation:
 
 
 def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None = None,
-             create_graph: bool = False) -> None:
-    """Accumulate the gradient of `tensor` into `.grad` of every leaf it depends on."""
+             create_graph: bool = False, inputs: Sequence[Any] | None = None) -> None:
+    """Accumulate the gradient of `tensor` into `.grad` of every leaf it depends on, or of `inputs` only."""
+    if inputs is not None:
+        _backward_into(tensor, gradient, retain_graph, create_graph, inputs)
+        return
     if gradient is None and not create_graph and not retain_graph and _known_backward(
             tensor._value):  # pyright: ignore[reportPrivateUsage]
         return
     value = _root(tensor, gradient, "backward")
     retain = bool(create_graph if retain_graph is None else retain_graph)
     sweep(([value], [ascent_of(gradient)]), create_graph, retain, {}, None)
+
+
+def _backward_into(tensor: TensorBase, gradient: Any, retain_graph: bool | None, create_graph: bool,
+                   inputs: Sequence[Any]) -> None:
+    chosen = list({id(x): x for x in inputs}.values())
+    for x in chosen:
+        if not isinstance(x, TensorBase) or not x.requires_grad:
+            what = repr(x.info.type) if isinstance(x, TensorBase) else type(x).__name__
+            raise GradientError(message("backward: inputs= are tensors that require gradients", [("input", what)],
+                                        "set requires_grad=True on it before computing"))
+    if not chosen:
+        raise GradientError(message("backward: inputs= is empty", help="leave it out for all leaves"))
+    found = gradients([tensor], chosen, [gradient], retain_graph, create_graph, allow_unused=True)
+    here = local
+    before, here.grad_enabled = here.grad_enabled, create_graph
+    try:
+        for x, g in zip(chosen, found, strict=True):
+            if g is not None:
+                x.grad = g if x.grad is None else x.grad + g
+    finally:
+        here.grad_enabled = before
+    for x in chosen:
+        meta = x._meta  # pyright: ignore[reportPrivateUsage]
+        for hook in tuple(meta.hooks or ()) if meta is not None else ():
+            if type(hook) is AfterHook:
+                hook.run()
 
 
 def _known_backward(value: Value | None) -> bool:

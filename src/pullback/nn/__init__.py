@@ -109,6 +109,7 @@ from pullback.nn.parameter import Buffer as Buffer
 from pullback.nn.parameter import Parameter as Parameter
 
 if TYPE_CHECKING:
+    from pullback.nn import grad as grad
     from pullback.nn.attention import MultiheadAttention as MultiheadAttention
     from pullback.nn.attention import Transformer as Transformer
     from pullback.nn.attention import TransformerDecoder as TransformerDecoder
@@ -196,6 +197,8 @@ LATE = {name: home for home, names in _LATE.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "grad":
+        return importlib.import_module("pullback.nn.grad")
     if name not in LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(importlib.import_module(f"pullback.nn.{LATE[name]}"), name)
@@ -204,4 +207,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*(n for n in globals() if not n.startswith("_")), *LATE} - {"annotations", "importlib", "Any"})
+    names = {*(n for n in globals() if not n.startswith("_")), *LATE, "grad"}
+    return sorted(names - {"annotations", "importlib", "Any"})

@@ -89,13 +89,14 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None,
-             create_graph: bool = False) -> None:
-    """Add gradients to `.grad` of every leaf."""
+             create_graph: bool = False, grad_variables: Any = None, inputs: Any = None) -> None:
+    """Add gradients to `.grad` of every leaf, or of `inputs` only."""
+    grad_tensors = grad_tensors if grad_variables is None else grad_variables
     outputs = _listed(tensors)
     given = [None] * len(outputs) if grad_tensors is None else _listed(grad_tensors)
     for k, (output, gradient) in enumerate(zip(outputs, given, strict=True)):
         keep = True if k + 1 < len(outputs) else retain_graph
-        output.backward(gradient, keep, create_graph)
+        output.backward(gradient, keep, create_graph, inputs)
 
 
 class set_detect_anomaly:

@@ -137,7 +137,7 @@ _LAYER_NAMES = [name for name, value in vars(native).items() if isinstance(value
                 and value is not native.Module] + [name for name in native.LATE if name != "LazyModule"]
 Identity = _layer(native.Identity)
 _find, _listed = names(__name__, {
-    "dialects.torch.nn.functional": "functional=", "dialects.torch.nn.init": "init=",
+    "dialects.torch.nn.functional": "functional=", "dialects.torch.nn.grad": "grad=", "dialects.torch.nn.init": "init=",
     "dialects.torch.nn.utils": "utils=", "dialects.torch.nn.attention": "attention=",
     "dialects.torch.nn.parameter": "parameter=", "dialects.torch.nn.modules": "modules=",
 })
@@ -149,7 +149,7 @@ def __getattr__(name: str) -> Any:
         found = _loss(cls) if name.endswith("Loss") else _layer(cls)
         globals()[name] = found
         return found
-    if name in ("attention", "functional", "init", "utils", "parameter", "modules"):
+    if name in ("attention", "functional", "grad", "init", "utils", "parameter", "modules"):
         return _find(name)
     if name.startswith("__"):
         raise AttributeError(name)
