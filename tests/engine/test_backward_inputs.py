@@ -56,7 +56,7 @@ def test_hooks_run_once() -> None:
 
 
 @pytest.mark.parametrize(("inputs", "said"), [([], "empty"), ([pb.ones(2)], "require gradients"),
-                                              ([1.0], "require gradients")])
+                                              ([1.0], "require gradients"), (5, "require gradients")])
 def test_wrong_inputs(inputs: Any, said: str) -> None:
     x, _ = _two()
     with pytest.raises(GradientError, match=said):

@@ -6,7 +6,7 @@ history that spans several traces (a value was printed half-way) is walked trace
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pullback.engine.execute import FreedTrace, GoneTrace, flush
@@ -459,7 +459,7 @@ def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None
 
 def _backward_into(tensor: TensorBase, gradient: Any, retain_graph: bool | None, create_graph: bool,
                    inputs: Sequence[Any]) -> None:
-    chosen = list({id(x): x for x in inputs}.values())
+    chosen = list({id(x): x for x in (inputs if isinstance(inputs, Iterable) else (inputs,))}.values())
     for x in chosen:
         if not isinstance(x, TensorBase) or not x.requires_grad:
             what = repr(x.info.type) if isinstance(x, TensorBase) else type(x).__name__
