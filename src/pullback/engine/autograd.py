@@ -444,7 +444,7 @@ def add_operation() -> Operation:
 
 
 def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None = None,
-             create_graph: bool = False, inputs: Sequence[Any] | None = None) -> None:
+             create_graph: bool = False, inputs: Any = None) -> None:
     """Accumulate the gradient of `tensor` into `.grad` of every leaf it depends on, or of `inputs` only."""
     if inputs is not None:
         _backward_into(tensor, gradient, retain_graph, create_graph, inputs)
@@ -458,7 +458,7 @@ def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None
 
 
 def _backward_into(tensor: TensorBase, gradient: Any, retain_graph: bool | None, create_graph: bool,
-                   inputs: Sequence[Any]) -> None:
+                   inputs: Any) -> None:
     chosen = list({id(x): x for x in (inputs if isinstance(inputs, Iterable) else (inputs,))}.values())
     for x in chosen:
         if not isinstance(x, TensorBase) or not x.requires_grad:
