@@ -386,8 +386,8 @@ class Tensor(TensorBase):
         """
         if gradient is not None:
             gradient = arguments.as_tensor(gradient, "backward")
-        if isinstance(inputs, TensorBase):
-            inputs = [inputs]
+        if inputs is not None and not isinstance(inputs, (list, tuple)):
+            inputs = [inputs] if isinstance(inputs, TensorBase) or not hasattr(inputs, "__iter__") else list(inputs)
         backward(self, gradient, retain_graph, create_graph, inputs)
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:

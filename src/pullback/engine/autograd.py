@@ -6,7 +6,7 @@ history that spans several traces (a value was printed half-way) is walked trace
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pullback.engine.execute import FreedTrace, GoneTrace, flush
@@ -444,7 +444,7 @@ def add_operation() -> Operation:
 
 
 def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None = None,
-             create_graph: bool = False, inputs: Any = None) -> None:
+             create_graph: bool = False, inputs: Sequence[Any] | None = None) -> None:
     """Accumulate the gradient of `tensor` into `.grad` of every leaf it depends on, or of `inputs` only."""
     if inputs is not None:
         _backward_into(tensor, gradient, retain_graph, create_graph, inputs)
@@ -458,8 +458,8 @@ def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None
 
 
 def _backward_into(tensor: TensorBase, gradient: Any, retain_graph: bool | None, create_graph: bool,
-                   inputs: Any) -> None:
-    chosen = list({id(x): x for x in (inputs if isinstance(inputs, Iterable) else (inputs,))}.values())
+                   inputs: Sequence[Any]) -> None:
+    chosen = list({id(x): x for x in inputs}.values())
     for x in chosen:
         if not isinstance(x, TensorBase) or not x.requires_grad:
             what = repr(x.info.type) if isinstance(x, TensorBase) else type(x).__name__
