@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from math import prod
 
@@ -12,13 +13,14 @@ import numpy as np
 import pytest
 
 from pullback.codegen.llvm.compile import compile_ir
-from pullback.codegen.llvm.matmul import MatmulKernel, MatmulSpec, Operand, emit_matmul
+from pullback.codegen.llvm.matmul import COUNTERS, MatmulKernel, MatmulSpec, Operand, emit_matmul
 from pullback.codegen.llvm.matmul_pack import masked_load, masked_store
 from pullback.codegen.llvm.matmul_plan import Plan, chunks, make_plan, smallest_cuttable
 from pullback.codegen.llvm.target import AARCH64, X86_64_V3, X86_64_V4, Target, host
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64
+from pullback.runtime.native import native
 
-A, B, C, WORKSPACE, BIAS, RATE = range(6)
+A, B, C, WORKSPACE, BIAS, RATE, CLAIMS = range(7)
 NUMPY = {"float": np.float32, "double": np.float64}
 TOLERANCE = {"float": 2e-5, "double": 1e-13}
 
@@ -110,7 +112,9 @@ class Compiled:
         target = target or host()
         module = Module()
         self.spec = spec
-        self.kernel: MatmulKernel = emit_matmul(module, "product", spec, A, B, WORKSPACE, epilogue(spec), target)
+        self.kernel: MatmulKernel = emit_matmul(
+            module, "product", spec, A, B, WORKSPACE, CLAIMS, epilogue(spec), target)
+        llvm.add_symbol("pb_reach", native().symbols["pb_reach"])
         parsed = llvm.parse_assembly(module.text())
         parsed.verify()
         machine = llvm.Target.from_triple(target.triple).create_target_machine(
@@ -121,9 +125,12 @@ class Compiled:
             self.engine.get_function_address("product"))
 
     def run(self, pointers: list[int], threads: int = 1) -> None:
-        slots = (ctypes.c_void_p * len(pointers))(*pointers)
-        for tid in range(threads):
-            self.call(ctypes.addressof(slots), tid, threads)
+        slots = (ctypes.c_void_p * (len(pointers) + COUNTERS))(*pointers)
+        if threads == 1:
+            self.call(ctypes.addressof(slots), 0, 1)
+            return
+        with ThreadPoolExecutor(threads) as pool:  # without the GIL while they run
+            list(pool.map(lambda tid: self.call(ctypes.addressof(slots), tid, threads), range(threads)))
 
 
 LAYOUTS = ("row", "column", "general")
@@ -218,6 +225,18 @@ def test_blocked(m: int, n: int, k: int) -> None:
 @pytest.mark.parametrize("m, n, k", [(1400, 70, 1000), (1100, 2100, 870)])
 def test_blocked_rows_and_columns(m: int, n: int, k: int) -> None:
     check(m, n, k, a="column", b="row", threads=(1, 2))
+
+
+@pytest.mark.parametrize("a", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float", "double"])
+def test_pieces_of_a_large_product(a: str, dtype: str) -> None:
+    """Rows in several parts, copied by all threads before they claim tiles, in one block of k and in two."""
+    for m, n, k in ((1009, 803, 1009), (1500, 770, 700)):
+        spec = MatmulSpec(m, n, k, layout(m, k, a, (), False)[0], Operand(n, 1), dtype)
+        plan = make_plan(spec, host(), 3)
+        assert plan.parts > (dtype == "float")  # panels of doubles are half as wide
+        assert plan.pack_a and plan.shared_bytes
+        check(m, n, k, a=a, dtype=dtype, threads=(1, 2, 3, 5))
 
 
 @pytest.mark.parametrize("m", range(198, 212))
@@ -332,11 +351,11 @@ def test_other_targets_compile(target: Target, m: int, n: int, k: int, a: str, b
     for dtype in ("float", "double"):
         module = Module()
         spec = MatmulSpec(m, n, k, layout(m, k, a, (), False)[0], layout(k, n, b, (), False)[0], dtype)
-        emit_matmul(module, "product", spec, A, B, WORKSPACE, BiasRelu(spec), target)
+        emit_matmul(module, "product", spec, A, B, WORKSPACE, CLAIMS, BiasRelu(spec), target)
         assert len(compile_ir(module.text(), target.cpu, target.features, target.triple)) > 500
 
 
 def test_sizes_must_be_positive() -> None:
     spec = MatmulSpec(3, 0, 2, Operand(2, 1), Operand(0, 1), "float")
     with pytest.raises(ValueError, match="positive"):
-        emit_matmul(Module(), "product", spec, A, B, WORKSPACE, Output(spec), X86_64_V3)
+        emit_matmul(Module(), "product", spec, A, B, WORKSPACE, CLAIMS, Output(spec), X86_64_V3)

@@ -68,7 +68,8 @@ class Native:
     """Entry points of the loaded support object. A program is `void program(ptr slots)`, each slot 8 bytes.
 
     `parallel_address` is `void pb_parallel(void (*fn)(ptr args, i64 tid, i64 count), ptr args, i64 count)`: it runs
-    every tid below `count`, the caller's own share first; a tid must not wait for another.
+    every tid below `count`, the caller's own share first. A tid must not wait for another, only (`pb_reach`) for what
+    another has begun.
     `run(program, args)`, `submit(program, args) -> ticket` and `wait(ticket)` take addresses as ints.
     """
 
@@ -80,6 +81,7 @@ class Native:
         self._threads = ctypes.c_int64.from_address(loaded.address("pb_threads"))
         self._workers = ctypes.c_int64.from_address(loaded.address("pb_workers"))
         self._cancelled = loaded.address("pb_cancelled")
+        self._reach = loaded.address("pb_reach")
         self._cancel = ctypes.c_int32.from_address(loaded.address("pb_cancel"))
         self._stop_pool = _void_function(loaded.address("pb_pool_stop"))
         self._stop_dispatcher = _void_function(loaded.address("pb_dispatcher_stop"))
@@ -104,7 +106,7 @@ class Native:
     @property
     def symbols(self) -> dict[str, int]:
         """What generated programs may call, for `load_object`."""
-        return {"pb_parallel": self.parallel_address, "pb_cancelled": self._cancelled}
+        return {"pb_parallel": self.parallel_address, "pb_reach": self._reach, "pb_cancelled": self._cancelled}
 
     @property
     def num_threads(self) -> int:

@@ -43,7 +43,7 @@ def emit_attention(module: Module, kernel: Kernel, name: str, table: Slots, targ
     scalar = {"float32": "float", "float64": "double"}[nest.inputs[0].buffer.dtype.name]
     b = parts.blocks_of(nest, scalar, target)
     emit = emit_backward if len(nest.inputs) > 3 else emit_few if nest.m < b.rows else emit_forward
-    return emit(Site(module, name, table, min(max_threads, kernel.threads), linkage), nest, b)
+    return emit(Site(module, name, table, min(max_threads, kernel.threads), kernel.flops, linkage), nest, b)
 
 
 def _areas(nest: AttentionNest, b: Blocks, scratch: Scratch) -> dict[str, int]:
@@ -61,9 +61,7 @@ def emit_forward(site: Site, nest: AttentionNest, b: Blocks) -> EmittedKernel:
     count, blocks = prod(nest.batch), -(-nest.m // b.queries)
     work = begin(site, nest, b, scratch, areas, count * blocks)
     forward = _Forward(work.fn, nest, b, site.name, work.operands, work.places)
-    if count * blocks:
-        forward.batches(work.low, work.high, blocks)
-    emitted = work.end()
+    emitted = work.run(lambda low, high: forward.batches(low, high, blocks) if count * blocks else None)
     _helpers(site.module, nest, b, site.name)
     return emitted
 

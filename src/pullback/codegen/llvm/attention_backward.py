@@ -34,8 +34,7 @@ def emit_backward(site: Site, nest: AttentionNest, b: Blocks) -> EmittedKernel:
     areas = _areas(nest, b, scratch)
     work = begin(site, nest, b, scratch, areas, prod(nest.batch))
     backward = _Backward(work.fn, nest, b, site.name, work.operands, work.places)
-    for_range(work.fn, work.low, work.high, 1, backward.batch)
-    emitted = work.end()
+    emitted = work.run(lambda low, high: for_range(work.fn, low, high, 1, backward.batch))
     _helpers(site.module, nest, b, site.name)
     return emitted
 

@@ -40,8 +40,7 @@ def emit_few(site: Site, nest: AttentionNest, b: Blocks) -> EmittedKernel:
     areas = {"scores": scratch.take(nest.n + b.lanes), "query": scratch.take(nest.d + b.lanes)}
     work = begin(site, nest, b, scratch, areas, prod(nest.batch) * nest.m)
     one = _Query(work.fn, nest, b, work.operands, **work.places)
-    for_range(work.fn, work.low, work.high, 1, one.emit)
-    return work.end()
+    return work.run(lambda low, high: for_range(work.fn, low, high, 1, one.emit))
 
 
 class _Query:

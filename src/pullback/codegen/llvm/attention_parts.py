@@ -13,9 +13,10 @@ from math import lcm
 from typing import NamedTuple
 
 from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.claims import CLAIM_FLOPS, counter, for_claims, share
 from pullback.codegen.llvm.kernels import PARAMS, EmittedKernel, Slots
 from pullback.codegen.llvm.math import Ops
-from pullback.codegen.llvm.matmul import load_pointer, share
+from pullback.codegen.llvm.matmul import load_pointer
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_pack import (
     PackShape,
@@ -301,17 +302,22 @@ class Operands:
 
 
 class Shared(NamedTuple):
-    """A kernel whose units are shared out among threads: what one of them has."""
+    """A kernel whose units are shared out among threads."""
 
     fn: Fn
     operands: Operands
     places: dict[str, V]  # of its scratch areas
-    low: V
-    high: V
+    units: int
+    live: V  # threads that take part
+    claims: V | None  # the counter of units that are claimed, where they are many
     made: EmittedKernel
 
-    def end(self) -> EmittedKernel:
-        """Close the function."""
+    def run(self, body: Callable[[V, V], None]) -> EmittedKernel:
+        """`body` on each range of units that is this thread's; closes the function."""
+        if self.claims is None:
+            body(*share(self.fn, self.units, self.fn.params[1], self.live))
+        else:
+            for_claims(self.fn, self.claims, self.units, self.live, body)
         self.fn.br("done")
         self.fn.label("done")
         self.fn.ret()
@@ -319,17 +325,18 @@ class Shared(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where a kernel is emitted: its module and name, the table it reads, the threads there are."""
+    """Where a kernel is emitted: its module and name, the table it reads, the threads there are, its operations."""
 
     module: Module
     name: str
     table: Slots
     threads: int
+    flops: int
     linkage: str
 
 
 def begin(site: Site, nest: AttentionNest, b: Blocks, scratch: Scratch, areas: dict[str, int], units: int) -> Shared:
-    """A kernel, up to its thread's share of the units."""
+    """A kernel, up to what a thread does with its share of the units."""
     used = max(1, min(site.threads, units))
     fn = site.module.function(site.name, PARAMS, linkage=site.linkage)
     _, tid, nthreads = fn.params
@@ -340,8 +347,8 @@ def begin(site: Site, nest: AttentionNest, b: Blocks, scratch: Scratch, areas: d
     workspace = load_pointer(fn, fn.params[0], site.table.area(scratch.nbytes * used))
     mine = fn.gep(workspace, ix.mul(fn, tid, scratch.nbytes), "i8")
     places = {k: fn.gep(mine, i64(at), "i8") for k, at in areas.items()}
-    low, high = share(fn, units, tid, live)
-    return Shared(fn, operands, places, low, high, EmittedKernel(site.name, used, scratch.nbytes * used))
+    claims = counter(fn, fn.params[0], site.table.counters(1)) if used > 1 and site.flops >= CLAIM_FLOPS else None
+    return Shared(fn, operands, places, units, live, claims, EmittedKernel(site.name, used, scratch.nbytes * used))
 
 
 def batch_index(fn: Fn, nest: AttentionNest, flat: V) -> list[V]:

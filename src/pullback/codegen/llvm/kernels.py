@@ -17,12 +17,14 @@ STACK_BYTES = 48 << 10
 
 
 class Slots:
-    """The table of addresses that a kernel reads: one per buffer, or per address within one, as they are asked for."""
+    """The table that a kernel reads: an address per buffer, or per place within one, as they are asked for; and
+    integers by which its threads come to terms."""
 
     def __init__(self) -> None:
         self.next = 0
         self.entries: dict[tuple[Buffer, int], int] = {}
         self.areas: list[tuple[int, int]] = []
+        self.zeros: list[int] = []
 
     def of(self, buffer: Buffer, offset: int = 0) -> int:
         """The slot with the address of element `offset` of a buffer."""
@@ -37,6 +39,12 @@ class Slots:
         self.areas.append((self.next, nbytes))
         self.next += 1
         return self.next - 1
+
+    def counters(self, count: int) -> int:
+        """The first of as many slots with integers, which are zero each time before the kernel runs."""
+        self.zeros += range(self.next, self.next + count)
+        self.next += count
+        return self.next - count
 
 
 class EmittedKernel(NamedTuple):

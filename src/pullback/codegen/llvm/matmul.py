@@ -2,8 +2,8 @@
 
 Start reading at `matmul_plan.make_plan` (what is done for which shape), then `matmul_nest.emit_columns` (the loops)
 and `matmul_tile.emit_tile` (the inner kernel). The order in which k is summed depends on the shape only, so results
-have the same bits for every number of threads. Threads share out row units [units * tid / nthreads,
-units * (tid + 1) / nthreads), or column tiles, or batches in the same way.
+have the same bits for every number of threads. Of a large product threads claim pieces (`matmul_claimed`); of a small
+one they share out row units [units * tid / nthreads, units * (tid + 1) / nthreads), or column tiles, or batches.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from __future__ import annotations
 from math import prod
 
 from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.claims import share
+from pullback.codegen.llvm.matmul_claimed import COUNTERS, emit_claimed
 from pullback.codegen.llvm.matmul_dot import emit_dots
-from pullback.codegen.llvm.matmul_nest import Nest, emit_columns, for_range
+from pullback.codegen.llvm.matmul_nest import Nest, emit_columns
 from pullback.codegen.llvm.matmul_pack import PackShape, emit_pack
 from pullback.codegen.llvm.matmul_plan import Plan, make_plan
 from pullback.codegen.llvm.matmul_spec import Epilogue, MatmulKernel, MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64
 
-__all__ = ["Epilogue", "MatmulKernel", "MatmulSpec", "Operand", "emit_matmul"]
+__all__ = ["COUNTERS", "Epilogue", "MatmulKernel", "MatmulSpec", "Operand", "emit_matmul"]
 
 PARAMS = [("ptr", "args"), ("i64", "tid"), ("i64", "nthreads")]
 
@@ -50,8 +52,9 @@ class SwappedEpilogue:
 
 
 def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_index: int, ws_index: int,
-                epilogue: Epilogue, target: Target, threads: int = 2) -> MatmulKernel:
-    """Emit `void name(ptr args, i64 tid, i64 nthreads)`; the three indices are slots of `args` holding pointers.
+                claims_index: int, epilogue: Epilogue, target: Target, threads: int = 2) -> MatmulKernel:
+    """Emit `void name(ptr args, i64 tid, i64 nthreads)`; the indices are slots of `args`: three that hold pointers, and
+    the first of `COUNTERS` integers that are zero before the threads start.
 
     The slot `ws_index` is read only where the kernel reports a workspace. Sizes must be positive. `threads` is how
     many there will be: what they share out depends on it, the results do not.
@@ -67,16 +70,19 @@ def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_ind
     fn.cond_br(fn.compare("icmp", "slt", tid, live), "work", "done")
     fn.label("work")
     a, b = load_pointer(fn, args, a_index), load_pointer(fn, args, b_index)
-    nest = Nest(fn, name, spec, plan, epilogue, target.fma, a, b, a, b, a)
-    if plan.thread_bytes:
+    nest = Nest(fn, name, spec, plan, epilogue, target.fma, a, b, a, b, a, a)
+    if plan.thread_bytes or plan.shared_bytes:
         place_workspace(nest, load_pointer(fn, args, ws_index), tid)
     epilogue.prepare(fn)
-    emit_batches(nest, tid, live)
+    if plan.parts:
+        emit_claimed(nest, args, claims_index, live)
+    else:
+        emit_shares(nest, tid, live)
     fn.br("done")
     fn.label("done")
     fn.ret()
     emit_packs(module, nest, target)
-    return MatmulKernel(name, plan.thread_bytes, plan.max_threads, spec.flops, plan.describe())
+    return MatmulKernel(name, plan.thread_bytes, plan.shared_bytes, plan.max_threads, spec.flops, plan.describe())
 
 
 def load_pointer(fn: Fn, args: V, index: int) -> V:
@@ -85,19 +91,14 @@ def load_pointer(fn: Fn, args: V, index: int) -> V:
 
 def place_workspace(nest: Nest, base: V, tid: V) -> None:
     fn, plan = nest.fn, nest.plan
-    mine = fn.gep(base, ix.mul(fn, tid, plan.thread_bytes), "i8")
+    nest.shared = base
+    mine = fn.gep(ix.offset(fn, base, i64(plan.shared_bytes), "i8"), ix.mul(fn, tid, plan.thread_bytes), "i8")
     nest.a_panels = mine
     nest.b_panels = ix.offset(fn, mine, i64(plan.a_bytes), "i8")
     nest.scratch = ix.offset(fn, mine, i64(plan.a_bytes + plan.b_bytes), "i8")
 
 
-def share(fn: Fn, count: int, tid: V, live: V) -> tuple[V, V]:
-    """This thread's part [count * tid / live, count * (tid + 1) / live) of `count` units."""
-    low = ix.div(fn, ix.mul(fn, tid, count), live)
-    return low, ix.div(fn, ix.mul(fn, ix.add(fn, tid, 1), count), live)
-
-
-def emit_batches(nest: Nest, tid: V, live: V) -> None:
+def emit_shares(nest: Nest, tid: V, live: V) -> None:
     fn, spec, plan = nest.fn, nest.spec, nest.plan
     count, tiles = prod(spec.batch), -(-spec.n // plan.cols)
     whole = (i64(0), i64(count)), (i64(0), i64(spec.m)), (i64(0), i64(tiles))
@@ -109,35 +110,13 @@ def emit_batches(nest: Nest, tid: V, live: V) -> None:
         rows = ix.mul(fn, low, plan.row_unit), ix.mul(fn, high, plan.row_unit)
     elif plan.split == "n":
         columns = share(fn, tiles, tid, live)
-    a, b = nest.a, nest.b
-
-    def one(flat: V) -> None:
-        select_batch(nest, a, b, flat)
+    def one() -> None:
         if plan.dot:
             emit_dots(nest, *columns)
         else:
             emit_columns(nest, *rows, *columns)
 
-    for_range(fn, *batches, 1, one)
-
-
-def select_batch(nest: Nest, a: V, b: V, flat: V) -> None:
-    """Batch indices of a flat batch number, and the operands' addresses there."""
-    fn, spec = nest.fn, nest.spec
-    index: list[V] = []
-    for size in reversed(spec.batch):
-        index.insert(0, ix.rem(fn, flat, size) if len(index) + 1 < len(spec.batch) else flat)
-        flat = ix.div(fn, flat, size)
-    nest.batch_index = index
-    nest.a = ix.offset(fn, a, dot_index(fn, index, spec.a.batch_strides), spec.dtype)
-    nest.b = ix.offset(fn, b, dot_index(fn, index, spec.b.batch_strides), spec.dtype)
-
-
-def dot_index(fn: Fn, index: list[V], strides: tuple[int, ...]) -> V:
-    total = i64(0)
-    for at, stride in zip(index, strides, strict=True):
-        total = ix.add(fn, total, ix.mul(fn, at, stride))
-    return total
+    nest.for_batches(*batches, one)
 
 
 def emit_packs(module: Module, nest: Nest, target: Target) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd, prod
 
+from pullback.codegen.llvm.claims import CLAIM_FLOPS
 from pullback.codegen.llvm.matmul_spec import MatmulSpec
 from pullback.codegen.llvm.target import Target
 
@@ -23,6 +24,9 @@ K_BYTES_IN_PLACE = 4096  # where A is read where it lies: fewer blocks mean less
 BLOCK_ROWS = 1024
 PANELS_TOGETHER = 8
 SCRATCH_BYTES = 8 << 20  # partial sums of a block of rows and columns, where k is cut
+NEAR_BYTES = 16 << 20  # of an operand that all threads read again for each column tile
+PIECE_FLOPS = 8_000_000  # least work that is handed out
+SLACK = 2 * LINE  # beyond what a copy holds: the last vector may reach so far
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,13 @@ class Plan:
     pack_b: str  # "no", "panel" (one panel, just before its use) or "block" (all panels of a column block)
     row_outer: bool
     split: str  # "", "m", "n" or "batch"
+    parts: int  # of the rows, where threads claim pieces; 0 where they have fixed shares
     max_threads: int
     a_bytes: int
     b_bytes: int
     scratch_bytes: int
     thread_bytes: int
+    shared_bytes: int
 
     @property
     def cols(self) -> int:
@@ -74,7 +80,8 @@ class Plan:
     def describe(self) -> str:
         kind = "dot" if self.dot else "tile"
         packed = f"a={'packed' if self.pack_a else 'direct'} b={self.pack_b}"
-        return f"{kind} {self.tall}x{self.cols} kc={self.kc} mc={self.mc} {packed} split={self.split or 'none'}"
+        split = f"{self.split or 'none'}{'*' if self.parts else ''}"
+        return f"{kind} {self.tall}x{self.cols} kc={self.kc} mc={self.mc} {packed} split={split}"
 
 
 def tall_rows(m: int, limit: int) -> int:
@@ -155,19 +162,25 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     room = max(target.l1_bytes * 3 // 4, target.l1_bytes - spec.k * LINE if strided_a else 0)
     row_outer = kc == spec.k and spec.k * spec.n * size <= room and spec.m > 2 * tall
     split, most = thread_split(spec, tall, unit, tiles, pack_a, pack_b, threads)
-    mc = -(-mc // unit) * unit
     pack_b = "block" if pack_b == "panel" and row_outer else pack_b
+    parts = 0 if dot or threads < 2 else claimed_parts(spec, split, tall, unit, tiles, pack_a, row_outer, size)
+    if parts and split != "batch":
+        split, most = ("m", min(most, parts)) if row_outer else ("n", min(most, parts * tiles))
+        mc, nc_tiles = spec.m, blocks_of_columns(spec, spec.m, kc, cols, size)
+    mc = -(-mc // unit) * unit
     nc_tiles = min(nc_tiles, tiles)
-    a_bytes = round_up(min(mc, spec.m) * kc * size + 2 * LINE) if pack_a else 0
+    shared = round_up(spec.m * spec.k * size + parts * -(-spec.k // kc) * SLACK) if pack_a and parts else 0
+    shared = 0 if split == "batch" else shared
+    a_bytes = round_up(min(mc, spec.m) * kc * size + SLACK) if pack_a and not shared else 0
     step = panel_step(full, pack_lanes(lanes, size))
     b_cols = {"no": 0, "panel": step, "block": nc_tiles * step}[pack_b]
     b_depth = kc if pack_b == "panel" else spec.k
-    b_bytes = round_up(b_cols * b_depth * size + 2 * LINE) if b_cols else 0
+    b_bytes = round_up(b_cols * b_depth * size + SLACK) if b_cols else 0
     scratch = round_up(min(mc, spec.m) * nc_tiles * step * size) if kc < spec.k else 0
     total = a_bytes + b_bytes + scratch
     thread_bytes = total + 5 * LINE if total else 0
     return Plan(lanes, size, tall, full, edge, dot, kc, unit, mc, nc_tiles, pack_a, together, pack_b, row_outer, split,
-                most, a_bytes, b_bytes, scratch, thread_bytes)
+                parts, most, a_bytes, b_bytes, scratch, thread_bytes, shared)
 
 
 def pack_lanes(lanes: int, size: int) -> int:
@@ -224,9 +237,28 @@ def blocks(spec: MatmulSpec, kc: int, cols: int, size: int) -> tuple[int, int]:
     Rows are cut evenly into blocks of at most the first figure, so that blocks can always be cut into tiles.
     """
     mc = spec.m if spec.m <= BLOCK_ROWS * 4 // 3 else BLOCK_ROWS
+    return mc, blocks_of_columns(spec, mc, kc, cols, size)
+
+
+def blocks_of_columns(spec: MatmulSpec, mc: int, kc: int, cols: int, size: int) -> int:
+    """Column tiles of a block, such that the partial sums of `mc` rows stay near."""
     tiles = -(-spec.n // cols)
     most = max(8, SCRATCH_BYTES // (mc * cols * size)) if kc < spec.k else tiles
-    return mc, -(-tiles // -(-tiles // most))
+    return -(-tiles // -(-tiles // most))
+
+
+def claimed_parts(spec: MatmulSpec, split: str, tall: int, unit: int, tiles: int, pack_a: bool, row_outer: bool,
+                  size: int) -> int:
+    """Into how many parts rows are cut where threads claim the work; 0 where shares are fixed."""
+    if not split or spec.flops < CLAIM_FLOPS:
+        return 0
+    if split == "batch":
+        return 1
+    if prod(spec.batch) > 1 or (row_outer and pack_a) or (not row_outer and spec.m * spec.k * size > NEAR_BYTES):
+        return 0
+    work = spec.flops if row_outer else spec.flops // tiles
+    least = max(8 * tall, smallest_cuttable(tall) if unit == 1 else 0)
+    return max(1, min(work // PIECE_FLOPS, spec.m // least))
 
 
 def thread_split(spec: MatmulSpec, tall: int, unit: int, tiles: int, pack_a: bool,

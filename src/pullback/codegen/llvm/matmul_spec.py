@@ -64,21 +64,17 @@ class Epilogue(Protocol):
 class MatmulKernel:
     """An emitted kernel: `void name(ptr args, i64 tid, i64 nthreads)`.
 
-    The workspace slot must point at `workspace(nthreads)` bytes, 64-byte aligned, of any contents; none are needed
-    where `thread_bytes` is 0. `max_threads` is 1 where threads do not pay; threads beyond it return at once.
+    The workspace slot must point at `workspace(nthreads)` bytes, 64-byte aligned, of any contents. `max_threads` is 1
+    where threads do not pay; threads beyond it return at once.
     """
 
     name: str
     thread_bytes: int
+    shared_bytes: int
     max_threads: int
     flops: int
     strategy: str
 
     def workspace(self, threads: int) -> int:
         """Bytes of workspace for a call with so many threads."""
-        return self.thread_bytes * min(threads, self.max_threads)
-
-    @property
-    def workspace_bytes(self) -> int:
-        """Bytes that are enough for any number of threads."""
-        return self.thread_bytes * self.max_threads
+        return self.shared_bytes + self.thread_bytes * min(threads, self.max_threads)

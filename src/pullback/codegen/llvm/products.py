@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pullback.codegen.llvm.kernels import EmittedKernel, Slots, load_immediates, load_pointers, written
 from pullback.codegen.llvm.lower import Emitter
-from pullback.codegen.llvm.matmul import emit_matmul
+from pullback.codegen.llvm.matmul import COUNTERS, emit_matmul
 from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, lanes
@@ -112,9 +112,8 @@ def emit_product(module: Module, kernel: Kernel, name: str, table: Slots, target
                       Operand(*nest.b_strides, tuple(s for _, _, s in nest.batch)), type_,
                       tuple(v.size for v, _, _ in nest.batch))
     workspace = table.area(0)
-    made = emit_matmul(module, name, spec, table.of(nest.a, nest.a_offset), table.of(nest.b, nest.b_offset),
-                       workspace, LoopEpilogue(nest, kernel, table), target, max_threads)
-    each = made.workspace_bytes // max(made.max_threads, 1)
-    used = each * min(max_threads, made.max_threads)
+    made = emit_matmul(module, name, spec, table.of(nest.a, nest.a_offset), table.of(nest.b, nest.b_offset), workspace,
+                       table.counters(COUNTERS), LoopEpilogue(nest, kernel, table), target, max_threads)
+    used = made.workspace(max_threads)
     table.areas = [(slot, used if slot == workspace else n) for slot, n in table.areas]
     return EmittedKernel(name, min(kernel.threads, made.max_threads), used)

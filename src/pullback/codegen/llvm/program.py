@@ -94,7 +94,7 @@ class PlanEmitter:
         """A kernel that equals an emitted one, on other buffers."""
         other = dict(zip(known.buffers, buffers, strict=True))
         table = Slots()
-        table.next, table.areas = known.table.next, known.table.areas
+        table.next, table.areas, table.zeros = known.table.next, known.table.areas, known.table.zeros
         table.entries = {(other[b], offset): slot for (b, offset), slot in known.table.entries.items()}
         return self.place(known.kernel, table, at)
 
@@ -121,7 +121,11 @@ class PlanEmitter:
         return Unit(ENTRY, module)
 
     def entry(self, module: Module, name: str, prefix: str, names: list[str]) -> None:
-        """Fill the tables of addresses, run the phases."""
+        """Fill the tables of addresses, run the phases.
+
+        Kernels of one thread come first in a phase, those whose work is claimed last: so these even out what those
+        leave uneven.
+        """
         fn = module.function(name, [("ptr", "args")], linkage="internal" if prefix else "")
         tables = self.fill(fn, name)
         stops = not prefix and self.plan.seconds > STOP_SECONDS
@@ -130,9 +134,11 @@ class PlanEmitter:
             if n and stops:
                 fn.unless_cancelled(f"go{n}", "end")
                 fn.label(f"go{n}")
-            part = slice(first, first + len(phase))
+            some = range(first, first + len(phase))
             first += len(phase)
-            self.run(fn, f"{name}.phase{n}", names[part], [k.threads for k in self.kernels[part]], tables[part])
+            some = sorted(some, key=lambda j: (self.kernels[j].threads > 1, bool(self.tables[j].zeros)))
+            self.run(fn, f"{name}.phase{n}", [names[j] for j in some], [self.kernels[j].threads for j in some],
+                     [tables[j] for j in some])
         if stops:
             fn.br("end")
             fn.label("end")
@@ -148,6 +154,7 @@ class PlanEmitter:
         constants: list[tuple[int, V]] = []
         for table in self.tables:
             starts.append(len(source))
+            constants += [(starts[-1] + slot, i64(0)) for slot in table.zeros]
             wanted = {slot: (b, at * b.dtype.itemsize) for (b, at), slot in table.entries.items()}
             for slot in range(table.next):
                 buffer, at = wanted.get(slot, (None, places.get((table, slot), 0)))

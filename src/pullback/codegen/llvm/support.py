@@ -398,6 +398,32 @@ alone:
   ret void
 }
 
+; Wait until a counter has reached a value: for work that other threads have begun.
+define dso_local void @pb_reach(ptr %counter, i64 %value) nounwind {
+entry:
+  %limit = load atomic i64, ptr @pb_join_spin monotonic, align 8
+  br label %look
+look:
+  %n = phi i64 [ 0, %entry ], [ %next, %look.link ]
+  %seen = load atomic i64, ptr %counter acquire, align 8
+  %done = icmp sge i64 %seen, %value
+  br i1 %done, label %out, label %wait
+wait:
+  %next = add i64 %n, 1
+  %more = icmp ult i64 %n, %limit
+  br i1 %more, label %rest, label %yield
+rest:
+  call void @pause()
+  br label %look.link
+yield:
+  call i32 @sched_yield()
+  br label %look.link
+look.link:
+  br label %look
+out:
+  ret void
+}
+
 ; Stop the workers, once the region in progress is over; the next region starts them again.
 define dso_local void @pb_pool_stop() nounwind {
 entry:

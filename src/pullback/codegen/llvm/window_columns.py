@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.claims import counter, for_claims, share
 from pullback.codegen.llvm.kernels import constant_table
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_pack import zero
@@ -36,6 +37,7 @@ K_BYTES = 1536  # of one column in a block of terms
 SCRATCH_BYTES = 1 << 20
 LEAST_TILES = 8
 FEW_ROWS = 5  # so few rows do not repay a panel: more of them read it than odd addresses cost
+PIECES = 4  # of an image, which threads claim
 ALL_BYTES = 4 << 20  # of A that is packed once; larger ones are packed for each block of columns
 
 
@@ -190,8 +192,9 @@ class Columns:
 
 
 def emit_columns(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: ColumnPlan, epilogue: Epilogue,
-                 target: Target, a: V, b: V, workspace: V, tid: V, live: V) -> None:
-    """The body of a kernel by columns; the current thread's workspace holds panels, box and partial sums."""
+                 target: Target, a: V, b: V, workspace: V, live: V, claims: int | None) -> None:
+    """The body of a kernel by columns; the current thread's workspace holds panels, box and partial sums. `claims` is
+    the slot of a counter, where threads may claim pieces."""
     panel = ix.offset(fn, workspace, i64(plan.a_bytes), "i8")
     box = ix.offset(fn, workspace, i64(plan.a_bytes + plan.b_bytes), "i8")
     scratch = ix.offset(fn, workspace, i64(plan.a_bytes + plan.b_bytes + plan.box_bytes), "i8")
@@ -208,25 +211,54 @@ def emit_columns(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: Colu
     if plan.pack_a:
         emit_pack_rows(module, loops)
     epilogue.prepare(fn)
-    count = prod(spec.batch[k] for k in plan.groups)
-    images = prod(spec.batch[k] for k in plan.images)
-    tiles = images * plan.tiles
-    low, high = (ix.div(fn, ix.mul(fn, ix.add(fn, tid, n), tiles), live) for n in (0, 1))
-    grouped, share = (i64(0), i64(count)), (low, high)
-    if count >= 8 and tiles < count:
-        low, high = (ix.div(fn, ix.mul(fn, ix.add(fn, tid, n), count), live) for n in (0, 1))
-        grouped, share = (low, high), (i64(0), i64(tiles))
+    hand_out(loops, live, claims)
 
-    def one(flat: V) -> None:
+
+def hand_out(loops: Columns, live: V, claims: int | None) -> None:
+    """Groups, or the tiles of each, among the threads."""
+    fn, spec, plan, a = loops.fn, loops.spec, loops.plan, loops.a
+    count = prod(spec.batch[k] for k in plan.groups)
+    tiles = prod(spec.batch[k] for k in plan.images) * plan.tiles
+    grouped = by_group(spec, plan)
+    claimed = claims is not None and (grouped or (count == 1 and not plan.pack_again))
+    each = max(1, plan.tiles // PIECES) if claimed else 1  # boxes are copied again for each piece
+
+    def pieces(units: int, body: Callable[[V, V], None]) -> None:
+        if claims is not None and claimed:
+            for_claims(fn, counter(fn, fn.params[0], claims), units, live, body)
+        else:
+            body(*share(fn, units, fn.params[1], live))
+
+    def group(flat: V) -> None:
         loops.group = unflatten(fn, flat, spec, plan.groups)
         loops.a = ix.offset(fn, a, along(fn, loops.group, spec.a_batch), spec.dtype)
         if plan.pack_a and not plan.pack_again:
             for_range(fn, i64(0), i64(spec.k), plan.kc, lambda k: pack_rows(
                 loops, k, ix.minimum(fn, ix.sub(fn, i64(spec.k), k), plan.kc)))
-        for_range(fn, *share, plan.nc_tiles, lambda t: column_block(
-            loops, t, ix.minimum(fn, ix.add(fn, t, plan.nc_tiles), share[1])))
 
-    for_range(fn, *grouped, 1, one)
+    def columns(low: V, high: V) -> None:
+        for_range(fn, low, high, plan.nc_tiles, lambda t: column_block(
+            loops, t, ix.minimum(fn, ix.add(fn, t, plan.nc_tiles), high)))
+
+    def whole(flat: V) -> None:
+        group(flat)
+        columns(i64(0), i64(tiles))
+
+    def part(flat: V) -> None:
+        group(flat)
+        pieces(-(-tiles // each), lambda low, high: columns(
+            ix.mul(fn, low, each), ix.minimum(fn, ix.mul(fn, high, each), tiles)))
+
+    if grouped:
+        pieces(count, lambda low, high: for_range(fn, low, high, 1, whole))
+    else:
+        for_range(fn, i64(0), i64(count), 1, part)
+
+
+def by_group(spec: WindowSpec, plan: ColumnPlan) -> bool:
+    """Whether threads share out the groups rather than the tiles of each."""
+    count = prod(spec.batch[k] for k in plan.groups)
+    return count >= 8 and prod(spec.batch[k] for k in plan.images) * plan.tiles < count
 
 
 def moving_dims(spec: WindowSpec) -> set[int]:

@@ -10,6 +10,7 @@ from math import prod
 from typing import NamedTuple
 
 from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.claims import CLAIM_FLOPS
 from pullback.codegen.llvm.kernels import PARAMS, Slots
 from pullback.codegen.llvm.matmul import load_pointer
 from pullback.codegen.llvm.matmul_nest import for_range
@@ -118,8 +119,9 @@ def by_columns(job: Job) -> WindowKernel:
             emit_nothing(fn, spec, part, epilogue, tid, live)
             continue
         start = ix.offset(fn, a, i64(part.shift), spec.dtype)
+        claims = job.table.counters(1) if used > 1 and part.spec.flops >= CLAIM_FLOPS else None
         emit_columns(job.module, fn, f"{job.name}.{n}" if n else job.name, part.spec, plan, epilogue, job.target,
-                     start, b, area, tid, live)
+                     start, b, area, live, claims)
     return WindowKernel(used, each * used)
 
 
