@@ -63,8 +63,45 @@ class ScalarRow:
                 continue
             part = rule(y, *xs, *static, t)
             if part is not None:
-                total = part if total is None else b.add(total, part)
+                total = part if total is None else _sum(total, part)
         return total
+
+
+MOST_FACTORS = 8
+
+
+def _sum(x: Node, y: Node) -> Node:
+    """x + y, with what both are multiples of taken out: so the tangent of x f(x) is one multiple of that of x."""
+    left, right = _factors(x), _factors(y)
+    shared: list[Node] = []
+    for f in list(left):
+        if f in right:
+            shared.append(f)
+            left.remove(f)
+            right.remove(f)
+    if not shared or not (left or right):
+        return b.add(x, y)
+    one = b.ones_like(x)
+    rest = b.add(_product(left or [one]), _product(right or [one]))
+    return b.mul(shared[0], _product([*shared[1:], rest]))  # the first is the tangent, as rules write it
+
+
+def _factors(x: Node) -> list[Node]:
+    """What a product is made of; at most so many."""
+    found = [x]
+    for n in range(MOST_FACTORS):
+        at = next((k for k, f in enumerate(found) if getattr(f.op, "row", None) == "mul"), None)
+        if at is None or n == MOST_FACTORS - 1:
+            break
+        found[at:at + 1] = found[at].inputs
+    return found
+
+
+def _product(factors: Sequence[Node]) -> Node:
+    total = factors[0]
+    for f in factors[1:]:
+        total = b.mul(total, f)
+    return total
 
 
 ROWS: dict[str, ScalarRow] = {}

@@ -12,6 +12,7 @@ _ROWS: dict[str, int] = {
     **dict.fromkeys(("tan", "atan2", "asinh", "acosh", "atanh", "erf", "erfc", "logaddexp"), 20),
     **dict.fromkeys(("pow", "erf_inv", "lgamma", "digamma"), 40),
 }
+WORTH_STORING = 10  # cost of a function of a product from which on it is stored rather than the product
 EXPENSIVE = 4  # from here on a value is kept rather than computed twice
 LONG = range(10, 21)  # costs of rows that are one long chain of multiply-adds; beyond, registers do not suffice
 SERIAL_WORK = 120_000  # below this a kernel is not worth a second thread

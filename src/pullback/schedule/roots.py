@@ -16,6 +16,7 @@ from pullback.ir.node import Function, Node, Op, Param, Proj, TensorType
 from pullback.kernel.nodes import Buffer, Expr, Gathered, Load, Update, folded, subexpressions
 from pullback.passes.layout import layout, lowering, view_of
 from pullback.schedule import costs
+from pullback.schedule.instead import stored_instead
 from pullback.schedule.values import MustStore, Values
 from pullback.schedule.windows import Window, windows_of
 
@@ -99,6 +100,7 @@ class Roots:
         cost: dict[Node, int] = {}
         depth: dict[Node, int] = {}
         reads: dict[Node, frozenset[Node]] = {}
+        inner: set[Node] = set()  # stored because they are dear and several read them, if it were in registers
         results = {r for r in self.function.results if r not in self.params}
         for node in self.order:
             if node in self.params:
@@ -125,6 +127,8 @@ class Roots:
                     stored[node] = None
             else:
                 dear = here >= costs.EXPENSIVE and own_cost(node) >= costs.EXPENSIVE and self.users.get(node, 0) > 1
+                if dear:
+                    inner.add(node)
                 if dear or self._read_too_often(node, reads) or self._ends_product(node):
                     stored[node] = None
             cost[node], depth[node] = (0, 0) if node in stored else (here, deep)
@@ -132,6 +136,7 @@ class Roots:
                 self._read_first(node)
             if kind not in ("view", "reduce", "argreduce", "chunk", "cumulative", "scatter"):
                 self._operands(node, kind)
+        stored.update(dict.fromkeys(stored_instead(self.order, {x: None for x in stored if x not in inner}, results)))
 
     def _read_too_often(self, node: Node, reads: dict[Node, frozenset[Node]]) -> bool:
         """Whether its users would read several arrays each where they could read one: a sum along a chain of layers."""
