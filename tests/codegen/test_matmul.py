@@ -35,7 +35,7 @@ class Output:
     def slot(self, fn: Fn, index: int) -> V:
         return fn.load(fn.gep(fn.params[0], i64(index), "ptr"), "ptr", 8)
 
-    def prepare(self, fn: Fn) -> None:
+    def prepare(self, fn: Fn, step: int = 1) -> None:
         self.c, self.bias, self.rate = self.slot(fn, C), self.slot(fn, BIAS), self.slot(fn, RATE)
 
     def value(self, fn: Fn, acc: V, address: V, col: V, mask: V | None) -> V:

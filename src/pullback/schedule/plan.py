@@ -105,6 +105,7 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
         phases = [side_by_side(phase) for phase in phases]
     alias = donate(function, roots, phases, donated, options.state)
     in_place(function, roots, phases, alias)
+    stream_results(kernels, {roots.buffers[function.results[o]] for o in alias})
     workspace = place_workspace(phases, roots)
     if options.inner:
         unstream(kernels)
@@ -112,6 +113,16 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     flops, nbytes = sum(k.flops for k in kernels), sum(k.nbytes for k in kernels)
     seconds = sum(max(estimate(k) for k in phase) for phase in phases) * 1e-9
     return Plan(function, phases, buffers, alias, workspace, flops, nbytes, seconds, options.threads)
+
+
+def stream_results(kernels: list[Kernel], aliased: set[Buffer]) -> None:
+    """What products only hand out goes past the caches, where it is much: others need them (a step's gradients)."""
+    read = {x for k in kernels for x in k.reads} | aliased
+    stores = [s for k in kernels if isinstance(k.body[0], MatmulNest) for s in k.body[0].epilogue
+              if isinstance(s, Store) and s.buffer.space == "output" and s.buffer not in read]
+    if sum(s.buffer.nbytes for s in stores) >= costs.STREAM_BYTES:
+        for s in stores:
+            s.stream = True
 
 
 def unstream(kernels: list[Kernel]) -> None:

@@ -32,7 +32,7 @@ class SwappedEpilogue:
     def __init__(self, inner: Epilogue) -> None:
         self.inner = inner
 
-    def prepare(self, fn: Fn) -> None:
+    def prepare(self, fn: Fn, step: int = 1) -> None:
         self.inner.prepare(fn)
 
     def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
@@ -73,7 +73,7 @@ def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_ind
     nest = Nest(fn, name, spec, plan, epilogue, target.fma, a, b, a, b, a, a)
     if plan.thread_bytes or plan.shared_bytes:
         place_workspace(nest, load_pointer(fn, args, ws_index), tid)
-    epilogue.prepare(fn)
+    epilogue.prepare(fn, 1 if plan.dot else plan.cols)
     if plan.parts:
         emit_claimed(nest, args, claims_index, live)
     else:

@@ -58,9 +58,12 @@ def column_tiles(nest: Nest) -> int:
 
 
 def cut(nest: Nest, part: V) -> V:
-    """The first row of a part."""
-    fn, unit = nest.fn, nest.plan.row_unit
-    return ix.mul(fn, ix.div(fn, ix.mul(fn, part, nest.spec.m // unit), nest.plan.parts), unit)
+    """The first row of a part: a whole number of the tall tiles that come first, then one of those a row less tall."""
+    fn, m, tall = nest.fn, nest.spec.m, nest.plan.tall
+    tiles = -(-m // tall)
+    at = ix.div(fn, ix.mul(fn, part, tiles), nest.plan.parts)
+    rest = ix.maximum(fn, ix.sub(fn, at, i64(m - tiles * (tall - 1))), 0)
+    return ix.sub(fn, ix.mul(fn, at, tall), rest)
 
 
 def block_of(nest: Nest, part: V, terms: Terms, start: V, stop: V) -> Block:

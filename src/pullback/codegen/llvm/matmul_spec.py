@@ -47,8 +47,11 @@ class MatmulSpec:
 class Epilogue(Protocol):
     """What happens to every finished element: called with whole vectors of one row, while they are in registers."""
 
-    def prepare(self, fn: Fn) -> None:
-        """Called once in the entry block, for example to load pointers from the slots at `fn.params[0]`."""
+    def prepare(self, fn: Fn, step: int = 1) -> None:
+        """Called once in the entry block, for example to load pointers from the slots at `fn.params[0]`.
+
+        Vectors begin at columns that are multiples of what divides both their width and `step`.
+        """
         ...
 
     def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:

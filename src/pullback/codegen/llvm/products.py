@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 from pullback.codegen.llvm.kernels import EmittedKernel, Slots, load_immediates, load_pointers, written
 from pullback.codegen.llvm.lower import Emitter
 from pullback.codegen.llvm.matmul import COUNTERS, emit_matmul
@@ -33,8 +35,10 @@ class LoopEpilogue:
     def __init__(self, nest: Product, kernel: Kernel, table: Slots) -> None:
         self.nest, self.kernel, self.table = nest, kernel, table
         self.emitter: Emitter | None = None
+        self.step = 1  # columns of a tile
 
-    def prepare(self, fn: Fn) -> None:
+    def prepare(self, fn: Fn, step: int = 1) -> None:
+        self.step = step
         slots = fn.params[0]
         used: dict[Buffer, None] = {}
         for s in walk(self.nest.epilogue):
@@ -69,11 +73,12 @@ class LoopEpilogue:
         if nest.cols:
             self._bind(e, nest.cols[-1], col)
         e.lane_var, e.width = (nest.cols[-1], width) if nest.cols and width > 1 else (None, width)
+        e.lane_origin = gcd(self.step, width)
         e.mask = mask
         e.running[nest.accumulator] = [acc]
         e.bound.add(nest.accumulator)
         e.body(nest.epilogue)
-        e.lane_var, e.width, e.mask, e.bound = None, 1, None, bound
+        e.lane_var, e.width, e.lane_origin, e.mask, e.bound = None, 1, 1, None, bound
         del e.order[order:]
         e.forget(mark)
 

@@ -91,7 +91,7 @@ class PhaseEpilogue:
     def __init__(self, inner: Epilogue, phase: Phase, cols: tuple[int, ...]) -> None:
         self.inner, self.phase, self.cols = inner, phase, cols
 
-    def prepare(self, fn: Fn) -> None:
+    def prepare(self, fn: Fn, step: int = 1) -> None:
         self.inner.prepare(fn)
 
     def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
