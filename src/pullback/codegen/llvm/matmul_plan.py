@@ -26,6 +26,7 @@ PANELS_TOGETHER = 8
 SCRATCH_BYTES = 8 << 20  # partial sums of a block of rows and columns, where k is cut
 NEAR_BYTES = 16 << 20  # of an operand that all threads read again for each column tile
 PIECE_FLOPS = 8_000_000  # least work that is handed out
+PIECES = 8  # for each thread, from which on column tiles are enough: parts of rows cost a percent
 SLACK = 2 * LINE  # beyond what a copy holds: the last vector may reach so far
 
 
@@ -163,7 +164,7 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     row_outer = kc == spec.k and spec.k * spec.n * size <= room and spec.m > 2 * tall
     split, most = thread_split(spec, tall, unit, tiles, pack_a, pack_b, threads)
     pack_b = "block" if pack_b == "panel" and row_outer else pack_b
-    parts = 0 if dot or threads < 2 else claimed_parts(spec, split, tall, unit, tiles, pack_a, row_outer, size)
+    parts = 0 if dot or threads < 2 else claimed_parts(spec, split, tall, tiles, pack_a, row_outer, size, threads)
     if parts and split != "batch":
         split, most = ("m", min(most, parts)) if row_outer else ("n", min(most, parts * tiles))
         mc, nc_tiles = spec.m, blocks_of_columns(spec, spec.m, kc, cols, size)
@@ -247,8 +248,8 @@ def blocks_of_columns(spec: MatmulSpec, mc: int, kc: int, cols: int, size: int) 
     return -(-tiles // -(-tiles // most))
 
 
-def claimed_parts(spec: MatmulSpec, split: str, tall: int, unit: int, tiles: int, pack_a: bool, row_outer: bool,
-                  size: int) -> int:
+def claimed_parts(spec: MatmulSpec, split: str, tall: int, tiles: int, pack_a: bool, row_outer: bool, size: int,
+                  threads: int) -> int:
     """Into how many parts rows are cut where threads claim the work; 0 where shares are fixed."""
     if not split or spec.flops < CLAIM_FLOPS:
         return 0
@@ -256,9 +257,8 @@ def claimed_parts(spec: MatmulSpec, split: str, tall: int, unit: int, tiles: int
         return 1
     if prod(spec.batch) > 1 or (row_outer and pack_a) or (not row_outer and spec.m * spec.k * size > NEAR_BYTES):
         return 0
-    work = spec.flops if row_outer else spec.flops // tiles
-    least = max(8 * tall, smallest_cuttable(tall) if unit == 1 else 0)
-    return max(1, min(work // PIECE_FLOPS, spec.m // least))
+    work, units = (spec.flops, 1) if row_outer else (spec.flops // tiles, tiles)
+    return max(1, min(work // PIECE_FLOPS, spec.m // (8 * tall), -(-PIECES * threads // units)))
 
 
 def thread_split(spec: MatmulSpec, tall: int, unit: int, tiles: int, pack_a: bool,
