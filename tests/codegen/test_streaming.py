@@ -30,3 +30,19 @@ def test_rows_of_any_length_beside_their_sums(columns: int) -> None:
     np.testing.assert_array_equal(y.numpy(), x * 2)
     np.testing.assert_allclose(rows.numpy(), (x * 2).sum(1), rtol=1e-5)
     np.testing.assert_allclose(all_of_it.numpy(), (x * 2).sum(0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("columns", [1024, 1000, 1003])
+def test_large_products_that_are_only_handed_out(columns: int) -> None:
+    """Past the caches where rows begin at whole lines; the one that the next product reads is not."""
+    g = np.random.default_rng(0)
+    x, w, v = (g.standard_normal(s).astype(np.float32) for s in ((1500, 64), (64, columns), (columns, 20)))
+
+    def three(x: pb.Tensor, w: pb.Tensor, v: pb.Tensor) -> tuple[pb.Tensor, ...]:
+        y = x @ w
+        return y, (x * 2.0) @ w + 1.0, y @ v
+
+    found = pb.jit(three)(pb.tensor(x), pb.tensor(w), pb.tensor(v))
+    wide = x.astype(np.float64) @ w
+    for got, want in zip(found, (wide, 2 * wide + 1, wide @ v), strict=True):
+        np.testing.assert_allclose(got.numpy(), want, rtol=1e-4, atol=1e-3)

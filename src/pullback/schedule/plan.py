@@ -118,7 +118,8 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
 def stream_results(kernels: list[Kernel], aliased: set[Buffer]) -> None:
     """What products only hand out goes past the caches, where it is much: others need them (a step's gradients)."""
     read = {x for k in kernels for x in k.reads} | aliased
-    stores = [s for k in kernels if isinstance(k.body[0], MatmulNest) for s in k.body[0].epilogue
+    nests = [s for k in kernels for s in k.body if isinstance(s, MatmulNest)]
+    stores = [s for nest in nests for s in nest.epilogue
               if isinstance(s, Store) and s.buffer.space == "output" and s.buffer not in read]
     if sum(s.buffer.nbytes for s in stores) >= costs.STREAM_BYTES:
         for s in stores:

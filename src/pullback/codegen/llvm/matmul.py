@@ -35,6 +35,9 @@ class SwappedEpilogue:
     def prepare(self, fn: Fn, step: int = 1) -> None:
         self.inner.prepare(fn)
 
+    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V) -> None:
+        """A tile's rows are the operand's columns: its lines are its vectors'."""
+
     def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
         if acc.type[0] != "<":
             self.inner(fn, batch_index, col, row, acc, None)

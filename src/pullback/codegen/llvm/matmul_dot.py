@@ -50,7 +50,7 @@ def side_by_side(nest: Nest, a_rows: list[V], b_cols: list[V]) -> list[V]:
     start = [zero(vector(nest.spec.dtype, width)) for _ in range(len(a_rows) * len(b_cols))]
     whole = k // width * width
     loop = fn.begin_loop(i64(0), i64(whole), i64(width), start)
-    acc = fn.end_loop(loop, dot_step(nest, a_rows, b_cols, loop.counter, loop.carried, width))
+    acc = fn.end_loop(loop, dot_step(nest, a_rows, b_cols, loop.counter, loop.carried, width), hot=True)
     return dot_step(nest, a_rows, b_cols, i64(whole), acc, k - whole) if k > whole else acc
 
 

@@ -54,6 +54,10 @@ class Epilogue(Protocol):
         """
         ...
 
+    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V) -> None:
+        """Bring what the epilogue will read at a row, from a column on, into the caches."""
+        ...
+
     def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
         """Consume `acc`, columns `col ...` of `row` (i64); lanes outside `mask` (None: all exist) must not be touched.
 

@@ -51,7 +51,8 @@ def accumulate(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...]) -> 
     loop = fn.begin_loop(i64(0), src.kcount, i64(1), [src.a, src.b, *start])
     a, b, *acc = loop.carried
     acc = step(fn, src, rows, chunks, a, b, acc)
-    return fn.end_loop(loop, [fn.gep(a, i64(src.a_k), src.scalar), fn.gep(b, i64(src.b_k), src.scalar), *acc])[2:]
+    after = [fn.gep(a, i64(src.a_k), src.scalar), fn.gep(b, i64(src.b_k), src.scalar), *acc]
+    return fn.end_loop(loop, after, hot=True)[2:]
 
 
 def step(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...], a: V, b: V, acc: list[V]) -> list[V]:
@@ -77,6 +78,8 @@ def load_chunk(fn: Fn, src: TileInput, b: V, chunk: Chunk) -> V:
 def emit_tile(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...], partial: Partial | None,
               epilogue: Epilogue, batch_index: list[V], row: V, col: V) -> None:
     """One tile: accumulate, add what earlier blocks of k left, then hand over to the epilogue or leave it again."""
+    for r in range(rows):
+        epilogue.fetch(fn, batch_index, ix.add(fn, row, r), col)
     deliver(fn, src, accumulate(fn, src, rows, chunks), rows, chunks, partial, epilogue, batch_index, row, col)
 
 

@@ -7,6 +7,7 @@ from math import gcd
 from pullback.codegen.llvm.kernels import EmittedKernel, Slots, load_immediates, load_pointers, written
 from pullback.codegen.llvm.lower import Emitter
 from pullback.codegen.llvm.matmul import COUNTERS, emit_matmul
+from pullback.codegen.llvm.matmul_pack import ask
 from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, lanes
@@ -36,6 +37,7 @@ class LoopEpilogue:
         self.nest, self.kernel, self.table = nest, kernel, table
         self.emitter: Emitter | None = None
         self.step = 1  # columns of a tile
+        self.rows_read: list[Load] = []
 
     def prepare(self, fn: Fn, step: int = 1) -> None:
         self.step = step
@@ -51,14 +53,25 @@ class LoopEpilogue:
         emitter.pending = written(self.kernel)
         load_immediates(emitter, slots, self.table, list(used))
         self.emitter = emitter
+        self.rows_read = self._rows_read()
         hidden = For(self.nest.cols[-1] if self.nest.cols else _NO_VAR, self.nest.epilogue)
         emitter.hoist(hidden)
 
-    def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
-        e, nest = self.emitter, self.nest
+    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V) -> None:
+        e = self.emitter
         assert e is not None
         mark, order, bound = len(e.log), len(e.order), e.bound
-        e.fn, e.bound = fn, set(bound)
+        self._place(e, fn, batch_index, row, col)
+        for x in self.rows_read:
+            ask(fn, e.address(x.buffer, x.flat))
+        e.bound = bound
+        del e.order[order:]
+        e.forget(mark)
+
+    def _place(self, e: Emitter, fn: Fn, batch_index: list[V], row: V, col: V) -> None:
+        """Bind the variables of the nest."""
+        nest = self.nest
+        e.fn, e.bound = fn, set(e.bound)
         for v, value in zip(batch_of(nest), batch_index, strict=True):
             self._bind(e, v, value)
         position = row
@@ -69,9 +82,15 @@ class LoopEpilogue:
             self._bind(e, nest.rows[0], position)
         for v in nest.cols[:-1]:
             self._bind(e, v, i64(0))
-        width = lanes(acc.type)
         if nest.cols:
             self._bind(e, nest.cols[-1], col)
+
+    def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
+        e, nest = self.emitter, self.nest
+        assert e is not None
+        mark, order, bound = len(e.log), len(e.order), e.bound
+        self._place(e, fn, batch_index, row, col)
+        width = lanes(acc.type)
         e.lane_var, e.width = (nest.cols[-1], width) if nest.cols and width > 1 else (None, width)
         e.lane_origin = gcd(self.step, width)
         e.mask = mask
@@ -81,6 +100,17 @@ class LoopEpilogue:
         e.lane_var, e.width, e.lane_origin, e.mask, e.bound = None, 1, 1, None, bound
         del e.order[order:]
         e.forget(mark)
+
+    def _rows_read(self) -> list[Load]:
+        """What is read in rows as the product's own."""
+        nest, found = self.nest, dict[Buffer, Load]()
+        for s in walk(nest.epilogue):
+            for x in subexpressions(expressions(s)):
+                if isinstance(x, Load) and x.buffer.space not in ("immediate", "register", "constant") and (
+                        nest.cols and nest.rows and x.flat.coefficient(nest.cols[-1]) == 1
+                        and x.flat.coefficient(nest.rows[-1])):
+                    found.setdefault(x.buffer, x)
+        return list(found.values())
 
     def _bind(self, e: Emitter, v: Var, value: V) -> None:
         e.index[v] = value

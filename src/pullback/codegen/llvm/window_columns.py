@@ -405,7 +405,7 @@ def accumulate_direct(fn: Fn, src: TileInput, starts: list[V], table: V, rows: i
         one = fn.load(ix.offset(fn, a, i64(row * src.a_row), src.scalar), src.scalar, src.size)
         for c, chunk in enumerate(cut):
             result.append(multiply_add(fn, fn.splat(one, chunk.width), loaded[c], acc[row * len(cut) + c], src.fma))
-    return fn.end_loop(loop, [fn.gep(a, i64(src.a_k), src.scalar), *result])[1:]
+    return fn.end_loop(loop, [fn.gep(a, i64(src.a_k), src.scalar), *result], hot=True)[1:]
 
 
 def row_tiles(fn: Fn, m: int, tall: int, body: Callable[[V, int], None]) -> None:

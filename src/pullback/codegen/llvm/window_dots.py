@@ -159,7 +159,7 @@ def places_of_window(fn: Fn, spec: WindowSpec, plan: DotPlan, target: Target, a:
     acc, whole = loop.carried, run // lanes * lanes
     if whole > 4 * lanes:
         inner = fn.begin_loop(i64(0), i64(whole), i64(lanes), acc)
-        acc = fn.end_loop(inner, step(inner.counter, inner.carried, lanes))
+        acc = fn.end_loop(inner, step(inner.counter, inner.carried, lanes), hot=True)
     else:
         for at in range(0, whole, lanes):
             acc = step(i64(at), acc, lanes)

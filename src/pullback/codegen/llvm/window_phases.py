@@ -94,6 +94,9 @@ class PhaseEpilogue:
     def prepare(self, fn: Fn, step: int = 1) -> None:
         self.inner.prepare(fn)
 
+    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V) -> None:
+        """The columns of a phase do not lie side by side."""
+
     def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
         width = lanes(acc.type)
         if width == 1:

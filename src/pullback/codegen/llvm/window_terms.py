@@ -282,7 +282,7 @@ def one_tile(loops: Terms, base: V, b: V, sums: V, row: V, height: int, cut: tup
         value = fn.load(fn.gep(start, place, spec.dtype), spec.dtype, spec.size)
         for c, chunk in enumerate(cut):
             result.append(multiply_add(fn, fn.splat(value, chunk.width), loaded[c], acc[r * len(cut) + c], loops.fma))
-    acc = fn.end_loop(loop, [fn.gep(panel, i64(plan.width), spec.dtype), *result])[1:]
+    acc = fn.end_loop(loop, [fn.gep(panel, i64(plan.width), spec.dtype), *result], hot=True)[1:]
     for n, value in enumerate(acc):
         at = ix.offset(fn, sums, i64(n // len(cut) * plan.width + cut[n % len(cut)].col), spec.dtype)
         before = fn.load(at, value.type, spec.size)
