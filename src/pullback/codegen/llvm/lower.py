@@ -349,7 +349,7 @@ class Emitter:
         loop = self.fn.begin_loop(begin, end, i64(width), values)
         self.set_running(carried, loop.carried)
         self.turn(stmt, loop.counter, carried, width)
-        after = self.fn.end_loop(loop, [v for a in carried for v in self.running[a]])
+        after = self.fn.end_loop(loop, [v for a in carried for v in self.running[a]], hot=stmt.lanes > 1)
         self.set_running(carried, after)
 
     def set_running(self, carried: list[Accumulator], values: list[V]) -> None:
