@@ -190,9 +190,10 @@ def test_ternary(float32: Jit) -> None:
     np.testing.assert_array_equal(run(float32, "k_fma", list(small), a.dtype), want)
 
 
-# The double-precision references are themselves good to half a unit or so.
+# NumPy's own functions of float64 are up to 4 units wrong where processors have AVX-512: references are taken wider.
+# cbrt is the C library's, whose own bound is 4.
 WIDE = {"exp": 2, "exp2": 2, "expm1": 2.5, "log": 2, "log2": 2.5, "log10": 3.5, "log1p": 3, "sin": 2, "cos": 2.5,
-        "tanh": 3.5, "sigmoid": 3}
+        "tanh": 3.5, "sigmoid": 3, "cbrt": 4}
 
 
 @pytest.mark.parametrize("row", UNARY)
@@ -200,7 +201,8 @@ def test_float64_accuracy(row: str, float64: Jit) -> None:
     x = np.random.default_rng(0).integers(0, 2**64, 20000, dtype=np.uint64).view(np.float64)
     limits = [709.78, 709.79, -745.1, -745.2]
     x = np.concatenate([x, np.linspace(-25, 25, 10001), np.linspace(-1, 1, 10001), EDGES, limits])
-    assert_close(run(float64, _name(row), [x], x.dtype), UNARY[row][0](x), WIDE.get(row, 2.0))
+    want = UNARY[row][0](x.astype(np.longdouble))
+    assert_close(run(float64, _name(row), [x], x.dtype), want, WIDE.get(row, 2.0))
 
 
 @pytest.mark.parametrize("row", BINARY)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from pullback.codegen.llvm.compile import compile_ir
-from pullback.codegen.llvm.matmul import COUNTERS, MatmulKernel, MatmulSpec, Operand, emit_matmul
+from pullback.codegen.llvm.matmul import MatmulKernel, MatmulSpec, Operand, emit_matmul
+from pullback.codegen.llvm.matmul_claimed import COUNTERS
 from pullback.codegen.llvm.matmul_pack import masked_load, masked_store
 from pullback.codegen.llvm.matmul_plan import Plan, chunks, make_plan, smallest_cuttable
 from pullback.codegen.llvm.target import AARCH64, X86_64_V3, X86_64_V4, Target, host
@@ -116,7 +117,7 @@ class Compiled:
         module = Module()
         self.spec = spec
         self.kernel: MatmulKernel = emit_matmul(
-            module, "product", spec, A, B, WORKSPACE, CLAIMS, epilogue(spec), target)
+            module, "product", spec, A, B, WORKSPACE, lambda _: CLAIMS, epilogue(spec), target)
         llvm.add_symbol("pb_reach", native().symbols["pb_reach"])
         parsed = llvm.parse_assembly(module.text())
         parsed.verify()
@@ -355,11 +356,11 @@ def test_other_targets_compile(target: Target, m: int, n: int, k: int, a: str, b
     for dtype in ("float", "double"):
         module = Module()
         spec = MatmulSpec(m, n, k, layout(m, k, a, (), False)[0], layout(k, n, b, (), False)[0], dtype)
-        emit_matmul(module, "product", spec, A, B, WORKSPACE, CLAIMS, BiasRelu(spec), target)
+        emit_matmul(module, "product", spec, A, B, WORKSPACE, lambda _: CLAIMS, BiasRelu(spec), target)
         assert len(compile_ir(module.text(), target.cpu, target.features, target.triple)) > 500
 
 
 def test_sizes_must_be_positive() -> None:
     spec = MatmulSpec(3, 0, 2, Operand(2, 1), Operand(0, 1), "float")
     with pytest.raises(ValueError, match="positive"):
-        emit_matmul(Module(), "product", spec, A, B, WORKSPACE, CLAIMS, Output(spec), X86_64_V3)
+        emit_matmul(Module(), "product", spec, A, B, WORKSPACE, lambda _: CLAIMS, Output(spec), X86_64_V3)

@@ -89,9 +89,9 @@ def _sum(x: Node, y: Node) -> Node:
 def _factors(x: Node) -> list[Node]:
     """What a product is made of; at most so many."""
     found = [x]
-    for n in range(MOST_FACTORS):
+    while len(found) < MOST_FACTORS:
         at = next((k for k, f in enumerate(found) if getattr(f.op, "row", None) == "mul"), None)
-        if at is None or n == MOST_FACTORS - 1:
+        if at is None:
             break
         found[at:at + 1] = found[at].inputs
     return found
@@ -184,7 +184,7 @@ _row("sqrt", 1, "fc", np.sqrt, "Square root.", lambda y, x, t: b.div(_times(t, 0
      monotone=True, domain=((0.3, 2),))
 _row("rsqrt", 1, "fc", lambda x: 1 / np.sqrt(x), "1 / sqrt(x).",
      lambda y, x, t: b.mul(t, _times(b.div(y, x), -0.5)), range=(0, None), domain=((0.3, 2),), ulp=2)
-_row("cbrt", 1, "f", numeric.cbrt, "Cube root.", lambda y, x, t: b.div(_times(t, 1 / 3), b.mul(y, y)), odd=True,
+_row("cbrt", 1, "f", np.cbrt, "Cube root.", lambda y, x, t: b.div(_times(t, 1 / 3), b.mul(y, y)), odd=True,
      monotone=True, domain=((0.3, 2),), ulp=2)
 _row("hypot", 2, "f", np.hypot, "sqrt(a*a + b*b) without overflow.", lambda y, a, c, t: b.mul(t, _over(a, y)),
      lambda y, a, c, t: b.mul(t, _over(c, y)), commutative=True, range=(0, None), domain=((0.2, 2), (0.2, 2)), ulp=2)
@@ -310,7 +310,7 @@ _row("acos", 1, "fc", np.arccos, "Inverse cosine.",
      ulp=4)
 _row("atan", 1, "fc", np.arctan, "Inverse tangent.", lambda y, x, t: b.div(t, _one_plus_square(x)), odd=True,
      monotone=True, ulp=4)
-_row("atan2", 2, "f", np.arctan2, "The angle of (b, a).",
+_row("atan2", 2, "f", numeric.arctan2, "The angle of (b, a).",
      lambda y, a, c, t: b.mul(t, b.div(c, b.add(b.square(a), b.square(c)))),
      lambda y, a, c, t: b.neg(b.mul(t, b.div(a, b.add(b.square(a), b.square(c))))), range=(-math.pi, math.pi),
      domain=((0.2, 2), (0.2, 2)), ulp=4)

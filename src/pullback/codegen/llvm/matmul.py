@@ -8,6 +8,7 @@ one they share out row units [units * tid / nthreads, units * (tid + 1) / nthrea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 from pullback.codegen.llvm import matmul_index as ix
@@ -21,7 +22,7 @@ from pullback.codegen.llvm.matmul_spec import Epilogue, MatmulKernel, MatmulSpec
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64
 
-__all__ = ["COUNTERS", "Epilogue", "MatmulKernel", "MatmulSpec", "Operand", "emit_matmul"]
+__all__ = ["Epilogue", "MatmulKernel", "MatmulSpec", "Operand", "emit_matmul"]
 
 PARAMS = [("ptr", "args"), ("i64", "tid"), ("i64", "nthreads")]
 
@@ -55,9 +56,9 @@ class SwappedEpilogue:
 
 
 def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_index: int, ws_index: int,
-                claims_index: int, epilogue: Epilogue, target: Target, threads: int = 2) -> MatmulKernel:
-    """Emit `void name(ptr args, i64 tid, i64 nthreads)`; the indices are slots of `args`: three that hold pointers, and
-    the first of `COUNTERS` integers that are zero before the threads start.
+                counters: Callable[[int], int], epilogue: Epilogue, target: Target, threads: int = 2) -> MatmulKernel:
+    """Emit `void name(ptr args, i64 tid, i64 nthreads)`; the three indices are slots of `args` holding pointers.
+    `counters` reserves so many slots, with integers that are zero before the threads start, and says which is first.
 
     The slot `ws_index` is read only where the kernel reports a workspace. Sizes must be positive. `threads` is how
     many there will be: what they share out depends on it, the results do not.
@@ -78,7 +79,7 @@ def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_ind
         place_workspace(nest, load_pointer(fn, args, ws_index), tid)
     epilogue.prepare(fn, 1 if plan.dot else plan.cols)
     if plan.parts:
-        emit_claimed(nest, args, claims_index, live)
+        emit_claimed(nest, args, counters(COUNTERS), live)
     else:
         emit_shares(nest, tid, live)
     fn.br("done")

@@ -170,8 +170,8 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
         mc, nc_tiles = spec.m, blocks_of_columns(spec, spec.m, kc, cols, size)
     mc = -(-mc // unit) * unit
     nc_tiles = min(nc_tiles, tiles)
-    shared = round_up(spec.m * spec.k * size + parts * -(-spec.k // kc) * SLACK) if pack_a and parts else 0
-    shared = 0 if split == "batch" else shared
+    copied = pack_a and parts and split == "n"
+    shared = round_up(spec.m * spec.k * size + parts * -(-spec.k // kc) * SLACK) if copied else 0
     a_bytes = round_up(min(mc, spec.m) * kc * size + SLACK) if pack_a and not shared else 0
     step = panel_step(full, pack_lanes(lanes, size))
     b_cols = {"no": 0, "panel": step, "block": nc_tiles * step}[pack_b]

@@ -6,7 +6,7 @@ from math import gcd
 
 from pullback.codegen.llvm.kernels import EmittedKernel, Slots, load_immediates, load_pointers, written
 from pullback.codegen.llvm.lower import Emitter
-from pullback.codegen.llvm.matmul import COUNTERS, emit_matmul
+from pullback.codegen.llvm.matmul import emit_matmul
 from pullback.codegen.llvm.matmul_pack import ask
 from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
@@ -148,7 +148,7 @@ def emit_product(module: Module, kernel: Kernel, name: str, table: Slots, target
                       tuple(v.size for v, _, _ in nest.batch))
     workspace = table.area(0)
     made = emit_matmul(module, name, spec, table.of(nest.a, nest.a_offset), table.of(nest.b, nest.b_offset), workspace,
-                       table.counters(COUNTERS), LoopEpilogue(nest, kernel, table), target, max_threads)
+                       table.counters, LoopEpilogue(nest, kernel, table), target, max_threads)
     used = made.workspace(max_threads)
     table.areas = [(slot, used if slot == workspace else n) for slot, n in table.areas]
     return EmittedKernel(name, min(kernel.threads, made.max_threads), used)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.claims import share
 from pullback.codegen.llvm.matmul_dot import sum_lanes
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_pack import lane_mask, masked_load, zero
@@ -69,7 +70,7 @@ def emit_pixel_dots(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: D
     emit_box(module, f"{name}.box", inner, plan.box, moving, target)
     epilogue.prepare(fn)
     count = prod(spec.batch)
-    low, high = (ix.div(fn, ix.mul(fn, ix.add(fn, tid, n), count), live) for n in (0, 1))
+    low, high = share(fn, count, tid, live)
     sums = fn.alloca(vector(spec.dtype, plan.lanes), spec.n)
     totals = fn.alloca(spec.dtype, spec.n)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.claims import share
 from pullback.codegen.llvm.kernels import constant_table
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_pack import PackShape, emit_pack, zero
@@ -121,15 +122,12 @@ def emit_terms(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: TermPl
     panels, tiles = (i64(0), i64(plan.panels)), (i64(0), i64(-(-spec.n // plan.tall)))
     batches = i64(0), i64(batch)
 
-    def share(count: int) -> tuple[V, V]:
-        return (ix.div(fn, ix.mul(fn, tid, count), live), ix.div(fn, ix.mul(fn, ix.add(fn, tid, 1), count), live))
-
     if plan.split == "batch":
-        batches = share(batch)
+        batches = share(fn, batch, tid, live)
     elif plan.split == "panels":
-        panels = share(plan.panels)
+        panels = share(fn, plan.panels, tid, live)
     else:
-        tiles = share(-(-spec.n // plan.tall))
+        tiles = share(fn, -(-spec.n // plan.tall), tid, live)
     for_range(fn, *batches, 1, lambda flat: one_batch(loops, flat, panels, tiles))
 
 

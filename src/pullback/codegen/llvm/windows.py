@@ -10,7 +10,7 @@ from math import prod
 from typing import NamedTuple
 
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.claims import CLAIM_FLOPS
+from pullback.codegen.llvm.claims import CLAIM_FLOPS, share
 from pullback.codegen.llvm.kernels import PARAMS, Slots
 from pullback.codegen.llvm.matmul import load_pointer
 from pullback.codegen.llvm.matmul_nest import for_range
@@ -135,7 +135,7 @@ def emit_nothing(fn: Fn, spec: WindowSpec, part: Phase, epilogue: Epilogue, tid:
     """Columns that see no element: zeros."""
     epilogue.prepare(fn)
     count = prod(spec.batch) * spec.m
-    low, high = (ix.div(fn, ix.mul(fn, ix.add(fn, tid, n), count), live) for n in (0, 1))
+    low, high = share(fn, count, tid, live)
 
     def row(flat: V) -> None:
         at = ix.div(fn, flat, spec.m)
