@@ -115,6 +115,10 @@ CASES = {
     "one filter": Case(2, 8, 1, (12, 12), (3, 3), (1, 1), (1, 1), (1, 1), 1),
     "small images": Case(16, 32, 40, (4, 4), (3, 3), (1, 1), (1, 1), (1, 1), 1),
     "tiny images": Case(9, 16, 24, (2, 2), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "side by side": Case(8, 130, 24, (6, 6), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "side by side, odd": Case(6, 260, 16, (7, 5), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "side by side, strided": Case(8, 130, 140, (8, 8), (3, 3), (2, 2), (1, 1), (1, 1), 1),
+    "side by side, groups": Case(8, 64, 40, (4, 4), (3, 3), (1, 1), (1, 1), (1, 1), 2),
     "padded far": Case(2, 6, 8, (5, 6), (3, 3), (1, 1), (4, 5), (1, 1), 1),
     "line": Case(3, 6, 8, (50,), (5,), (1,), (2,), (1,), 1),
     "long line": Case(1, 4, 8, (2000,), (9,), (2,), (4,), (1,), 1),
@@ -222,13 +226,24 @@ def test_second_derivative() -> None:
 
 
 def test_bits_do_not_depend_on_threads() -> None:
-    for name in ("terms in blocks", "strided", "depthwise", "small images", "first layer"):
+    for name in ("terms in blocks", "strided", "depthwise", "small images", "side by side, odd", "first layer"):
         given_ = arrays(CASES[name], "float32")
         bits = []
         for threads in (1, 2):
             with config.override(threads=threads):
                 bits.append([v.tobytes() for v in found(CASES[name], *given_)])
         assert bits[0] == bits[1], name
+
+
+@pytest.mark.parametrize("size", [(2, 2), (4, 4), (5, 3), (6, 6)])
+def test_what_follows_a_convolution_of_images_side_by_side(size: tuple[int, int]) -> None:
+    c = Case(8, 260, 12, size, (3, 3), (1, 1), (1, 1), (1, 1), 1)
+    x, w, other = arrays(c)
+    bias = np.arange(12.0)
+    program = pb.jit(lambda x, w, b, other: F.relu(F.conv2d(x, w, b, padding=1)) + other)
+    y = program(*map(pb.tensor, (x, w, bias, other)))
+    want = np.maximum(expected(c, x, w, other)[0] + bias[:, None, None], 0) + other
+    np.testing.assert_allclose(y.numpy(), want, rtol=0, atol=1e-11)
 
 
 # -- pooling -----------------------------------------------------------------------------------------------------------

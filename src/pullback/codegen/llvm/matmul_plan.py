@@ -27,6 +27,7 @@ SCRATCH_BYTES = 8 << 20  # partial sums of a block of rows and columns, where k 
 NEAR_BYTES = 16 << 20  # of an operand that all threads read again for each column tile
 PIECE_FLOPS = 8_000_000  # least work that is handed out
 PIECES = 8  # for each thread, from which on column tiles are enough: parts of rows cost a percent
+LATENCY = 4  # cycles of a multiply-add
 SLACK = 2 * LINE  # beyond what a copy holds: the last vector may reach so far
 
 
@@ -126,12 +127,32 @@ def k_block(spec: MatmulSpec, target: Target, size: int, pack_a: bool) -> int:
 def tile_shape(spec: MatmulSpec, target: Target) -> tuple[int, int]:
     """Most rows and vectors per row of the register tile."""
     if spec.m >= 5 or target.vector_registers > 16:
-        rows, vectors = {(16, 256): (6, 2), (32, 512): (8, 3)}.get(
-            (target.vector_registers, target.vector_bits), (8, 3) if target.vector_registers > 16 else (6, 2))
+        rows, vectors = register_tile(spec.n, target.lanes(spec.dtype), target)
         if spec.m >= rows - 1:
             return rows, vectors
     budget = target.vector_registers - 4
     return spec.m, {1: 8, 2: 4}.get(spec.m, min(8, max(1, budget // spec.m)))
+
+
+def register_tile(columns: int, lanes: int, target: Target) -> tuple[int, int]:
+    """Rows and vectors of the tile where there are rows enough."""
+    if target.vector_registers <= 16:
+        return 6, 2
+    shapes = ((6, 4), (8, 3)) if columns > 3 * lanes else ((8, 3),)
+    return min(shapes, key=lambda shape: shape_cost(shape, columns, lanes))
+
+
+def tile_cost(columns: int, lanes: int, target: Target) -> float:
+    """Cycles that a row takes for each of its terms, in tiles."""
+    return shape_cost(register_tile(columns, lanes, target), columns, lanes)
+
+
+def shape_cost(shape: tuple[int, int], columns: int, lanes: int) -> float:
+    """The same in tiles of a shape: two multiply-adds begin in a cycle, and the numbers of the rows must be read."""
+    rows, vectors = shape
+    count = -(-columns // lanes)
+    widths = [(vectors, count // vectors), (count % vectors, 1)]
+    return sum(many * (max(width * rows / 2, rows, LATENCY) + rows / 4) for width, many in widths if width) / rows
 
 
 def uses_dot(spec: MatmulSpec, lanes: int) -> bool:

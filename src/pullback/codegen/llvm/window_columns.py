@@ -15,7 +15,7 @@ from pullback.codegen.llvm.claims import counter, for_claims, share
 from pullback.codegen.llvm.kernels import constant_table
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_pack import zero
-from pullback.codegen.llvm.matmul_plan import Chunk, chunks, round_up, tall_rows
+from pullback.codegen.llvm.matmul_plan import Chunk, chunks, register_tile, round_up, tall_rows
 from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.matmul_tile import Partial, TileInput, deliver, emit_tile, multiply_add
 from pullback.codegen.llvm.target import Target
@@ -29,8 +29,8 @@ from pullback.codegen.llvm.window_spec import (
     inside,
     is_run,
     merged,
-    stays,
     sums,
+    within,
 )
 
 K_BYTES = 1536  # of one column in a block of terms
@@ -76,7 +76,7 @@ class ColumnPlan:
 
 def plan_columns(spec: WindowSpec, target: Target) -> ColumnPlan:
     lanes = target.lanes(spec.dtype)
-    rows, vectors = tile_of(spec.m, target)
+    rows, vectors = tile_of(spec, lanes, target)
     first, unit = first_dimension(spec)
     kc = term_block(spec.k, unit, K_BYTES // spec.size)
     if kc % unit or kc >= spec.k:
@@ -113,12 +113,12 @@ def plan_columns(spec: WindowSpec, target: Target) -> ColumnPlan:
         round_up(spec.m * nc_tiles * step * spec.size + 64) if kc < spec.k else 0)
 
 
-def tile_of(m: int, target: Target) -> tuple[int, int]:
+def tile_of(spec: WindowSpec, lanes: int, target: Target) -> tuple[int, int]:
     """Most rows of a tile, and vectors of each."""
-    rows, vectors = (6, 2) if target.vector_registers <= 16 else (8, 3)
-    if m >= rows - 1:
+    rows, vectors = register_tile(spec.n, lanes, target)
+    if spec.m >= rows - 1:
         return rows, vectors
-    return m, {1: 8, 2: 4}.get(m, (target.vector_registers - 4) // m)
+    return spec.m, {1: 8, 2: 4}.get(spec.m, (target.vector_registers - 4) // spec.m)
 
 
 def row_width(full: tuple[Chunk, ...]) -> int:
@@ -263,12 +263,7 @@ def by_group(spec: WindowSpec, plan: ColumnPlan) -> bool:
 
 def moving_dims(spec: WindowSpec) -> set[int]:
     """Dimensions that the batch moves to where they may leave the image."""
-    found: set[int] = set()
-    for d, dim in enumerate(spec.dims):
-        alone = not any(dim.cols) and not any(dim.terms)
-        if any(dim.batch) and not (alone and stays(dim, dim.batch, spec.batch)):
-            found.add(d)
-    return found
+    return {d for d, dim in enumerate(spec.dims) if any(dim.batch) and not within(dim, spec)}
 
 
 def unflatten(fn: Fn, flat: V, spec: WindowSpec, variables: tuple[int, ...]) -> dict[int, V]:

@@ -20,7 +20,7 @@ from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, vector
 from pullback.codegen.llvm.window_box import emit_box, moves, zero_box
 from pullback.codegen.llvm.window_columns import along, phases_of, position, unflatten
-from pullback.codegen.llvm.window_spec import Box, WindowSpec, box_of, digits, merged, stays
+from pullback.codegen.llvm.window_spec import Box, WindowSpec, box_of, digits, merged, within
 
 MOST_ROWS = 4
 TOGETHER = 10  # sums in registers
@@ -89,14 +89,9 @@ def emit_pixel_dots(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: D
 
 def moving_dims(plan: DotPlan) -> set[int]:
     """Dimensions that the batch or what is counted around the box moves to where they may leave the image."""
-    found: set[int] = set()
-    sizes = (*plan.swapped.batch, *plan.swapped.cols[:plan.outer])
-    for d, dim in enumerate(plan.swapped.dims):
-        steps = (*dim.batch, *dim.cols[:plan.outer])
-        alone = not any(dim.cols[plan.outer:]) and not any(dim.terms)
-        if any(steps) and not (alone and stays(dim, steps, sizes)):
-            found.add(d)
-    return found
+    spec = plan.swapped
+    return {d for d, dim in enumerate(spec.dims)
+            if (any(dim.batch) or any(dim.cols[:plan.outer])) and not within(dim, spec)}
 
 
 def clear(fn: Fn, sums: V, spec: WindowSpec, plan: DotPlan) -> None:

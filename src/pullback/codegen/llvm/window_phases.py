@@ -6,13 +6,14 @@ fewer terms, and writes every so-many-th column.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.matmul_spec import Epilogue
-from pullback.codegen.llvm.text import Fn, V, element, i64, lanes
+from pullback.codegen.llvm.text import Fn, V, element, i64, lanes, vector
 from pullback.codegen.llvm.window_spec import Dim, WindowSpec
 
 
@@ -98,19 +99,11 @@ class PhaseEpilogue:
         """The columns of a phase do not lie side by side."""
 
     def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
-        width = lanes(acc.type)
-        if width == 1:
+        if lanes(acc.type) == 1:
             self.inner(fn, batch_index, row, self.column(fn, col), acc, None)
             return
-        scalar = element(acc.type)
-        size = 8 if scalar == "double" else 4
-        slot = fn.alloca(scalar, width)
-        fn.store(acc, slot, size)
-        valid = width if mask is None else mask.ref.count("true")
-        loop = fn.begin_loop(i64(0), i64(valid), i64(1))
-        one = fn.load(fn.gep(slot, loop.counter, scalar), scalar, size)
-        self.inner(fn, batch_index, row, self.column(fn, ix.add(fn, col, loop.counter)), one, None)
-        fn.end_loop(loop)
+        in_pieces(fn, acc, mask, 1, lambda offset, one: self.inner(
+            fn, batch_index, row, self.column(fn, ix.add(fn, col, offset)), one, None))
 
     def column(self, fn: Fn, at: V) -> V:
         """The column that one of the phase is."""
@@ -124,4 +117,17 @@ class PhaseEpilogue:
         return total
 
 
-__all__ = ["Phase", "PhaseEpilogue", "phases"]
+def in_pieces(fn: Fn, acc: V, mask: V | None, piece: int, body: Callable[[V, V], None]) -> None:
+    """A vector in pieces of so many lanes: the body gets the first lane and the piece, of those that exist."""
+    scalar, width = element(acc.type), lanes(acc.type)
+    size = 8 if scalar == "double" else 4
+    slot = fn.alloca(scalar, width)
+    fn.store(acc, slot, size)
+    valid = width if mask is None else mask.ref.count("true")
+    loop = fn.begin_loop(i64(0), i64(valid), i64(piece))
+    type_ = scalar if piece == 1 else vector(scalar, piece)
+    body(loop.counter, fn.load(fn.gep(slot, loop.counter, scalar), type_, size))
+    fn.end_loop(loop)
+
+
+__all__ = ["Phase", "PhaseEpilogue", "in_pieces", "phases"]

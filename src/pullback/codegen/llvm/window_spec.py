@@ -149,19 +149,15 @@ def reach(dim: Dim, cols: tuple[int, ...], terms: tuple[int, ...]) -> tuple[int,
     return dim.const + low, dim.const + high
 
 
-def stays(dim: Dim, steps: Sequence[int], sizes: Sequence[int]) -> bool:
-    """Whether each place of a dimension that only these variables move is an element."""
-    low, high = span(steps, sizes)
-    return dim.step == 1 and dim.const + low >= 0 and dim.const + high < dim.size
+def within(dim: Dim, spec: WindowSpec) -> bool:
+    """Whether no place of a dimension is beyond the end, or between elements."""
+    (low, high), (least, most) = reach(dim, spec.cols, spec.terms), span(dim.batch, spec.batch)
+    return dim.step == 1 and low + least >= 0 and high + most < dim.size
 
 
 def inside(spec: WindowSpec) -> bool:
     """Whether no window reaches over the end, or between elements."""
-    for dim in spec.dims:
-        (low, high), (least, most) = reach(dim, spec.cols, spec.terms), span(dim.batch, spec.batch)
-        if dim.step != 1 or low + least < 0 or high + most >= dim.size:
-            return False
-    return True
+    return all(within(dim, spec) for dim in spec.dims)
 
 
 def image_itself(spec: WindowSpec) -> Box:
@@ -219,4 +215,4 @@ def is_run(sizes: tuple[int, ...], steps: tuple[int, ...]) -> bool:
 
 
 __all__ = ["Box", "Dim", "Edge", "WindowSpec", "box_of", "digits", "image_itself", "inside", "is_run", "merged",
-           "spec_of", "stays", "sums"]
+           "spec_of", "sums", "within"]

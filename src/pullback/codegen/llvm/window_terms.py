@@ -15,16 +15,17 @@ from pullback.codegen.llvm.claims import share
 from pullback.codegen.llvm.kernels import constant_table
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_pack import PackShape, emit_pack, zero
-from pullback.codegen.llvm.matmul_plan import Chunk, chunks, pack_lanes, round_up, tall_rows
+from pullback.codegen.llvm.matmul_plan import Chunk, chunks, pack_lanes, register_tile, round_up, tall_rows
 from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.matmul_tile import multiply_add
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, vector
 from pullback.codegen.llvm.window_box import emit_box, moves, zero_box
 from pullback.codegen.llvm.window_columns import along, cut_rows, unflatten
-from pullback.codegen.llvm.window_spec import Box, WindowSpec, box_of, image_itself, inside, merged, stays, sums
+from pullback.codegen.llvm.window_spec import Box, WindowSpec, box_of, image_itself, inside, merged, sums, within
 
 K_BYTES = 2048
+NEAR_BYTES = 16 << 10  # of sums that are turned over together: a line of them is read once for each of its rows
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class TermPlan:
 
 def plan_terms(spec: WindowSpec, target: Target, threads: int) -> TermPlan:
     lanes = target.lanes(spec.dtype)
-    rows, vectors = (6, 2) if target.vector_registers <= 16 else (8, 3)
+    rows, vectors = register_tile(spec.m, lanes, target)
     width = min(lanes * vectors, spec.m)
     full = chunks(width, lanes, target.masked_memory)
     edge = chunks(spec.m % width, lanes, target.masked_memory)
@@ -137,8 +138,7 @@ def moving_dims(spec: WindowSpec, plan: TermPlan) -> set[int]:
     for d, dim in enumerate(spec.dims):
         blocks = any(c and n > 1 for c, n in zip(dim.terms[:plan.at], spec.terms, strict=False))
         blocks = blocks or (dim.terms[plan.at] != 0 and plan.block < spec.terms[plan.at])
-        alone = not any(dim.cols) and not any(dim.terms)
-        if blocks or (any(dim.batch) and not (alone and stays(dim, dim.batch, spec.batch))):
+        if (blocks or any(dim.batch)) and not within(dim, spec):
             found.add(d)
     return found
 
@@ -293,27 +293,32 @@ def hand_over(loops: Terms, order: list[V], panels: tuple[V, V], tiles: tuple[V,
     low, high = row_of(fn, plan, spec.n, tiles[0]), row_of(fn, plan, spec.n, tiles[1])
     whole = ix.add(fn, low, ix.mul(fn, ix.div(fn, ix.sub(fn, high, low), plan.lanes), plan.lanes))
 
+    near = max(plan.lanes, NEAR_BYTES // (plan.width * spec.size) // plan.lanes * plan.lanes)
+
     def panel(p: V) -> None:
         first = ix.mul(fn, p, plan.cols)
         count = ix.minimum(fn, ix.sub(fn, i64(spec.m), first), plan.cols)
 
-        def row(f: V) -> None:
+        def row(f: V, begin: V, end: V, step: int) -> None:
             at = ix.add(fn, ix.mul(fn, p, spec.n * plan.width), f)
             source = ix.offset(fn, loops.scratch, at, spec.dtype)
 
-            def give(n: V, width: int) -> None:
-                value = V("poison", vector(spec.dtype, width))
-                for lane in range(width):
+            def give(n: V) -> None:
+                value = V("poison", vector(spec.dtype, step))
+                for lane in range(step):
                     place = ix.mul(fn, ix.add(fn, n, lane), plan.width)
                     one = fn.load(ix.offset(fn, source, place, spec.dtype), spec.dtype, spec.size)
-                    value = one if width == 1 else fn.insert(value, one, lane)
+                    value = one if step == 1 else fn.insert(value, one, lane)
                 loops.epilogue(fn, order, ix.add(fn, first, f), n, value, None)
 
-            for_range(fn, low, whole, plan.lanes, lambda n: give(n, plan.lanes))
-            if not (ix.literal(low) == 0 and ix.literal(high) == spec.n and spec.n % plan.lanes == 0):
-                for_range(fn, whole, high, 1, lambda n: give(n, 1))
+            for_range(fn, begin, end, step, give)
 
-        for_range(fn, i64(0), count, 1, row)
+        def block(begin: V, end: V, step: int) -> None:
+            for_range(fn, i64(0), count, 1, lambda f: row(f, begin, end, step))
+
+        for_range(fn, low, whole, near, lambda n: block(n, ix.minimum(fn, ix.add(fn, n, near), whole), plan.lanes))
+        if not (ix.literal(low) == 0 and ix.literal(high) == spec.n and spec.n % plan.lanes == 0):
+            block(whole, high, 1)
 
     for_range(fn, *panels, 1, panel)
 

@@ -20,6 +20,7 @@ from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64
 from pullback.codegen.llvm.window_columns import ColumnPlan, emit_columns, plan_columns, unflatten
 from pullback.codegen.llvm.window_dots import DotPlan, emit_pixel_dots, plan_dots
+from pullback.codegen.llvm.window_images import ImagesEpilogue, together
 from pullback.codegen.llvm.window_phases import Phase, PhaseEpilogue, phases
 from pullback.codegen.llvm.window_spec import WindowSpec, spec_of
 from pullback.codegen.llvm.window_terms import TermPlan, emit_terms, plan_terms
@@ -108,19 +109,22 @@ def by_columns(job: Job) -> WindowKernel:
     spec, fn = job.spec, job.fn
     whole = Phase(spec, spec.cols, (0,) * len(spec.cols), (1,) * len(spec.cols), 0)
     parts = phases(spec) or [whole]
-    plans = [plan_columns(part.spec, job.target) if part.spec is not None else None for part in parts]
-    used = min(job.most, max((shares(spec, plan) for plan in plans if plan is not None), default=1))
+    images = [together(part.spec, job.target) if part.spec is not None else None for part in parts]
+    plans = [plan_columns(some.spec, job.target) if some is not None else None for some in images]
+    used = min(job.most, max((shares(some.spec, plan) for some, plan in zip(images, plans, strict=True)
+                              if some is not None and plan is not None), default=1))
     each = max((plan.thread_bytes for plan in plans if plan is not None), default=0)
     live, (a, b, area) = job.begin(used, job.table.area(each * used))
     area, tid = job.own(area, each), fn.params[1]
-    for n, (part, plan) in enumerate(zip(parts, plans, strict=True)):
+    for n, (part, some, plan) in enumerate(zip(parts, images, plans, strict=True)):
         epilogue = PhaseEpilogue(job.epilogue, part, spec.cols) if len(parts) > 1 else job.epilogue
-        if part.spec is None or plan is None:
+        if some is None or plan is None:
             emit_nothing(fn, spec, part, epilogue, tid, live)
             continue
+        epilogue = ImagesEpilogue(epilogue, some) if some.many > 1 else epilogue
         start = ix.offset(fn, a, i64(part.shift), spec.dtype)
-        claims = job.table.counters(1) if used > 1 and part.spec.flops >= CLAIM_FLOPS else None
-        emit_columns(job.module, fn, f"{job.name}.{n}" if n else job.name, part.spec, plan, epilogue, job.target,
+        claims = job.table.counters(1) if used > 1 and some.spec.flops >= CLAIM_FLOPS else None
+        emit_columns(job.module, fn, f"{job.name}.{n}" if n else job.name, some.spec, plan, epilogue, job.target,
                      start, b, area, live, claims)
     return WindowKernel(used, each * used)
 

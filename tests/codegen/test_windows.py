@@ -1,0 +1,43 @@
+"""Convolutions in numbers: how their tiles are chosen for processors with other registers."""
+
+from __future__ import annotations
+
+import pytest
+
+from pullback.codegen.llvm.matmul_plan import register_tile
+from pullback.codegen.llvm.target import AARCH64, X86_64_V3, X86_64_V4, Target
+from pullback.codegen.llvm.window_images import together
+from pullback.codegen.llvm.window_spec import Dim, WindowSpec
+
+
+def convolution(images: int, channels: int, filters: int, side: int) -> WindowSpec:
+    """3x3 with a padding of one."""
+    batch, cols, terms = (images,), (side, side), (channels, 3, 3)
+    return WindowSpec(
+        "float", batch, (filters,), cols, terms, 0, (0,), (channels * 9,), (9, 3, 1), (
+            Dim(images, channels * side * side, 1, 0, (1,), (0, 0), (0, 0, 0)),
+            Dim(channels, side * side, 1, 0, (0,), (0, 0), (1, 0, 0)),
+            Dim(side, side, 1, -1, (0,), (1, 0), (0, 1, 0)),
+            Dim(side, 1, 1, -1, (0,), (0, 1), (0, 0, 1))))
+
+
+@pytest.mark.parametrize(("target", "side", "many"), [
+    (X86_64_V4, 4, 4), (X86_64_V4, 8, 1), (X86_64_V4, 6, 4), (X86_64_V3, 4, 1), (X86_64_V3, 2, 4), (AARCH64, 2, 4)])
+def test_images_side_by_side_fill_a_tile(target: Target, side: int, many: int) -> None:
+    spec = convolution(32, 256, 64, side)
+    found = together(spec, target)
+    assert found.many == many
+    assert found.spec.n == many * spec.n and found.spec.flops == spec.flops
+    if many > 1:
+        assert found.spec.batch == (32 // many,) and found.spec.cols == (many, side, side)
+        assert found.spec.dims[0].batch == (many,) and found.spec.dims[0].cols == (1, 0, 0)
+
+
+def test_few_terms_do_not_repay_images_that_end_within_a_vector() -> None:
+    assert together(convolution(24, 3, 64, 7), X86_64_V3).many == 1
+
+
+@pytest.mark.parametrize(("columns", "tile"), [(16, (8, 3)), (48, (8, 3)), (64, (6, 4)), (144, (8, 3)), (384, (6, 4))])
+def test_tiles_of_32_registers(columns: int, tile: tuple[int, int]) -> None:
+    assert register_tile(columns, 16, X86_64_V4) == tile
+    assert register_tile(columns, 8, X86_64_V3) == (6, 2)
