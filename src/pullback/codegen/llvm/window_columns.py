@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.claims import counter, for_claims, share
+from pullback.codegen.llvm.claims import await_done, counter, for_claims, note_done, share
 from pullback.codegen.llvm.kernels import constant_table
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_pack import zero
@@ -34,11 +34,13 @@ from pullback.codegen.llvm.window_spec import (
 )
 
 K_BYTES = 1536  # of one column in a block of terms
+PANEL_PART = 3 / 4  # of the first cache
 SCRATCH_BYTES = 1 << 20
 LEAST_TILES = 8
 FEW_ROWS = 5  # so few rows do not repay a panel: more of them read it than odd addresses cost
 PIECES = 4  # of an image, which threads claim
-ALL_BYTES = 4 << 20  # of A that is packed once; larger ones are packed for each block of columns
+ALL_BYTES = 4 << 20  # of A that every piece reads again; where it is larger, shares are fixed
+COUNTERS = 3  # blocks of A claimed, packed; tiles claimed
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,6 @@ class ColumnPlan:
     images: tuple[int, ...]  # variables of the batch that A does not depend on
     groups: tuple[int, ...]  # the others
     pack_a: bool
-    pack_again: bool  # for each block of columns
     tiles: int  # of one image
     nc_tiles: int
     a_bytes: int
@@ -71,14 +72,17 @@ class ColumnPlan:
 
     @property
     def thread_bytes(self) -> int:
-        return self.a_bytes + self.b_bytes + self.box_bytes + self.scratch_bytes
+        """Besides A."""
+        return self.b_bytes + self.box_bytes + self.scratch_bytes
 
 
 def plan_columns(spec: WindowSpec, target: Target) -> ColumnPlan:
     lanes = target.lanes(spec.dtype)
     rows, vectors = tile_of(spec, lanes, target)
     first, unit = first_dimension(spec)
-    kc = term_block(spec.k, unit, K_BYTES // spec.size)
+    panel = int(target.l1_bytes * PANEL_PART) // min(lanes * vectors, spec.n)
+    most = K_BYTES if spec.m <= FEW_ROWS or first < 0 else min(K_BYTES, panel)
+    kc = term_block(spec.k, unit, most // spec.size)
     if kc % unit or kc >= spec.k:
         first = -1
     box = image_itself(spec)
@@ -105,10 +109,9 @@ def plan_columns(spec: WindowSpec, target: Target) -> ColumnPlan:
     nc_tiles = most
     if kc < spec.k:
         nc_tiles = min(most, max(LEAST_TILES, SCRATCH_BYTES // (spec.m * step * spec.size)))
-    several = kc < spec.k and spec.m * spec.k * spec.size > ALL_BYTES
     return ColumnPlan(
         lanes, tall_rows(spec.m, rows), full, edge, cols, direct is not None, kc, box, images, groups, not plain,
-        several, tiles, nc_tiles, 0 if plain else round_up(spec.m * (kc if several else spec.k) * spec.size + 128),
+        tiles, nc_tiles, 0 if plain else round_up(spec.m * spec.k * spec.size + 128),
         0 if direct is not None else round_up(kc * step * spec.size + 128), round_up(box.elements * spec.size + 64),
         round_up(spec.m * nc_tiles * step * spec.size + 64) if kc < spec.k else 0)
 
@@ -148,8 +151,6 @@ def direct_tile(spec: WindowSpec, box: Box, lanes: int, vectors: int,
 
 def first_dimension(spec: WindowSpec) -> tuple[int, int]:
     """The dimension that only the first of the terms moves along, and how many terms there are for each place of it."""
-    if len(spec.terms) < 2:
-        return -1, 1
     for d, dim in enumerate(spec.dims[:-1]):
         alone = dim.terms[0] == 1 and not any(dim.terms[1:]) and not any(dim.cols) and dim.step == 1
         if alone and not any(other.terms[0] for k, other in enumerate(spec.dims) if k != d):
@@ -192,13 +193,13 @@ class Columns:
 
 
 def emit_columns(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: ColumnPlan, epilogue: Epilogue,
-                 target: Target, a: V, b: V, workspace: V, live: V, claims: int | None) -> None:
-    """The body of a kernel by columns; the current thread's workspace holds panels, box and partial sums. `claims` is
-    the slot of a counter, where threads may claim pieces."""
-    panel = ix.offset(fn, workspace, i64(plan.a_bytes), "i8")
-    box = ix.offset(fn, workspace, i64(plan.a_bytes + plan.b_bytes), "i8")
-    scratch = ix.offset(fn, workspace, i64(plan.a_bytes + plan.b_bytes + plan.box_bytes), "i8")
-    loops = Columns(fn, name, spec, plan, epilogue, target.fma, a, b, workspace, panel, box, scratch, {})
+                 target: Target, a: V, b: V, a_panels: V, workspace: V, live: V, claims: int | None) -> None:
+    """The body of a kernel by columns; the current thread's workspace holds a panel, box and partial sums. `claims` is
+    the first slot of `COUNTERS`, where threads may claim pieces; `a_panels` are this thread's, or all threads' where
+    `packs_together`."""
+    box = ix.offset(fn, workspace, i64(plan.b_bytes), "i8")
+    scratch = ix.offset(fn, workspace, i64(plan.b_bytes + plan.box_bytes), "i8")
+    loops = Columns(fn, name, spec, plan, epilogue, target.fma, a, b, a_panels, workspace, box, scratch, {})
     moving = moving_dims(spec)
     if plan.box.copied:
         if not moves(spec, plan.box, moving):
@@ -220,21 +221,24 @@ def hand_out(loops: Columns, live: V, claims: int | None) -> None:
     count = prod(spec.batch[k] for k in plan.groups)
     tiles = prod(spec.batch[k] for k in plan.images) * plan.tiles
     grouped = by_group(spec, plan)
-    claimed = claims is not None and (grouped or (count == 1 and not plan.pack_again))
+    near = spec.m * spec.k * spec.size <= ALL_BYTES
+    claimed = claims is not None and (grouped or (count == 1 and near))
     each = max(1, plan.tiles // PIECES) if claimed else 1  # boxes are copied again for each piece
 
     def pieces(units: int, body: Callable[[V, V], None]) -> None:
         if claims is not None and claimed:
-            for_claims(fn, counter(fn, fn.params[0], claims), units, live, body)
+            for_claims(fn, counter(fn, fn.params[0], claims + 2), units, live, body)
         else:
             body(*share(fn, units, fn.params[1], live))
 
     def group(flat: V) -> None:
         loops.group = unflatten(fn, flat, spec, plan.groups)
         loops.a = ix.offset(fn, a, along(fn, loops.group, spec.a_batch), spec.dtype)
-        if plan.pack_a and not plan.pack_again:
-            for_range(fn, i64(0), i64(spec.k), plan.kc, lambda k: pack_rows(
-                loops, k, ix.minimum(fn, ix.sub(fn, i64(spec.k), k), plan.kc)))
+        blocks = -(-spec.k // plan.kc)
+        if claims is not None and packs_together(spec, plan):
+            pack_together(loops, blocks, live, claims)
+        elif plan.pack_a:
+            pack_blocks(loops, i64(0), i64(blocks))
 
     def columns(low: V, high: V) -> None:
         for_range(fn, low, high, plan.nc_tiles, lambda t: column_block(
@@ -259,6 +263,35 @@ def by_group(spec: WindowSpec, plan: ColumnPlan) -> bool:
     """Whether threads share out the groups rather than the tiles of each."""
     count = prod(spec.batch[k] for k in plan.groups)
     return count >= 8 and prod(spec.batch[k] for k in plan.images) * plan.tiles < count
+
+
+def packs_together(spec: WindowSpec, plan: ColumnPlan) -> bool:
+    """Whether all threads need the same copy of A."""
+    return plan.pack_a and prod(spec.batch[k] for k in plan.groups) == 1
+
+
+def pack_together(loops: Columns, blocks: int, live: V, claims: int) -> None:
+    """All of A, by all threads: each goes on when all of it is there."""
+    fn = loops.fn
+    claimed, done = (counter(fn, fn.params[0], claims + n) for n in range(2))
+
+    def some(low: V, high: V) -> None:
+        pack_blocks(loops, low, high)
+        note_done(fn, done, ix.sub(fn, high, low))
+
+    for_claims(fn, claimed, blocks, live, some)
+    await_done(fn, done, blocks)
+
+
+def pack_blocks(loops: Columns, low: V, high: V) -> None:
+    """Some blocks of terms of A."""
+    fn, spec, plan = loops.fn, loops.spec, loops.plan
+
+    def one(block: V) -> None:
+        k = ix.mul(fn, block, plan.kc)
+        pack_rows(loops, k, ix.minimum(fn, ix.sub(fn, i64(spec.k), k), plan.kc))
+
+    for_range(fn, low, high, 1, one)
 
 
 def moving_dims(spec: WindowSpec) -> set[int]:
@@ -288,8 +321,6 @@ def column_block(loops: Columns, start: V, stop: V) -> None:
 
     def block(k: V) -> None:
         kcount = ix.minimum(fn, ix.sub(fn, i64(spec.k), k), plan.kc)
-        if plan.pack_a and plan.pack_again:
-            pack_rows(loops, k, kcount)
         images = prod(spec.batch[k] for k in plan.images)
         first, last = ix.div(fn, start, plan.tiles), ix.div(fn, ix.add(fn, stop, plan.tiles - 1), plan.tiles)
         if images == 1:
@@ -306,7 +337,7 @@ def pack_rows(loops: Columns, k: V, kcount: V) -> None:
     alike = plan.kc % inner == 0
     shift = ix.mul(fn, ix.div(fn, k, inner), spec.a_terms[0]) if alike else i64(0)
     source = ix.offset(fn, loops.a, shift, spec.dtype)
-    target = loops.a_panels if plan.pack_again else ix.offset(fn, loops.a_panels, ix.mul(fn, k, spec.m), spec.dtype)
+    target = ix.offset(fn, loops.a_panels, ix.mul(fn, k, spec.m), spec.dtype)
     fn.call(f"{loops.name}.a", "void", source, target, i64(0) if alike else k, kcount, declare=False)
 
 
@@ -369,9 +400,7 @@ def one_tile(loops: Columns, tile: V, local: V, cut: tuple[Chunk, ...], base: V,
             at = ix.mul(fn, ix.add(fn, ix.mul(fn, local, spec.m), i), plan.width)
             partial = Partial(ix.offset(fn, loops.scratch, at, spec.dtype), plan.width, first, last)
         if plan.pack_a:
-            at = ix.mul(fn, i, kcount)
-            if not plan.pack_again:
-                at = ix.add(fn, at, ix.mul(fn, k, spec.m))
+            at = ix.add(fn, ix.mul(fn, i, kcount), ix.mul(fn, k, spec.m))
             a, a_row, a_k = ix.offset(fn, loops.a_panels, at, spec.dtype), 1, count
         else:
             a_row, a_k = merged(spec.rows, spec.a_rows)[0][1], 1

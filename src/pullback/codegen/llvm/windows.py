@@ -18,9 +18,16 @@ from pullback.codegen.llvm.matmul_plan import FLOPS_PER_THREAD, PARALLEL_FLOPS
 from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64
-from pullback.codegen.llvm.window_columns import ColumnPlan, emit_columns, plan_columns, unflatten
+from pullback.codegen.llvm.window_columns import (
+    COUNTERS,
+    ColumnPlan,
+    emit_columns,
+    packs_together,
+    plan_columns,
+    unflatten,
+)
 from pullback.codegen.llvm.window_dots import DotPlan, emit_pixel_dots, plan_dots
-from pullback.codegen.llvm.window_images import ImagesEpilogue, together
+from pullback.codegen.llvm.window_images import ImagesEpilogue, Together, together
 from pullback.codegen.llvm.window_phases import Phase, PhaseEpilogue, phases
 from pullback.codegen.llvm.window_spec import WindowSpec, spec_of
 from pullback.codegen.llvm.window_terms import TermPlan, emit_terms, plan_terms
@@ -104,29 +111,57 @@ def by_terms(job: Job, plan: TermPlan) -> WindowKernel:
     return WindowKernel(used, own + shared)
 
 
+class ColumnPart(NamedTuple):
+    """A phase's product, how it is computed, and whether its pieces are claimed."""
+
+    images: Together
+    plan: ColumnPlan
+    claimed: bool
+
+    @property
+    def common_bytes(self) -> int:
+        """Of the copy of A that all threads make together."""
+        return self.plan.a_bytes if self.claimed and packs_together(self.images.spec, self.plan) else 0
+
+    @property
+    def thread_bytes(self) -> int:
+        return self.plan.thread_bytes + self.plan.a_bytes - self.common_bytes
+
+
 def by_columns(job: Job) -> WindowKernel:
     """One product, or one for each phase of the columns."""
     spec, fn = job.spec, job.fn
     whole = Phase(spec, spec.cols, (0,) * len(spec.cols), (1,) * len(spec.cols), 0)
-    parts = phases(spec) or [whole]
-    images = [together(part.spec, job.target) if part.spec is not None else None for part in parts]
-    plans = [plan_columns(some.spec, job.target) if some is not None else None for some in images]
-    used = min(job.most, max((shares(some.spec, plan) for some, plan in zip(images, plans, strict=True)
-                              if some is not None and plan is not None), default=1))
-    each = max((plan.thread_bytes for plan in plans if plan is not None), default=0)
-    live, (a, b, area) = job.begin(used, job.table.area(each * used))
-    area, tid = job.own(area, each), fn.params[1]
-    for n, (part, some, plan) in enumerate(zip(parts, images, plans, strict=True)):
-        epilogue = PhaseEpilogue(job.epilogue, part, spec.cols) if len(parts) > 1 else job.epilogue
-        if some is None or plan is None:
-            emit_nothing(fn, spec, part, epilogue, tid, live)
+    all_phases = phases(spec) or [whole]
+    images = {n: together(phase.spec, job.target) for n, phase in enumerate(all_phases) if phase.spec is not None}
+    plans = {n: plan_columns(some.spec, job.target) for n, some in images.items()}
+    used = min(job.most, max((shares(some.spec, plans[n]) for n, some in images.items()), default=1))
+    parts = {n: ColumnPart(some, plans[n], used > 1 and some.spec.flops >= CLAIM_FLOPS) for n, some in images.items()}
+    each = max((part.thread_bytes for part in parts.values()), default=0)
+    common = sum(part.common_bytes for part in parts.values())
+    live, (a, b, own, panels) = job.begin(used, job.table.area(each * used), job.table.area(common))
+    own = job.own(own, each)
+    for n, phase in enumerate(all_phases):
+        epilogue = PhaseEpilogue(job.epilogue, phase, spec.cols) if len(all_phases) > 1 else job.epilogue
+        if n not in parts:
+            emit_nothing(fn, spec, phase, epilogue, fn.params[1], live)
             continue
-        epilogue = ImagesEpilogue(epilogue, some) if some.many > 1 else epilogue
-        start = ix.offset(fn, a, i64(part.shift), spec.dtype)
-        claims = job.table.counters(1) if used > 1 and some.spec.flops >= CLAIM_FLOPS else None
-        emit_columns(job.module, fn, f"{job.name}.{n}" if n else job.name, some.spec, plan, epilogue, job.target,
-                     start, b, area, live, claims)
-    return WindowKernel(used, each * used)
+        emit_part(job, parts[n], f"{job.name}.{n}" if n else job.name, epilogue,
+                  ix.offset(fn, a, i64(phase.shift), spec.dtype), b, own, panels, live)
+        panels = ix.offset(fn, panels, i64(parts[n].common_bytes), "i8")
+    return WindowKernel(used, each * used + common)
+
+
+def emit_part(job: Job, part: ColumnPart, name: str, epilogue: Epilogue, a: V, b: V, own: V, panels: V,
+              live: V) -> None:
+    """The product of a phase; A is copied to this thread's memory or to that of all."""
+    fn, plan, images = job.fn, part.plan, part.images
+    epilogue = ImagesEpilogue(epilogue, images) if images.many > 1 else epilogue
+    claims = job.table.counters(COUNTERS) if part.claimed else None
+    workspace = own
+    if not part.common_bytes:
+        panels, workspace = own, ix.offset(fn, own, i64(plan.a_bytes), "i8")
+    emit_columns(job.module, fn, name, images.spec, plan, epilogue, job.target, a, b, panels, workspace, live, claims)
 
 
 def shares(spec: WindowSpec, plan: ColumnPlan) -> int:
