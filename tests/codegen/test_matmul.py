@@ -39,7 +39,7 @@ class Output:
     def prepare(self, fn: Fn, step: int = 1) -> None:
         self.c, self.bias, self.rate = self.slot(fn, C), self.slot(fn, BIAS), self.slot(fn, RATE)
 
-    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V) -> None:
+    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V, count: int) -> None:
         """Nothing is asked for."""
 
     def value(self, fn: Fn, acc: V, address: V, col: V, mask: V | None) -> V:

@@ -16,7 +16,7 @@ from pullback.codegen.llvm.claims import share
 from pullback.codegen.llvm.matmul_claimed import COUNTERS, emit_claimed
 from pullback.codegen.llvm.matmul_dot import emit_dots
 from pullback.codegen.llvm.matmul_nest import Nest, emit_columns
-from pullback.codegen.llvm.matmul_pack import PackShape, emit_pack
+from pullback.codegen.llvm.matmul_pack import PackShape, emit_pack, in_pieces
 from pullback.codegen.llvm.matmul_plan import Plan, make_plan
 from pullback.codegen.llvm.matmul_spec import Epilogue, MatmulKernel, MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
@@ -36,23 +36,15 @@ class SwappedEpilogue:
     def prepare(self, fn: Fn, step: int = 1) -> None:
         self.inner.prepare(fn)
 
-    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V) -> None:
+    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V, count: int) -> None:
         """A tile's rows are the operand's columns: its lines are its vectors'."""
 
     def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
         if acc.type[0] != "<":
             self.inner(fn, batch_index, col, row, acc, None)
             return
-        scalar = acc.type[1:-1].split(" x ")[1]
-        size = 8 if scalar == "double" else 4
-        width = int(acc.type[1:].split(" ", 1)[0])
-        slot = fn.alloca(scalar, width)
-        fn.store(acc, slot, size)
-        valid = width if mask is None else mask.ref.count("true")
-        loop = fn.begin_loop(i64(0), i64(valid), i64(1))
-        one = fn.load(fn.gep(slot, loop.counter, scalar), scalar, size)
-        self.inner(fn, batch_index, fn.add(col, loop.counter), row, one, None)
-        fn.end_loop(loop)
+        in_pieces(fn, acc, mask, 1, lambda offset, one: self.inner(
+            fn, batch_index, fn.add(col, offset), row, one, None))
 
 
 def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_index: int, ws_index: int,

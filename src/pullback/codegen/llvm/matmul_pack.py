@@ -7,6 +7,7 @@ tile computes them and nobody reads the result.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pullback.codegen.llvm import matmul_index as ix
@@ -231,6 +232,19 @@ def transpose_round(fn: Fn, rows: list[V], distance: int) -> list[V]:
 def shuffle(fn: Fn, a: V, b: V, picks: list[int], type_: str) -> V:
     mask = ", ".join(f"i32 {pick}" for pick in picks)
     return fn.op(f"shufflevector {a.type} {a.ref}, {b.type} {b.ref}, <{len(picks)} x i32> <{mask}>", type_)
+
+
+def in_pieces(fn: Fn, acc: V, mask: V | None, piece: int, body: Callable[[V, V], None]) -> None:
+    """A vector in pieces of so many lanes: the body gets the first lane and the piece, of those that exist."""
+    scalar, width = element(acc.type), lanes(acc.type)
+    size = 8 if scalar == "double" else 4
+    slot = fn.alloca(scalar, width)
+    fn.store(acc, slot, size)
+    valid = width if mask is None else mask.ref.count("true")
+    loop = fn.begin_loop(i64(0), i64(valid), i64(piece))
+    type_ = scalar if piece == 1 else vector(scalar, piece)
+    body(loop.counter, fn.load(fn.gep(slot, loop.counter, scalar), type_, size))
+    fn.end_loop(loop)
 
 
 def masked_load(fn: Fn, address: V, type_: str, align: int, mask: V) -> V:

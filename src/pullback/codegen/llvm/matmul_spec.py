@@ -54,8 +54,8 @@ class Epilogue(Protocol):
         """
         ...
 
-    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V) -> None:
-        """Bring what the epilogue will read at a row, from a column on, into the caches."""
+    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V, count: int) -> None:
+        """Bring what the epilogue will read at a row, so many columns from `col` on, into the caches."""
         ...
 
     def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:

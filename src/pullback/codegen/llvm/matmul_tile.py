@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pullback.codegen.llvm import matmul_index as ix
@@ -10,6 +11,7 @@ from pullback.codegen.llvm.matmul_plan import Chunk
 from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.text import Fn, V, i64, vector
 
+APART = 16  # steps of k at least between the rows whose operands are fetched
 HEAVY_LINES = 14  # an epilogue longer than this is emitted once, in a loop over the tile's rows
 
 
@@ -43,16 +45,26 @@ def multiply_add(fn: Fn, a: V, b: V, c: V, fma: bool) -> V:
     return fn.intrinsic("llvm.fma" if fma else "llvm.fmuladd", c.type, a, b, c)
 
 
-def accumulate(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...]) -> list[V]:
-    """Run k and return the accumulators, row by row."""
+def accumulate(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...],
+               meanwhile: Callable[[V], None] | None = None) -> list[V]:
+    """Run k and return the accumulators, row by row; `meanwhile` is emitted for each row, at even distances of k."""
     start = [zero(vector(src.scalar, chunk.width)) for _ in range(rows) for chunk in chunks]
     if ix.literal(src.kcount) == 1:
         return step(fn, src, rows, chunks, src.a, src.b, start)
-    loop = fn.begin_loop(i64(0), src.kcount, i64(1), [src.a, src.b, *start])
-    a, b, *acc = loop.carried
-    acc = step(fn, src, rows, chunks, a, b, acc)
-    after = [fn.gep(a, i64(src.a_k), src.scalar), fn.gep(b, i64(src.b_k), src.scalar), *acc]
-    return fn.end_loop(loop, after, hot=True)[2:]
+
+    def run(begin: V, end: V, carried: list[V]) -> list[V]:
+        loop = fn.begin_loop(begin, end, i64(1), carried)
+        a, b, *acc = loop.carried
+        acc = step(fn, src, rows, chunks, a, b, acc)
+        after = [fn.gep(a, i64(src.a_k), src.scalar), fn.gep(b, i64(src.b_k), src.scalar), *acc]
+        return fn.end_loop(loop, after, hot=True)
+
+    if meanwhile is None:
+        return run(i64(0), src.kcount, [src.a, src.b, *start])[2:]
+    turns = fn.begin_loop(i64(0), i64(rows), i64(1), [src.a, src.b, *start])
+    meanwhile(turns.counter)
+    begin, end = (ix.div(fn, ix.mul(fn, src.kcount, ix.add(fn, turns.counter, n)), rows) for n in (0, 1))
+    return fn.end_loop(turns, run(begin, end, turns.carried))[2:]
 
 
 def step(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...], a: V, b: V, acc: list[V]) -> list[V]:
@@ -78,9 +90,37 @@ def load_chunk(fn: Fn, src: TileInput, b: V, chunk: Chunk) -> V:
 def emit_tile(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...], partial: Partial | None,
               epilogue: Epilogue, batch_index: list[V], row: V, col: V) -> None:
     """One tile: accumulate, add what earlier blocks of k left, then hand over to the epilogue or leave it again."""
-    for r in range(rows):
-        epilogue.fetch(fn, batch_index, ix.add(fn, row, r), col)
-    deliver(fn, src, accumulate(fn, src, rows, chunks), rows, chunks, partial, epilogue, batch_index, row, col)
+    width = sum(chunk.valid for chunk in chunks)
+
+    def fetch(fn: Fn, r: V) -> None:
+        epilogue.fetch(fn, batch_index, ix.add(fn, row, r), col, width)
+
+    fetched = lines_of(fn, lambda trial: fetch(trial, i64(0))) > 0
+    depth = ix.literal(src.kcount)
+    meanwhile = None
+    if fetched and (depth is None or depth >= APART * rows):
+        meanwhile = partial_last(fn, partial, fetch)
+    elif fetched:
+        for r in range(rows):
+            fetch(fn, i64(r))
+    acc = accumulate(fn, src, rows, chunks, meanwhile)
+    deliver(fn, src, acc, rows, chunks, partial, epilogue, batch_index, row, col)
+
+
+def partial_last(fn: Fn, partial: Partial | None, body: Callable[[Fn, V], None]) -> Callable[[V], None]:
+    """The body, run in the last block of k."""
+    def run(r: V) -> None:
+        if partial is None:
+            body(fn, r)
+            return
+        name = fn.fresh("")
+        fn.cond_br(partial.last, f"ask{name}", f"asked{name}")
+        fn.label(f"ask{name}")
+        body(fn, r)
+        fn.br(f"asked{name}")
+        fn.label(f"asked{name}")
+
+    return run
 
 
 def deliver(fn: Fn, src: TileInput, acc: list[V], rows: int, chunks: tuple[Chunk, ...], partial: Partial | None,
@@ -135,10 +175,15 @@ def hand_over(fn: Fn, value: V, chunk: Chunk, epilogue: Epilogue, batch_index: l
 
 def is_heavy(fn: Fn, acc: V, epilogue: Epilogue, batch_index: list[V], row: V, col: V) -> bool:
     """Whether one call of the epilogue emits many lines: tried on a function that is thrown away."""
+    return lines_of(fn, lambda trial: epilogue(trial, batch_index, row, col, acc, None)) > HEAVY_LINES
+
+
+def lines_of(fn: Fn, emit: Callable[[Fn], None]) -> int:
+    """How many lines something emits."""
     trial = Fn(fn.module, "trial", [(p.type, p.ref[1:]) for p in fn.params], "void", "#0", "")
     before = len(trial.lines)
-    epilogue(trial, batch_index, row, col, acc, None)
-    return len(trial.lines) - before > HEAVY_LINES
+    emit(trial)
+    return len(trial.lines) - before
 
 
 def finish_in_loop(fn: Fn, acc: list[V], rows: int, chunks: tuple[Chunk, ...], epilogue: Epilogue,

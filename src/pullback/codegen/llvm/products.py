@@ -7,7 +7,7 @@ from math import gcd
 from pullback.codegen.llvm.kernels import EmittedKernel, Slots, load_immediates, load_pointers, written
 from pullback.codegen.llvm.lower import Emitter
 from pullback.codegen.llvm.matmul import emit_matmul
-from pullback.codegen.llvm.matmul_pack import ask
+from pullback.codegen.llvm.matmul_pack import LINE, ask
 from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, lanes
@@ -57,13 +57,15 @@ class LoopEpilogue:
         hidden = For(self.nest.cols[-1] if self.nest.cols else _NO_VAR, self.nest.epilogue)
         emitter.hoist(hidden)
 
-    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V) -> None:
+    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V, count: int) -> None:
         e = self.emitter
         assert e is not None
         mark, order, bound = len(e.log), len(e.order), e.bound
         self._place(e, fn, batch_index, row, col)
         for x in self.rows_read:
-            ask(fn, e.address(x.buffer, x.flat))
+            start = e.address(x.buffer, x.flat)
+            for n in range(0, count * x.buffer.dtype.itemsize, LINE):
+                ask(fn, fn.gep(start, i64(n), "i8"))
         e.bound = bound
         del e.order[order:]
         e.forget(mark)

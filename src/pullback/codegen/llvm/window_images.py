@@ -10,16 +10,17 @@ from math import gcd
 from typing import NamedTuple
 
 from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.matmul_pack import in_pieces
 from pullback.codegen.llvm.matmul_plan import tile_cost
 from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, V, lanes
-from pullback.codegen.llvm.window_phases import in_pieces
 from pullback.codegen.llvm.window_spec import WindowSpec
 
 MOST_COLUMNS = 512
 PIECE_CYCLES = 10  # to hand over part of a vector
 WORTH = 1.05
+LEAST_FETCHED = 16  # columns: a line
 
 
 class Together(NamedTuple):
@@ -68,8 +69,11 @@ class ImagesEpilogue:
     def prepare(self, fn: Fn, step: int = 1) -> None:
         self.inner.prepare(fn, gcd(step, self.images.columns))
 
-    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V) -> None:
-        self.inner.fetch(fn, self.order(fn, batch_index, col), row, ix.rem(fn, col, self.images.columns))
+    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V, count: int) -> None:
+        least = gcd(count, self.images.columns)  # columns of one image
+        for n in range(0, count if least >= LEAST_FETCHED else 0, least):
+            at = ix.add(fn, col, n)
+            self.inner.fetch(fn, self.order(fn, batch_index, at), row, ix.rem(fn, at, self.images.columns), least)
 
     def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
         def give(at: V, value: V, valid: V | None) -> None:

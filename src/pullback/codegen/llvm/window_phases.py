@@ -6,14 +6,14 @@ fewer terms, and writes every so-many-th column.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
 from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.matmul_pack import in_pieces
 from pullback.codegen.llvm.matmul_spec import Epilogue
-from pullback.codegen.llvm.text import Fn, V, element, i64, lanes, vector
+from pullback.codegen.llvm.text import Fn, V, i64, lanes
 from pullback.codegen.llvm.window_spec import Dim, WindowSpec
 
 
@@ -95,7 +95,7 @@ class PhaseEpilogue:
     def prepare(self, fn: Fn, step: int = 1) -> None:
         self.inner.prepare(fn)
 
-    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V) -> None:
+    def fetch(self, fn: Fn, batch_index: list[V], row: V, col: V, count: int) -> None:
         """The columns of a phase do not lie side by side."""
 
     def __call__(self, fn: Fn, batch_index: list[V], row: V, col: V, acc: V, mask: V | None) -> None:
@@ -117,17 +117,4 @@ class PhaseEpilogue:
         return total
 
 
-def in_pieces(fn: Fn, acc: V, mask: V | None, piece: int, body: Callable[[V, V], None]) -> None:
-    """A vector in pieces of so many lanes: the body gets the first lane and the piece, of those that exist."""
-    scalar, width = element(acc.type), lanes(acc.type)
-    size = 8 if scalar == "double" else 4
-    slot = fn.alloca(scalar, width)
-    fn.store(acc, slot, size)
-    valid = width if mask is None else mask.ref.count("true")
-    loop = fn.begin_loop(i64(0), i64(valid), i64(piece))
-    type_ = scalar if piece == 1 else vector(scalar, piece)
-    body(loop.counter, fn.load(fn.gep(slot, loop.counter, scalar), type_, size))
-    fn.end_loop(loop)
-
-
-__all__ = ["Phase", "PhaseEpilogue", "in_pieces", "phases"]
+__all__ = ["Phase", "PhaseEpilogue", "phases"]
