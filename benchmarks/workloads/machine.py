@@ -9,46 +9,8 @@ import numpy as np
 
 from .pieces import best_us
 
-LANES, CHAINS, TURNS = 8, 12, 100_000
-CALL_OPERATIONS = 2 * 2 * LANES * CHAINS * TURNS
+THREADS, TURNS = 2, 50_000
 FLOATS = 1 << 24
-
-
-def fma_ir() -> str:
-    """One thread's kernel: twelve independent chains of vector multiply-adds."""
-    phis = "\n".join(f"  %a{i} = phi <8 x float> [ zeroinitializer, %entry ], [ %b{i}, %loop ]" for i in range(CHAINS))
-    steps = "\n".join(f"  %b{i} = call <8 x float> @llvm.fma.v8f32(<8 x float> %m, <8 x float> %m, <8 x float> %a{i})"
-                      for i in range(CHAINS))
-    sums = "\n".join(f"  %s{i + 1} = fadd <8 x float> %s{i}, %b{i + 1}" if i else
-                     "  %s1 = fadd <8 x float> %b0, %b1" for i in range(CHAINS - 1))
-    return f"""
-declare <8 x float> @llvm.fma.v8f32(<8 x float>, <8 x float>, <8 x float>)
-define void @fma_part(ptr %slots, i64 %tid, i64 %count) nounwind {{
-entry:
-  %out = load ptr, ptr %slots
-  %mine = getelementptr i8, ptr %out, i64 0
-  %m = load <8 x float>, ptr %mine
-  br label %loop
-loop:
-  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
-{phis}
-{steps}
-  %next = add i64 %i, 1
-  %more = icmp slt i64 %next, {TURNS}
-  br i1 %more, label %loop, label %done
-done:
-{sums}
-  %offset = mul i64 %tid, 256
-  %there = getelementptr i8, ptr %out, i64 %offset
-  %kept = getelementptr i8, ptr %there, i64 128
-  store <8 x float> %s{CHAINS - 1}, ptr %kept
-  ret void
-}}
-define void @fma(ptr %slots) nounwind {{
-  call void @pb_parallel(ptr @fma_part, ptr %slots, i64 2)
-  ret void
-}}
-"""
 
 
 def read_ir() -> str:
@@ -91,37 +53,39 @@ define void @read(ptr %slots) nounwind {{
 """
 
 
-def _programs() -> tuple[Any, Any]:
-    """The runtime, and the compiled text."""
+def multiply_adds() -> tuple[Callable[[], None], int]:
+    """A function that keeps the multiply-add units of two threads busy, and its operations."""
+    from pullback.codegen.llvm.clock import multiply_add_text
+    from pullback.codegen.llvm.target import host
+    from pullback.runtime.memory import Buffer
+
+    text, operations = multiply_add_text(host(), THREADS, TURNS)
+    call, out = _program(text, "prog"), Buffer(64)
+    return lambda: call(out.address), operations
+
+
+def _program(text: str, name: str) -> Any:
+    """A function of a module of text."""
     from pullback.codegen.llvm.compile import cached_compile
     from pullback.runtime.loader import load_object
     from pullback.runtime.native import native
 
-    text = "declare void @pb_parallel(ptr, ptr, i64)\n" + fma_ir() + read_ir()
-    return native(), load_object(cached_compile(text), native().symbols)
-
-
-def multiply_adds() -> Callable[[], None]:
-    """A function that does `CALL_OPERATIONS` on two threads."""
-    from pullback.runtime.memory import Buffer
-
-    runtime, loaded = _programs()
-    out = Buffer.from_numpy(np.zeros(256, np.float32))
-    call = runtime.make_builtin(loaded.address("fma"), keep=loaded, release_gil=True)
-    return lambda: call(out.address)
+    loaded = load_object(cached_compile(text), native().symbols)
+    return native().make_builtin(loaded.address(name), keep=loaded, release_gil=True)
 
 
 def machine(seconds: float) -> dict[str, Any]:
     """GFLOP/s and GB/s with two threads; 16M floats are 64 MB, more than the caches hold."""
     from pullback.runtime.memory import Buffer
+    from pullback.runtime.native import native
 
-    runtime, loaded = _programs()
     out = Buffer.from_numpy(np.zeros(256, np.float32))
     data = Buffer.from_numpy(np.ones(FLOATS, np.float32))
-    read = runtime.make_builtin(loaded.address("read"), keep=loaded, release_gil=True)
-    return {"fma_gflops": CALL_OPERATIONS / best_us(multiply_adds(), seconds / 2) / 1e3,
+    read = _program("declare void @pb_parallel(ptr, ptr, i64)\n" + read_ir(), "read")
+    busy, operations = multiply_adds()
+    return {"fma_gflops": operations / best_us(busy, seconds / 2) / 1e3,
             "read_gb_s": FLOATS * 4 / best_us(lambda: read(out.address, data.address), seconds / 2) / 1e3,
-            "threads": runtime.num_threads}
+            "threads": native().num_threads}
 
 
 FRAMEWORKS = {"machine": machine}

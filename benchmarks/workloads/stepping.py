@@ -88,12 +88,13 @@ def arithmetic(operations: float) -> Callable[[float], dict[str, float]]:
     """A framework that does nothing but the multiply-adds of a step, in registers, on two threads: no step is faster.
     """
     def measure(seconds: float) -> dict[str, float]:
-        from .machine import CALL_OPERATIONS, multiply_adds
+        from .machine import multiply_adds
 
-        call, found, end = multiply_adds(), list[float](), time.perf_counter() + seconds
+        call, each = multiply_adds()
+        found, end = list[float](), time.perf_counter() + seconds
         while not found or time.perf_counter() < end:
             start = time.perf_counter()
-            for _ in range(round(operations / CALL_OPERATIONS)):
+            for _ in range(round(operations / each)):
                 call()
             found.append((time.perf_counter() - start) * 1e6)
         return {"step_us": sorted(found)[len(found) // 2], "step_min_us": min(found)}

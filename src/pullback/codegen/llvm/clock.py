@@ -40,7 +40,7 @@ def _now(fn: Fn, spec: V) -> V:
     return fn.add(fn.mul(seconds, i64(1_000_000_000)), rest)
 
 
-def multiply_add_text(target: Target, threads: int) -> tuple[str, int]:
+def multiply_add_text(target: Target, threads: int, turns: int = TURNS) -> tuple[str, int]:
     """A program `prog` that keeps the multiply-add units of all threads busy (slot 0 is room for a float), and its
     operations."""
     module = Module()
@@ -49,7 +49,7 @@ def multiply_add_text(target: Target, threads: int) -> tuple[str, int]:
     type_ = f"<{width} x float>"
     starts = [fn.splat(fn.cast("sitofp", fn.add(fn.params[1], i64(k)), "float"), width) for k in range(CHAINS)]
     seed = fn.splat(fn.cast("sitofp", fn.params[2], "float"), width)  # in the loop it would cost a multiply-add
-    loop = fn.begin_loop(i64(0), i64(TURNS), i64(1), starts)
+    loop = fn.begin_loop(i64(0), i64(turns), i64(1), starts)
     ends = [fn.intrinsic("llvm.fma", type_, seed, seed, c) for c in loop.carried]
     sums = fn.end_loop(loop, ends)
     total = sums[0]
@@ -66,4 +66,4 @@ def multiply_add_text(target: Target, threads: int) -> tuple[str, int]:
     module.declare("pb_parallel", "void", ("ptr", "ptr", "i64"))
     entry.line(f"call void @pb_parallel(ptr @busy, ptr %args, i64 {threads})")
     entry.ret()
-    return module.text(), 2 * width * CHAINS * TURNS * threads
+    return module.text(), 2 * width * CHAINS * turns * threads
