@@ -37,7 +37,9 @@ def test_few_terms_do_not_repay_images_that_end_within_a_vector() -> None:
     assert together(convolution(24, 3, 64, 7), X86_64_V3).many == 1
 
 
-@pytest.mark.parametrize(("columns", "tile"), [(16, (8, 3)), (48, (8, 3)), (64, (6, 4)), (144, (8, 3)), (384, (6, 4))])
-def test_tiles_of_32_registers(columns: int, tile: tuple[int, int]) -> None:
-    assert register_tile(columns, 16, X86_64_V4) == tile
-    assert register_tile(columns, 8, X86_64_V3) == (6, 2)
+@pytest.mark.parametrize(("m", "n", "tile"), [
+    (512, 16, (8, 3)), (512, 48, (8, 3)), (512, 64, (6, 4)), (512, 144, (8, 3)), (384, 384, (6, 4)),
+    (32, 1024, (8, 3))])
+def test_tiles_of_32_registers(m: int, n: int, tile: tuple[int, int]) -> None:
+    assert register_tile(m, n, 16, X86_64_V4) == tile
+    assert register_tile(m, n, 8, X86_64_V3) == (6, 2)

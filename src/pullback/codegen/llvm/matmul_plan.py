@@ -127,32 +127,34 @@ def k_block(spec: MatmulSpec, target: Target, size: int, pack_a: bool) -> int:
 def tile_shape(spec: MatmulSpec, target: Target) -> tuple[int, int]:
     """Most rows and vectors per row of the register tile."""
     if spec.m >= 5 or target.vector_registers > 16:
-        rows, vectors = register_tile(spec.n, target.lanes(spec.dtype), target)
+        rows, vectors = register_tile(spec.m, spec.n, target.lanes(spec.dtype), target)
         if spec.m >= rows - 1:
             return rows, vectors
     budget = target.vector_registers - 4
     return spec.m, {1: 8, 2: 4}.get(spec.m, min(8, max(1, budget // spec.m)))
 
 
-def register_tile(columns: int, lanes: int, target: Target) -> tuple[int, int]:
-    """Rows and vectors of the tile where there are rows enough."""
+def register_tile(m: int, n: int, lanes: int, target: Target) -> tuple[int, int]:
+    """Rows and vectors of the tile for m rows, of which there are enough, and n columns."""
     if target.vector_registers <= 16:
         return 6, 2
-    shapes = ((6, 4), (8, 3)) if columns > 3 * lanes else ((8, 3),)
-    return min(shapes, key=lambda shape: shape_cost(shape, columns, lanes))
+    shapes = ((6, 4), (8, 3)) if n > 3 * lanes else ((8, 3),)
+    return min(shapes, key=lambda shape: shape_cost(shape, m, n, lanes))
 
 
-def tile_cost(columns: int, lanes: int, target: Target) -> float:
-    """Cycles that a row takes for each of its terms, in tiles."""
-    return shape_cost(register_tile(columns, lanes, target), columns, lanes)
+def tile_cost(m: int, n: int, lanes: int, target: Target) -> float:
+    """Cycles for each term, in tiles."""
+    return shape_cost(register_tile(m, n, lanes, target), m, n, lanes)
 
 
-def shape_cost(shape: tuple[int, int], columns: int, lanes: int) -> float:
-    """The same in tiles of a shape: two multiply-adds begin in a cycle, and the numbers of the rows must be read."""
+def shape_cost(shape: tuple[int, int], m: int, n: int, lanes: int) -> float:
+    """The same in tiles of a shape: two multiply-adds begin in a cycle, and the numbers of the rows must be read. A
+    tile with fewer rows costs as much."""
     rows, vectors = shape
-    count = -(-columns // lanes)
+    count = -(-n // lanes)
     widths = [(vectors, count // vectors), (count % vectors, 1)]
-    return sum(many * (max(width * rows / 2, rows, LATENCY) + rows / 4) for width, many in widths if width) / rows
+    row = sum(many * (max(width * rows / 2, rows, LATENCY) + rows / 4) for width, many in widths if width)
+    return -(-m // rows) * row
 
 
 def uses_dot(spec: MatmulSpec, lanes: int) -> bool:

@@ -118,7 +118,7 @@ def plan_columns(spec: WindowSpec, target: Target) -> ColumnPlan:
 
 def tile_of(spec: WindowSpec, lanes: int, target: Target) -> tuple[int, int]:
     """Most rows of a tile, and vectors of each."""
-    rows, vectors = register_tile(spec.n, lanes, target)
+    rows, vectors = register_tile(spec.m, spec.n, lanes, target)
     if spec.m >= rows - 1:
         return rows, vectors
     return spec.m, {1: 8, 2: 4}.get(spec.m, (target.vector_registers - 4) // spec.m)

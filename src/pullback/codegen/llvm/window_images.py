@@ -42,7 +42,7 @@ def together(spec: WindowSpec, target: Target) -> Together:
 
     def cost(count: int) -> float:
         pieces = 0 if count == 1 else count * spec.n // gcd(spec.n, width) * PIECE_CYCLES / spec.k
-        return (tile_cost(count * spec.n, width, target) + pieces) / count
+        return (tile_cost(spec.m, count * spec.n, width, target) + spec.m * pieces) / count
 
     counts = [c for c in range(1, MOST_COLUMNS // spec.n + 1) if spec.batch[variable] % c == 0] or [1]
     least = min(map(cost, counts))

@@ -60,7 +60,7 @@ class TermPlan:
 
 def plan_terms(spec: WindowSpec, target: Target, threads: int) -> TermPlan:
     lanes = target.lanes(spec.dtype)
-    rows, vectors = register_tile(spec.m, lanes, target)
+    rows, vectors = register_tile(spec.n, spec.m, lanes, target)
     width = min(lanes * vectors, spec.m)
     full = chunks(width, lanes, target.masked_memory)
     edge = chunks(spec.m % width, lanes, target.masked_memory)
