@@ -16,7 +16,7 @@ from pullback.ir.index import Index, bindings, loop_vars
 from pullback.ir.node import Function, Node, apply, param, reapply
 from pullback.passes.layout import layout, lowering
 
-COLUMNS = 16  # one line of float32: a tile reads consecutive lines
+COLUMNS = (32, 16)  # of a panel, what divides first: full tiles for 512-bit vectors, whole lines for 256
 MOST_ROWS = 64  # from here on the copy is a few hundredths of the product
 LEAST_SIZE = 1 << 14
 LEAST_TURNS = 8
@@ -57,7 +57,7 @@ def operand(node: Node, constants: tuple[Node, ...]) -> Operand | None:
         return None
     x, y = node.inputs
     rows = prod(x.shape[:-1])
-    if len(y.shape) != 2 or y.shape[0] % COLUMNS or y.tensor.size < LEAST_SIZE or not 1 < rows <= MOST_ROWS:
+    if len(y.shape) != 2 or y.shape[0] % COLUMNS[-1] or y.tensor.size < LEAST_SIZE or not 1 < rows <= MOST_ROWS:
         return None
     base, at = layout(y, loop_vars(y.shape), dict.fromkeys(constants))
     if base not in constants or base.dtype is not op.dtype or base.tensor.size != y.tensor.size:
@@ -68,9 +68,10 @@ def operand(node: Node, constants: tuple[Node, ...]) -> Operand | None:
 def panels(x: Node, at: tuple[Index, ...], shape: tuple[int, ...]) -> Node:
     """[columns, terms] as [panel, term, column of the panel]."""
     columns, terms = shape
-    new = (columns // COLUMNS, terms, COLUMNS)
+    width = next(n for n in COLUMNS if columns % n == 0)
+    new = (columns // width, terms, width)
     panel, term, column = loop_vars(new)
-    values = bindings(shape, (panel * COLUMNS + column, term))
+    values = bindings(shape, (panel * width + column, term))
     return b.reindex(x, new, [i.substitute(values) for i in at])
 
 
