@@ -15,6 +15,7 @@ from pullback.codegen.llvm.matmul_plan import tile_cost
 from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, V, lanes
+from pullback.codegen.llvm.window_columns import FEW_ROWS
 from pullback.codegen.llvm.window_spec import WindowSpec
 
 MOST_COLUMNS = 512
@@ -35,7 +36,7 @@ class Together(NamedTuple):
 def together(spec: WindowSpec, target: Target) -> Together:
     """As many images side by side as pay; perhaps one."""
     images = [k for k, c in enumerate(spec.a_batch) if c == 0 and spec.batch[k] > 1]
-    if not images:
+    if not images or spec.m <= FEW_ROWS:  # few rows are read in runs of columns, which end with an image
         return Together(spec, 0, 1, spec.n)
     variable = max(images, key=lambda k: spec.batch[k])
     width = target.lanes(spec.dtype)
