@@ -239,9 +239,21 @@ def test_pieces_of_a_large_product(a: str, dtype: str) -> None:
         spec = MatmulSpec(m, n, k, layout(m, k, a, (), False)[0], Operand(n, 1), dtype)
         plan = make_plan(spec, host())
         assert plan.parts > (n < 300 and dtype == "float")  # panels of doubles are half as wide: twice as many
-        assert bool(plan.shared_bytes) == plan.pack_a
+        assert bool(plan.shared_bytes) == (plan.pack_a and plan.split == "n")
         assert plan.pack_a or a == "row"
         check(m, n, k, a=a, dtype=dtype, threads=(1, 2, 3, 5))
+
+
+@pytest.mark.parametrize("m, n, k", [(1536, 384, 1024), (1003, 201, 1009), (1200, 200, 1900)])
+@pytest.mark.parametrize("dtype", ["float", "double"])
+def test_blocks_of_rows_stay_near(m: int, n: int, k: int, dtype: str) -> None:
+    """Far more rows than columns: all of B is copied, and of A one block of rows after the other, by whom it serves."""
+    spec = MatmulSpec(m, n, k, Operand(1, m), Operand(n, 1), dtype)
+    plan = make_plan(spec, X86_64_V4)
+    if dtype == "float":
+        assert (plan.split, plan.pack_b, plan.shared_bytes) == ("m", "block", 0)
+        assert 0 < plan.a_bytes <= X86_64_V4.l2_bytes
+    check(m, n, k, a="column", dtype=dtype, threads=(1, 2, 3, 5))
 
 
 @pytest.mark.parametrize("m", range(198, 212))

@@ -248,5 +248,5 @@ def tile_at(nest: Nest, block: Block, i: V, rows: int, tile: V, chunks: tuple[Ch
         place = ix.mul(fn, ix.add(fn, ix.mul(fn, local, block.depth), ix.sub(fn, i, block.origin)), plan.b_step)
         partial = Partial(ix.offset(fn, nest.scratch, place, spec.dtype), plan.b_step, part.first, part.last)
     source = TileInput(a, b, a_row, a_k, b_k, plan.pack_b != "no", part.count, spec.dtype,
-                       plan.scalar_bytes, nest.fma)
+                       plan.scalar_bytes, nest.fma, plan.b_ahead)
     emit_tile(fn, source, rows, chunks, partial, nest.epilogue, nest.batch_index, i, col)

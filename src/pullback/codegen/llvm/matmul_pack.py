@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.matmul_plan import PANELS_TOGETHER
 from pullback.codegen.llvm.text import Fn, Module, V, const, element, i64, lanes, mangle, vector
 
+TERMS_TOGETHER = 8  # steps of k that several panels are copied at a time
 AHEAD = 32  # steps of k before its copy that a row is fetched
 LINE = 64
 PARAMS = [("ptr noalias", "src"), ("ptr noalias", "dst"), ("i64", "p"), ("i64", "kcount"), ("i64", "step"),
@@ -76,25 +76,20 @@ def lane_masks(fn: Fn, shape: PackShape, p: V) -> list[V]:
 
 
 def emit_panels(fn: Fn, shape: PackShape) -> None:
-    """Several panels of contiguous rows, k by k: what lies side by side in memory is read together, and once.
+    """Several panels of contiguous rows, a few k at a time: each k's rows are read as one run, each panel is written in
+    runs, and the next few k are asked for meanwhile.
 
     The last k is copied by element, because a vector would reach into the next panel's first; so would a vector at
     the end of the rows, where single panels are copied by masks.
     """
     src, dst, p, kcount, step, count = fn.params
-    type_, size = vector(shape.scalar, shape.lanes), ix.mul(fn, kcount, step)
+    size = ix.mul(fn, kcount, step)
     room = ix.add(fn, ix.sub(fn, i64(shape.limit - shape.groups * shape.lanes), p), step)
     whole = ix.minimum(fn, ix.div(fn, ix.maximum(fn, room, 0), step), count)
     last = ix.sub(fn, kcount, i64(1))
-    outer = fn.begin_loop(i64(0), last, i64(1), [fn.gep(src, p, shape.scalar), dst])
-    source, target = outer.carried
-    fetch(fn, shape, source, PANELS_TOGETHER * shape.width)
-    inner = fn.begin_loop(i64(0), whole, i64(1), [source, target])
-    for group in range(shape.groups):
-        first, place = (ix.offset(fn, at, i64(group * shape.lanes), shape.scalar) for at in inner.carried)
-        fn.store(fn.load(first, type_, shape.size), place, shape.size)
-    fn.end_loop(inner, [fn.gep(at, n, shape.scalar) for at, n in zip(inner.carried, (step, size), strict=True)])
-    fn.end_loop(outer, [fn.gep(source, i64(shape.k_stride), shape.scalar), fn.gep(target, step, shape.scalar)])
+    few = ix.mul(fn, ix.div(fn, last, TERMS_TOGETHER), TERMS_TOGETHER)
+    source, target = emit_terms(fn, shape, whole, i64(0), few, TERMS_TOGETHER, (fn.gep(src, p, shape.scalar), dst))
+    source, target = emit_terms(fn, shape, whole, few, last, 1, (source, target))
     rest = fn.begin_loop(i64(0), whole, i64(1), [source, target])
     element = fn.begin_loop(i64(0), step, i64(1))
     first, place = (fn.gep(at, element.counter, shape.scalar) for at in rest.carried)
@@ -105,6 +100,29 @@ def emit_panels(fn: Fn, shape: PackShape) -> None:
     row = fn.add(p, fn.mul(panel.counter, step))
     emit_copy(fn, shape, lane_masks(fn, shape, row), fn.gep(dst, fn.mul(panel.counter, size), shape.scalar), row)
     fn.end_loop(panel)
+
+
+def emit_terms(fn: Fn, shape: PackShape, panels: V, start: V, stop: V, together: int, at: tuple[V, V]) -> list[V]:
+    """So many k at a time of some panels, by vectors; the source and the target after them."""
+    _, _, _, kcount, step, _ = fn.params
+    type_, size = vector(shape.scalar, shape.lanes), ix.mul(fn, kcount, step)
+    outer = fn.begin_loop(start, stop, i64(together), list(at))
+    inner = fn.begin_loop(i64(0), panels, i64(1), outer.carried)
+    source, target = inner.carried
+    if together > 1:
+        for k in range(together, 2 * together):
+            ask(fn, ix.offset(fn, source, i64(k * shape.k_stride), shape.scalar))
+    place = target
+    for k in range(together):
+        for group in range(shape.groups):
+            first = ix.offset(fn, source, i64(k * shape.k_stride + group * shape.lanes), shape.scalar)
+            fn.store(fn.load(first, type_, shape.size), ix.offset(fn, place, i64(group * shape.lanes), shape.scalar),
+                     shape.size)
+        place = fn.gep(place, step, shape.scalar)
+    fn.end_loop(inner, [fn.gep(x, n, shape.scalar) for x, n in zip(inner.carried, (step, size), strict=True)])
+    turned = [fn.gep(outer.carried[0], i64(together * shape.k_stride), shape.scalar),
+              fn.gep(outer.carried[1], ix.mul(fn, step, together), shape.scalar)]
+    return fn.end_loop(outer, turned)
 
 
 def emit_copy(fn: Fn, shape: PackShape, masks: list[V] | None, dst: V, p: V) -> None:

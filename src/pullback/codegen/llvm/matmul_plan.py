@@ -20,13 +20,15 @@ LINE = 64
 PAGE = 4096
 L1_WAYS = 8
 K_BYTES = 2048  # of one row of A in a block of k, where A is copied: the copies of a block of rows shall stay near
-K_BYTES_IN_PLACE = 4096  # where A is read where it lies: fewer blocks mean less traffic of partial sums
+K_BYTES_IN_PLACE = 4096  # where A is read where it lies, or a panel of B exceeds L1 anyway: fewer partial sums
 BLOCK_ROWS = 1024
-PANELS_TOGETHER = 8
+PANELS_TOGETHER = 256
+NEAR_LEAST = 64  # rows of a block: all of B is read for each
 SCRATCH_BYTES = 8 << 20  # partial sums of a block of rows and columns, where k is cut
 NEAR_BYTES = 16 << 20  # of an operand that all threads read again for each column tile
 PIECE_FLOPS = 8_000_000  # least work that is handed out
 PIECES = 8  # for each thread, from which on column tiles are enough: parts of rows cost a percent
+B_AHEAD = 8  # steps of k before its use that a line of a panel which the first cache does not hold is asked for
 LATENCY = 4  # cycles of a multiply-add
 SLACK = 2 * LINE  # beyond what a copy holds: the last vector may reach so far
 
@@ -61,6 +63,7 @@ class Plan:
     max_threads: int
     a_bytes: int
     b_bytes: int
+    b_ahead: int  # see TileInput
     scratch_bytes: int
     thread_bytes: int
     shared_bytes: int
@@ -109,16 +112,17 @@ def chunks(cols: int, lanes: int, masked: bool) -> tuple[Chunk, ...]:
     return tuple(found)
 
 
-def k_block(spec: MatmulSpec, target: Target, size: int, pack_a: bool) -> int:
+def k_block(spec: MatmulSpec, target: Target, size: int, cols: int, pack_a: bool) -> int:
     """Even blocks of k, multiples of 8; all of k where it is not much more than a block.
 
-    A panel of B of one block fills L1 or is larger, which streaming from L2 hides. With few rows B is read once,
-    straight from memory: a handful of its rows at a time, so that reads run along rows.
+    A panel of B of one block fills L1; if it is larger, its lines are asked for ahead, and longer blocks cost nothing.
+    With few rows B is read once, straight from memory: a handful of rows at a time, so that reads run along rows.
     """
     k = spec.k
     if spec.m <= 4 and spec.b.col_stride == 1 and k >= 16 and k * spec.n * size > 2 * target.l1_bytes:
         return 8
-    most = (K_BYTES_IN_PLACE if not pack_a and spec.a.col_stride == 1 else K_BYTES) // size
+    in_place = not pack_a and spec.a.col_stride == 1
+    most = (K_BYTES_IN_PLACE if in_place or cols * K_BYTES > target.l1_bytes else K_BYTES) // size
     if k <= most + most * 2 // 3:
         return k
     return min(range(most, most // 2, -8), key=lambda kc: (-(-k // kc), kc - (k - 1) % kc))
@@ -177,7 +181,7 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
         tall -= 1  # not where a tile of one vector has too few rows to hide a multiply-add's latency anyway
     unit = 1 if spec.m % tall else tall
     pack_a = not dot and packs_a(spec, target, size)
-    kc = spec.k if dot else k_block(spec, target, size, pack_a)
+    kc = spec.k if dot else k_block(spec, target, size, cols, pack_a)
     tiles = -(-spec.n // cols)
     together = PANELS_TOGETHER if masked and spec.a.row_stride == 1 else 1
     pack_b = "no" if dot or not packs_b(spec, target, size) else "panel"
@@ -186,11 +190,16 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     room = max(target.l1_bytes * 3 // 4, target.l1_bytes - spec.k * LINE if strided_a else 0)
     row_outer = kc == spec.k and spec.k * spec.n * size <= room and spec.m > 2 * tall
     split, most = thread_split(spec, tall, unit, tiles, pack_a, pack_b, threads)
-    pack_b = "block" if pack_b == "panel" and row_outer else pack_b
-    parts = 0 if dot or threads < 2 else claimed_parts(spec, split, tall, tiles, pack_a, row_outer, size, threads)
+    near = near_rows(spec, target, kc, size) if pack_a and not row_outer else 0
+    if near:
+        mc, nc_tiles = tall_rows(spec.m, near), tiles
+    along_rows = row_outer or near > 0
+    pack_b = "block" if pack_b == "panel" and along_rows else pack_b
+    parts = 0 if dot or threads < 2 else claimed_parts(spec, split, tall, tiles, along_rows, size, threads)
+    parts = 0 if row_outer and pack_a and split != "batch" else parts
     if parts and split != "batch":
-        split, most = ("m", min(most, parts)) if row_outer else ("n", min(most, parts * tiles))
-        mc, nc_tiles = spec.m, blocks_of_columns(spec, spec.m, kc, cols, size)
+        split, most = ("m", min(most, parts)) if along_rows else ("n", min(most, parts * tiles))
+        mc, nc_tiles = (mc, tiles) if near else (spec.m, blocks_of_columns(spec, spec.m, kc, cols, size))
     mc = -(-mc // unit) * unit
     nc_tiles = min(nc_tiles, tiles)
     copied = pack_a and parts and split == "n"
@@ -200,11 +209,12 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     b_cols = {"no": 0, "panel": step, "block": nc_tiles * step}[pack_b]
     b_depth = kc if pack_b == "panel" else spec.k
     b_bytes = round_up(b_cols * b_depth * size + SLACK) if b_cols else 0
+    b_ahead = B_AHEAD if b_cols and step * kc * size > target.l1_bytes else 0
     scratch = round_up(min(mc, spec.m) * nc_tiles * step * size) if kc < spec.k else 0
     total = a_bytes + b_bytes + scratch
     thread_bytes = total + 5 * LINE if total else 0
     return Plan(lanes, size, tall, full, edge, dot, kc, unit, mc, nc_tiles, pack_a, together, pack_b, row_outer, split,
-                parts, most, a_bytes, b_bytes, scratch, thread_bytes, shared)
+                parts, most, a_bytes, b_bytes, b_ahead, scratch, thread_bytes, shared)
 
 
 def pack_lanes(lanes: int, size: int) -> int:
@@ -271,16 +281,28 @@ def blocks_of_columns(spec: MatmulSpec, mc: int, kc: int, cols: int, size: int) 
     return -(-tiles // -(-tiles // most))
 
 
-def claimed_parts(spec: MatmulSpec, split: str, tall: int, tiles: int, pack_a: bool, row_outer: bool, size: int,
+def near_rows(spec: MatmulSpec, target: Target, kc: int, size: int) -> int:
+    """Rows of a block of A whose copy stays in the second cache, where all of B is copied for the sake of that; else 0.
+
+    The smaller operand should be the one that is copied as a whole: a copy that leaves the caches costs as much as
+    reading the operand from memory three times.
+    """
+    rows = target.l2_bytes * 3 // 4 // (kc * size)
+    if spec.m < 3 * spec.n or spec.n * spec.k * size > target.l2_bytes * 3 // 2 or not NEAR_LEAST <= rows < spec.m:
+        return 0
+    return rows
+
+
+def claimed_parts(spec: MatmulSpec, split: str, tall: int, tiles: int, along_rows: bool, size: int,
                   threads: int) -> int:
     """Into how many parts rows are cut where threads claim the work; 0 where shares are fixed."""
     if not split or spec.flops < CLAIM_FLOPS:
         return 0
     if split == "batch":
         return 1
-    if prod(spec.batch) > 1 or (row_outer and pack_a) or (not row_outer and spec.m * spec.k * size > NEAR_BYTES):
+    if prod(spec.batch) > 1 or (not along_rows and spec.m * spec.k * size > NEAR_BYTES):
         return 0
-    work, units = (spec.flops, 1) if row_outer else (spec.flops // tiles, tiles)
+    work, units = (spec.flops, 1) if along_rows else (spec.flops // tiles, tiles)
     return max(1, min(work // PIECE_FLOPS, spec.m // (8 * tall), -(-PIECES * threads // units)))
 
 

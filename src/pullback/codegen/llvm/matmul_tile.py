@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.matmul_pack import lane_mask, masked_load, zero
+from pullback.codegen.llvm.matmul_pack import LINE, ask, lane_mask, masked_load, zero
 from pullback.codegen.llvm.matmul_plan import Chunk
 from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.text import Fn, V, i64, vector
@@ -29,6 +29,7 @@ class TileInput:
     scalar: str
     size: int
     fma: bool
+    ahead: int = 0  # steps of k before its use that a line of B is asked for
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ def accumulate(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...],
 def step(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...], a: V, b: V, acc: list[V]) -> list[V]:
     """One step of k: a vector of B per chunk, a broadcast of A per row, a multiply-add per accumulator."""
     loaded = [load_chunk(fn, src, b, chunk) for chunk in chunks]
+    width = sum(chunk.width for chunk in chunks) if src.ahead else 0
+    for column in range(0, width, LINE // src.size):
+        ask(fn, ix.offset(fn, b, i64(src.ahead * src.b_k + column), src.scalar))
     result: list[V] = []
     for row in range(rows):
         one = fn.load(ix.offset(fn, a, i64(row * src.a_row), src.scalar), src.scalar, src.size)
