@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: how many blocks of the hidden size the gates of each kind take
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
+#: how many results the derivative reads: the gates, and for the lstm what gates and cell count in the derivative, which
+#: is cheaper to keep from the step than to compute for all steps behind it
+KEPT = {"lstm": 9, "gru": 4}
 
 
 class Parts(NamedTuple):
@@ -71,6 +74,20 @@ def _tanh_slope(y: Node) -> Node:
     return _one_minus(b.square(y))
 
 
+def _bend(y: Node, dy: Node) -> Node:
+    """The tangent of `_slope(y)`."""
+    return b.mul(b.sub(_one_minus(y), y), dy)
+
+
+def _tanh_bend(y: Node, dy: Node) -> Node:
+    """The tangent of `_tanh_slope(y)`."""
+    return b.neg(b.mul(b.add(y, y), dy))
+
+
+def _product_rule(x: Node, dx: Node, y: Node, dy: Node) -> Node:
+    return b.add(b.mul(dx, y), b.mul(x, dy))
+
+
 def step(kind: str, pre: Node, h: Node, c: Node | None, w: Node, bias: Node | None) -> Step:
     """The state after one step: gates = pre + h w^T (for gru, the last block of h w^T + bias is reset first)."""
     product = b.contract(h, w, 0, 1)
@@ -85,8 +102,11 @@ def step(kind: str, pre: Node, h: Node, c: Node | None, w: Node, bias: Node | No
         assert c is not None
         i, f, o = (_sigmoid(part(gates, k, 4)) for k in (0, 1, 3))
         g = _tanh(part(gates, 2, 4))
-        c = b.add(b.mul(f, c), b.mul(i, g))
-        return Step(b.mul(o, _tanh(c)), c, (i, f, g, o))
+        new = b.add(b.mul(f, c), b.mul(i, g))
+        bent = _tanh(new)
+        slopes = (b.mul(_slope(i), g), b.mul(_slope(f), c), b.mul(i, _tanh_slope(g)), b.mul(_slope(o), bent),
+                  b.mul(o, _tanh_slope(bent)))
+        return Step(b.mul(o, bent), new, (i, f, g, o, *slopes))
     return Step(_tanh(gates) if kind == "rnn_tanh" else b.maximum(gates, b.zeros_like(gates)), None, ())
 
 
@@ -128,7 +148,7 @@ class Recurrence(Op):
             raise ShapeError(message(f"{self.kind}: state, weights and input do not fit", [
                 ("gates", repr(p.pre)), ("state", repr(p.h)), ("weights", repr(p.w))], f"{gates} blocks of {n} gates"))
         whole = p.pre.with_shape((steps, batch, n))
-        kept = {"lstm": 4, "gru": 4}.get(self.kind, 0)
+        kept = KEPT.get(self.kind, 0)
         state = (p.h, p.h, whole) if p.c is not None else (p.h,)
         return TupleType((whole, *state, *(whole,) * kept))
 
@@ -249,8 +269,10 @@ def _numpy_step(kind: str, pre: Any, h: Any, c: Any, w: Any, bias: Any) -> tuple
     if kind == "lstm":
         i, f, o = (1 / (1 + np.exp(-gates[:, blocks[k]])) for k in (0, 1, 3))
         g = np.tanh(gates[:, blocks[2]])
-        c = f * c + i * g
-        return o * np.tanh(c), c, (i, f, g, o)
+        new = f * c + i * g
+        bent = np.tanh(new)
+        slopes = (i * (1 - i) * g, f * (1 - f) * c, i * (1 - g * g), o * (1 - o) * bent, o * (1 - bent * bent))
+        return o * bent, new, (i, f, g, o, *slopes)
     return (np.tanh(gates) if kind == "rnn_tanh" else np.maximum(gates, 0)), None, ()
 
 
@@ -344,38 +366,42 @@ class _Tangent:
         return [every, last, d_r, d_z, b.mul(_tanh_slope(n), inner), d_lin]
 
     def lstm(self) -> Sequence[Node | None]:
-        i, f, g, o = self.kept
-        cells = self.outs[3]
-        bent = _tanh(cells)
-        factors = [b.mul(_slope(i), g), b.mul(_slope(f), self.shifted(cells, self.p.c)), b.mul(i, _tanh_slope(g)),
-                   b.mul(_slope(o), bent)]
-        factors = [self.on(x) for x in factors]
-        through = self.on(b.mul(o, _tanh_slope(bent)))
-        gates = b.add(self.pre, self.product)
-        to_cell = b.mul(factors[0], part(gates, 0, 4))
-        for k in (1, 2):
-            to_cell = b.add(to_cell, b.mul(factors[k], part(gates, k, 4)))
-        to_h = b.mul(factors[3], part(gates, 3, 4))
+        _, f, *_ = self.kept
+        *factors, through = (self.on(x) for x in self.kept[4:])
         keep = f if self.mask is None else where(self.mask, f, 1)
         holds = [] if self.mask is None else [where(self.mask, b.zeros_like(f), 1)]
 
         def turn(_: Node, w: Node, dh: Node, dc: Node, *given: Node) -> Sequence[Node]:
-            h_in, c_in, k_i, k_f, k_g, k_o, kept, out = given[:8]
-            product = b.contract(dh, w, 0, 1)
-            cell = b.add(b.mul(kept, dc), c_in)
+            here, k_i, k_f, k_g, k_o, kept, out = given[:7]
+            gates = b.add(here, b.contract(dh, w, 0, 1))  # going back, its cotangent is what weights and input get
+            cell = b.mul(kept, dc)
             for k, factor in enumerate((k_i, k_f, k_g)):
-                cell = b.add(cell, b.mul(factor, part(product, k, 4)))
-            new = b.add(b.add(b.mul(out, cell), h_in), b.mul(k_o, part(product, 3, 4)))
-            if len(given) > 8:
-                new = b.add(new, b.mul(given[8], dh))
+                cell = b.add(cell, b.mul(factor, part(gates, k, 4)))
+            new = b.add(b.mul(out, cell), b.mul(k_o, part(gates, 3, 4)))
+            if len(given) > 7:
+                new = b.add(new, b.mul(given[7], dh))
             return [new, cell, new, cell]
 
         carry = [self.start(self.t.h, self.p.h), self.start(self.t.c, self.p.c)]
-        xs = [to_h, to_cell, *factors, keep, through, *holds]
+        xs = [b.add(self.pre, self.product), *factors, keep, through, *holds]
         last, cell, every, d_cells = loop(turn, self.h.shape[0], carry, xs, [self.p.w], self.op.reverse)
         whole = self._whole(every)
-        d_gates = [b.mul(_tanh_slope(y) if k == 2 else _slope(y), part(whole, k, 4)) for k, y in enumerate(self.kept)]
-        return [every, last, cell, d_cells, *d_gates]
+        d_gates = [b.mul(_tanh_slope(y) if k == 2 else _slope(y), part(whole, k, 4))
+                   for k, y in enumerate(self.kept[:4])]
+        return [every, last, cell, d_cells, *d_gates, *self._lstm_slopes(d_gates, d_cells)]
+
+    def _lstm_slopes(self, d_gates: Sequence[Node], d_cells: Node) -> list[Node]:
+        """The tangents of what the derivative reads besides the gates: for derivatives of the derivative."""
+        (i, f, g, o), (d_i, d_f, d_g, d_o) = self.kept[:4], d_gates
+        before, d_before = self.shifted(self.outs[3], self.p.c), self.shifted(d_cells, self.start(self.t.c, self.p.c))
+        bent = _tanh(b.add(b.mul(f, before), b.mul(i, g)))
+        d_new = b.add(_product_rule(f, d_f, before, d_before), _product_rule(i, d_i, g, d_g))
+        d_bent = b.mul(_tanh_slope(bent), d_new)
+        return [_product_rule(_slope(i), _bend(i, d_i), g, d_g),
+                _product_rule(_slope(f), _bend(f, d_f), before, d_before),
+                _product_rule(i, d_i, _tanh_slope(g), _tanh_bend(g, d_g)),
+                _product_rule(_slope(o), _bend(o, d_o), bent, d_bent),
+                _product_rule(o, d_o, _tanh_slope(bent), _tanh_bend(bent, d_bent))]
 
 
 __all__ = ["GATES", "Recurrence", "step"]
