@@ -11,10 +11,11 @@ from pullback.ir.index import Index, Part, Var
 MOST_STARTS = 64  # remainders that are tried one by one
 
 
-def aligned(index: Index, lane: Var | None, origin: int, itemsize: int) -> bool:
-    """Whether an element's place is a whole number of 32 bytes; the lane's variable is a multiple of `origin`."""
-    return index.const * itemsize % 32 == 0 and all(
-        c * (origin if atom == lane else 1) * itemsize % 32 == 0 for atom, c in index.terms)
+def alignment(index: Index, lane: Var | None, origin: int, itemsize: int) -> int:
+    """Of 64 and 32 bytes what an element's place is a whole number of, or else only the element's size; the lane's
+    variable is a multiple of `origin`."""
+    steps = [index.const, *(c * (origin if atom == lane else 1) for atom, c in index.terms)]
+    return next((n for n in (64, 32) if all(k * itemsize % n == 0 for k in steps)), itemsize)
 
 
 def pattern(index: Index, lane: Var | None, step: int, width: int) -> tuple[int, ...] | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from math import gcd, prod
 from typing import Any
 
-from pullback.codegen.llvm.lanes import aligned, load_pattern, mangled, pattern, picked, whole
+from pullback.codegen.llvm.lanes import alignment, load_pattern, mangled, pattern, picked, whole
 from pullback.codegen.llvm.math import (
     emit_bitcast,
     emit_convert,
@@ -149,8 +149,9 @@ class Emitter:
         if self.width > 1 and stride != 0:
             if stride == 1:
                 suffix, align = "", size
-                if stmt.stream and self.width * size % 32 == 0 and aligned(flat, self.lane_var, self.lane_origin, size):
-                    suffix, align = ", !nontemporal !2", 32
+                found = alignment(flat, self.lane_var, self.lane_origin, size) if stmt.stream else 0
+                if found >= 32 and self.width * size % 32 == 0:
+                    suffix, align = ", !nontemporal !2", found
                 self.store_vector(raw, self.address(stmt.buffer, flat), align, suffix)
                 return
             live = range(self.width) if self.mask is None else [
