@@ -14,6 +14,7 @@ from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.text import Fn, Module, V, const, element, i64, lanes, mangle, vector
 
 TERMS_TOGETHER = 8  # steps of k that several panels are copied at a time
+LINES_TOGETHER = 4  # of each row that are turned over at a time: what is read and written stays in the first cache
 AHEAD = 32  # steps of k before its copy that a row is fetched
 LINE = 64
 PARAMS = [("ptr noalias", "src"), ("ptr noalias", "dst"), ("i64", "p"), ("i64", "kcount"), ("i64", "step"),
@@ -170,12 +171,15 @@ def emit_transpose(fn: Fn, shape: PackShape) -> None:
     """Rows of k are contiguous: blocks through registers; the last block overlaps the one before it.
 
     Blocks are `lanes` rows by one 128-bit register of k, so that all shuffles stay within 128-bit lanes: cheap to run
-    and cheap to compile. Stores go in order of address wherever one may reach into the next one's place.
+    and cheap to compile. Wide panels are made a few lines of each row at a time. Stores go in order of address wherever
+    one may reach into the next one's place.
     """
     src, dst, p, kcount, step, _ = fn.params
     width, scalar, depth = shape.lanes, shape.scalar, shape.block_depth
     together = shape.groups if shape.ragged else 1
     last = ix.sub(fn, kcount, i64(depth))
+    runs = fn.begin_loop(i64(0), kcount, kcount if shape.ragged else i64(LINES_TOGETHER * LINE // shape.size))
+    stop = ix.minimum(fn, ix.add(fn, runs.counter, runs.step), kcount)
     outer = fn.begin_loop(i64(0), i64(shape.groups), i64(together))
     start = ix.mul(fn, outer.counter, width)
     first = ix.add(fn, p, start)
@@ -184,7 +188,7 @@ def emit_transpose(fn: Fn, shape: PackShape) -> None:
         row = ix.minimum(fn, ix.add(fn, first, q), shape.limit - 1)
         rows.append(fn.gep(src, ix.mul(fn, row, shape.p_stride), scalar))
     target = fn.gep(dst, start, scalar)
-    inner = fn.begin_loop(i64(0), kcount, i64(depth))
+    inner = fn.begin_loop(runs.counter, stop, i64(depth))
     k = ix.minimum(fn, inner.counter, last)
     for row in rows:
         ask(fn, fn.gep(row, ix.add(fn, k, AHEAD), scalar))
@@ -198,6 +202,7 @@ def emit_transpose(fn: Fn, shape: PackShape) -> None:
         at = fn.gep(at, step, scalar)
     fn.end_loop(inner)
     fn.end_loop(outer)
+    fn.end_loop(runs)
 
 
 def transpose_block(fn: Fn, rows: list[V], depth: int) -> list[V]:
