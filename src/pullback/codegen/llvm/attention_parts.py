@@ -88,13 +88,15 @@ def blocks_of(nest: AttentionNest, scalar: str, target: Target) -> Blocks:
     """The sizes for a nest on a processor."""
     lanes = target.lanes(scalar)
     rows, vectors = tile_shape(MatmulSpec(64, 64, 64, Operand(64, 1), Operand(64, 1), scalar), target)
-    unit = lcm(rows, vectors * lanes, 2 * lanes)
+    wide, backward = 2 * lanes, len(nest.inputs) > 3
+    # blocks are whole tiles: of rows and columns of scores, and in the second kernel keys are rows as well
+    units = lcm(rows, wide), lcm(vectors * lanes, wide, rows if backward else 1)
 
     def across(width: int) -> int:
         """Vectors of a tile over features: the most that pad least."""
         return min(range(vectors, 0, -1), key=lambda n: padded(width, n * lanes))
 
-    queries, keys = (unit * max(1, round(n / unit)) for n in (QUERIES[len(nest.inputs) > 3], KEYS))
+    queries, keys = (unit * max(1, round(n / unit)) for n, unit in zip((QUERIES[backward], KEYS), units, strict=True))
     return Blocks(scalar, 8 if scalar == "double" else 4, lanes, rows, vectors, queries, keys,
                   nest.d, nest.e, across(nest.d), across(nest.e), target)
 
