@@ -9,6 +9,7 @@ import pytest
 
 import pullback as pb
 from pullback import nn
+from pullback.api.recurrence import _recurrence  # pyright: ignore[reportPrivateUsage]
 from pullback.nn import utils
 from pullback.nn.utils import parametrizations, parametrize, remove_weight_norm, rnn, weight_norm
 from pullback.util.errors import ArgumentError
@@ -197,3 +198,25 @@ def test_gradients_are_scaled_by_a_norm_known_before() -> None:
     p.grad = pb.tensor([3.0, 4.0])
     utils.clip_grads_with_norm_([p], 1.0, utils.get_total_norm([p.grad]))
     np.testing.assert_allclose(p.grad.numpy(), [0.6, 0.8], rtol=1e-5)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_second_derivative_of_an_lstm_beside_differences(reverse: bool, masked: bool) -> None:
+    """Along random directions of gates, both states and weights, with lengths and without."""
+    g = np.random.default_rng(0)
+    mask = pb.tensor(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 0], [0, 1, 0]], bool)) if masked else None
+    args, directions = ([pb.tensor(g.normal(size=s)) for s in ((4, 3, 8), (3, 2), (3, 2), (8, 2))] for _ in range(2))
+    weight = pb.tensor(g.normal(size=(4, 3, 2)))
+
+    def loss(pre: pb.Tensor, h: pb.Tensor, c: pb.Tensor, w: pb.Tensor) -> pb.Tensor:
+        every, last, cell = _recurrence(pre, h, c, w, *([] if mask is None else [mask]), kind="lstm", reverse=reverse,
+                                        biased=False, masked=masked)
+        return (every * weight).sum() + (last ** 2).sum() + pb.sin(cell).sum()
+
+    gradient = pb.grad(loss, argnums=(0, 1, 2, 3))
+    _, found = pb.jvp(gradient, tuple(args), tuple(directions))
+    step = 1e-6
+    ahead, behind = (gradient(*(a + s * d for a, d in zip(args, directions, strict=True))) for s in (step, -step))
+    for x, a, z in zip(found, ahead, behind, strict=True):
+        np.testing.assert_allclose(x.numpy(), (a - z).numpy() / (2 * step), atol=1e-8)

@@ -76,6 +76,15 @@ def test_kernels_of_an_lstm_do_not_depend_on_its_length(steps: int, capsys: pyte
     capsys.readouterr()
 
 
+def test_an_lstms_loops_leave_what_is_read_behind_them_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    """Forward each h, the gate and five coefficients that the way back reads; back the gradient of the gates alone."""
+    arguments = [pb.ones((16, 8, 32)), *(pb.ones(s) for s in ((256, 32), (256, 64), (256,), (256,)))]
+    text = pb.show(pb.value_and_grad(lstm, argnums=(1, 2, 3, 4)), "schedule")(*arguments)
+    forward, backward = re.findall(r": scan, .* -> (.*)$", text, re.M)
+    assert (len(forward.split(", ")), len(backward.split(", "))) == (7, 1)
+    capsys.readouterr()
+
+
 def test_kernels_of_a_step_that_writes_one_character(capsys: pytest.CaptureFixture[str]) -> None:
     net = CharGPT(65, 256, 384, 2, 6).eval()
     caches = net.caches()
