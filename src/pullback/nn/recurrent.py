@@ -114,9 +114,10 @@ class RNNBase(Module):
             return self._packed(input, hx)
         x = as_tensor(input, type(self).__name__)
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
-            raise ShapeError(message(f"{type(self).__name__}: input must be (steps, batch, {self.input_size}) "
+            lead = "batch, steps" if self.batch_first else "steps, batch"
+            raise ShapeError(message(f"{type(self).__name__}: input must be ({lead}, {self.input_size}) "
                                      f"or (steps, {self.input_size})", [("input", described(x))],
-                                     "with batch_first the batch comes first"))
+                                     "" if self.batch_first else "with batch_first the batch comes first"))
         single = x.ndim == 2
         if single:
             x = x[:, None]
