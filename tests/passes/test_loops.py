@@ -1,4 +1,4 @@
-"""Loops over the same inputs are one; sums of contractions are taken behind the loop."""
+"""Loops over the same inputs are one and leave only what is read; sums of contractions are taken behind the loop."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pullback.ir.dtypes import float64
 from pullback.ir.node import Function, TensorType, evaluate, param
 from pullback.ops.loops import Scan
 from pullback.passes.loops import fewer_loops
+from pullback.passes.unread import only_read
 
 
 def _function(body, consts, carry, xs, length, reverse=False):
@@ -88,6 +89,31 @@ def test_a_loop_that_another_contains_is_gone():
     function = Function([w, h, xs], [*b.project(small), *b.project(large)])
     changed = fewer_loops(function)
     assert len(_scans(changed)) == 1
+    _same(function, changed)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("read", [(0,), (1,), (3,), (0, 2), (1, 2, 3)])
+def test_a_sequence_that_nobody_reads_is_not_made(read, reverse):
+    def body(w, h, x):
+        new = b.unary("tanh", b.add(b.contract(h, w, 0, 1), x))
+        return [new, b.square(new), b.unary("exp", x), b.add(h, x)]
+
+    function = _function(body, [(3, 3)], [(2, 3)], [(5, 2, 3)], 5, reverse)
+    function = Function(function.params, [function.results[k] for k in read])
+    changed = only_read(function)
+    assert [len(n.op.body.results) for n in _scans(changed)] == [len({0, *read})]
+    _same(function, changed)
+
+
+def test_a_sum_behind_a_loop_beside_a_sequence_that_nobody_reads():
+    def body(s, h, x):
+        return [b.add(s, b.contract(x, x, 0, 1)), b.unary("tanh", h), b.square(h), x]
+
+    function = _function(body, [], [(2, 2), (2, 3)], [(5, 2, 3)], 5)
+    function = Function(function.params, [function.results[k] for k in (3, 0)])
+    changed = only_read(fewer_loops(function))
+    assert [n.op.carries for n in _scans(changed)] == [1]
     _same(function, changed)
 
 

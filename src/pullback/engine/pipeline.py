@@ -41,6 +41,7 @@ PASSES = (
     ("inline", "pullback.passes.inline", "inline"),
     ("loops", "pullback.passes.loops", "fewer_loops"),
     ("simplify", "pullback.passes.simplify", "simplify"),
+    ("unread", "pullback.passes.unread", "only_read"),
     ("recognise", "pullback.passes.recognise", "recognise"),
     ("orient", "pullback.passes.orient", "orient"),
 )

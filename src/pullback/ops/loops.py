@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -86,6 +86,20 @@ def _covers(large: Node, small: Node) -> bool:
 
 def _bodies(op: Op) -> tuple[Function, ...]:
     return op.branches if isinstance(op, Cond) else (op.body,) if isinstance(op, Scan) else ()
+
+
+def without_unread(node: Node, read: Collection[int]) -> tuple[Node, dict[int, int]] | None:
+    """A scan that leaves only the sequences among its results `read`, and where each result is now; None where it does
+    already, or the node is no scan."""
+    op = node.op
+    if not isinstance(op, Scan):
+        return None
+    results = op.body.results
+    kept = [k for k in range(len(results)) if k < op.carries or k in read]
+    if len(kept) == len(results):
+        return None
+    body = Function(op.body.params, [results[k] for k in kept])
+    return b.apply(op.replace(body=body), *node.inputs), {old: new for new, old in enumerate(kept)}
 
 
 def guarded(function: Function) -> Function | None:
