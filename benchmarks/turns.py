@@ -21,6 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 from run import Bench  # noqa: E402
+from report import TITLES  # noqa: E402
 from targets import MINE, NETWORKS  # noqa: E402
 from workloads import workload_of  # noqa: E402
 
@@ -56,6 +57,7 @@ class Turn:
     """One framework's process."""
 
     def __init__(self, bench: Bench, group: str, framework: str) -> None:
+        self.name = framework
         command = [bench.python(framework), os.path.join(HERE, "turns.py"), group, "--serve", framework]
         self.process = subprocess.Popen(command, env=bench.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, text=True)
@@ -67,7 +69,7 @@ class Turn:
         print(seconds, file=self.process.stdin, flush=True)
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError("its process ended")
+            raise RuntimeError(f"{self.name}: its process ended; its own run tells more (turns.py GROUP --serve NAME)")
         time.sleep(CALM)
         return float(json.loads(line))
 
@@ -91,9 +93,10 @@ def rounds_of(bench: Bench, group: str, options: argparse.Namespace) -> Rounds:
 
 def row(group: str, found: Rounds) -> str:
     """A line of the table: ratios to the best peer of each round, and everyone's median time."""
-    cells = [NETWORKS.get(group, "MLP 784-512-256-10")]
+    cells = [TITLES[group]]
     for mine in MINE:
-        ratios = sorted(one[mine] / min(one[p] for p in PEERS if p in one) for one in found if mine in one)
+        ratios = sorted(one[mine] / min(one[p] for p in PEERS if p in one) for one in found
+                        if mine in one and any(p in one for p in PEERS))
         quarter = len(ratios) // 4
         cells.append(f"{statistics.median(ratios):.3f} ({ratios[quarter]:.3f} - {ratios[-1 - quarter]:.3f})"
                      if ratios else "-")

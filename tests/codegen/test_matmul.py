@@ -240,6 +240,7 @@ def test_pieces_of_a_large_product(a: str, dtype: str) -> None:
         plan = make_plan(spec, host())
         assert plan.parts > (n < 300 and dtype == "float")  # panels of doubles are half as wide: twice as many
         assert bool(plan.shared_bytes) == (plan.pack_a and plan.split == "n")
+        assert bool(plan.a_bytes) == (plan.pack_a and plan.split == "m")
         assert plan.pack_a or a == "row"
         check(m, n, k, a=a, dtype=dtype, threads=(1, 2, 3, 5))
 

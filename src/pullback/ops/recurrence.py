@@ -366,7 +366,7 @@ class _Tangent:
         return [every, last, d_r, d_z, b.mul(_tanh_slope(n), inner), d_lin]
 
     def lstm(self) -> Sequence[Node | None]:
-        _, f, *_ = self.kept
+        f = self.kept[1]
         *factors, through = (self.on(x) for x in self.kept[4:])
         keep = f if self.mask is None else where(self.mask, f, 1)
         holds = [] if self.mask is None else [where(self.mask, b.zeros_like(f), 1)]

@@ -133,7 +133,7 @@ def emit_copy(fn: Fn, shape: PackShape, masks: list[V] | None, dst: V, p: V) -> 
     start = fn.gep(src, p, shape.scalar)
     loop = fn.begin_loop(i64(0), kcount, i64(1), [start, dst])
     source, target = loop.carried
-    fetch(fn, shape, source, shape.width)
+    fetch(fn, shape, source)
     for group in range(shape.groups):
         at = ix.offset(fn, source, i64(group * shape.lanes), shape.scalar)
         value = masked_load(fn, at, type_, shape.size, masks[group]) if masks else fn.load(at, type_, shape.size)
@@ -141,11 +141,11 @@ def emit_copy(fn: Fn, shape: PackShape, masks: list[V] | None, dst: V, p: V) -> 
     fn.end_loop(loop, [fn.gep(source, i64(shape.k_stride), shape.scalar), fn.gep(target, step, shape.scalar)])
 
 
-def fetch(fn: Fn, shape: PackShape, source: V, count: int) -> None:
-    """Ask for `count` elements of a later k where they lie on lines of their own: the processor foresees runs only."""
+def fetch(fn: Fn, shape: PackShape, source: V) -> None:
+    """Ask for the rows of a later k where they lie on lines of their own: the processor foresees runs only."""
     if shape.k_stride * shape.size < LINE:
         return
-    for n in range(-(-count * shape.size // LINE)):
+    for n in range(-(-shape.width * shape.size // LINE)):
         ask(fn, ix.offset(fn, source, i64(AHEAD * shape.k_stride + n * LINE // shape.size), shape.scalar))
 
 

@@ -22,7 +22,7 @@ L1_WAYS = 8
 K_BYTES = 2048  # of one row of A in a block of k, where A is copied: the copies of a block of rows shall stay near
 K_BYTES_IN_PLACE = 4096  # where A is read where it lies, or a panel of B exceeds L1 anyway: fewer partial sums
 BLOCK_ROWS = 1024
-PANELS_TOGETHER = 256
+PANELS_TOGETHER = 256  # of A that one call copies: rows of k are then read as one run
 NEAR_LEAST = 64  # rows of a block: all of B is read for each
 SCRATCH_BYTES = 8 << 20  # partial sums of a block of rows and columns, where k is cut
 NEAR_BYTES = 16 << 20  # of an operand that all threads read again for each column tile
@@ -195,8 +195,8 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
         mc, nc_tiles = tall_rows(spec.m, near), tiles
     along_rows = row_outer or near > 0
     pack_b = "block" if pack_b == "panel" and along_rows else pack_b
-    parts = 0 if dot or threads < 2 else claimed_parts(spec, split, tall, tiles, along_rows, size, threads)
-    parts = 0 if row_outer and pack_a and split != "batch" else parts
+    fixed = dot or threads < 2 or (row_outer and pack_a and split != "batch")
+    parts = 0 if fixed else claimed_parts(spec, split, tall, tiles, along_rows, size, threads)
     if parts and split != "batch":
         split, most = ("m", min(most, parts)) if along_rows else ("n", min(most, parts * tiles))
         mc, nc_tiles = (mc, tiles) if near else (spec.m, blocks_of_columns(spec, spec.m, kc, cols, size))
@@ -284,8 +284,8 @@ def blocks_of_columns(spec: MatmulSpec, mc: int, kc: int, cols: int, size: int) 
 def near_rows(spec: MatmulSpec, target: Target, kc: int, size: int) -> int:
     """Rows of a block of A whose copy stays in the second cache, where all of B is copied for the sake of that; else 0.
 
-    The smaller operand should be the one that is copied as a whole: a copy that leaves the caches costs as much as
-    reading the operand from memory three times.
+    The smaller operand should be the one that is copied as a whole: a copy that leaves the caches is written to memory
+    and read from there again.
     """
     rows = target.l2_bytes * 3 // 4 // (kc * size)
     if spec.m < 3 * spec.n or spec.n * spec.k * size > target.l2_bytes * 3 // 2 or not NEAR_LEAST <= rows < spec.m:
