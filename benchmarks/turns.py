@@ -20,8 +20,8 @@ from typing import Any
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
-from run import Bench  # noqa: E402
 from report import TITLES  # noqa: E402
+from run import Bench  # noqa: E402
 from targets import MINE, NETWORKS  # noqa: E402
 from workloads import workload_of  # noqa: E402
 
