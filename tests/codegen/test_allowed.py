@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pullback.codegen.llvm.allowed import ALLOWED_INTRINSICS, FAMILIES, SHAPES
+from pullback.codegen.llvm.allowed import ALLOWED_INTRINSICS, FAMILIES, SHAPES, TILES
 from pullback.codegen.llvm.text import lanes, mangle, vector, with_element
 
 # Prints the names that the object (PTX: the text) leaves to others.
@@ -82,7 +82,11 @@ def _plain(name: str, type_: str, arity: int, result: str) -> str:
 
 def _program(names: frozenset[str]) -> str:
     parts: list[str] = []
-    for name in sorted(names):
+    for name in sorted(names & TILES.keys()):
+        types = ", ".join(argument.split()[0] for argument in TILES[name].split(", ") if argument)
+        parts.append(f"declare void @{name}({types})\n"
+                     f"define void @f{len(parts)}(ptr %p) {{ call void @{name}({TILES[name]})\n ret void }}\n")
+    for name in sorted(names - TILES.keys()):
         shapes, arity = SHAPES[name]
         for type_ in shapes:
             if "masked" in name or name == "llvm.prefetch":

@@ -146,6 +146,8 @@ CACHE_SIZE = _declare("cache_size", 512 << 20, _size, "bytes that compiled code 
 MEMORY_CACHE = _declare("memory_cache", 1 << 30, _size, "bytes of idle tensor memory kept for reuse")
 RECOGNISE = _declare("recognise", True, _boolean, "find contractions in broadcast-multiply-reduce", in_key=True)
 FUSE = _declare("fuse", True, _boolean, "put operations into common kernels", in_key=True)
+AMX = _declare("amx", True, _boolean, "float32 products by the matrix unit AMX, where the processor has one",
+               in_key=True)
 EXPLAIN = _declare("explain", False, _boolean, "say why something is compiled again")
 STOP_AFTER = _declare("stop_after", "", _stage, "the last stage of the pipeline to run; empty runs all")
 SKIP = _declare("skip", "", _text, "passes to leave out, by name, separated by commas", in_key=True)

@@ -21,6 +21,7 @@ class Family(NamedTuple):
 FAMILIES: dict[str, Family] = {
     "x86-64-v3": Family("x86_64-unknown-linux-gnu", "x86-64-v3", ""),
     "x86-64-v4": Family("x86_64-unknown-linux-gnu", "x86-64-v4", ""),
+    "x86-64-amx": Family("x86_64-unknown-linux-gnu", "sapphirerapids", ""),
     "aarch64": Family("aarch64-unknown-linux-gnu", "generic", "+neon"),
     "nvptx64": Family("nvptx64-nvidia-cuda", "sm_80", "+ptx80"),
 }
@@ -44,10 +45,18 @@ SHAPES: dict[str, tuple[tuple[str, ...], int]] = {
     "llvm.prefetch": (("ptr",), 1),
 }
 
+#: intrinsics of AMX with the arguments that say which tile registers they work on
+TILES = {
+    "llvm.x86.ldtilecfg": "ptr %p", "llvm.x86.tilerelease": "", "llvm.x86.tilezero": "i8 7",
+    "llvm.x86.tileloadd64": "i8 7, ptr %p, i64 64", "llvm.x86.tilestored64": "i8 7, ptr %p, i64 64",
+    "llvm.x86.tdpbf16ps": "i8 0, i8 1, i8 2",
+}
+
 _EVERYWHERE = frozenset(SHAPES)
 ALLOWED_INTRINSICS: dict[str, frozenset[str]] = {
     "x86-64-v3": _EVERYWHERE,
     "x86-64-v4": _EVERYWHERE,
+    "x86-64-amx": _EVERYWHERE | frozenset(TILES),
     "aarch64": _EVERYWHERE,
     "nvptx64": _EVERYWHERE - {"llvm.masked.load", "llvm.masked.store", "llvm.prefetch"},
 }

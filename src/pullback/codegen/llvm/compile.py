@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from pullback.codegen.llvm.library import TRIED, Library, LibraryError, library_path
 from pullback.util.background import Job
 from pullback.util.disk_cache import DiskCache, default_cache, sha256
-from pullback.util.host import host_architecture
+from pullback.util.host import host_architecture, tiles_allowed
 
 FORMAT = "pullback-object-3"  # part of every key: raise it when the same IR should give other code
 _CPU_FIELDS = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "CPU implementer",
@@ -130,7 +130,16 @@ def toolchain_version() -> str:
 
 @cache
 def host_target() -> Target:
-    """The host's triple, CPU and features; llvmlite is asked once per kind of machine, the disk cache afterwards."""
+    """The host's triple, CPU, and those of its features that this process may use."""
+    found = _host_target()
+    features = found.features.split(",")
+    if "+amx-tile" in features and not tiles_allowed():
+        return found._replace(features=",".join(f for f in features if not f.startswith("+amx")))
+    return found
+
+
+def _host_target() -> Target:
+    """What the host is; llvmlite is asked once per kind of machine, the disk cache afterwards."""
     key = f"host-target\n{FORMAT}\n{toolchain_version()}\n{_host_fingerprint()}"
     stored = default_cache().get(key)
     if stored is not None:
@@ -177,7 +186,7 @@ def _may_use(intrinsic: str, target: Target) -> bool:
             family == _FAMILIES.get(target.triple.split("-", 1)[0]) and family in ("aarch64", "nvvm"))
     if not target.triple.startswith("x86_64"):
         return False
-    extension = intrinsic.split(".", 3)[2]
+    extension = _AMX.get(intrinsic.split(".", 3)[2]) or intrinsic.split(".", 3)[2]
     implied = X86_LEVELS.get(target.cpu, ())
     features = target.features.replace("+avx512f", "+avx512").split(",")
     return extension in ("sse", "sse2", *implied) or f"+{extension}" in features
@@ -282,6 +291,9 @@ X86_LEVELS: dict[str, tuple[str, ...]] = {
     "x86-64-v3": ("avx", "avx2", "fma"),
     "x86-64-v4": ("avx", "avx2", "fma", "avx512"),
 }
+
+_AMX = {"ldtilecfg": "amx-tile", "tilerelease": "amx-tile", "tilezero": "amx-tile", "tileloadd64": "amx-tile",
+        "tilestored64": "amx-tile", "tdpbf16ps": "amx-bf16"}
 
 # Stems of the intrinsics that every target of ours selects for the types that the emitters use. LLVM expands the
 # scalar mathematics of vectors into libm calls, which is slow but sound.

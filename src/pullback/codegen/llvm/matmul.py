@@ -13,6 +13,7 @@ from math import prod
 
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.claims import share
+from pullback.codegen.llvm.matmul_amx import AmxNest, AmxPlan, amx_plan
 from pullback.codegen.llvm.matmul_claimed import COUNTERS, emit_claimed
 from pullback.codegen.llvm.matmul_dot import emit_dots
 from pullback.codegen.llvm.matmul_nest import Nest, emit_columns
@@ -59,26 +60,35 @@ def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_ind
         raise ValueError(f"matmul sizes must be positive: {spec}")
     if spec.n < spec.m and (spec.n == 1 or (spec.n < min(5, target.lanes(spec.dtype)) and spec.k >= 16)):
         spec, epilogue, a_index, b_index = spec.transposed, SwappedEpilogue(epilogue), b_index, a_index
-    plan = make_plan(spec, target, threads)
+    on_unit = amx_plan(spec, target, threads)
+    plan = on_unit or make_plan(spec, target, threads)
     fn = module.function(name, PARAMS)
     args, tid, nthreads = fn.params
     live = ix.minimum(fn, nthreads, plan.max_threads)
     fn.cond_br(fn.compare("icmp", "slt", tid, live), "work", "done")
     fn.label("work")
     a, b = load_pointer(fn, args, a_index), load_pointer(fn, args, b_index)
-    nest = Nest(fn, name, spec, plan, epilogue, target.fma, a, b, a, b, a, a)
-    if plan.thread_bytes or plan.shared_bytes:
-        place_workspace(nest, load_pointer(fn, args, ws_index), tid)
-    epilogue.prepare(fn, 1 if plan.dot else plan.cols)
-    if plan.parts:
-        emit_claimed(nest, args, counters(COUNTERS), live)
+    workspace = load_pointer(fn, args, ws_index) if plan.thread_bytes or plan.shared_bytes else a
+    if isinstance(plan, AmxPlan):
+        AmxNest(fn, spec, plan, epilogue, a, b, workspace).emit(args, counters(COUNTERS), live)
     else:
-        emit_shares(nest, tid, live)
+        nest = Nest(fn, name, spec, plan, epilogue, target.fma, a, b, a, b, a, a)
+        emit_on_vectors(nest, workspace, args, counters, live)
+        emit_packs(module, nest, target)
     fn.br("done")
     fn.label("done")
     fn.ret()
-    emit_packs(module, nest, target)
     return MatmulKernel(name, plan.thread_bytes, plan.shared_bytes, plan.max_threads, spec.flops, plan.describe())
+
+
+def emit_on_vectors(nest: Nest, workspace: V, args: V, counters: Callable[[int], int], live: V) -> None:
+    fn, plan = nest.fn, nest.plan
+    place_workspace(nest, workspace, fn.params[1])
+    nest.epilogue.prepare(fn, 1 if plan.dot else plan.cols)
+    if plan.parts:
+        emit_claimed(nest, args, counters(COUNTERS), live)
+    else:
+        emit_shares(nest, fn.params[1], live)
 
 
 def load_pointer(fn: Fn, args: V, index: int) -> V:
@@ -87,6 +97,8 @@ def load_pointer(fn: Fn, args: V, index: int) -> V:
 
 def place_workspace(nest: Nest, base: V, tid: V) -> None:
     fn, plan = nest.fn, nest.plan
+    if not plan.thread_bytes and not plan.shared_bytes:
+        return
     nest.shared = base
     mine = fn.gep(ix.offset(fn, base, i64(plan.shared_bytes), "i8"), ix.mul(fn, tid, plan.thread_bytes), "i8")
     nest.a_panels = mine

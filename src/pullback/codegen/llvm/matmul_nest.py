@@ -45,13 +45,18 @@ class Nest:
     def select(self, a: V, b: V, flat: V) -> None:
         """Batch indices of a flat batch number, and the operands' addresses there."""
         fn, spec = self.fn, self.spec
-        index: list[V] = []
-        for size in reversed(spec.batch):
-            index.insert(0, ix.rem(fn, flat, size) if len(index) + 1 < len(spec.batch) else flat)
-            flat = ix.div(fn, flat, size)
-        self.batch_index = index
+        self.batch_index = index = batch_index(fn, flat, spec.batch)
         self.a = ix.offset(fn, a, dot_index(fn, index, spec.a.batch_strides), spec.dtype)
         self.b = ix.offset(fn, b, dot_index(fn, index, spec.b.batch_strides), spec.dtype)
+
+
+def batch_index(fn: Fn, flat: V, sizes: tuple[int, ...]) -> list[V]:
+    """Batch indices of a flat batch number."""
+    index: list[V] = []
+    for n, size in enumerate(reversed(sizes)):
+        index.insert(0, ix.rem(fn, flat, size) if n + 1 < len(sizes) else flat)
+        flat = ix.div(fn, flat, size)
+    return index
 
 
 def dot_index(fn: Fn, index: list[V], strides: tuple[int, ...]) -> V:

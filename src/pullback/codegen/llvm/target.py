@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pullback.codegen.llvm.compile import host_target
+from pullback.util import config
 
 
 class Target(NamedTuple):
@@ -19,6 +20,7 @@ class Target(NamedTuple):
     masked_memory: bool = True
     l1_bytes: int = 32 * 1024
     l2_bytes: int = 512 * 1024
+    amx: bool = False  # multiplies tiles of bfloat16 numbers
 
     def lanes(self, scalar: str) -> int:
         """Lanes of a full vector of a scalar type ("float": 8 at 256 bits)."""
@@ -29,6 +31,7 @@ class Target(NamedTuple):
 X86_64_V3 = Target("x86_64-unknown-linux-gnu", "x86-64-v3", "")
 X86_64_V4 = Target("x86_64-unknown-linux-gnu", "x86-64-v4", "", vector_bits=512, vector_registers=32,
                    l2_bytes=1024 * 1024)
+X86_64_AMX = X86_64_V4._replace(cpu="sapphirerapids", features="+amx-tile,+amx-bf16", amx=True)
 AARCH64 = Target("aarch64-unknown-linux-gnu", "generic", "+neon", vector_bits=128, vector_registers=32,
                  masked_memory=False, l1_bytes=64 * 1024)
 
@@ -40,7 +43,8 @@ def host() -> Target:
     if triple.startswith(("aarch64", "arm64")):
         return AARCH64._replace(triple=triple, cpu=cpu, features=features)
     if {"+avx512f", "+avx512vl", "+avx512bw"} <= flags:
-        return X86_64_V4._replace(triple=triple, cpu=cpu, features=features)
+        amx = config.AMX.value and {"+amx-tile", "+amx-bf16"} <= flags
+        return X86_64_V4._replace(triple=triple, cpu=cpu, features=features, amx=amx)
     if {"+avx2", "+fma"} <= flags:
         return X86_64_V3._replace(triple=triple, cpu=cpu, features=features)
     return Target(triple, cpu, features, vector_bits=128, fma="+fma" in flags, masked_memory=False)

@@ -1,0 +1,177 @@
+"""Sums on AMX, the matrix unit of some x86 processors: 32 x 32 sums of products of float32 numbers that lie in panels.
+
+The unit multiplies tiles of 16 x 32 and 32 x 16 bfloat16 numbers, sixteen times as many in a cycle as vectors multiply
+float32 numbers, and adds the products in float32. A float32 number is the sum of three bfloat16 numbers, its high,
+middle and low part; of the nine products of two such sums the six largest are taken, and what is left out is no larger
+than the rounding of a float32 product (G. Henry, P. T. P. Tang, A. Heinecke, "Leveraging the bfloat16 artificial
+intelligence datatype for higher-precision computations", 2019). The unit takes what is below 2**-126 for zero, also as
+a part: numbers below 2**-103 lose their last bits, those below 2**-118 half of them. Infinities have no such parts, so
+where a sum is not a number it is taken again of the high parts alone, which are infinite or not a number where the
+numbers are.
+
+Panels: for each 32 steps of k the high, middle and low parts of two strips of 16 rows (of A) or columns (of B), a tile
+of 16 lines of 64 bytes each. Lines of A are rows, with numbers k and k + 16 side by side; lines of B are pairs of k and
+k + 16, with the columns side by side.
+"""
+
+from __future__ import annotations
+
+from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.kernels import escaped
+from pullback.codegen.llvm.matmul_pack import ask
+from pullback.codegen.llvm.text import Fn, Module, V, i64, mangle, vector
+
+STRIP = 16  # rows or columns of a tile
+SIDE = 2 * STRIP  # of the sums that are taken together
+DEPTH = 32  # steps of k in a tile
+TILE_BYTES = STRIP * 64
+PART_BYTES = 2 * TILE_BYTES
+BLOCK_BYTES = 3 * PART_BYTES  # of a panel for DEPTH steps of k
+LINE_BYTES = SIDE * 4  # of the sums' rows in memory
+HIGH, MIDDLE, LOW = 0, PART_BYTES, 2 * PART_BYTES
+ROWS, COLUMNS = (4, 5), (6, 7)  # registers of the operands' tiles; those of the sums are 0 to 3
+#: parts of A and B whose product is taken next, such that one of the two is there already; the largest last
+ORDER = ((LOW, HIGH), (MIDDLE, HIGH), (MIDDLE, MIDDLE), (HIGH, MIDDLE), (HIGH, LOW), (HIGH, HIGH))
+PARAMS = [("ptr", "a"), ("ptr", "b"), ("i64", "count")]
+SUMS = [("ptr", "before"), ("ptr", "out")]
+
+
+def configure(fn: Fn) -> None:
+    """Eight tiles of 16 lines of 64 bytes, until `release`."""
+    data = bytes([1, *[0] * 15, *[64, 0] * 8, *[0] * 16, *[STRIP] * 8, *[0] * 8])
+    fn.module.global_("amx_tiles", f'internal constant [64 x i8] c"{escaped(data)}", align 64')
+    fn.call("llvm.x86.ldtilecfg", "void", V("@amx_tiles", "ptr"))
+
+
+def release(fn: Fn) -> None:
+    fn.call("llvm.x86.tilerelease", "void")
+
+
+def clear(fn: Fn) -> None:
+    """All sums are zero."""
+    for n in range(4):
+        fn.call("llvm.x86.tilezero", "void", _register(n))
+
+
+def add_products(fn: Fn, a: V, b: V, count: V) -> None:
+    """Add so many blocks of k of two panels to the sums."""
+    if _is_new(fn.module, "amx_add"):
+        _emit_add(fn.module)
+    fn.call("amx_add", "void", a, b, count, declare=False)
+
+
+def resume(fn: Fn, before: V) -> None:
+    """The sums are what `leave` stored."""
+    for n in range(4):
+        _on_tile(fn, "llvm.x86.tileloadd64", n, before)
+
+
+def zeros(fn: Fn) -> V:
+    """Where 32 rows of 32 zeros are."""
+    fn.module.global_("amx_zeros", f"internal constant [{SIDE * LINE_BYTES} x i8] zeroinitializer, align 64")
+    return V("@amx_zeros", "ptr")
+
+
+def leave(fn: Fn, a: V, b: V, count: V, before: V, out: V) -> None:
+    """Store the sums, made of what was before and so many blocks of k of two panels, as 32 rows of 32 numbers."""
+    if _is_new(fn.module, "amx_leave"):
+        _emit_leave(fn.module)
+        _emit_repair(fn.module)
+    fn.call("amx_leave", "void", a, b, count, before, out, declare=False)
+
+
+def _is_new(module: Module, name: str) -> bool:
+    return all(fn.name != name for fn in module.functions)
+
+
+def _register(n: int) -> V:
+    return V(str(n), "i8")
+
+
+def _load(fn: Fn, register: int, panel: V, at: int) -> None:
+    fn.call("llvm.x86.tileloadd64", "void", _register(register), ix.offset(fn, panel, i64(at), "i8"), i64(64))
+
+
+def _multiply(fn: Fn, row: int, column: int) -> None:
+    fn.call("llvm.x86.tdpbf16ps", "void", _register(2 * row + column), _register(ROWS[row]), _register(COLUMNS[column]))
+
+
+def _emit_add(module: Module) -> None:
+    fn = module.function("amx_add", PARAMS, attributes="#1", linkage="internal")
+    a, b, count = fn.params
+    loop = fn.begin_loop(i64(0), count, i64(1), [a, b])
+    a, b = loop.carried
+    before: tuple[int, int] = (-1, -1)
+    lines = BLOCK_BYTES // 64 // len(ORDER)
+    for n, (part_a, part_b) in enumerate(ORDER):
+        _emit_products(fn, a, b, (part_a, part_b), (part_a != before[0], part_b != before[1]))
+        before = part_a, part_b
+        for line in range(n * lines, (n + 1) * lines):  # A comes from afar: its next block is asked for
+            ask(fn, fn.gep(a, i64(BLOCK_BYTES + 64 * line), "i8"))
+    fn.end_loop(loop, [fn.gep(x, i64(BLOCK_BYTES), "i8") for x in (a, b)], hot=True)
+    fn.ret()
+
+
+def _emit_products(fn: Fn, a: V, b: V, parts: tuple[int, int], new: tuple[bool, bool]) -> None:
+    """The products of two parts; tiles are loaded just before they are needed, by whose operand is new."""
+    for turn in range(4):
+        row, column = (turn % 2, turn // 2) if new[1] and not new[0] else (turn // 2, turn % 2)
+        if new[0] and column == 0:
+            _load(fn, ROWS[row], a, parts[0] + row * TILE_BYTES)
+        if new[1] and row == 0:
+            _load(fn, COLUMNS[column], b, parts[1] + column * TILE_BYTES)
+        _multiply(fn, row, column)
+
+
+def _on_tile(fn: Fn, name: str, n: int, sums: V) -> None:
+    """Load or store one of the four tiles of sums."""
+    at = n // 2 * STRIP * LINE_BYTES + n % 2 * 64
+    fn.call(name, "void", _register(n), ix.offset(fn, sums, i64(at), "i8"), i64(LINE_BYTES))
+
+
+def _store(fn: Fn, out: V) -> None:
+    for n in range(4):
+        _on_tile(fn, "llvm.x86.tilestored64", n, out)
+
+
+def _vectors(fn: Fn, at: V, first: int, count: int) -> list[V]:
+    return [fn.load(ix.offset(fn, at, i64(64 * (first + n)), "i8"), vector("float", STRIP), 64) for n in range(count)]
+
+
+def _emit_leave(module: Module) -> None:
+    """Store, and look whether all sums are numbers."""
+    fn = module.function("amx_leave", [*PARAMS, *SUMS], attributes="#1", linkage="internal")
+    a, b, count, before, out = fn.params
+    _store(fn, out)
+    mask = vector("i1", STRIP)
+    loop = fn.begin_loop(i64(0), i64(2 * SIDE), i64(8), [V("zeroinitializer", mask)])
+    values = _vectors(fn, fn.gep(out, fn.mul(loop.counter, i64(64)), "i8"), 0, 8)
+    seen = loop.carried[0]
+    for left, right in zip(values[::2], values[1::2], strict=True):
+        seen = fn.binary("or", seen, fn.compare("fcmp", "uno", left, right))
+    found = fn.end_loop(loop, [seen])[0]
+    fn.cond_br(fn.call(f"llvm.vector.reduce.or.{mangle(mask)}", "i1", found), "repair", "done")
+    fn.label("repair")
+    fn.call("amx_repair", "void", a, b, count, before, out, declare=False)
+    fn.br("done")
+    fn.label("done")
+    fn.ret()
+
+
+def _emit_repair(module: Module) -> None:
+    """What is not a number, again of the high parts."""
+    fn = module.function("amx_repair", [*PARAMS, *SUMS], attributes="#1", linkage="internal")
+    a, b, count, before, out = fn.params
+    resume(fn, before)
+    loop = fn.begin_loop(i64(0), count, i64(1), [a, b])
+    _emit_products(fn, loop.carried[0], loop.carried[1], (HIGH, HIGH), (True, True))
+    fn.end_loop(loop, [fn.gep(x, i64(BLOCK_BYTES), "i8") for x in loop.carried])
+    high = fn.alloca("float", SIDE * SIDE)
+    _store(fn, high)
+    each = fn.begin_loop(i64(0), i64(SIDE * SIDE), i64(STRIP))
+    place = fn.gep(out, each.counter, "float")
+    value = fn.load(place, vector("float", STRIP), 64)
+    other = fn.load(fn.gep(high, each.counter, "float"), vector("float", STRIP), 64)
+    fn.store(fn.select(fn.compare("fcmp", "uno", value, value), other, value), place, 64)
+    fn.end_loop(each)
+    fn.ret()

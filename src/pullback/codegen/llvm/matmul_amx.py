@@ -1,0 +1,292 @@
+"""Matrix products on AMX (`amx_tile`): all threads make panels of A, then each claims groups of columns and rows.
+
+Of B the panels of a group are made by the thread that claimed it, for one block of k after the other, so that they stay
+in its second cache; there all rows of A meet them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+from pullback.codegen.llvm import amx_tile as amx
+from pullback.codegen.llvm import matmul_index as ix
+from pullback.codegen.llvm.amx_pack import Source, pack
+from pullback.codegen.llvm.claims import CLAIM_FLOPS, await_done, counter, for_claims, note_done
+from pullback.codegen.llvm.matmul_nest import batch_index, dot_index, for_range
+from pullback.codegen.llvm.matmul_plan import Chunk, chunks
+from pullback.codegen.llvm.matmul_spec import Epilogue, MatmulSpec, Operand
+from pullback.codegen.llvm.matmul_tile import hand_over, lines_of
+from pullback.codegen.llvm.target import Target
+from pullback.codegen.llvm.text import Fn, V, i64, vector
+
+COUNTERS = 3  # panels claimed, panels done, groups claimed
+TOGETHER = 4  # panels that are made at a time where steps of k are apart: what is read of one is a run
+GROUP = 4  # panels of B in a group: all of A is read for each
+BLOCK = 16  # blocks of 32 steps of k that panels of B are made of at a time
+NEAR_BYTES = 768 << 10  # of panels of A that stay in the second cache beside those of B: groups may be smaller
+UNITS = 4  # for each thread, where there are so many
+LEAST_ROWS = 4  # panels of A that a group is worth making for
+MOST_ROWS = 16  # panels of A: partial sums of a group stay in the second cache
+MOST_BYTES = 256 << 20  # of panels
+PIECE_FLOPS = 16_000_000  # least work for a thread
+#: nanoseconds of a core, measured: for 1000 operations of vectors and of the unit (with numbers at random: zeros take
+#: half), for a number of A in panels where its rows or its steps of k are apart, for one of B, and for a partial sum
+VECTORS, UNIT = 5.9, 2.9
+A_ROWS, A_STEPS, B_ROWS, B_STEPS, PARTIAL = 0.4, 0.5, 0.3, 0.2, 0.25
+GAIN = 0.95  # of the vectors' time: what takes more is left to them
+
+
+SUM_BYTES = amx.SIDE * amx.LINE_BYTES
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Where a tile is: panels of A and B, which of the unit's they are, and the block of k."""
+
+    batch: V
+    row: V
+    column: V
+    local_row: V
+    local_column: V
+    block: V
+    start: V
+    count: V
+
+
+@dataclass(frozen=True)
+class AmxPlan:
+    """Sizes in panels of 32 rows or columns, and blocks of 32 steps of k."""
+
+    batches: int
+    rows: int
+    columns: int
+    depth: int
+    cuts: int  # of the rows
+    group: int  # panels of B that are made at a time
+    block: int  # of k
+    max_threads: int
+
+    @property
+    def panel_bytes(self) -> int:
+        return self.depth * amx.BLOCK_BYTES
+
+    @property
+    def groups(self) -> int:
+        return -(-self.columns // self.group)
+
+    @property
+    def shared_bytes(self) -> int:
+        return self.batches * self.rows * self.panel_bytes
+
+    @property
+    def b_bytes(self) -> int:
+        return self.group * self.block * amx.BLOCK_BYTES
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Of partial sums: those of a block of k, and those of the one before."""
+        return 2 * -(-self.rows // self.cuts) * self.group * SUM_BYTES if self.block < self.depth else 0
+
+    @property
+    def thread_bytes(self) -> int:
+        return self.b_bytes + self.scratch_bytes
+
+    def describe(self) -> str:
+        sizes = f"{self.rows}x{self.columns}x{self.depth}"
+        return f"amx {sizes} cuts={self.cuts} group={self.group} block={self.block}"
+
+    def cost(self, spec: MatmulSpec) -> float:
+        """Nanoseconds of one core."""
+        m, n, k = self.rows * amx.SIDE, self.columns * amx.SIDE, self.depth * amx.DEPTH
+        of_a = A_ROWS if source_of(spec.a).rows_apart else A_STEPS
+        of_b = B_ROWS if source_of(spec.b.transposed).rows_apart else B_STEPS
+        panels = m * k * of_a + n * k * self.cuts * of_b
+        return self.batches * (2 * m * n * k * UNIT / 1000 + panels + m * n * -(-self.depth // self.block) * PARTIAL)
+
+
+def amx_plan(spec: MatmulSpec, target: Target, threads: int) -> AmxPlan | None:
+    """How a product is computed on the matrix unit; None where vectors do it."""
+    contiguous = (1 in (x.row_stride, x.col_stride) for x in (spec.a, spec.b))
+    if not target.amx or spec.dtype != "float" or not all(contiguous):
+        return None
+    if spec.flops < CLAIM_FLOPS:
+        return None
+    rows, columns, depth = -(-spec.m // amx.SIDE), -(-spec.n // amx.SIDE), -(-spec.k // amx.DEPTH)
+    batches, wanted = prod(spec.batch), UNITS * threads
+    block = depth if depth <= BLOCK * 5 // 4 else -(-depth // -(-depth // BLOCK))
+    near = rows * block * amx.BLOCK_BYTES <= NEAR_BYTES
+    group = max(1, min(GROUP, columns * batches // wanted)) if near else GROUP
+    missing = -(-wanted // (batches * -(-columns // group)))
+    cuts = max(-(-rows // MOST_ROWS), min(rows // LEAST_ROWS, missing), 1)
+    most = max(1, spec.flops // PIECE_FLOPS)
+    plan = AmxPlan(batches, rows, columns, depth, cuts, group, block, most)
+    return plan if plan.shared_bytes <= MOST_BYTES and plan.cost(spec) < GAIN * VECTORS * spec.flops / 1000 else None
+
+
+class AmxNest:
+    """A product being emitted; the pointers are those of the operands and of the workspace."""
+
+    def __init__(self, fn: Fn, spec: MatmulSpec, plan: AmxPlan, epilogue: Epilogue, a: V, b: V, workspace: V) -> None:
+        self.fn, self.spec, self.plan, self.epilogue = fn, spec, plan, epilogue
+        self.a, self.b, self.a_panels = a, b, workspace
+        mine = ix.mul(fn, fn.params[1], plan.thread_bytes)
+        self.b_panels = fn.gep(workspace, ix.add(fn, mine, plan.shared_bytes), "i8")
+        self.scratch = ix.offset(fn, self.b_panels, i64(plan.b_bytes), "i8")
+        self.out = fn.alloca("float", amx.SIDE * amx.SIDE)
+        self.batch_index: list[V] = []
+
+    def emit(self, slots: V, first_counter: int, live: V) -> None:
+        """All of the product."""
+        fn, plan = self.fn, self.plan
+        counters = [counter(fn, slots, first_counter + n) for n in range(COUNTERS)]
+        self.epilogue.prepare(fn, amx.SIDE)
+        amx.configure(fn)
+        self.make_panels(counters[0], counters[1], live)
+        count = plan.batches * plan.cuts * plan.groups
+        for_claims(fn, counters[2], count, live, lambda low, high: for_range(fn, low, high, 1, self.unit))
+        amx.release(fn)
+
+    def make_panels(self, claimed: V, done: V, live: V) -> None:
+        """All panels of A."""
+        fn, spec, plan = self.fn, self.spec, self.plan
+        source = source_of(spec.a)
+        together = 1 if source.rows_apart else TOGETHER
+        each = -(-plan.rows // together)
+
+        def one(n: V) -> None:
+            flat, first = self.batch_of(n, each), ix.mul(fn, ix.rem(fn, n, each), together)
+            index = batch_index(fn, flat, spec.batch)
+            src = ix.offset(fn, self.a, dot_index(fn, index, spec.a.batch_strides), "float")
+            pack(fn, True, source, src, self.a_panel(flat, first), first,
+                 ix.minimum(fn, ix.add(fn, first, together), plan.rows), spec.m, i64(spec.k))
+
+        def some(low: V, high: V) -> None:
+            for_range(fn, low, high, 1, one)
+            note_done(fn, done, ix.sub(fn, high, low))
+
+        for_claims(fn, claimed, plan.batches * each, live, some)
+        await_done(fn, done, plan.batches * each)
+
+    def batch_of(self, n: V, each: int) -> V:
+        """The batch of a number, of which there are `each` in a batch."""
+        return ix.div(self.fn, n, each) if self.plan.batches > 1 else i64(0)
+
+    def a_panel(self, flat: V, row: V) -> V:
+        fn, plan = self.fn, self.plan
+        number = ix.add(fn, ix.mul(fn, flat, plan.rows), row)
+        return ix.offset(fn, self.a_panels, ix.mul(fn, number, plan.panel_bytes), "i8")
+
+    def unit(self, n: V) -> None:
+        """Some rows by a group of panels of B; groups of the same rows follow each other."""
+        fn, spec, plan = self.fn, self.spec, self.plan
+        flat, cut = self.batch_of(n, plan.cuts * plan.groups), ix.rem(fn, ix.div(fn, n, plan.groups), plan.cuts)
+        first = ix.mul(fn, ix.rem(fn, n, plan.groups), plan.group)
+        stop = ix.minimum(fn, ix.add(fn, first, plan.group), plan.columns)
+        top, bottom = (ix.div(fn, ix.mul(fn, ix.add(fn, cut, k), plan.rows), plan.cuts) for k in (0, 1))
+        self.batch_index = batch_index(fn, flat, spec.batch)
+        b = ix.offset(fn, self.b, dot_index(fn, self.batch_index, spec.b.batch_strides), "float")
+
+        def terms(block: V) -> None:
+            start = ix.mul(fn, block, plan.block)
+            count = ix.minimum(fn, ix.sub(fn, i64(plan.depth), start), plan.block)
+            k = ix.mul(fn, start, amx.DEPTH)
+            steps = ix.minimum(fn, ix.sub(fn, i64(spec.k), k), plan.block * amx.DEPTH)
+            src = ix.offset(fn, b, ix.mul(fn, k, spec.b.row_stride), "float")
+            pack(fn, False, source_of(spec.b.transposed), src, self.b_panels, first, stop, spec.n, steps)
+            for_range(fn, first, stop, 1, lambda column: for_range(fn, top, bottom, 1, lambda row: self.tile(
+                Tile(flat, row, column, ix.sub(fn, row, top), ix.sub(fn, column, first), block, start, count))))
+
+        for_range(fn, i64(0), i64(-(-plan.depth // plan.block)), 1, terms)
+
+    def tile(self, at: Tile) -> None:
+        """32 x 32 sums over a block of k."""
+        fn, plan = self.fn, self.plan
+        a = ix.offset(fn, self.a_panel(at.batch, at.row), ix.mul(fn, at.start, amx.BLOCK_BYTES), "i8")
+        b = ix.offset(fn, self.b_panels, ix.mul(fn, ix.mul(fn, at.local_column, at.count), amx.BLOCK_BYTES), "i8")
+        first = ix.mul(fn, at.row, amx.SIDE)
+        count = ix.minimum(fn, ix.sub(fn, i64(self.spec.m), first), amx.SIDE)
+        col = ix.mul(fn, at.column, amx.SIDE)
+
+        def last(before: V) -> None:
+            self.add_products(a, b, at.count, (first, count, col))
+            amx.leave(fn, a, b, at.count, before, self.out)
+            self.deliver(first, count, at.column)
+
+        if plan.block >= plan.depth:
+            amx.clear(fn)
+            last(amx.zeros(fn))
+            return
+
+        def partial() -> None:
+            amx.add_products(fn, a, b, at.count)
+            amx.leave(fn, a, b, at.count, before, after)
+
+        number = ix.add(fn, ix.mul(fn, at.local_row, plan.group), at.local_column)
+        places = [fn.gep(self.scratch, ix.add(fn, ix.mul(fn, number, SUM_BYTES), n * plan.scratch_bytes // 2), "i8")
+                  for n in (0, 1)]
+        odd = fn.compare("icmp", "ne", ix.rem(fn, at.block, 2), i64(0))
+        after, before = fn.select(odd, places[1], places[0]), fn.select(odd, places[0], places[1])
+        before = fn.select(fn.compare("icmp", "eq", at.block, i64(0)), amx.zeros(fn), before)
+        amx.resume(fn, before)
+        end = fn.compare("icmp", "eq", ix.add(fn, at.start, at.count), i64(plan.depth))
+        emit_either(fn, end, lambda: last(before), partial)
+
+    def deliver(self, first: V, count: V, column: V) -> None:
+        """Finished sums of so many rows."""
+        fn, spec, plan = self.fn, self.spec, self.plan
+        col = ix.mul(fn, column, amx.SIDE)
+        whole, rest = chunks(min(spec.n, amx.SIDE), amx.STRIP, True), chunks(spec.n % amx.SIDE, amx.STRIP, True)
+        if not rest or spec.n < amx.SIDE:
+            self.finish(first, count, col, whole)
+            return
+        emit_either(fn, fn.compare("icmp", "slt", column, i64(plan.columns - 1)),
+                    lambda: self.finish(first, count, col, whole), lambda: self.finish(first, count, col, rest))
+
+    def add_products(self, a: V, b: V, blocks: V, results: tuple[V, V, V]) -> None:
+        """The sums; what the epilogue will read is asked for meanwhile, some rows in each block of k."""
+        fn, plan = self.fn, self.plan
+        width = min(self.spec.n, amx.SIDE)
+        first, count, col = results
+
+        def fetch(fn: Fn, row: V) -> None:
+            self.epilogue.fetch(fn, self.batch_index, row, col, width)
+
+        if not lines_of(fn, lambda trial: fetch(trial, i64(0))):
+            amx.add_products(fn, a, b, blocks)
+            return
+        each = -(-amx.SIDE // plan.block)
+        loop = fn.begin_loop(i64(0), blocks, i64(1), [a, b])
+        rows = fn.begin_loop(ix.mul(fn, loop.counter, each),
+                             ix.minimum(fn, ix.mul(fn, ix.add(fn, loop.counter, 1), each), count), i64(1))
+        fetch(fn, ix.add(fn, first, rows.counter))
+        fn.end_loop(rows)
+        amx.add_products(fn, loop.carried[0], loop.carried[1], i64(1))
+        fn.end_loop(loop, [fn.gep(x, i64(amx.BLOCK_BYTES), "i8") for x in loop.carried])
+
+    def finish(self, first: V, count: V, col: V, parts: tuple[Chunk, ...]) -> None:
+        """Hand the results over, row by row."""
+        fn = self.fn
+        loop = fn.begin_loop(i64(0), count, i64(1), [self.out])
+        row = ix.add(fn, first, loop.counter)
+        for chunk in parts:
+            value = fn.load(ix.offset(fn, loop.carried[0], i64(chunk.col), "float"), vector("float", chunk.width), 4)
+            hand_over(fn, value, chunk, self.epilogue, self.batch_index, row, col)
+        fn.end_loop(loop, [fn.gep(loop.carried[0], i64(amx.SIDE), "float")])
+
+
+def emit_either(fn: Fn, condition: V, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
+    n = fn.fresh("")
+    fn.cond_br(condition, f"then{n}", f"else{n}")
+    for label, body in ((f"then{n}", then), (f"else{n}", otherwise)):
+        fn.label(label)
+        body()
+        fn.br(f"joined{n}")
+    fn.label(f"joined{n}")
+
+
+def source_of(operand: Operand) -> Source:
+    """How an operand lies, its rows being those of panels."""
+    rows_apart = operand.col_stride == 1
+    return Source(rows_apart, operand.row_stride if rows_apart else operand.col_stride)

@@ -1,0 +1,245 @@
+"""Products on the matrix unit: values, what is not finite, precision, memory bounds, what is left to vectors.
+
+Code is generated on every machine, and run where there is such a unit.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from tests.codegen.products import (
+    CLAIMS,
+    VECTORS,
+    WORKSPACE,
+    A,
+    B,
+    BiasRelu,
+    C,
+    Compiled,
+    Descend,
+    Guarded,
+    Long,
+    Output,
+    check,
+    layout,
+)
+
+import pullback as pb
+from pullback.codegen.llvm import matmul_amx
+from pullback.codegen.llvm.compile import CompileError, compile_ir
+from pullback.codegen.llvm.matmul import MatmulSpec, Operand, emit_matmul
+from pullback.codegen.llvm.matmul_amx import AmxPlan, amx_plan
+from pullback.codegen.llvm.target import X86_64_AMX, X86_64_V4, host
+from pullback.codegen.llvm.text import Module
+from pullback.util import config
+
+needs_unit = pytest.mark.skipif(not host().amx, reason="the processor has no AMX, or the system does not lend it")
+SIDES = ("row", "column")
+
+
+def spec_of(m: int, n: int, k: int, a: str = "row", b: str = "row", batch: tuple[int, ...] = ()) -> MatmulSpec:
+    return MatmulSpec(m, n, k, layout(m, k, a, batch, False)[0], layout(k, n, b, batch, False)[0], "float", batch)
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products for which vectors are faster, too."""
+    monkeypatch.setattr(matmul_amx, "GAIN", np.inf)
+    monkeypatch.setattr(matmul_amx, "CLAIM_FLOPS", 0)
+
+
+def plan_of(m: int, n: int, k: int, a: str = "row", b: str = "row", batch: tuple[int, ...] = ()) -> AmxPlan:
+    plan = amx_plan(spec_of(m, n, k, a, b, batch), X86_64_AMX, 2)
+    assert plan is not None
+    return plan
+
+
+@pytest.mark.usefixtures("always")
+@needs_unit
+@pytest.mark.parametrize("a", SIDES)
+@pytest.mark.parametrize("b", SIDES)
+@pytest.mark.parametrize("m, n, k", [
+    (256, 256, 256), (301, 203, 257), (97, 333, 1300), (1100, 517, 130), (64, 900, 650), (5, 300, 40)])
+def test_values(m: int, n: int, k: int, a: str, b: str) -> None:
+    """Whole and ragged panels, one block of k and several, operands as they lie and turned."""
+    plan_of(m, n, k, a, b)
+    check(m, n, k, a=a, b=b, target=host(), threads=(1, 2, 3, 5), at_end=k % 2 == 0)
+
+
+@pytest.mark.usefixtures("always")
+@needs_unit
+@pytest.mark.parametrize("m", [160, 161, 175, 176, 177, 191])
+@pytest.mark.parametrize("n", [192, 193, 207, 208, 209])
+def test_edges(m: int, n: int) -> None:
+    for k in (224, 225, 240, 255):
+        for a, b in (("row", "column"), ("column", "row")):
+            plan_of(m, n, k, a, b)
+            check(m, n, k, a=a, b=b, target=host(), threads=(2,), at_end=k % 2 == 0)
+
+
+@pytest.mark.usefixtures("always")
+@needs_unit
+@pytest.mark.parametrize("epilogue", [BiasRelu, Descend, Long])
+def test_epilogues(epilogue: type[Output]) -> None:
+    for m, n, k in ((301, 203, 257), (130, 190, 1290)):
+        plan_of(m, n, k)
+        check(m, n, k, epilogue=epilogue, target=host(), threads=(1, 2))
+
+
+@pytest.mark.usefixtures("always")
+@needs_unit
+@pytest.mark.parametrize("batch, broadcast", [((3,), (False, False)), ((2, 5), (False, True)), ((9,), (True, False))])
+def test_batches(batch: tuple[int, ...], broadcast: tuple[bool, bool]) -> None:
+    plan_of(130, 170, 200, batch=batch)
+    for a, b in (("row", "row"), ("column", "column")):
+        check(130, 170, 200, a=a, b=b, batch=batch, broadcast=broadcast, target=host(), threads=(1, 2, 4))
+
+
+class Product:
+    """A product on the unit, and the same by vectors."""
+
+    def __init__(self, m: int, n: int, k: int) -> None:
+        plan_of(m, n, k)
+        self.shape = m, n, k
+        self.compiled = {name: Compiled(spec_of(m, n, k), Output, target)
+                         for name, target in (("unit", host()), ("vectors", VECTORS))}
+
+    def __call__(self, name: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        m, n, k = self.shape
+        compiled = self.compiled[name]
+        memory = [Guarded(count * 4) for count in (m * k, k * n, m * n, 0, n, 1)]
+        memory[WORKSPACE] = Guarded(-(-compiled.kernel.workspace(2) // 64) * 64)
+        for slot, array in ((A, a), (B, b)):
+            memory[slot].array(np.float32, array.shape)[...] = array
+        compiled.run([part.address for part in memory], 2)
+        return memory[C].array(np.float32, (m, n)).copy()
+
+
+@cache
+def made(m: int, n: int, k: int) -> Product:
+    return Product(m, n, k)
+
+
+@pytest.fixture(params=[256, 1300])
+def product(request: pytest.FixtureRequest, always: None) -> Product:
+    return made(130, 170, request.param)
+
+
+def operands(product: Product, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    m, n, k = product.shape
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((m, k)).astype(np.float32), rng.standard_normal((k, n)).astype(np.float32)
+
+
+@needs_unit
+@pytest.mark.parametrize("spread", [0.0, 3.0, 8.0])
+def test_the_error_is_no_larger_than_that_of_vectors(product: Product, spread: float) -> None:
+    """Also where the numbers' sizes differ by many orders of magnitude; relative to the sum of absolute products."""
+    a, b = operands(product)
+    rng = np.random.default_rng(1)
+    a *= np.exp(spread * rng.standard_normal(a.shape)).astype(np.float32)
+    b *= np.exp(spread * rng.standard_normal(b.shape)).astype(np.float32)
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    size = np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64)
+    unit, vectors = (np.abs(product(name, a, b) - exact) / size for name in ("unit", "vectors"))
+    assert unit.max() <= 1.1 * vectors.max()
+    assert np.sqrt((unit ** 2).mean()) <= (1.1 if spread else 0.6) * np.sqrt((vectors ** 2).mean())
+
+
+@needs_unit
+def test_a_product_with_the_identity_keeps_every_bit() -> None:
+    """A number is the sum of its parts: any bits, from 2**-103 on up to the largest."""
+    product = Product(256, 256, 256)
+    rng = np.random.default_rng(3)
+    bits = rng.integers(0, 1 << 32, (256, 256), dtype=np.uint64).astype(np.uint32)
+    exponent = rng.integers(127 - 103, 255, bits.shape, dtype=np.uint32)
+    a = (bits & np.uint32(0x807FFFFF) | exponent << np.uint32(23)).view(np.float32)
+    a[0, :4] = np.finfo(np.float32).max, -np.finfo(np.float32).max, 3.39e38, 0.0
+    eye = np.eye(256, dtype=np.float32)
+    np.testing.assert_array_equal(product("unit", a, eye), a)
+    np.testing.assert_array_equal(product("unit", eye, a), a)
+
+
+@needs_unit
+@pytest.mark.parametrize("values", [(np.inf,), (-np.inf,), (np.nan,), (np.inf, -np.inf), (np.inf, np.nan, 1e30)])
+def test_what_is_not_finite(product: Product, values: tuple[float, ...]) -> None:
+    """Infinities and numbers that are none spread as they do in NumPy, and nowhere else."""
+    a, b = operands(product)
+    rng = np.random.default_rng(2)
+    for array in (a, b):
+        for value in values:
+            array[rng.integers(0, array.shape[0], 3), rng.integers(0, array.shape[1], 3)] = value
+    b[:, 5] = 0
+    with np.errstate(invalid="ignore", over="ignore"):
+        expected = (a.astype(np.float64) @ b.astype(np.float64)).astype(np.float32)
+    found = product("unit", a, b)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    large = ~np.isfinite(expected)
+    np.testing.assert_array_equal(found[large], expected[large])
+    np.testing.assert_allclose(found[~large], expected[~large], rtol=1e-3, atol=1e-3)
+
+
+@needs_unit
+def test_small_numbers_are_not_lost_at_once(product: Product) -> None:
+    """Below 2**-103 a number's low part is too small for a bfloat16, below 2**-126 it is zero."""
+    a, b = operands(product)
+    a = np.abs(a) + 1
+    b = np.abs(b) + 1
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    for exponent, tolerance in ((-100, 1e-6), (-112, 1e-4), (-120, 1e-2), (-140, 2.0)):
+        scaled = (a * 2.0 ** exponent).astype(np.float32)
+        found = product("unit", scaled, (b * 2.0 ** 60).astype(np.float32)) * 2.0 ** (-60 - exponent)
+        assert np.abs(found / exact - 1).max() < tolerance
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("a", SIDES)
+@pytest.mark.parametrize("b", SIDES)
+@pytest.mark.parametrize("m, n, k", [(256, 256, 256), (333, 203, 1301)])
+def test_code_is_generated_on_any_machine(m: int, n: int, k: int, a: str, b: str) -> None:
+    plan_of(m, n, k, a, b)
+    module, spec = Module(), spec_of(m, n, k, a, b)
+    emit_matmul(module, "product", spec, A, B, WORKSPACE, lambda _: CLAIMS, BiasRelu(spec), X86_64_AMX)
+    text = module.text()
+    assert text.count("call void @llvm.x86.tdpbf16ps") == 24 + 4  # six products of parts; one where numbers are missing
+    assert len(compile_ir(text, X86_64_AMX.cpu, X86_64_AMX.features, X86_64_AMX.triple)) > 500
+    with pytest.raises(CompileError, match="tdpbf16ps"):
+        compile_ir(text, X86_64_V4.cpu, X86_64_V4.features, X86_64_V4.triple)
+
+
+@pytest.mark.parametrize("spec", [
+    MatmulSpec(512, 512, 512, Operand(512, 1), Operand(512, 1), "double"),  # another type
+    MatmulSpec(512, 512, 512, Operand(1024, 2), Operand(512, 1), "float"),  # neither rows nor columns contiguous
+    MatmulSpec(64, 64, 64, Operand(64, 1), Operand(64, 1), "float"),  # little work
+    MatmulSpec(4096, 16, 512, Operand(512, 1), Operand(16, 1), "float"),  # panels take longer than vectors' sums
+    MatmulSpec(4096, 4096, 8, Operand(8, 1), Operand(4096, 1), "float"),
+    MatmulSpec(9000, 9000, 9000, Operand(9000, 1), Operand(9000, 1), "float")])  # panels of half a gigabyte
+def test_what_is_left_to_vectors(spec: MatmulSpec) -> None:
+    assert amx_plan(spec, X86_64_AMX, 2) is None
+
+
+def test_plans() -> None:
+    assert amx_plan(spec_of(512, 512, 512), X86_64_V4, 2) is None
+    for m, n, k in ((1024, 384, 384), (128, 512, 784), (384, 1536, 1024), (96, 4096, 1024), (3000, 3000, 2000)):
+        for threads in (1, 2, 8):
+            plan = amx_plan(spec_of(m, n, k), X86_64_AMX, threads)
+            assert plan is not None
+            assert plan.batches * plan.cuts * plan.groups >= min(2 * threads, plan.rows // 4)
+            assert plan.rows // plan.cuts <= 16
+            assert plan.thread_bytes <= 2 << 20
+
+
+@needs_unit
+def test_the_flag_leaves_products_to_vectors() -> None:
+    rng = np.random.default_rng(0)
+    a, b = (pb.tensor(rng.standard_normal((300, 300)).astype(np.float32)) for _ in range(2))
+    texts: list[str] = []
+    results: list[np.ndarray] = []
+    for on in (True, False):
+        with config.override(amx=on):
+            texts.append(str(pb.show(lambda a, b: a @ b, "llvm")(a, b)))
+            results.append(pb.jit(lambda a, b: a @ b)(a, b).numpy())
+    assert ["tdpbf16ps" in text for text in texts] == [True, False]
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-4, atol=1e-4)
