@@ -28,7 +28,7 @@ BLOCK = 16  # blocks of 32 steps of k that panels of B are made of at a time
 NEAR_BYTES = 768 << 10  # of panels of A that stay in the second cache beside those of B: groups may be smaller
 UNITS = 4  # for each thread, where there are so many
 LEAST_ROWS = 4  # panels of A that a group is worth making for
-MOST_ROWS = 16  # panels of A: partial sums of a group stay in the second cache
+MOST_ROWS = 32  # panels of A: partial sums of a group stay in the second cache
 MOST_BYTES = 256 << 20  # of panels
 PIECE_FLOPS = 16_000_000  # least work for a thread
 #: nanoseconds of a core, measured: for 1000 operations of vectors and of the unit (with numbers at random: zeros take
@@ -195,7 +195,7 @@ class AmxNest:
             steps = ix.minimum(fn, ix.sub(fn, i64(spec.k), k), plan.block * amx.DEPTH)
             src = ix.offset(fn, b, ix.mul(fn, k, spec.b.row_stride), "float")
             pack(fn, False, source_of(spec.b.transposed), src, self.b_panels, first, stop, spec.n, steps)
-            for_range(fn, first, stop, 1, lambda column: for_range(fn, top, bottom, 1, lambda row: self.tile(
+            for_range(fn, top, bottom, 1, lambda row: for_range(fn, first, stop, 1, lambda column: self.tile(
                 Tile(flat, row, column, ix.sub(fn, row, top), ix.sub(fn, column, first), block, start, count))))
 
         for_range(fn, i64(0), i64(-(-plan.depth // plan.block)), 1, terms)
