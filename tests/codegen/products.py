@@ -10,7 +10,6 @@ from math import prod
 import numpy as np
 
 from pullback.codegen.llvm.matmul import MatmulKernel, MatmulSpec, Operand, emit_matmul
-from pullback.codegen.llvm.matmul_claimed import COUNTERS
 from pullback.codegen.llvm.matmul_pack import masked_load, masked_store
 from pullback.codegen.llvm.target import Target, host
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64
@@ -112,8 +111,14 @@ class Compiled:
         target = target or VECTORS
         module = Module()
         self.spec = spec
+        self.counters = 0
+
+        def reserve(count: int) -> int:
+            self.counters = count
+            return CLAIMS
+
         self.kernel: MatmulKernel = emit_matmul(
-            module, "product", spec, A, B, WORKSPACE, lambda _: CLAIMS, epilogue(spec), target)
+            module, "product", spec, A, B, WORKSPACE, reserve, epilogue(spec), target)
         llvm.add_symbol("pb_reach", native().symbols["pb_reach"])
         parsed = llvm.parse_assembly(module.text())
         parsed.verify()
@@ -125,7 +130,7 @@ class Compiled:
             self.engine.get_function_address("product"))
 
     def run(self, pointers: list[int], threads: int = 1) -> None:
-        slots = (ctypes.c_void_p * (len(pointers) + COUNTERS))(*pointers)
+        slots = (ctypes.c_void_p * (len(pointers) + self.counters))(*pointers)
         if threads == 1:
             self.call(ctypes.addressof(slots), 0, 1)
             return

@@ -97,6 +97,26 @@ def test_batches(batch: tuple[int, ...], broadcast: tuple[bool, bool]) -> None:
         check(130, 170, 200, a=a, b=b, batch=batch, broadcast=broadcast, target=host(), threads=(1, 2, 4))
 
 
+@needs_unit
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("m, n, k, batch", [(1200, 150, 330, ()), (290, 110, 330, (3,)), (70, 64, 96, (2, 7))])
+def test_sweeps(m: int, n: int, k: int, batch: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Panels of A that are made anew, for other rows or batch indices, when nobody reads the old ones any more."""
+    monkeypatch.setattr(matmul_amx, "SWEEP_BYTES", 300 << 10)
+    monkeypatch.setattr(matmul_amx, "MOST_ROWS", 4)
+    assert plan_of(m, n, k, batch=batch).sweeps > 2
+    for a, b in (("row", "row"), ("column", "column")):
+        for _ in range(4):
+            check(m, n, k, a=a, b=b, batch=batch, target=host(), threads=(1, 2, 3, 5))
+
+
+def test_who_computes_does_not_depend_on_the_number_of_threads() -> None:
+    rng = np.random.default_rng(0)
+    for m, n, k in rng.integers(20, 400, (200, 3)):
+        found = {amx_plan(spec_of(int(m), int(n), int(k)), X86_64_AMX, threads) is None for threads in (1, 2, 3, 8, 64)}
+        assert len(found) == 1
+
+
 class Product:
     """A product on the unit, and the same by vectors."""
 
@@ -214,8 +234,7 @@ def test_code_is_generated_on_any_machine(m: int, n: int, k: int, a: str, b: str
     MatmulSpec(512, 512, 512, Operand(1024, 2), Operand(512, 1), "float"),  # neither rows nor columns contiguous
     MatmulSpec(64, 64, 64, Operand(64, 1), Operand(64, 1), "float"),  # little work
     MatmulSpec(4096, 16, 512, Operand(512, 1), Operand(16, 1), "float"),  # panels take longer than vectors' sums
-    MatmulSpec(4096, 4096, 8, Operand(8, 1), Operand(4096, 1), "float"),
-    MatmulSpec(9000, 9000, 9000, Operand(9000, 1), Operand(9000, 1), "float")])  # panels of half a gigabyte
+    MatmulSpec(4096, 4096, 8, Operand(8, 1), Operand(4096, 1), "float")])
 def test_what_is_left_to_vectors(spec: MatmulSpec) -> None:
     assert amx_plan(spec, X86_64_AMX, 2) is None
 
@@ -229,6 +248,9 @@ def test_plans() -> None:
             assert plan.batches * plan.cuts * plan.groups >= min(2 * threads, plan.rows // 4)
             assert plan.rows // plan.cuts <= 32
             assert plan.thread_bytes <= 2 << 20
+    large = amx_plan(spec_of(9000, 9000, 9000), X86_64_AMX, 2)
+    assert large is not None
+    assert large.shared_bytes <= 64 << 20
 
 
 @needs_unit

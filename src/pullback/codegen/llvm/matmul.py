@@ -70,7 +70,7 @@ def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_ind
     a, b = load_pointer(fn, args, a_index), load_pointer(fn, args, b_index)
     workspace = load_pointer(fn, args, ws_index) if plan.thread_bytes or plan.shared_bytes else a
     if isinstance(plan, AmxPlan):
-        AmxNest(fn, spec, plan, epilogue, a, b, workspace).emit(args, counters(COUNTERS), live)
+        AmxNest(fn, spec, plan, epilogue, a, b, workspace).emit(args, counters, live)
     else:
         nest = Nest(fn, name, spec, plan, epilogue, target.fma, a, b, a, b, a, a)
         emit_on_vectors(nest, workspace, args, counters, live)

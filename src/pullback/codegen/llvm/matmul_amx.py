@@ -1,7 +1,8 @@
-"""Matrix products on AMX (`amx_tile`): all threads make panels of A, then each claims groups of columns and rows.
+"""Matrix products on AMX (`amx_tile`): all threads make panels of A, then each claims units of some rows and columns.
 
-Of B the panels of a group are made by the thread that claimed it, for one block of k after the other, so that they stay
-in its second cache; there all rows of A meet them.
+Of B the panels of a unit are made by the thread that claimed it, for one block of k after the other, so that they stay
+in its second cache; there the panels of A meet them. Tiles of one panel of A follow each other, because what their
+epilogues read and write lies on the same pages.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pullback.codegen.llvm.matmul_tile import hand_over, lines_of
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, V, i64, vector
 
-COUNTERS = 3  # panels claimed, panels done, groups claimed
+COUNTERS = 4  # of a sweep: groups of panels claimed and done, units claimed and done
 TOGETHER = 4  # panels that are made at a time where steps of k are apart: what is read of one is a run
 GROUP = 4  # panels of B in a group: all of A is read for each
 BLOCK = 16  # blocks of 32 steps of k that panels of B are made of at a time
@@ -29,23 +30,21 @@ NEAR_BYTES = 768 << 10  # of panels of A that stay in the second cache beside th
 UNITS = 4  # for each thread, where there are so many
 LEAST_ROWS = 4  # panels of A that a group is worth making for
 MOST_ROWS = 32  # panels of A: partial sums of a group stay in the second cache
-MOST_BYTES = 256 << 20  # of panels
-PIECE_FLOPS = 16_000_000  # least work for a thread
+SWEEP_BYTES = 32 << 20  # of panels of A that are kept at a time
+PIECE_FLOPS = 5_000_000  # least work for a thread
+SUM_BYTES = amx.SIDE * amx.LINE_BYTES
 #: nanoseconds of a core, measured: for 1000 operations of vectors and of the unit (with numbers at random: zeros take
 #: half), for a number of A in panels where its rows or its steps of k are apart, for one of B, and for a partial sum
 VECTORS, UNIT = 5.9, 2.9
 A_ROWS, A_STEPS, B_ROWS, B_STEPS, PARTIAL = 0.4, 0.5, 0.3, 0.2, 0.25
 GAIN = 0.95  # of the vectors' time: what takes more is left to them
-
-
-SUM_BYTES = amx.SIDE * amx.LINE_BYTES
+NOMINAL_THREADS = 2  # for which that is asked: who computes changes no result, whatever the number of threads
 
 
 @dataclass(frozen=True)
 class Tile:
     """Where a tile is: panels of A and B, which of the unit's they are, and the block of k."""
 
-    batch: V
     row: V
     column: V
     local_row: V
@@ -77,8 +76,22 @@ class AmxPlan:
         return -(-self.columns // self.group)
 
     @property
+    def tall(self) -> int:
+        """Most panels of A in a cut."""
+        return -(-self.rows // self.cuts)
+
+    @property
+    def kept(self) -> int:
+        """Cuts, of any batch index, whose panels are kept at a time."""
+        return min(self.batches * self.cuts, max(1, SWEEP_BYTES // (self.tall * self.panel_bytes)))
+
+    @property
+    def sweeps(self) -> int:
+        return -(-self.batches * self.cuts // self.kept)
+
+    @property
     def shared_bytes(self) -> int:
-        return self.batches * self.rows * self.panel_bytes
+        return self.kept * self.tall * self.panel_bytes
 
     @property
     def b_bytes(self) -> int:
@@ -87,7 +100,7 @@ class AmxPlan:
     @property
     def scratch_bytes(self) -> int:
         """Of partial sums: those of a block of k, and those of the one before."""
-        return 2 * -(-self.rows // self.cuts) * self.group * SUM_BYTES if self.block < self.depth else 0
+        return 2 * self.tall * self.group * SUM_BYTES if self.block < self.depth else 0
 
     @property
     def thread_bytes(self) -> int:
@@ -109,10 +122,13 @@ class AmxPlan:
 def amx_plan(spec: MatmulSpec, target: Target, threads: int) -> AmxPlan | None:
     """How a product is computed on the matrix unit; None where vectors do it."""
     contiguous = (1 in (x.row_stride, x.col_stride) for x in (spec.a, spec.b))
-    if not target.amx or spec.dtype != "float" or not all(contiguous):
+    if not target.amx or spec.dtype != "float" or not all(contiguous) or spec.flops < CLAIM_FLOPS:
         return None
-    if spec.flops < CLAIM_FLOPS:
-        return None
+    faster = planned(spec, NOMINAL_THREADS).cost(spec) < GAIN * VECTORS * spec.flops / 1000
+    return planned(spec, threads) if faster else None
+
+
+def planned(spec: MatmulSpec, threads: int) -> AmxPlan:
     rows, columns, depth = -(-spec.m // amx.SIDE), -(-spec.n // amx.SIDE), -(-spec.k // amx.DEPTH)
     batches, wanted = prod(spec.batch), UNITS * threads
     block = depth if depth <= BLOCK * 5 // 4 else -(-depth // -(-depth // BLOCK))
@@ -120,9 +136,7 @@ def amx_plan(spec: MatmulSpec, target: Target, threads: int) -> AmxPlan | None:
     group = max(1, min(GROUP, columns * batches // wanted)) if near else GROUP
     missing = -(-wanted // (batches * -(-columns // group)))
     cuts = max(-(-rows // MOST_ROWS), min(rows // LEAST_ROWS, missing), 1)
-    most = max(1, spec.flops // PIECE_FLOPS)
-    plan = AmxPlan(batches, rows, columns, depth, cuts, group, block, most)
-    return plan if plan.shared_bytes <= MOST_BYTES and plan.cost(spec) < GAIN * VECTORS * spec.flops / 1000 else None
+    return AmxPlan(batches, rows, columns, depth, cuts, group, block, max(1, spec.flops // PIECE_FLOPS))
 
 
 class AmxNest:
@@ -137,73 +151,92 @@ class AmxNest:
         self.out = fn.alloca("float", amx.SIDE * amx.SIDE)
         self.batch_index: list[V] = []
 
-    def emit(self, slots: V, first_counter: int, live: V) -> None:
-        """All of the product."""
+    def emit(self, slots: V, counters: Callable[[int], int], live: V) -> None:
+        """All of the product, some cuts of A after others; panels are made anew when nobody reads them any more."""
         fn, plan = self.fn, self.plan
-        counters = [counter(fn, slots, first_counter + n) for n in range(COUNTERS)]
+        first = counters(COUNTERS * plan.sweeps)
+        pairs = plan.batches * plan.cuts
         self.epilogue.prepare(fn, amx.SIDE)
         amx.configure(fn)
-        self.make_panels(counters[0], counters[1], live)
-        count = plan.batches * plan.cuts * plan.groups
-        for_claims(fn, counters[2], count, live, lambda low, high: for_range(fn, low, high, 1, self.unit))
+        for sweep in range(plan.sweeps):
+            at = [counter(fn, slots, first + COUNTERS * sweep + n) for n in range(COUNTERS)]
+            start, count = sweep * plan.kept, min(plan.kept, pairs - sweep * plan.kept)
+            each = -(-plan.tall // self.together)
+            self.share_out(at[0], at[1], count * each, live, lambda n, start=start: self.make_panels(n, start))
+            self.share_out(at[2], at[3], count * plan.groups, live, lambda n, start=start: self.unit(n, start),
+                           sweep + 1 < plan.sweeps)
         amx.release(fn)
 
-    def make_panels(self, claimed: V, done: V, live: V) -> None:
-        """All panels of A."""
-        fn, spec, plan = self.fn, self.spec, self.plan
-        source = source_of(spec.a)
-        together = 1 if source.rows_apart else TOGETHER
-        each = -(-plan.rows // together)
-
-        def one(n: V) -> None:
-            flat, first = self.batch_of(n, each), ix.mul(fn, ix.rem(fn, n, each), together)
-            index = batch_index(fn, flat, spec.batch)
-            src = ix.offset(fn, self.a, dot_index(fn, index, spec.a.batch_strides), "float")
-            pack(fn, True, source, src, self.a_panel(flat, first), first,
-                 ix.minimum(fn, ix.add(fn, first, together), plan.rows), spec.m, i64(spec.k))
+    def share_out(self, claimed: V, done: V, count: int, live: V, body: Callable[[V], None], wait: bool = True) -> None:
+        """`body` for each of so many numbers, by all threads; each goes on when all are done."""
+        fn = self.fn
 
         def some(low: V, high: V) -> None:
-            for_range(fn, low, high, 1, one)
-            note_done(fn, done, ix.sub(fn, high, low))
+            for_range(fn, low, high, 1, body)
+            if wait:
+                note_done(fn, done, ix.sub(fn, high, low))
 
-        for_claims(fn, claimed, plan.batches * each, live, some)
-        await_done(fn, done, plan.batches * each)
+        for_claims(fn, claimed, count, live, some)
+        if wait:
+            await_done(fn, done, count)
 
-    def batch_of(self, n: V, each: int) -> V:
-        """The batch of a number, of which there are `each` in a batch."""
-        return ix.div(self.fn, n, each) if self.plan.batches > 1 else i64(0)
+    @property
+    def together(self) -> int:
+        return 1 if source_of(self.spec.a).rows_apart else TOGETHER
 
-    def a_panel(self, flat: V, row: V) -> V:
+    def cut_of(self, pair: V) -> tuple[list[V], V, V]:
+        """The batch index of a cut, counted through all batches, and its first and last panel."""
         fn, plan = self.fn, self.plan
-        number = ix.add(fn, ix.mul(fn, flat, plan.rows), row)
+        cut, flat = ix.rem(fn, pair, plan.cuts), ix.div(fn, pair, plan.cuts)
+        low, high = (ix.div(fn, ix.mul(fn, ix.add(fn, cut, k), plan.rows), plan.cuts) for k in (0, 1))
+        return batch_index(fn, flat, self.spec.batch), low, high
+
+    def a_panel(self, local_pair: V, local_row: V) -> V:
+        fn, plan = self.fn, self.plan
+        number = ix.add(fn, ix.mul(fn, local_pair, plan.tall), local_row)
         return ix.offset(fn, self.a_panels, ix.mul(fn, number, plan.panel_bytes), "i8")
 
-    def unit(self, n: V) -> None:
-        """Some rows by a group of panels of B; groups of the same rows follow each other."""
+    def make_panels(self, n: V, start: int) -> None:
+        """A group of panels of A."""
+        fn, spec = self.fn, self.spec
+        each = -(-self.plan.tall // self.together)
+        pair, at = ix.div(fn, n, each), ix.mul(fn, ix.rem(fn, n, each), self.together)
+        index, low, high = self.cut_of(ix.add(fn, pair, start))
+        src = ix.offset(fn, self.a, dot_index(fn, index, spec.a.batch_strides), "float")
+        first = ix.add(fn, low, at)
+        pack(fn, True, source_of(spec.a), src, self.a_panel(pair, at), first,
+             ix.minimum(fn, ix.add(fn, first, self.together), high), spec.m, i64(spec.k))
+
+    def unit(self, n: V, start: int) -> None:
+        """A cut by a group of panels of B; groups of the same cut follow each other."""
         fn, spec, plan = self.fn, self.spec, self.plan
-        flat, cut = self.batch_of(n, plan.cuts * plan.groups), ix.rem(fn, ix.div(fn, n, plan.groups), plan.cuts)
+        pair = ix.div(fn, n, plan.groups)
         first = ix.mul(fn, ix.rem(fn, n, plan.groups), plan.group)
         stop = ix.minimum(fn, ix.add(fn, first, plan.group), plan.columns)
-        top, bottom = (ix.div(fn, ix.mul(fn, ix.add(fn, cut, k), plan.rows), plan.cuts) for k in (0, 1))
-        self.batch_index = batch_index(fn, flat, spec.batch)
+        self.batch_index, low, high = self.cut_of(ix.add(fn, pair, start))
         b = ix.offset(fn, self.b, dot_index(fn, self.batch_index, spec.b.batch_strides), "float")
 
         def terms(block: V) -> None:
-            start = ix.mul(fn, block, plan.block)
-            count = ix.minimum(fn, ix.sub(fn, i64(plan.depth), start), plan.block)
-            k = ix.mul(fn, start, amx.DEPTH)
+            at = ix.mul(fn, block, plan.block)
+            count = ix.minimum(fn, ix.sub(fn, i64(plan.depth), at), plan.block)
+            k = ix.mul(fn, at, amx.DEPTH)
             steps = ix.minimum(fn, ix.sub(fn, i64(spec.k), k), plan.block * amx.DEPTH)
             src = ix.offset(fn, b, ix.mul(fn, k, spec.b.row_stride), "float")
             pack(fn, False, source_of(spec.b.transposed), src, self.b_panels, first, stop, spec.n, steps)
-            for_range(fn, top, bottom, 1, lambda row: for_range(fn, first, stop, 1, lambda column: self.tile(
-                Tile(flat, row, column, ix.sub(fn, row, top), ix.sub(fn, column, first), block, start, count))))
+
+            def row(i: V) -> None:
+                local = ix.sub(fn, i, low)
+                a = ix.offset(fn, self.a_panel(pair, local), ix.mul(fn, at, amx.BLOCK_BYTES), "i8")
+                for_range(fn, first, stop, 1, lambda j: self.tile(
+                    a, Tile(i, j, local, ix.sub(fn, j, first), block, at, count)))
+
+            for_range(fn, low, high, 1, row)
 
         for_range(fn, i64(0), i64(-(-plan.depth // plan.block)), 1, terms)
 
-    def tile(self, at: Tile) -> None:
+    def tile(self, a: V, at: Tile) -> None:
         """32 x 32 sums over a block of k."""
         fn, plan = self.fn, self.plan
-        a = ix.offset(fn, self.a_panel(at.batch, at.row), ix.mul(fn, at.start, amx.BLOCK_BYTES), "i8")
         b = ix.offset(fn, self.b_panels, ix.mul(fn, ix.mul(fn, at.local_column, at.count), amx.BLOCK_BYTES), "i8")
         first = ix.mul(fn, at.row, amx.SIDE)
         count = ix.minimum(fn, ix.sub(fn, i64(self.spec.m), first), amx.SIDE)
