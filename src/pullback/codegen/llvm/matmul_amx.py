@@ -14,13 +14,13 @@ from math import prod
 from pullback.codegen.llvm import amx_tile as amx
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.amx_pack import Source, pack
+from pullback.codegen.llvm.amx_sums import SUM_BYTES, Partial, Results, Sum, emit_either, emit_tile, finish
 from pullback.codegen.llvm.claims import CLAIM_FLOPS, await_done, counter, for_claims, note_done
 from pullback.codegen.llvm.matmul_nest import batch_index, dot_index, for_range
-from pullback.codegen.llvm.matmul_plan import Chunk, chunks
+from pullback.codegen.llvm.matmul_plan import chunks
 from pullback.codegen.llvm.matmul_spec import Epilogue, MatmulSpec, Operand
-from pullback.codegen.llvm.matmul_tile import hand_over, lines_of
 from pullback.codegen.llvm.target import Target
-from pullback.codegen.llvm.text import Fn, V, i64, vector
+from pullback.codegen.llvm.text import Fn, V, i64
 
 COUNTERS = 4  # of a sweep: groups of panels claimed and done, units claimed and done
 TOGETHER = 4  # panels that are made at a time where steps of k are apart: what is read of one is a run
@@ -32,7 +32,6 @@ LEAST_ROWS = 4  # panels of A that a group is worth making for
 MOST_ROWS = 32  # panels of A: partial sums of a group stay in the second cache
 SWEEP_BYTES = 32 << 20  # of panels of A that are kept at a time
 PIECE_FLOPS = 5_000_000  # least work for a thread
-SUM_BYTES = amx.SIDE * amx.LINE_BYTES
 #: nanoseconds of a core, measured: for 1000 operations of vectors and of the unit (with numbers at random: zeros take
 #: half), for a number of A in panels where its rows or its steps of k are apart, for one of B, and for a partial sum
 VECTORS, UNIT = 5.9, 2.9
@@ -235,88 +234,29 @@ class AmxNest:
         for_range(fn, i64(0), i64(-(-plan.depth // plan.block)), 1, terms)
 
     def tile(self, a: V, at: Tile) -> None:
-        """32 x 32 sums over a block of k."""
-        fn, plan = self.fn, self.plan
-        b = ix.offset(fn, self.b_panels, ix.mul(fn, ix.mul(fn, at.local_column, at.count), amx.BLOCK_BYTES), "i8")
-        first = ix.mul(fn, at.row, amx.SIDE)
-        count = ix.minimum(fn, ix.sub(fn, i64(self.spec.m), first), amx.SIDE)
-        col = ix.mul(fn, at.column, amx.SIDE)
-
-        def last(before: V) -> None:
-            self.add_products(a, b, at.count, (first, count, col))
-            amx.leave(fn, a, b, at.count, before, self.out)
-            self.deliver(first, count, at.column)
-
-        if plan.block >= plan.depth:
-            amx.clear(fn)
-            last(amx.zeros(fn))
-            return
-
-        def partial() -> None:
-            amx.add_products(fn, a, b, at.count)
-            amx.leave(fn, a, b, at.count, before, after)
-
-        number = ix.add(fn, ix.mul(fn, at.local_row, plan.group), at.local_column)
-        places = [fn.gep(self.scratch, ix.add(fn, ix.mul(fn, number, SUM_BYTES), n * plan.scratch_bytes // 2), "i8")
-                  for n in (0, 1)]
-        odd = fn.compare("icmp", "ne", ix.rem(fn, at.block, 2), i64(0))
-        after, before = fn.select(odd, places[1], places[0]), fn.select(odd, places[0], places[1])
-        before = fn.select(fn.compare("icmp", "eq", at.block, i64(0)), amx.zeros(fn), before)
-        amx.resume(fn, before)
-        end = fn.compare("icmp", "eq", ix.add(fn, at.start, at.count), i64(plan.depth))
-        emit_either(fn, end, lambda: last(before), partial)
-
-    def deliver(self, first: V, count: V, column: V) -> None:
-        """Finished sums of so many rows."""
+        """32 x 32 results over a block of k."""
         fn, spec, plan = self.fn, self.spec, self.plan
-        col = ix.mul(fn, column, amx.SIDE)
-        whole, rest = chunks(min(spec.n, amx.SIDE), amx.STRIP, True), chunks(spec.n % amx.SIDE, amx.STRIP, True)
-        if not rest or spec.n < amx.SIDE:
-            self.finish(first, count, col, whole)
+        b = ix.offset(fn, self.b_panels, ix.mul(fn, ix.mul(fn, at.local_column, at.count), amx.BLOCK_BYTES), "i8")
+        row, col = ix.mul(fn, at.row, amx.SIDE), ix.mul(fn, at.column, amx.SIDE)
+        rows = ix.minimum(fn, ix.sub(fn, i64(spec.m), row), amx.SIDE)
+        results = Results(self.epilogue, self.batch_index, row, rows, col)
+        partial = None
+        if plan.block < plan.depth:
+            number = ix.add(fn, ix.mul(fn, at.local_row, plan.group), at.local_column)
+            end = fn.compare("icmp", "eq", ix.add(fn, at.start, at.count), i64(plan.depth))
+            partial = Partial(self.scratch, plan.scratch_bytes // 2, number, at.block, end)
+        emit_tile(fn, Sum(a, b, at.count, plan.block, self.out), partial, results,
+                  lambda: self.deliver(results, at.column))
+
+    def deliver(self, results: Results, column: V) -> None:
+        """Finished sums; the last column of tiles may be narrower."""
+        fn, n = self.fn, self.spec.n
+        whole, rest = chunks(min(n, amx.SIDE), amx.STRIP, True), chunks(n % amx.SIDE, amx.STRIP, True)
+        if not rest or n < amx.SIDE:
+            finish(fn, self.out, results, whole)
             return
-        emit_either(fn, fn.compare("icmp", "slt", column, i64(plan.columns - 1)),
-                    lambda: self.finish(first, count, col, whole), lambda: self.finish(first, count, col, rest))
-
-    def add_products(self, a: V, b: V, blocks: V, results: tuple[V, V, V]) -> None:
-        """The sums; what the epilogue will read is asked for meanwhile, some rows in each block of k."""
-        fn, plan = self.fn, self.plan
-        width = min(self.spec.n, amx.SIDE)
-        first, count, col = results
-
-        def fetch(fn: Fn, row: V) -> None:
-            self.epilogue.fetch(fn, self.batch_index, row, col, width)
-
-        if not lines_of(fn, lambda trial: fetch(trial, i64(0))):
-            amx.add_products(fn, a, b, blocks)
-            return
-        each = -(-amx.SIDE // plan.block)
-        loop = fn.begin_loop(i64(0), blocks, i64(1), [a, b])
-        rows = fn.begin_loop(ix.mul(fn, loop.counter, each),
-                             ix.minimum(fn, ix.mul(fn, ix.add(fn, loop.counter, 1), each), count), i64(1))
-        fetch(fn, ix.add(fn, first, rows.counter))
-        fn.end_loop(rows)
-        amx.add_products(fn, loop.carried[0], loop.carried[1], i64(1))
-        fn.end_loop(loop, [fn.gep(x, i64(amx.BLOCK_BYTES), "i8") for x in loop.carried])
-
-    def finish(self, first: V, count: V, col: V, parts: tuple[Chunk, ...]) -> None:
-        """Hand the results over, row by row."""
-        fn = self.fn
-        loop = fn.begin_loop(i64(0), count, i64(1), [self.out])
-        row = ix.add(fn, first, loop.counter)
-        for chunk in parts:
-            value = fn.load(ix.offset(fn, loop.carried[0], i64(chunk.col), "float"), vector("float", chunk.width), 4)
-            hand_over(fn, value, chunk, self.epilogue, self.batch_index, row, col)
-        fn.end_loop(loop, [fn.gep(loop.carried[0], i64(amx.SIDE), "float")])
-
-
-def emit_either(fn: Fn, condition: V, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
-    n = fn.fresh("")
-    fn.cond_br(condition, f"then{n}", f"else{n}")
-    for label, body in ((f"then{n}", then), (f"else{n}", otherwise)):
-        fn.label(label)
-        body()
-        fn.br(f"joined{n}")
-    fn.label(f"joined{n}")
+        emit_either(fn, fn.compare("icmp", "slt", column, i64(self.plan.columns - 1)),
+                    lambda: finish(fn, self.out, results, whole), lambda: finish(fn, self.out, results, rest))
 
 
 def source_of(operand: Operand) -> Source:
