@@ -27,7 +27,7 @@ from tests.codegen.products import (
 )
 
 import pullback as pb
-from pullback.codegen.llvm import matmul_amx
+from pullback.codegen.llvm import matmul_amx, window_amx
 from pullback.codegen.llvm.compile import CompileError, compile_ir
 from pullback.codegen.llvm.matmul import MatmulSpec, Operand, emit_matmul
 from pullback.codegen.llvm.matmul_amx import AmxPlan, amx_plan
@@ -265,3 +265,62 @@ def test_the_flag_leaves_products_to_vectors() -> None:
             results.append(pb.jit(lambda a, b: a @ b)(a, b).numpy())
     assert ["tdpbf16ps" in text for text in texts] == [True, False]
     np.testing.assert_allclose(results[0], results[1], rtol=1e-4, atol=1e-4)
+
+
+def windows(x: np.ndarray, w: np.ndarray, stride: int, pad: int, apart: int) -> np.ndarray:
+    """A convolution in float64, from its definition."""
+    x = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    reach = [(n - 1) * apart + 1 for n in w.shape[2:]]
+    seen = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))
+    return np.einsum("nchwij,ocij->nohw", seen[:, :, ::stride, ::stride, ::apart, ::apart], w.astype(np.float64))
+
+
+CONVOLUTIONS = [  # images, channels, filters, side, kernel, stride, padding, dilation
+    (4, 64, 128, 16, 3, 1, 1, 1), (3, 128, 128, 16, 3, 1, 1, 1), (8, 256, 256, 8, 3, 1, 1, 1),
+    (16, 128, 256, 4, 3, 1, 1, 1), (4, 64, 128, 32, 3, 2, 1, 1), (4, 64, 96, 17, 3, 1, 1, 1),
+    (4, 96, 128, 16, 1, 1, 0, 1), (2, 64, 128, 20, 5, 1, 2, 1), (2, 64, 128, 24, 3, 1, 2, 2), (2, 40, 64, 28, 3, 1, 0, 1), (2, 1000, 32, 12, 1, 1, 0, 1)]
+
+
+@needs_unit
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+def test_convolutions(case: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values and gradients: several blocks of terms, tiles at the end of an image, images side by side, strides."""
+    images, channels, filters, side, kernel, stride, pad, apart = case
+    monkeypatch.setattr(window_amx, "GAIN", np.inf)
+    monkeypatch.setattr(window_amx, "CLAIM_FLOPS", 0)
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(shape).astype(np.float32)
+            for shape in ((images, channels, side, side), (filters, channels, kernel, kernel)))
+    expected = windows(x, w, stride, pad, apart)
+    q = rng.standard_normal(expected.shape).astype(np.float32)
+
+    def forward(x: pb.Tensor, w: pb.Tensor) -> pb.Tensor:
+        return pb.nn.functional.conv2d(x, w, stride=stride, padding=pad, dilation=apart)
+
+    def both(x: pb.Tensor, w: pb.Tensor) -> tuple[pb.Tensor, ...]:
+        return forward(x, w), *pb.grad(lambda x, w: (forward(x, w) * pb.tensor(q)).sum(), argnums=(0, 1))(x, w)
+
+    found: list[list[np.ndarray]] = []
+    for on in (True, False):
+        with config.override(amx=on, cache_size=0):
+            assert ("tdpbf16ps" in str(pb.show(forward, "llvm")(pb.tensor(x), pb.tensor(w)))) == on
+            found.append([t.numpy() for t in pb.jit(both)(pb.tensor(x), pb.tensor(w))])
+    np.testing.assert_allclose(found[0][0], expected, rtol=0, atol=2e-6 * np.abs(expected).max())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=4e-6 * np.abs(other).max())
+
+
+@needs_unit
+def test_infinities_in_a_convolution_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window_amx, "GAIN", np.inf)
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(shape).astype(np.float32) for shape in ((2, 128, 16, 16), (128, 128, 3, 3)))
+    x[0, 5, 7, 9], x[1, 100, 0, 0], w[3, 70, 1, 1] = np.inf, np.nan, -np.inf
+    with config.override(cache_size=0), np.errstate(invalid="ignore"):
+        found = pb.jit(lambda x, w: pb.nn.functional.conv2d(x, w, padding=1))(pb.tensor(x), pb.tensor(w)).numpy()
+        expected = windows(x, w, 1, 1, 1)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    large = np.isinf(expected)
+    np.testing.assert_array_equal(found[large], expected[large])
+    fine = np.isfinite(expected)
+    np.testing.assert_allclose(found[fine], expected[fine], rtol=1e-3, atol=1e-3)

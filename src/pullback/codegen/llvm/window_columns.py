@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from typing import Protocol
 
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.claims import await_done, counter, for_claims, note_done, share
@@ -64,6 +65,8 @@ class ColumnPlan:
     b_bytes: int
     box_bytes: int
     scratch_bytes: int
+    on_unit: bool = False  # AMX computes it
+    plain: bool = False  # rows of A are runs of terms
 
     @property
     def width(self) -> int:
@@ -76,12 +79,13 @@ class ColumnPlan:
         return self.b_bytes + self.box_bytes + self.scratch_bytes
 
 
-def plan_columns(spec: WindowSpec, target: Target) -> ColumnPlan:
+def plan_columns(spec: WindowSpec, target: Target, tile: tuple[int, int] | None = None, k_bytes: int = 0) -> ColumnPlan:
+    """The plan for vectors; or for tiles of so many rows and vectors, and so many bytes of a column in a block."""
     lanes = target.lanes(spec.dtype)
-    rows, vectors = tile_of(spec, lanes, target)
+    rows, vectors = tile or tile_of(spec, lanes, target)
     first, unit = first_dimension(spec)
     panel = int(target.l1_bytes * PANEL_PART) // min(lanes * vectors, spec.n)
-    most = K_BYTES if spec.m <= FEW_ROWS or first < 0 else min(K_BYTES, panel)
+    most = k_bytes or (K_BYTES if spec.m <= FEW_ROWS or first < 0 else min(K_BYTES, panel))
     kc = term_block(spec.k, unit, most // spec.size)
     if kc % unit or kc >= spec.k:
         first = -1
@@ -190,10 +194,49 @@ class Columns:
     box: V
     scratch: V
     group: dict[int, V]
+    unit: Unit | None = None
+
+    def copy_rows(self, k: V, kcount: V, target: V) -> None:
+        """All rows of A for a block of terms, tile by tile, term by term."""
+        fn, spec, plan = self.fn, self.spec, self.plan
+        inner = prod(spec.terms[1:])
+        alike = plan.kc % inner == 0
+        shift = ix.mul(fn, ix.div(fn, k, inner), spec.a_terms[0]) if alike else i64(0)
+        source = ix.offset(fn, self.a, shift, spec.dtype)
+        fn.call(f"{self.name}.a", "void", source, target, i64(0) if alike else k, kcount, declare=False)
+
+    def copy_windows(self, col: V, run: ImageRun) -> None:
+        """The windows of a tile of columns, term by term, to `panel`."""
+        self.fn.call(f"{self.name}.b", "void", run.base, self.panel, col, run.table, run.kcount, declare=False)
+
+
+@dataclass(frozen=True)
+class ImageRun:
+    """Tiles of one image over a block of terms: where its box or image begins, and the table of offsets of the block."""
+
+    base: V
+    table: V
+    order: list[V]  # the batch index
+    origin: V  # the image's first tile among those of the block
+    k: V
+    kcount: V
+
+
+class Unit(Protocol):
+    """What computes the tiles instead of vectors."""
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def pack_rows(self, k: V, kcount: V) -> None: ...
+
+    def tiles(self, first: V, last: V, cut: tuple[Chunk, ...], run: ImageRun) -> None: ...
 
 
 def emit_columns(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: ColumnPlan, epilogue: Epilogue,
-                 target: Target, a: V, b: V, a_panels: V, workspace: V, live: V, claims: int | None) -> None:
+                 target: Target, a: V, b: V, a_panels: V, workspace: V, live: V, claims: int | None,
+                 unit: Callable[[Columns], Unit] | None = None) -> None:
     """The body of a kernel by columns; the current thread's workspace holds a panel, box and partial sums. `claims` is
     the first slot of `COUNTERS`, where threads may claim pieces; `a_panels` are this thread's, or all threads' where
     `packs_together`."""
@@ -209,10 +252,16 @@ def emit_columns(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: Colu
         loops.panel = offset_table(module, spec, plan)
     else:
         emit_panel(module, loops, target)
-    if plan.pack_a:
+    if plan.pack_a and not plan.plain:
         emit_pack_rows(module, loops)
     epilogue.prepare(fn)
+    if unit is None:
+        hand_out(loops, live, claims)
+        return
+    loops.unit = found = unit(loops)
+    found.begin()
     hand_out(loops, live, claims)
+    found.end()
 
 
 def hand_out(loops: Columns, live: V, claims: int | None) -> None:
@@ -332,13 +381,10 @@ def column_block(loops: Columns, start: V, stop: V) -> None:
 
 def pack_rows(loops: Columns, k: V, kcount: V) -> None:
     """All rows of A for a block of terms into panels."""
-    fn, spec, plan = loops.fn, loops.spec, loops.plan
-    inner = prod(spec.terms[1:])
-    alike = plan.kc % inner == 0
-    shift = ix.mul(fn, ix.div(fn, k, inner), spec.a_terms[0]) if alike else i64(0)
-    source = ix.offset(fn, loops.a, shift, spec.dtype)
-    target = ix.offset(fn, loops.a_panels, ix.mul(fn, k, spec.m), spec.dtype)
-    fn.call(f"{loops.name}.a", "void", source, target, i64(0) if alike else k, kcount, declare=False)
+    if loops.unit is not None:
+        loops.unit.pack_rows(k, kcount)
+        return
+    loops.copy_rows(k, kcount, ix.offset(loops.fn, loops.a_panels, ix.mul(loops.fn, k, loops.spec.m), loops.spec.dtype))
 
 
 def one_image(loops: Columns, image: V, start: V, stop: V, k: V, kcount: V) -> None:
@@ -363,11 +409,13 @@ def one_image(loops: Columns, image: V, start: V, stop: V, k: V, kcount: V) -> N
     high = ix.minimum(fn, ix.sub(fn, stop, origin), plan.tiles)
     order = [index[n] for n in range(len(spec.batch))]
     whole = spec.n // plan.cols
-    table = panel_base(loops, k)
+    here = ImageRun(base, panel_base(loops, k), order, ix.sub(fn, origin, start), k, kcount)
 
     def run(first: V, last: V, cut: tuple[Chunk, ...]) -> None:
-        for_range(fn, first, last, 1, lambda t: one_tile(
-            loops, t, ix.sub(fn, ix.add(fn, origin, t), start), cut, base, table, order, k, kcount))
+        if loops.unit is not None:
+            loops.unit.tiles(first, last, cut, here)
+            return
+        for_range(fn, first, last, 1, lambda t: one_tile(loops, t, cut, here))
 
     run(low, ix.minimum(fn, high, whole), plan.full)
     if plan.edge:
@@ -380,16 +428,16 @@ def panel_base(loops: Columns, k: V) -> V:
     return i64(0) if plan.box.copied and plan.box.first >= 0 else k
 
 
-def one_tile(loops: Columns, tile: V, local: V, cut: tuple[Chunk, ...], base: V, table: V, order: list[V], k: V,
-             kcount: V) -> None:
+def one_tile(loops: Columns, tile: V, cut: tuple[Chunk, ...], run: ImageRun) -> None:
     fn, spec, plan = loops.fn, loops.spec, loops.plan
+    k, kcount, order, local = run.k, run.kcount, run.order, ix.add(fn, run.origin, tile)
     col = ix.mul(fn, tile, plan.cols)
     starts: list[V] = []
     if plan.direct:
         steps = merged(spec.cols, plan.box.columns)
-        starts = [fn.gep(base, position(fn, ix.add(fn, col, chunk.col), steps), spec.dtype) for chunk in cut]
+        starts = [fn.gep(run.base, position(fn, ix.add(fn, col, chunk.col), steps), spec.dtype) for chunk in cut]
     else:
-        fn.call(f"{loops.name}.b", "void", base, loops.panel, col, table, kcount, declare=False)
+        loops.copy_windows(col, run)
     single = plan.kc >= spec.k
     first = V("true", "i1") if single else fn.compare("icmp", "eq", k, i64(0))
     last = V("true", "i1") if single else fn.compare("icmp", "sge", ix.add(fn, k, plan.kc), i64(spec.k))
@@ -409,7 +457,7 @@ def one_tile(loops: Columns, tile: V, local: V, cut: tuple[Chunk, ...], base: V,
         if not plan.direct:
             emit_tile(fn, source, count, cut, partial, loops.epilogue, order, i, col)
             return
-        acc = accumulate_direct(fn, source, starts, table, count, cut)
+        acc = accumulate_direct(fn, source, starts, run.table, count, cut)
         deliver(fn, source, acc, count, cut, partial, loops.epilogue, order, i, col)
 
     row_tiles(fn, spec.m, plan.tall, rows)

@@ -18,6 +18,7 @@ from pullback.codegen.llvm.matmul_plan import FLOPS_PER_THREAD, PARALLEL_FLOPS
 from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64
+from pullback.codegen.llvm.window_amx import OnUnit, plan_on_unit
 from pullback.codegen.llvm.window_columns import (
     COUNTERS,
     ColumnPlan,
@@ -134,7 +135,7 @@ def by_columns(job: Job) -> WindowKernel:
     whole = Phase(spec, spec.cols, (0,) * len(spec.cols), (1,) * len(spec.cols), 0)
     all_phases = phases(spec) or [whole]
     images = {n: together(phase.spec, job.target) for n, phase in enumerate(all_phases) if phase.spec is not None}
-    plans = {n: plan_columns(some.spec, job.target) for n, some in images.items()}
+    plans = {n: plan_on_unit(x.spec, job.target) or plan_columns(x.spec, job.target) for n, x in images.items()}
     used = min(job.most, max((shares(some.spec, plans[n]) for n, some in images.items()), default=1))
     parts = {n: ColumnPart(some, plans[n], used > 1 and some.spec.flops >= CLAIM_FLOPS) for n, some in images.items()}
     each = max((part.thread_bytes for part in parts.values()), default=0)
@@ -161,7 +162,8 @@ def emit_part(job: Job, part: ColumnPart, name: str, epilogue: Epilogue, a: V, b
     workspace = own
     if not part.common_bytes:
         panels, workspace = own, ix.offset(fn, own, i64(plan.a_bytes), "i8")
-    emit_columns(job.module, fn, name, images.spec, plan, epilogue, job.target, a, b, panels, workspace, live, claims)
+    emit_columns(job.module, fn, name, images.spec, plan, epilogue, job.target, a, b, panels, workspace, live, claims,
+                 OnUnit if plan.on_unit else None)
 
 
 def shares(spec: WindowSpec, plan: ColumnPlan) -> int:
