@@ -27,7 +27,7 @@ from tests.codegen.products import (
 )
 
 import pullback as pb
-from pullback.codegen.llvm import matmul_amx, window_amx
+from pullback.codegen.llvm import matmul_amx, window_amx, window_terms_amx
 from pullback.codegen.llvm.compile import CompileError, compile_ir
 from pullback.codegen.llvm.matmul import MatmulSpec, Operand, emit_matmul
 from pullback.codegen.llvm.matmul_amx import AmxPlan, amx_plan
@@ -278,7 +278,9 @@ def windows(x: np.ndarray, w: np.ndarray, stride: int, pad: int, apart: int) -> 
 CONVOLUTIONS = [  # images, channels, filters, side, kernel, stride, padding, dilation
     (4, 64, 128, 16, 3, 1, 1, 1), (3, 128, 128, 16, 3, 1, 1, 1), (8, 256, 256, 8, 3, 1, 1, 1),
     (16, 128, 256, 4, 3, 1, 1, 1), (4, 64, 128, 32, 3, 2, 1, 1), (4, 64, 96, 17, 3, 1, 1, 1),
-    (4, 96, 128, 16, 1, 1, 0, 1), (2, 64, 128, 20, 5, 1, 2, 1), (2, 64, 128, 24, 3, 1, 2, 2), (2, 40, 64, 28, 3, 1, 0, 1), (2, 1000, 32, 12, 1, 1, 0, 1)]
+    (4, 96, 128, 16, 1, 1, 0, 1), (2, 64, 128, 20, 5, 1, 2, 1), (2, 64, 128, 24, 3, 1, 2, 2),
+    (2, 40, 64, 28, 3, 1, 0, 1), (2, 1000, 32, 12, 1, 1, 0, 1),
+    (5, 33, 64, 12, 3, 1, 1, 1)]
 
 
 @needs_unit
@@ -286,8 +288,9 @@ CONVOLUTIONS = [  # images, channels, filters, side, kernel, stride, padding, di
 def test_convolutions(case: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Values and gradients: several blocks of terms, tiles at the end of an image, images side by side, strides."""
     images, channels, filters, side, kernel, stride, pad, apart = case
-    monkeypatch.setattr(window_amx, "GAIN", np.inf)
-    monkeypatch.setattr(window_amx, "CLAIM_FLOPS", 0)
+    for module in (window_amx, window_terms_amx):
+        monkeypatch.setattr(module, "GAIN", np.inf)
+        monkeypatch.setattr(module, "CLAIM_FLOPS", 0)
     rng = np.random.default_rng(0)
     x, w = (rng.standard_normal(shape).astype(np.float32)
             for shape in ((images, channels, side, side), (filters, channels, kernel, kernel)))
@@ -308,6 +311,22 @@ def test_convolutions(case: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_allclose(found[0][0], expected, rtol=0, atol=2e-6 * np.abs(expected).max())
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=4e-6 * np.abs(other).max())
+
+
+@needs_unit
+def test_gradients_of_weights_are_on_the_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixels in runs of 16, 8 and 4; not where a stride sets them apart."""
+    monkeypatch.setattr(window_terms_amx, "GAIN", np.inf)
+    monkeypatch.setattr(window_terms_amx, "CLAIM_FLOPS", 0)
+    for side, stride, on_unit in ((16, 1, True), (8, 1, True), (4, 1, True), (16, 2, False)):
+        x, w = pb.ones((2, 64, side, side)), pb.ones((32, 64, 3, 3))
+
+        def gradient(w: pb.Tensor, x: pb.Tensor, stride: int = stride) -> pb.Tensor:
+            return pb.grad(lambda w: (pb.nn.functional.conv2d(x, w, stride=stride, padding=1) ** 2).sum())(w)
+
+        with config.override(cache_size=0):
+            text = str(pb.show(gradient, "llvm")(w, x))
+        assert (".w(" in text) == on_unit
 
 
 @needs_unit

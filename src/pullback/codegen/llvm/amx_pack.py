@@ -6,6 +6,7 @@ What is one line of a tile is contiguous in the operand ("as it lies"), or it is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pullback.codegen.llvm import matmul_index as ix
@@ -35,17 +36,20 @@ def pack(fn: Fn, of_a: bool, source: Source, src: V, dst: V, first: V, stop: V, 
     one after the other at `dst`; `src` is where row 0 begins."""
     name = f"amx_{'a' if of_a else 'b'}_{'rows' if source.rows_apart else 'steps'}"
     if all(other.name != name for other in fn.module.functions):
-        _Packer(fn.module, name, source.rows_apart, of_a != source.rows_apart).emit()
+        Packer(fn.module, name, source.rows_apart, of_a != source.rows_apart).emit()
     fn.call(name, "void", src, dst, first, stop, i64(limit), k, i64(source.stride), declare=False)
 
 
-class _Packer:
+class Packer:
     """One function that copies panels; `turned`: lines of tiles are columns of what is contiguous."""
 
     def __init__(self, module: Module, name: str, rows_apart: bool, turned: bool) -> None:
-        self.fn = fn = module.function(name, PARAMS, attributes="#1", linkage="internal")
-        self.src, self.dst, self.first, self.stop, self.limit, self.k, self.stride = fn.params
-        self.rows_apart, self.turned = rows_apart, turned
+        self.start(module.function(name, PARAMS, attributes="#1", linkage="internal"), turned)
+        self.src, self.dst, self.first, self.stop, self.limit, self.k, self.stride = self.fn.params
+        self.rows_apart = rows_apart
+
+    def start(self, fn: Fn, turned: bool) -> None:
+        self.fn, self.turned = fn, turned
         self.squares = fn.alloca("float", 4 * STRIP * STRIP) if turned else V("null", "ptr")
 
     def emit(self) -> None:
@@ -72,18 +76,23 @@ class _Packer:
         room = fn.binary("sub", steps, along)
         if self.turned:
             self.turn(here, left, room)
+            self.lines(dst)
+        else:
+            self.lines(dst, lambda strip, half, n: self.direct(here, left, room, strip, half, n))
+
+    def lines(self, dst: V, of: Callable[[V, int, V], V] | None = None) -> None:
+        """The lines of both strips of a block, from their halves: those of the squares, or what `of` gives."""
+        fn = self.fn
         line = fn.begin_loop(i64(0), i64(SIDE), i64(1))
         strip, n = fn.binary("lshr", line.counter, i64(4)), fn.binary("and", line.counter, i64(STRIP - 1))
-        values = [self.square(strip, half, n) if self.turned else self.direct(here, left, room, (strip, half, n))
-                  for half in (0, 1)]
+        low, high = ((of or self.square)(strip, half, n) for half in (0, 1))
         at = fn.add(fn.mul(strip, i64(TILE_BYTES)), fn.mul(n, i64(64)))
-        self.line(fn.gep(dst, at, "i8"), *values)
+        self.line(fn.gep(dst, at, "i8"), low, high)
         fn.end_loop(line)
 
-    def direct(self, here: V, left: V, room: V, which: tuple[V, int, V]) -> V:
+    def direct(self, here: V, left: V, room: V, strip: V, half: int, n: V) -> V:
         """16 numbers that lie side by side; those that do not exist are zeros."""
         fn = self.fn
-        strip, half, n = which
         on, over = fn.mul(strip, i64(STRIP)), i64(half * STRIP)
         down, right = (ix.add(fn, n, on), over) if self.rows_apart else (ix.add(fn, n, over), on)
         place = fn.gep(here, fn.add(fn.mul(down, self.stride), right), "float")

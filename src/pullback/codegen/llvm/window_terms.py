@@ -7,8 +7,10 @@ tiles, whose sums wait in memory for the next block. At last the sums are turned
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from typing import Protocol
 
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.claims import share
@@ -44,6 +46,7 @@ class TermPlan:
     panel_bytes: int
     box_bytes: int
     scratch_bytes: int
+    unit_bytes: int = 0  # of a thread's panels where AMX computes it
 
     @property
     def cols(self) -> int:
@@ -55,16 +58,18 @@ class TermPlan:
 
     @property
     def thread_bytes(self) -> int:
-        return self.panel_bytes + self.box_bytes
+        return self.panel_bytes + self.box_bytes + self.unit_bytes
 
 
-def plan_terms(spec: WindowSpec, target: Target, threads: int) -> TermPlan:
+def plan_terms(spec: WindowSpec, target: Target, threads: int, tile: tuple[int, int] | None = None,
+               k_bytes: int = K_BYTES) -> TermPlan:
+    """The plan for vectors; or for tiles of so many rows and vectors, and so many bytes of a column in a block."""
     lanes = target.lanes(spec.dtype)
-    rows, vectors = register_tile(spec.n, spec.m, lanes, target)
+    rows, vectors = tile or register_tile(spec.n, spec.m, lanes, target)
     width = min(lanes * vectors, spec.m)
     full = chunks(width, lanes, target.masked_memory)
     edge = chunks(spec.m % width, lanes, target.masked_memory)
-    most = K_BYTES // spec.size
+    most = k_bytes // spec.size
     at = len(spec.terms) - 1
     while at and prod(spec.terms[at:]) <= most:
         at -= 1
@@ -101,10 +106,22 @@ class Terms:
     scratch: V
     offsets: V
     pixels: V
+    unit: Unit | None = None
+
+
+class Unit(Protocol):
+    """What computes the tiles instead of vectors."""
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def tiles(self, base: V, tiles: tuple[V, V], kcount: V, number: V, last: V, order: list[V]) -> None: ...
 
 
 def emit_terms(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: TermPlan, epilogue: Epilogue, target: Target,
-               a: V, b: V, workspace: V, scratch: V, tid: V, live: V) -> None:
+               a: V, b: V, workspace: V, scratch: V, tid: V, live: V,
+               unit: Callable[[Terms], Unit] | None = None) -> None:
     """The body of a kernel by terms; `scratch` is the threads' together, or this one's where they share the batch."""
     inner = (*(1,) * plan.at, plan.block, *spec.terms[plan.at + 1:])
     places = plan.box.offsets(spec, inner)
@@ -129,7 +146,12 @@ def emit_terms(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: TermPl
         panels = share(fn, plan.panels, tid, live)
     else:
         tiles = share(fn, -(-spec.n // plan.tall), tid, live)
+    loops.unit = unit(loops) if unit is not None else None
+    if loops.unit is not None:
+        loops.unit.begin()
     for_range(fn, *batches, 1, lambda flat: one_batch(loops, flat, panels, tiles))
+    if loops.unit is not None:
+        loops.unit.end()
 
 
 def moving_dims(spec: WindowSpec, plan: TermPlan) -> set[int]:
@@ -172,12 +194,17 @@ def one_batch(loops: Terms, flat: V, panels: tuple[V, V], tiles: tuple[V, V]) ->
             for shift, dim, edge in zip(shifts, spec.dims, plan.box.edges, strict=True):
                 base = ix.offset(fn, base, ix.mul(fn, ix.add(fn, shift, edge.low), dim.stride), spec.dtype)
         pack_panels(loops, ix.offset(fn, loops.a, a_at, spec.dtype), panels, count, inner)
+        if loops.unit is not None:
+            last = fn.compare("icmp", "eq", number, i64(prod(outer) * blocks - 1))
+            loops.unit.tiles(base, tiles, ix.mul(fn, count, inner), number, last, order)
+            return
         first = fn.compare("icmp", "eq", number, i64(0)) if ix.literal(number) is None else V("true", "i1")
         block_tiles(loops, base, panels, tiles, ix.mul(fn, count, inner), first)
 
-    for_range(fn, i64(0), i64(prod(outer) * blocks), 1, block)
     order = [index[n] for n in range(len(spec.batch))]
-    hand_over(loops, order, panels, tiles)
+    for_range(fn, i64(0), i64(prod(outer) * blocks), 1, block)
+    if loops.unit is None:
+        hand_over(loops, order, panels, tiles)
 
 
 def outer_digits(fn: Fn, at: V, sizes: tuple[int, ...]) -> list[V]:

@@ -31,7 +31,9 @@ from pullback.codegen.llvm.window_dots import DotPlan, emit_pixel_dots, plan_dot
 from pullback.codegen.llvm.window_images import ImagesEpilogue, Together, together
 from pullback.codegen.llvm.window_phases import Phase, PhaseEpilogue, phases
 from pullback.codegen.llvm.window_spec import WindowSpec, spec_of
-from pullback.codegen.llvm.window_terms import TermPlan, emit_terms, plan_terms
+from pullback.codegen.llvm.window_terms import emit_terms, plan_terms
+from pullback.codegen.llvm.window_terms_amx import OnUnit as TermsOnUnit
+from pullback.codegen.llvm.window_terms_amx import plan_on_unit as terms_on_unit
 from pullback.kernel.nodes import WindowNest
 
 __all__ = ["emit_window_product", "spec_of"]
@@ -84,7 +86,7 @@ def emit_window_product(module: Module, name: str, spec: WindowSpec, table: Slot
     if dots is not None:
         made = by_dots(job, dots)
     else:
-        made = by_terms(job, plan_terms(spec, target, threads)) if spec.by_terms else by_columns(job)
+        made = by_terms(job, threads) if spec.by_terms else by_columns(job)
     fn.br("done")
     fn.label("done")
     fn.ret()
@@ -100,7 +102,9 @@ def by_dots(job: Job, plan: DotPlan) -> WindowKernel:
     return WindowKernel(used, total)
 
 
-def by_terms(job: Job, plan: TermPlan) -> WindowKernel:
+def by_terms(job: Job, threads: int) -> WindowKernel:
+    on_unit = terms_on_unit(job.spec, job.target, threads)
+    plan = on_unit or plan_terms(job.spec, job.target, threads)
     units = {"batch": prod(job.spec.batch), "panels": plan.panels, "rows": -(-job.spec.n // plan.tall)}
     used = min(job.most, units[plan.split])
     own, shared = plan.thread_bytes * used, plan.scratch_bytes * (used if plan.split == "batch" else 1)
@@ -108,7 +112,7 @@ def by_terms(job: Job, plan: TermPlan) -> WindowKernel:
     if plan.split == "batch":
         sums = job.own(sums, plan.scratch_bytes)
     emit_terms(job.module, job.fn, job.name, job.spec, plan, job.epilogue, job.target, a, b,
-               job.own(area, plan.thread_bytes), sums, job.fn.params[1], live)
+               job.own(area, plan.thread_bytes), sums, job.fn.params[1], live, TermsOnUnit if on_unit else None)
     return WindowKernel(used, own + shared)
 
 
