@@ -212,7 +212,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class ImageRun:
-    """Tiles of one image over a block of terms: where its box or image begins, and the table of offsets of the block."""
+    """Tiles of an image over a block of terms: where its box or the image begins, and the table of offsets."""
 
     base: V
     table: V
