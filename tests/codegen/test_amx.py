@@ -30,7 +30,7 @@ import pullback as pb
 from pullback.codegen.llvm import matmul_amx, window_amx, window_terms_amx
 from pullback.codegen.llvm.compile import CompileError, compile_ir
 from pullback.codegen.llvm.matmul import MatmulSpec, Operand, emit_matmul
-from pullback.codegen.llvm.matmul_amx import AmxPlan, amx_plan
+from pullback.codegen.llvm.matmul_amx import AmxPlan, amx_plan, planned
 from pullback.codegen.llvm.target import X86_64_AMX, X86_64_V4, host
 from pullback.codegen.llvm.text import Module
 from pullback.util import config
@@ -103,6 +103,7 @@ def test_batches(batch: tuple[int, ...], broadcast: tuple[bool, bool]) -> None:
 def test_sweeps(m: int, n: int, k: int, batch: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Panels of A that are made anew, for other rows or batch indices, when nobody reads the old ones any more."""
     monkeypatch.setattr(matmul_amx, "SWEEP_BYTES", 300 << 10)
+    monkeypatch.setattr(matmul_amx, "THREAD_BYTES", 100 << 10)
     monkeypatch.setattr(matmul_amx, "MOST_ROWS", 4)
     assert plan_of(m, n, k, batch=batch).sweeps > 2
     for a, b in (("row", "row"), ("column", "column")):
@@ -183,6 +184,16 @@ def test_a_product_with_the_identity_keeps_every_bit() -> None:
 
 
 @needs_unit
+def test_any_bits_that_are_no_number_stay_so(product: Product) -> None:
+    a, b = operands(product)
+    for row, bits in enumerate((0x7F800001, 0x7F80FFFF, 0xFF800001, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FC00000)):
+        a.view(np.uint32)[row, 3] = bits
+    found = product("unit", a, b)
+    assert np.isnan(found[:6]).all()
+    assert np.isfinite(found[6:]).all()
+
+
+@needs_unit
 @pytest.mark.parametrize("values", [(np.inf,), (-np.inf,), (np.nan,), (np.inf, -np.inf), (np.inf, np.nan, 1e30)])
 def test_what_is_not_finite(product: Product, values: tuple[float, ...]) -> None:
     """Infinities and numbers that are none spread as they do in NumPy, and nowhere else."""
@@ -248,9 +259,16 @@ def test_plans() -> None:
             assert plan.batches * plan.cuts * plan.groups >= min(2 * threads, plan.rows // 4)
             assert plan.rows // plan.cuts <= 32
             assert plan.thread_bytes <= 2 << 20
-    large = amx_plan(spec_of(9000, 9000, 9000), X86_64_AMX, 2)
-    assert large is not None
-    assert large.shared_bytes <= 64 << 20
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16, 64])
+def test_panels_take_little_memory(threads: int) -> None:
+    for m, n, k in ((9000, 9000, 9000), (1024, 1024, 40_000), (8192, 768, 30_000), (512, 512, 43_000)):
+        plan = planned(spec_of(m, n, k), threads)
+        assert plan.shared_bytes <= max(32, 8 * threads) << 20
+        assert plan.sweeps * plan.kept >= plan.batches * plan.cuts
+    for m, n, k in ((1024, 1024, 1_000_000), (8192, 768, 50_257), (64, 576, 802_816)):
+        assert amx_plan(spec_of(m, n, k), X86_64_AMX, threads) is None
 
 
 @needs_unit

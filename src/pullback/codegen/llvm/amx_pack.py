@@ -17,6 +17,7 @@ from pullback.codegen.llvm.text import Fn, Module, V, const, i64, vector
 FLOATS, INTS, MASK = vector("float", STRIP), vector("i32", STRIP), vector("i1", STRIP)
 UPPER = const(0xFFFF0000 - (1 << 32), INTS)
 HALF = const(0x8000, INTS)
+QUIET = const(0x00400000, INTS)
 #: twice the bits of the least number that would be rounded to infinity
 LARGE = const(2 * 0x7F7F8000 - (1 << 32), INTS)
 PARAMS = [("ptr noalias", "src"), ("ptr noalias", "dst"), ("i64", "first"), ("i64", "stop"), ("i64", "limit"),
@@ -133,9 +134,10 @@ class Packer:
 
     def parts(self, x: V) -> list[V]:
         """The bits of three numbers whose sum is x, of 8 bits each. What is too large to be rounded up is rounded down;
-        infinities stay, and so does what is not a number."""
+        infinities stay, and what is not a number remains so by its upper half."""
         fn = self.fn
         bits = fn.cast("bitcast", x, INTS)
+        bits = fn.select(fn.compare("fcmp", "uno", x, x), fn.binary("or", bits, QUIET), bits)
         small = fn.compare("icmp", "ult", fn.binary("shl", bits, const(1, INTS)), LARGE)
         high = fn.binary("and", fn.select(small, fn.binary("add", bits, HALF), bits), UPPER)
         rest = fn.binary("fsub", x, fn.cast("bitcast", high, FLOATS))

@@ -7,7 +7,7 @@ than the rounding of a float32 product (G. Henry, P. T. P. Tang, A. Heinecke, "L
 intelligence datatype for higher-precision computations", 2019). The unit takes what is below 2**-126 for zero, also as
 a part: numbers below 2**-103 lose their last bits, those below 2**-118 half of them. Infinities have no such parts, so
 where a sum is not a number it is taken again of the high parts alone, which are infinite or not a number where the
-numbers are.
+numbers are. High parts are rounded up: a result within 0.8% of the largest number may become infinite.
 
 Panels: for each 32 steps of k the high, middle and low parts of two strips of 16 rows (of A) or columns (of B), a tile
 of 16 lines of 64 bytes each. Lines of A are rows, with numbers k and k + 16 side by side; lines of B are pairs of k and

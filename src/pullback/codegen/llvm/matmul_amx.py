@@ -30,7 +30,8 @@ NEAR_BYTES = 768 << 10  # of panels of A that stay in the second cache beside th
 UNITS = 4  # for each thread, where there are so many
 LEAST_ROWS = 4  # panels of A that a group is worth making for
 MOST_ROWS = 32  # panels of A: partial sums of a group stay in the second cache
-SWEEP_BYTES = 32 << 20  # of panels of A that are kept at a time
+SWEEP_BYTES = 32 << 20  # of panels of A that are kept at a time, and in a cut
+THREAD_BYTES = 8 << 20  # the same for each thread, where threads are many
 PIECE_FLOPS = 5_000_000  # least work for a thread
 #: nanoseconds of a core, measured: for 1000 operations of vectors and of the unit (with numbers at random: zeros take
 #: half), for a number of A in panels where its rows or its steps of k are apart, for one of B, and for a partial sum
@@ -64,6 +65,7 @@ class AmxPlan:
     cuts: int  # of the rows
     group: int  # panels of B that are made at a time
     block: int  # of k
+    sweep_bytes: int  # most of the panels of A that are kept at a time
     max_threads: int
 
     @property
@@ -82,7 +84,7 @@ class AmxPlan:
     @property
     def kept(self) -> int:
         """Cuts, of any batch index, whose panels are kept at a time."""
-        return min(self.batches * self.cuts, max(1, SWEEP_BYTES // (self.tall * self.panel_bytes)))
+        return min(self.batches * self.cuts, max(1, self.sweep_bytes // (self.tall * self.panel_bytes)))
 
     @property
     def sweeps(self) -> int:
@@ -123,8 +125,10 @@ def amx_plan(spec: MatmulSpec, target: Target, threads: int) -> AmxPlan | None:
     contiguous = (1 in (x.row_stride, x.col_stride) for x in (spec.a, spec.b))
     if not target.amx or spec.dtype != "float" or not all(contiguous) or spec.flops < CLAIM_FLOPS:
         return None
-    faster = planned(spec, NOMINAL_THREADS).cost(spec) < GAIN * VECTORS * spec.flops / 1000
-    return planned(spec, threads) if faster else None
+    plan = planned(spec, NOMINAL_THREADS)
+    if plan.panel_bytes > SWEEP_BYTES // LEAST_ROWS or plan.cost(spec) >= GAIN * VECTORS * spec.flops / 1000:
+        return None
+    return planned(spec, threads)
 
 
 def planned(spec: MatmulSpec, threads: int) -> AmxPlan:
@@ -134,8 +138,10 @@ def planned(spec: MatmulSpec, threads: int) -> AmxPlan:
     near = rows * block * amx.BLOCK_BYTES <= NEAR_BYTES
     group = max(1, min(GROUP, columns * batches // wanted)) if near else GROUP
     missing = -(-wanted // (batches * -(-columns // group)))
-    cuts = max(-(-rows // MOST_ROWS), min(rows // LEAST_ROWS, missing), 1)
-    return AmxPlan(batches, rows, columns, depth, cuts, group, block, max(1, spec.flops // PIECE_FLOPS))
+    most = max(1, min(MOST_ROWS, SWEEP_BYTES // (depth * amx.BLOCK_BYTES)))
+    cuts = max(-(-rows // most), min(rows // LEAST_ROWS, missing), 1)
+    return AmxPlan(batches, rows, columns, depth, cuts, group, block, max(SWEEP_BYTES, THREAD_BYTES * threads),
+                   max(1, spec.flops // PIECE_FLOPS))
 
 
 class AmxNest:
@@ -153,31 +159,32 @@ class AmxNest:
     def emit(self, slots: V, counters: Callable[[int], int], live: V) -> None:
         """All of the product, some cuts of A after others; panels are made anew when nobody reads them any more."""
         fn, plan = self.fn, self.plan
-        first = counters(COUNTERS * plan.sweeps)
-        pairs = plan.batches * plan.cuts
+        first = counter(fn, slots, counters(COUNTERS * plan.sweeps))
         self.epilogue.prepare(fn, amx.SIDE)
         amx.configure(fn)
-        for sweep in range(plan.sweeps):
-            at = [counter(fn, slots, first + COUNTERS * sweep + n) for n in range(COUNTERS)]
-            start, count = sweep * plan.kept, min(plan.kept, pairs - sweep * plan.kept)
+
+        def sweep(number: V) -> None:
+            at = [ix.offset(fn, first, ix.add(fn, ix.mul(fn, number, COUNTERS), n), "i64") for n in range(COUNTERS)]
+            start = ix.mul(fn, number, plan.kept)
             each = -(-plan.tall // self.together)
-            self.share_out(at[0], at[1], count * each, live, lambda n, start=start: self.make_panels(n, start))
-            self.share_out(at[2], at[3], count * plan.groups, live, lambda n, start=start: self.unit(n, start),
-                           sweep + 1 < plan.sweeps)
+            self.share_out(at[:2], each, start, live, lambda n: self.make_panels(n, start))
+            self.share_out(at[2:], plan.groups, start, live, lambda n: self.unit(n, start))
+
+        for_range(fn, i64(0), i64(plan.sweeps), 1, sweep)
         amx.release(fn)
 
-    def share_out(self, claimed: V, done: V, count: int, live: V, body: Callable[[V], None], wait: bool = True) -> None:
-        """`body` for each of so many numbers, by all threads; each goes on when all are done."""
-        fn = self.fn
+    def share_out(self, counters: list[V], each: int, start: V, live: V, body: Callable[[V], None]) -> None:
+        """`body` for `each` numbers of each cut of a sweep, by all threads, which go on when all are done. The last
+        sweep may have fewer cuts."""
+        fn, plan = self.fn, self.plan
+        exist = ix.mul(fn, ix.sub(fn, i64(plan.batches * plan.cuts), start), each)
 
         def some(low: V, high: V) -> None:
-            for_range(fn, low, high, 1, body)
-            if wait:
-                note_done(fn, done, ix.sub(fn, high, low))
+            for_range(fn, low, ix.minimum(fn, high, exist), 1, body)
+            note_done(fn, counters[1], ix.sub(fn, high, low))
 
-        for_claims(fn, claimed, count, live, some)
-        if wait:
-            await_done(fn, done, count)
+        for_claims(fn, counters[0], plan.kept * each, live, some)
+        await_done(fn, counters[1], plan.kept * each)
 
     @property
     def together(self) -> int:
@@ -195,7 +202,7 @@ class AmxNest:
         number = ix.add(fn, ix.mul(fn, local_pair, plan.tall), local_row)
         return ix.offset(fn, self.a_panels, ix.mul(fn, number, plan.panel_bytes), "i8")
 
-    def make_panels(self, n: V, start: int) -> None:
+    def make_panels(self, n: V, start: V) -> None:
         """A group of panels of A."""
         fn, spec = self.fn, self.spec
         each = -(-self.plan.tall // self.together)
@@ -206,7 +213,7 @@ class AmxNest:
         pack(fn, True, source_of(spec.a), src, self.a_panel(pair, at), first,
              ix.minimum(fn, ix.add(fn, first, self.together), high), spec.m, i64(spec.k))
 
-    def unit(self, n: V, start: int) -> None:
+    def unit(self, n: V, start: V) -> None:
         """A cut by a group of panels of B; groups of the same cut follow each other."""
         fn, spec, plan = self.fn, self.spec, self.plan
         pair = ix.div(fn, n, plan.groups)
