@@ -27,7 +27,7 @@ from tests.codegen.products import (
 )
 
 import pullback as pb
-from pullback.codegen.llvm import matmul_amx, window_amx, window_terms_amx
+from pullback.codegen.llvm import compile, matmul_amx, window_amx, window_terms_amx
 from pullback.codegen.llvm.compile import CompileError, compile_ir
 from pullback.codegen.llvm.matmul import MatmulSpec, Operand, emit_matmul
 from pullback.codegen.llvm.matmul_amx import AmxPlan, amx_plan, planned
@@ -269,6 +269,15 @@ def test_panels_take_little_memory(threads: int) -> None:
         assert plan.sweeps * plan.kept >= plan.batches * plan.cuts
     for m, n, k in ((1024, 1024, 1_000_000), (8192, 768, 50_257), (64, 576, 802_816)):
         assert amx_plan(spec_of(m, n, k), X86_64_AMX, threads) is None
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_without_the_systems_permission_there_is_no_unit(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = compile.Target("x86_64-unknown-linux-gnu", "sapphirerapids", "+amx-bf16,+amx-int8,+amx-tile,+avx512f,+sse2")
+    monkeypatch.setattr(compile, "_host_target", lambda: known)
+    monkeypatch.setattr(compile, "tiles_allowed", lambda: allowed)
+    found = compile.host_target.__wrapped__()
+    assert found == (known if allowed else known._replace(features="+avx512f,+sse2"))
 
 
 @needs_unit
