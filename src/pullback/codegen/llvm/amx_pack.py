@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.amx_tile import BLOCK_BYTES, DEPTH, PART_BYTES, SIDE, STRIP, TILE_BYTES
+from pullback.codegen.llvm.amx_tile import BLOCK_BYTES, DEPTH, PART_BYTES, SIDE, STRIP, TILE_BYTES, is_new
 from pullback.codegen.llvm.matmul_pack import masked_load, transpose
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64, vector
 
 FLOATS, INTS, MASK = vector("float", STRIP), vector("i32", STRIP), vector("i1", STRIP)
 UPPER = const(0xFFFF0000 - (1 << 32), INTS)
 HALF = const(0x8000, INTS)
-QUIET = const(0x00400000, INTS)
+QUIET = const(0x00400000, INTS)  # keeps what is not a number apart from infinity, whose upper half it may share
 #: twice the bits of the least number that would be rounded to infinity
 LARGE = const(2 * 0x7F7F8000 - (1 << 32), INTS)
 PARAMS = [("ptr noalias", "src"), ("ptr noalias", "dst"), ("i64", "first"), ("i64", "stop"), ("i64", "limit"),
@@ -36,7 +36,7 @@ def pack(fn: Fn, of_a: bool, source: Source, src: V, dst: V, first: V, stop: V, 
     """Make the panels from `first` to before `stop` of an operand with `limit` rows (of A; columns of B) and k steps,
     one after the other at `dst`; `src` is where row 0 begins."""
     name = f"amx_{'a' if of_a else 'b'}_{'rows' if source.rows_apart else 'steps'}"
-    if all(other.name != name for other in fn.module.functions):
+    if is_new(fn.module, name):
         Packer(fn.module, name, source.rows_apart, of_a != source.rows_apart).emit()
     fn.call(name, "void", src, dst, first, stop, i64(limit), k, i64(source.stride), declare=False)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pullback.codegen.llvm import amx_tile as amx
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.matmul_plan import Chunk
+from pullback.codegen.llvm.matmul_plan import Chunk, chunks
 from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.matmul_tile import hand_over, lines_of
 from pullback.codegen.llvm.text import Fn, V, i64, vector
@@ -100,6 +100,16 @@ def finish(fn: Fn, out: V, results: Results, parts: tuple[Chunk, ...]) -> None:
         value = fn.load(ix.offset(fn, loop.carried[0], i64(chunk.col), "float"), vector("float", chunk.width), 4)
         hand_over(fn, value, chunk, results.epilogue, results.batch_index, row, results.col)
     fn.end_loop(loop, [fn.gep(loop.carried[0], i64(amx.SIDE), "float")])
+
+
+def finish_column(fn: Fn, out: V, results: Results, column: V, n: int) -> None:
+    """The same in a column of tiles over n columns of results; the last may be narrower."""
+    whole, rest = (chunks(width, amx.STRIP, True) for width in (min(n, amx.SIDE), n % amx.SIDE))
+    if not rest or n < amx.SIDE:
+        finish(fn, out, results, whole)
+        return
+    emit_either(fn, fn.compare("icmp", "slt", column, i64(n // amx.SIDE)),
+                lambda: finish(fn, out, results, whole), lambda: finish(fn, out, results, rest))
 
 
 def emit_either(fn: Fn, condition: V, then: Callable[[], None], otherwise: Callable[[], None]) -> None:

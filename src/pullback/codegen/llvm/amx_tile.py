@@ -55,7 +55,7 @@ def clear(fn: Fn) -> None:
 
 def add_products(fn: Fn, a: V, b: V, count: V) -> None:
     """Add so many blocks of k of two panels to the sums."""
-    if _is_new(fn.module, "amx_add"):
+    if is_new(fn.module, "amx_add"):
         _emit_add(fn.module)
     fn.call("amx_add", "void", a, b, count, declare=False)
 
@@ -74,13 +74,14 @@ def zeros(fn: Fn) -> V:
 
 def leave(fn: Fn, a: V, b: V, count: V, before: V, out: V) -> None:
     """Store the sums, made of what was before and so many blocks of k of two panels, as 32 rows of 32 numbers."""
-    if _is_new(fn.module, "amx_leave"):
+    if is_new(fn.module, "amx_leave"):
         _emit_leave(fn.module)
         _emit_repair(fn.module)
     fn.call("amx_leave", "void", a, b, count, before, out, declare=False)
 
 
-def _is_new(module: Module, name: str) -> bool:
+def is_new(module: Module, name: str) -> bool:
+    """Whether a module lacks a function that several kernels call."""
     return all(fn.name != name for fn in module.functions)
 
 
@@ -134,10 +135,6 @@ def _store(fn: Fn, out: V) -> None:
         _on_tile(fn, "llvm.x86.tilestored64", n, out)
 
 
-def _vectors(fn: Fn, at: V, first: int, count: int) -> list[V]:
-    return [fn.load(ix.offset(fn, at, i64(64 * (first + n)), "i8"), vector("float", STRIP), 64) for n in range(count)]
-
-
 def _emit_leave(module: Module) -> None:
     """Store, and look whether all sums are numbers."""
     fn = module.function("amx_leave", [*PARAMS, *SUMS], attributes="#1", linkage="internal")
@@ -145,7 +142,8 @@ def _emit_leave(module: Module) -> None:
     _store(fn, out)
     mask = vector("i1", STRIP)
     loop = fn.begin_loop(i64(0), i64(2 * SIDE), i64(8), [V("zeroinitializer", mask)])
-    values = _vectors(fn, fn.gep(out, fn.mul(loop.counter, i64(64)), "i8"), 0, 8)
+    at = fn.gep(out, fn.mul(loop.counter, i64(64)), "i8")
+    values = [fn.load(ix.offset(fn, at, i64(64 * n), "i8"), vector("float", STRIP), 64) for n in range(8)]
     seen = loop.carried[0]
     for left, right in zip(values[::2], values[1::2], strict=True):
         seen = fn.binary("or", seen, fn.compare("fcmp", "uno", left, right))

@@ -186,7 +186,8 @@ def _may_use(intrinsic: str, target: Target) -> bool:
             family == _FAMILIES.get(target.triple.split("-", 1)[0]) and family in ("aarch64", "nvvm"))
     if not target.triple.startswith("x86_64"):
         return False
-    extension = _AMX.get(intrinsic.split(".", 3)[2]) or intrinsic.split(".", 3)[2]
+    word = intrinsic.split(".", 3)[2]
+    extension = _AMX.get(word, word)
     implied = X86_LEVELS.get(target.cpu, ())
     features = target.features.replace("+avx512f", "+avx512").split(",")
     return extension in ("sse", "sse2", *implied) or f"+{extension}" in features

@@ -68,12 +68,13 @@ def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_ind
     fn.cond_br(fn.compare("icmp", "slt", tid, live), "work", "done")
     fn.label("work")
     a, b = load_pointer(fn, args, a_index), load_pointer(fn, args, b_index)
-    workspace = load_pointer(fn, args, ws_index) if plan.thread_bytes or plan.shared_bytes else a
     if isinstance(plan, AmxPlan):
-        AmxNest(fn, spec, plan, epilogue, a, b, workspace).emit(args, counters, live)
+        AmxNest(fn, spec, plan, epilogue, a, b, load_pointer(fn, args, ws_index)).emit(args, counters, live)
     else:
         nest = Nest(fn, name, spec, plan, epilogue, target.fma, a, b, a, b, a, a)
-        emit_on_vectors(nest, workspace, args, counters, live)
+        if plan.thread_bytes or plan.shared_bytes:
+            place_workspace(nest, load_pointer(fn, args, ws_index), tid)
+        emit_on_vectors(nest, args, counters, live)
         emit_packs(module, nest, target)
     fn.br("done")
     fn.label("done")
@@ -81,9 +82,8 @@ def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_ind
     return MatmulKernel(name, plan.thread_bytes, plan.shared_bytes, plan.max_threads, spec.flops, plan.describe())
 
 
-def emit_on_vectors(nest: Nest, workspace: V, args: V, counters: Callable[[int], int], live: V) -> None:
+def emit_on_vectors(nest: Nest, args: V, counters: Callable[[int], int], live: V) -> None:
     fn, plan = nest.fn, nest.plan
-    place_workspace(nest, workspace, fn.params[1])
     nest.epilogue.prepare(fn, 1 if plan.dot else plan.cols)
     if plan.parts:
         emit_claimed(nest, args, counters(COUNTERS), live)
@@ -97,8 +97,6 @@ def load_pointer(fn: Fn, args: V, index: int) -> V:
 
 def place_workspace(nest: Nest, base: V, tid: V) -> None:
     fn, plan = nest.fn, nest.plan
-    if not plan.thread_bytes and not plan.shared_bytes:
-        return
     nest.shared = base
     mine = fn.gep(ix.offset(fn, base, i64(plan.shared_bytes), "i8"), ix.mul(fn, tid, plan.thread_bytes), "i8")
     nest.a_panels = mine

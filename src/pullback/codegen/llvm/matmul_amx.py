@@ -14,10 +14,9 @@ from math import prod
 from pullback.codegen.llvm import amx_tile as amx
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.amx_pack import Source, pack
-from pullback.codegen.llvm.amx_sums import SUM_BYTES, Partial, Results, Sum, emit_either, emit_tile, finish
+from pullback.codegen.llvm.amx_sums import SUM_BYTES, Partial, Results, Sum, emit_tile, finish_column
 from pullback.codegen.llvm.claims import CLAIM_FLOPS, await_done, counter, for_claims, note_done
 from pullback.codegen.llvm.matmul_nest import batch_index, dot_index, for_range
-from pullback.codegen.llvm.matmul_plan import chunks
 from pullback.codegen.llvm.matmul_spec import Epilogue, MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, V, i64
@@ -168,23 +167,26 @@ class AmxNest:
             start = ix.mul(fn, number, plan.kept)
             each = -(-plan.tall // self.together)
             self.share_out(at[:2], each, start, live, lambda n: self.make_panels(n, start))
-            self.share_out(at[2:], plan.groups, start, live, lambda n: self.unit(n, start))
+            self.share_out(at[2:], plan.groups, start, live, lambda n: self.unit(n, start), plan.sweeps > 1)
 
         for_range(fn, i64(0), i64(plan.sweeps), 1, sweep)
         amx.release(fn)
 
-    def share_out(self, counters: list[V], each: int, start: V, live: V, body: Callable[[V], None]) -> None:
-        """`body` for `each` numbers of each cut of a sweep, by all threads, which go on when all are done. The last
+    def share_out(self, counters: list[V], each: int, start: V, live: V, body: Callable[[V], None],
+                  wait: bool = True) -> None:
+        """`body` for `each` numbers of each cut of a sweep, by all threads, which may wait until all are done. The last
         sweep may have fewer cuts."""
         fn, plan = self.fn, self.plan
         exist = ix.mul(fn, ix.sub(fn, i64(plan.batches * plan.cuts), start), each)
 
         def some(low: V, high: V) -> None:
             for_range(fn, low, ix.minimum(fn, high, exist), 1, body)
-            note_done(fn, counters[1], ix.sub(fn, high, low))
+            if wait:
+                note_done(fn, counters[1], ix.sub(fn, high, low))
 
         for_claims(fn, counters[0], plan.kept * each, live, some)
-        await_done(fn, counters[1], plan.kept * each)
+        if wait:
+            await_done(fn, counters[1], plan.kept * each)
 
     @property
     def together(self) -> int:
@@ -253,17 +255,7 @@ class AmxNest:
             end = fn.compare("icmp", "eq", ix.add(fn, at.start, at.count), i64(plan.depth))
             partial = Partial(self.scratch, plan.scratch_bytes // 2, number, at.block, end)
         emit_tile(fn, Sum(a, b, at.count, plan.block, self.out), partial, results,
-                  lambda: self.deliver(results, at.column))
-
-    def deliver(self, results: Results, column: V) -> None:
-        """Finished sums; the last column of tiles may be narrower."""
-        fn, n = self.fn, self.spec.n
-        whole, rest = chunks(min(n, amx.SIDE), amx.STRIP, True), chunks(n % amx.SIDE, amx.STRIP, True)
-        if not rest or n < amx.SIDE:
-            finish(fn, self.out, results, whole)
-            return
-        emit_either(fn, fn.compare("icmp", "slt", column, i64(self.plan.columns - 1)),
-                    lambda: finish(fn, self.out, results, whole), lambda: finish(fn, self.out, results, rest))
+                  lambda: finish_column(fn, self.out, results, at.column, spec.n))
 
 
 def source_of(operand: Operand) -> Source:

@@ -43,7 +43,7 @@ def plan_on_unit(spec: WindowSpec, target: Target) -> ColumnPlan | None:
     nc_tiles = plan.tiles * prod(spec.batch[k] for k in plan.images) if plan.kc >= spec.k else nc_tiles
     return replace(plan, on_unit=True, pack_a=True, plain=not plan.pack_a, nc_tiles=nc_tiles,
                    a_bytes=blocks(spec, plan) * a_block(spec, plan),
-                   b_bytes=plan.b_bytes + GROUP * panel_bytes(plan) + round_up(spec.m * plan.kc * 4 + 128),
+                   b_bytes=plan.b_bytes + unit_bytes(spec, plan),
                    scratch_bytes=2 * half_bytes(spec, nc_tiles) if plan.kc < spec.k else 0)
 
 
@@ -71,6 +71,11 @@ def a_block(spec: WindowSpec, plan: ColumnPlan) -> int:
     return spec.m // amx.SIDE * panel_bytes(plan)
 
 
+def unit_bytes(spec: WindowSpec, plan: ColumnPlan) -> int:
+    """Of a thread's panels of windows, and of A in float32, behind the panel that vectors would read."""
+    return GROUP * panel_bytes(plan) + round_up(spec.m * plan.kc * 4 + 128)
+
+
 def half_bytes(spec: WindowSpec, nc_tiles: int) -> int:
     return spec.m // amx.SIDE * nc_tiles * SUM_BYTES
 
@@ -81,8 +86,7 @@ class OnUnit:
     def __init__(self, loops: Columns) -> None:
         self.loops, plan = loops, loops.plan
         fn = loops.fn
-        floats = plan.b_bytes - GROUP * panel_bytes(plan) - round_up(loops.spec.m * plan.kc * 4 + 128)
-        self.panels = ix.offset(fn, loops.panel, i64(floats), "i8")
+        self.panels = ix.offset(fn, loops.panel, i64(plan.b_bytes - unit_bytes(loops.spec, plan)), "i8")
         self.rows = ix.offset(fn, self.panels, i64(GROUP * panel_bytes(plan)), "i8")
         self.out = fn.alloca("float", amx.SIDE * amx.SIDE)
 

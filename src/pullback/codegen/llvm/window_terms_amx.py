@@ -12,12 +12,11 @@ from math import prod
 from pullback.codegen.llvm import amx_tile as amx
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.amx_pack import FLOATS, Packer, Source, pack
-from pullback.codegen.llvm.amx_sums import SUM_BYTES, Partial, Results, Sum, emit_either, emit_tile, finish
+from pullback.codegen.llvm.amx_sums import SUM_BYTES, Partial, Results, Sum, emit_tile, finish_column
 from pullback.codegen.llvm.claims import CLAIM_FLOPS
 from pullback.codegen.llvm.matmul_amx import GAIN, UNIT
 from pullback.codegen.llvm.matmul_nest import for_range
 from pullback.codegen.llvm.matmul_pack import shuffle, transpose
-from pullback.codegen.llvm.matmul_plan import chunks
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64, vector
 from pullback.codegen.llvm.window_amx import GROUP, TILE
@@ -189,14 +188,6 @@ class OnUnit:
         place = ix.add(fn, ix.mul(fn, j, self.tall), i)
         partial = Partial(loops.scratch, loops.plan.scratch_bytes // 2, place, number, last)
         results = Results(loops.epilogue, order, ix.mul(fn, i, amx.SIDE), i64(amx.SIDE), ix.mul(fn, j, amx.SIDE))
-        whole, rest = chunks(amx.SIDE, amx.STRIP, True), chunks(spec.n % amx.SIDE, amx.STRIP, True)
-
-        def deliver() -> None:
-            if not rest:
-                finish(fn, self.out, results, whole)
-                return
-            emit_either(fn, fn.compare("icmp", "slt", j, i64(spec.n // amx.SIDE)),
-                        lambda: finish(fn, self.out, results, whole), lambda: finish(fn, self.out, results, rest))
-
         emit_tile(fn, Sum(self.panel(self.rows, i), self.panel(self.columns, local), count,
-                          self.size // amx.BLOCK_BYTES, self.out), partial, results, deliver)
+                          self.size // amx.BLOCK_BYTES, self.out), partial, results,
+                  lambda: finish_column(fn, self.out, results, j, spec.n))
