@@ -4,6 +4,7 @@ calls its operations is an adapter."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,8 @@ class TorchWords:
 class JaxWords:
     """What jax calls them."""
 
-    def __init__(self, jax: Any) -> None:
-        self.jax, self.np = jax, jax.numpy
+    def __init__(self, jax: Any, products: str) -> None:
+        self.jax, self.np, self.products = jax, jax.numpy, products
 
     def embedding(self, x: Any, table: Any) -> Any:
         return table[x]
@@ -86,9 +87,11 @@ class JaxWords:
         return self.jax.nn.gelu(x, approximate=False)
 
     def dense(self, x: Any, w: Any, b: Any) -> Any:
-        return x @ w.T if b is None else x @ w.T + b
+        y = x.astype(self.products) @ w.T.astype(self.products)
+        return y if b is None else y + b.astype(self.products)
 
     def norm(self, x: Any, scale: Any, shift: Any) -> Any:
+        x = x.astype("float32")
         mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
         return (x - mean) * self.jax.lax.rsqrt(variance + 1e-5) * scale + shift
 
@@ -96,10 +99,11 @@ class JaxWords:
         return self.jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], is_causal=True)
 
     def cross_entropy(self, z: Any, y: Any) -> Any:
-        return -self.np.take_along_axis(self.jax.nn.log_softmax(z), y[:, None], 1).mean()
+        return -self.np.take_along_axis(self.jax.nn.log_softmax(z.astype("float32")), y[:, None], 1).mean()
 
 
-def imperative(context: int, lib: Any, f: Any, optim: Any, compile_model: Any = None, **options: Any) -> Any:
+def imperative(context: int, lib: Any, f: Any, optim: Any, within: Any, compile_model: Any = None,
+               **options: Any) -> Any:
     """Parameters as leaves and an optimizer."""
     x, y = (lib.tensor(part) for part in data(context))
     first = parameters(context)
@@ -107,7 +111,8 @@ def imperative(context: int, lib: Any, f: Any, optim: Any, compile_model: Any = 
     words = TorchWords(f)
 
     def loss(x: Any, y: Any) -> Any:
-        return loss_of(words, params, x, y)
+        with within():
+            return loss_of(words, params, x, y)
 
     forward = loss if compile_model is None else compile_model(loss)
     return stepping.imperative(
@@ -115,13 +120,15 @@ def imperative(context: int, lib: Any, f: Any, optim: Any, compile_model: Any = 
         lambda params: optim.AdamW(params, lr=RATE, weight_decay=DECAY, **options), lib)
 
 
-def functional(context: int, array: Any, lib: Any, words: Any, value_and_grad: Any, jit: Any) -> Any:
+def functional(context: int, array: Any, lib: Any, words: Any, value_and_grad: Any, jit: Any,
+               within: Any = nullcontext) -> Any:
     """The update by hand on lists of arrays."""
     x, y = (array(part.astype(np.int32)) for part in data(context))
     first = parameters(context)
 
     def loss(params: Any, x: Any, y: Any) -> Any:
-        return loss_of(words, dict(zip(first, params, strict=True)), x, y)
+        with within():
+            return loss_of(words, dict(zip(first, params, strict=True)), x, y)
 
     return stepping.functional(loss, list(first.values()), (x, y), stepping.Rule(RATE, DECAY), array, lib,
                                value_and_grad, jit)
@@ -135,28 +142,32 @@ def operations(context: int) -> int:
     return 3 * 2 * BATCH * context * (dense + seen)
 
 
-def frameworks(context: int) -> dict[str, Callable[[], Any]]:
-    """A function for each framework."""
+def frameworks(context: int, products: str = "float32") -> dict[str, Callable[[], Any]]:
+    """A function for each framework; operands of products are of a dtype."""
+    def within(autocast: Any, lib: Any) -> Any:
+        return nullcontext if products == "float32" else lambda: autocast("cpu", getattr(lib, products))
+
     def torch(compile_model: bool = False) -> Any:
         import torch
 
-        return imperative(context, torch, torch.nn.functional, torch.optim, torch.compile if compile_model else None,
-                          fused=True)
+        return imperative(context, torch, torch.nn.functional, torch.optim, within(torch.autocast, torch),
+                          torch.compile if compile_model else None, fused=True)
 
     def jax() -> Any:
         import jax
 
-        return functional(context, jax.numpy.array, jax.numpy, JaxWords(jax), jax.value_and_grad, jax.jit)
+        return functional(context, jax.numpy.array, jax.numpy, JaxWords(jax, products), jax.value_and_grad, jax.jit)
 
     def pullback() -> Any:
         import pullback as pb
 
-        return functional(context, pb.tensor, pb, TorchWords(pb.nn.functional), pb.value_and_grad, pb.jit)
+        return functional(context, pb.tensor, pb, TorchWords(pb.nn.functional), pb.value_and_grad, pb.jit,
+                          within(pb.train.amp.autocast, pb))
 
     def pullback_imperative() -> Any:
         import pullback as pb
 
-        return imperative(context, pb, pb.nn.functional, pb.optim)
+        return imperative(context, pb, pb.nn.functional, pb.optim, within(pb.train.amp.autocast, pb))
 
     return {"torch": torch, "torch.compile": lambda: torch(True), "jax": jax, "pullback": pullback,
             "pullback imperative": pullback_imperative, "machine": stepping.arithmetic(operations(context))}

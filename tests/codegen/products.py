@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from math import prod
 
 import numpy as np
+from ml_dtypes import bfloat16
 
 from pullback.codegen.llvm.matmul import MatmulKernel, MatmulSpec, Operand, emit_matmul
 from pullback.codegen.llvm.matmul_pack import masked_load, masked_store
@@ -160,21 +161,28 @@ def view(data: np.ndarray, operand: Operand, rows: int, cols: int, batch: tuple[
 
 def check(m: int, n: int, k: int, *, target: Target | None = None, a: str = "row", b: str = "row", dtype: str = "float",
           batch: tuple[int, ...] = (), broadcast: tuple[bool, bool] = (False, False), epilogue: type[Output] = Output,
-          threads: tuple[int, ...] = (1,), at_end: bool = True) -> None:
-    """Run one product between guard pages for several thread counts and compare with NumPy in float64."""
+          threads: tuple[int, ...] = (1,), at_end: bool = True, parts: int = 3, narrow: bool = False) -> None:
+    """Run one product between guard pages for several thread counts and compare with NumPy in float64; of fewer than
+    three parts operands are numbers that have no more."""
     rng = np.random.default_rng(m * 7919 + n * 104729 + k)
     scalar = NUMPY[dtype]
     (oa, na), (ob, nb) = layout(m, k, a, batch, broadcast[0]), layout(k, n, b, batch, broadcast[1])
-    size = np.dtype(scalar).itemsize
-    spec = MatmulSpec(m, n, k, oa, ob, dtype, batch)
+    operand = bfloat16 if narrow else scalar
+    size, narrow_size = np.dtype(scalar).itemsize, np.dtype(operand).itemsize
+    spec = MatmulSpec(m, n, k, oa, ob, dtype, batch, parts, narrow)
     compiled = Compiled(spec, epilogue, target)
-    memory = [Guarded(count * size, at_end) for count in (na, nb, prod(batch) * m * n, 0, n, 1)]
+    memory = [Guarded(count * width, at_end) for count, width in (
+        (na, narrow_size), (nb, narrow_size), (prod(batch) * m * n, size), (0, 1), (n, size), (1, size))]
     memory[WORKSPACE] = Guarded(-(-compiled.kernel.workspace(max(threads)) // 64) * 64)
-    arrays = [memory[i].array(scalar, shape) for i, shape in
-              ((A, (na,)), (B, (nb,)), (C, (*batch, m, n)), (BIAS, (n,)), (RATE, (1,)))]
+    arrays = [memory[i].array(of, shape) for i, of, shape in (
+        (A, operand, (na,)), (B, operand, (nb,)), (C, scalar, (*batch, m, n)), (BIAS, scalar, (n,)),
+        (RATE, scalar, (1,)))]
     for array in arrays:
         array[...] = rng.standard_normal(array.shape)
     data_a, data_b, out, bias, rate = arrays
+    if parts < 3:
+        for array in (data_a, data_b):
+            array[...] = array.astype({1: bfloat16, 2: np.float16}[parts])
     before = out.copy()
     memory[WORKSPACE].array(np.uint8, (memory[WORKSPACE].nbytes,))[...] = 0xFF
     exact = view(data_a, oa, m, k, batch).astype(np.float64) @ view(data_b, ob, k, n, batch).astype(np.float64)

@@ -5,6 +5,7 @@ Code is generated on every machine, and run where there is such a unit.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -33,6 +34,7 @@ from pullback.codegen.llvm.matmul import MatmulSpec, Operand, emit_matmul
 from pullback.codegen.llvm.matmul_amx import AmxPlan, amx_plan, planned
 from pullback.codegen.llvm.target import X86_64_AMX, X86_64_V4, host
 from pullback.codegen.llvm.text import Module
+from pullback.schedule import prepare
 from pullback.util import config
 
 needs_unit = pytest.mark.skipif(not host().amx, reason="the processor has no AMX, or the system does not lend it")
@@ -66,6 +68,18 @@ def test_values(m: int, n: int, k: int, a: str, b: str) -> None:
     """Whole and ragged panels, one block of k and several, operands as they lie and turned."""
     plan_of(m, n, k, a, b)
     check(m, n, k, a=a, b=b, target=host(), threads=(1, 2, 3, 5), at_end=k % 2 == 0)
+
+
+@pytest.mark.usefixtures("always")
+@needs_unit
+@pytest.mark.parametrize("a", SIDES)
+@pytest.mark.parametrize("b", SIDES)
+@pytest.mark.parametrize("parts, narrow", [(1, True), (1, False), (2, False)])
+def test_numbers_of_fewer_parts(parts: int, narrow: bool, a: str, b: str) -> None:
+    """Of operands in 16 bits, or in float32 with as few bits; nothing is lost of those."""
+    for m, n, k in ((256, 256, 256), (301, 203, 257), (97, 333, 1300), (64, 900, 650), (1, 300, 40), (70, 1, 64)):
+        check(m, n, k, a=a, b=b, target=host(), threads=(1, 2, 3), at_end=k % 2 == 0, parts=parts, narrow=narrow)
+    check(130, 70, 200, a=a, b=b, batch=(3,), target=host(), threads=(1, 2), parts=parts, narrow=narrow)
 
 
 @pytest.mark.usefixtures("always")
@@ -109,6 +123,43 @@ def test_sweeps(m: int, n: int, k: int, batch: tuple[int, ...], monkeypatch: pyt
     for a, b in (("row", "row"), ("column", "column")):
         for _ in range(4):
             check(m, n, k, a=a, b=b, batch=batch, target=host(), threads=(1, 2, 3, 5))
+
+
+@needs_unit
+@pytest.mark.parametrize("left, right", [("whole", "turned"), ("turned", "whole"), ("apart", "whole"),
+                                         ("spread", "turned"), ("middle", "apart")])
+def test_tensors_of_16_bits(left: str, right: str) -> None:
+    """However their numbers lie: rows, columns, every other one, one row for all, heads between rows and features."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal((2, 150, 200)).astype(np.float32) for _ in range(2)]
+
+    def seen(x: pb.Tensor, how: str) -> pb.Tensor:
+        return {"whole": lambda: x, "turned": lambda: x.mT.contiguous().mT, "apart": lambda: x[..., ::2],
+                "spread": lambda: x[:, :1].expand(2, 150, 200),
+                "middle": lambda: x.reshape(2, 150, 2, 100).transpose(1, 2)[:, 1]}[how]()
+
+    tensors = [pb.tensor(x).astype("bfloat16") for x in arrays]
+    x, y = (seen(t, how) for t, how in zip(tensors, (left, right), strict=True))
+    x, y = (t[..., :100] for t in (x, y))
+    exact = x.numpy().astype(np.float64) @ np.swapaxes(y.numpy().astype(np.float64), -1, -2)
+    found = pb.matmul(x, y.mT)
+    assert found.dtype is pb.bfloat16
+    np.testing.assert_allclose(found.numpy().astype(np.float64), exact, rtol=2**-8, atol=2**-8)
+
+
+@needs_unit
+def test_gradients_of_tensors_of_16_bits() -> None:
+    rng = np.random.default_rng(0)
+    x, w, q = (pb.tensor(rng.standard_normal(shape).astype(np.float32)).astype("bfloat16")
+               for shape in ((3, 90, 130), (170, 130), (3, 90, 170)))
+    text = str(pb.show(pb.value_and_grad(lambda x, w: (pb.nn.functional.linear(x, w) * q).sum(), argnums=(0, 1)),
+                       "loops")(x, w))
+    assert text.count("of 1 part: ") == 3
+    assert "float32[3, 90, 130]" not in text
+    _, found = pb.value_and_grad(lambda x, w: (pb.nn.functional.linear(x, w) * q).sum(), argnums=(0, 1))(x, w)
+    xs, ws, qs = (v.numpy().astype(np.float64) for v in (x, w, q))
+    for grad, exact in zip(found, (qs @ ws, np.einsum("bmn,bmk->nk", qs, xs)), strict=True):
+        np.testing.assert_allclose(grad.numpy().astype(np.float64), exact, rtol=2**-7, atol=2**-5)
 
 
 def test_who_computes_does_not_depend_on_the_number_of_threads() -> None:
@@ -259,6 +310,12 @@ def test_plans() -> None:
             assert plan.batches * plan.cuts * plan.groups >= min(2 * threads, plan.rows // 4)
             assert plan.rows // plan.cuts <= 32
             assert plan.thread_bytes <= 2 << 20
+
+
+def test_the_longest_sums_of_16_bits_keep_little() -> None:
+    for m, n in ((32, 32), (1000, 1000), (40, 9000)):
+        spec = spec_of(m, n, prepare.UNIT_TERMS)
+        assert planned(replace(spec, parts=1, narrow=True), 2).shared_bytes <= 32 << 20
 
 
 @pytest.mark.parametrize("threads", [1, 2, 16, 64])

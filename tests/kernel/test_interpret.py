@@ -26,9 +26,9 @@ def row(name: str, static: tuple[int, ...], values: list[Any], dtype: DType) -> 
     return np.asarray(Map(name, static).reference(*(np.asarray(v) for v in values))).astype(numpy_dtype(dtype))
 
 
-def interpret(function: Function, arrays: list[Any]) -> list[Any]:
+def interpret(function: Function, arrays: list[Any], plan: Any = None) -> list[Any]:
     """Run the plan of a function in the interpreter."""
-    plan = make_plan(run_passes(function, Clock()), frozenset(), frozenset())
+    plan = plan or make_plan(run_passes(function, Clock()), frozenset(), frozenset())
     memory: dict[Buffer, Any] = {}
     for kernel in (k for phase in plan.phases for k in phase):
         for buffer in (*kernel.reads, *kernel.writes):

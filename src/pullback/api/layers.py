@@ -14,6 +14,7 @@ from pullback.api.linear_algebra import batch_of, product
 from pullback.api.reductions import floating, mean_of, spread, variance_of
 from pullback.api.selecting import checked_indices
 from pullback.engine.operation import Operation, broadcast_to, operation, result_dtype
+from pullback.engine.precision import is_narrow
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import Operand, local
 from pullback.ir import dtypes
@@ -136,18 +137,18 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_n
 
 
 class _Normalisation(Operation):
-    """Floating operands of one dtype, shapes as they are. What is normalised keeps 16 bits beside wider parameters."""
+    """Floating operands of one dtype, at least float32, shapes as they are. What is normalised keeps 16 bits, also
+    beside wider parameters."""
 
     __slots__ = ()
 
     def build(self, operands: list[Operand]) -> tuple[tuple[Node, ...], str]:
         dtype, _ = result_dtype(operands)
         dtype = dtype if dtype.is_inexact else dtypes.float32
-        result = self.define(*(build.convert(o.node, dtype) for o in operands))
+        result = self.define(*(build.convert(o.node, dtypes.promote(dtype, dtypes.float32)) for o in operands))
         results = [result] if isinstance(result, Node) else list(result)
-        given = operands[0].node.dtype
-        if given.kind == "f" and given.bits == 16:
-            results[0] = build.convert(results[0], given)
+        given = operands[0].node
+        results[0] = build.convert(results[0], given.dtype if is_narrow(given) else dtype)
         return tuple(results), ""
 
 
@@ -155,16 +156,14 @@ def _normalisation(define: Any) -> Operation:
     return _Normalisation(define, "float", True, False, define.__name__.strip("_"))
 
 
-def _wide(x: Node) -> Node:
-    return build.convert(x, dtypes.float32) if x.dtype.bits == 16 else x
-
-
 def _standardised(x: Node, axes: tuple[int, ...], eps: float) -> Node:
-    wide = _wide(x)
-    mean, variance = mean_of(wide, axes), variance_of(wide, axes, 0)
+    return _about(x, mean_of(x, axes), variance_of(x, axes, 0), axes, eps)
+
+
+def _about(x: Node, mean: Node, variance: Node, axes: tuple[int, ...], eps: float) -> Node:
     scale = build.unary("rsqrt", build.add(variance, build.scalar_like(variance, eps)))
-    off = build.sub(wide, spread(mean, wide, axes))
-    return build.convert(build.mul(off, spread(scale, wide, axes)), x.dtype)
+    off = build.sub(x, spread(mean, x, axes))
+    return build.mul(off, spread(scale, x, axes))
 
 
 def _affine(y: Node, weight: Node | None, bias: Node | None, dims: tuple[int, ...]) -> Node:
@@ -187,13 +186,11 @@ def _layer_norm(x: Node, *parts: Node, count: int, eps: float, flags: tuple[bool
 
 
 @_normalisation
-def _rms_norm(x: Node, *parts: Node, count: int, eps: float | None, flags: tuple[bool, ...]) -> Node:
+def _rms_norm(x: Node, *parts: Node, count: int, eps: float, flags: tuple[bool, ...]) -> Node:
     axes = tuple(range(len(x.shape) - count, len(x.shape)))
-    wide = _wide(x)
-    small = float(np.finfo(np.float32 if x.dtype.name == "bfloat16" else x.dtype.numpy).eps) if eps is None else eps
-    squares = mean_of(build.square(wide), axes)
-    scale = build.unary("rsqrt", build.add(squares, build.scalar_like(squares, small)))
-    return _affine(build.convert(build.mul(wide, spread(scale, wide, axes)), x.dtype), *_optional(parts, flags), axes)
+    squares = mean_of(build.square(x), axes)
+    scale = build.unary("rsqrt", build.add(squares, build.scalar_like(squares, eps)))
+    return _affine(build.mul(x, spread(scale, x, axes)), *_optional(parts, flags), axes)
 
 
 def _trailing(x: Any, normalized_shape: Any, parts: dict[str, Any], name: str) -> tuple[list[Any], int,
@@ -225,7 +222,9 @@ def layer_norm(input: Array, normalized_shape: Any, weight: Array = None, bias: 
 def rms_norm(input: Array, normalized_shape: Any, weight: Array = None, eps: float | None = None) -> Array:
     """x over the root of its mean square over the last dimensions, then scaled (Zhang and Sennrich 2019)."""
     operands, count, flags = _trailing(input, normalized_shape, {"weight": weight}, "rms_norm")
-    return _rms_norm(*operands, count=count, eps=None if eps is None else float(eps), flags=flags)
+    dtype = operands[0].dtype
+    least = np.finfo(dtype.numpy if dtype.kind == "f" and dtype.name != "bfloat16" else np.float32).eps
+    return _rms_norm(*operands, count=count, eps=float(least if eps is None else eps), flags=flags)
 
 
 def _per_channel(x: Any, parts: dict[str, Any], name: str) -> tuple[list[Any], tuple[bool, ...]]:
@@ -271,11 +270,8 @@ def group_norm(input: Array, num_groups: int, weight: Array = None, bias: Array 
 @_normalisation
 def _batch_norm_training(x: Node, *parts: Node, eps: float, flags: tuple[bool, ...]) -> tuple[Node, ...]:
     axes = tuple(k for k in range(len(x.shape)) if k != 1)
-    wide = _wide(x)
-    mean, variance = mean_of(wide, axes), variance_of(wide, axes, 0)
-    scale = build.unary("rsqrt", build.add(variance, build.scalar_like(variance, eps)))
-    y = build.mul(build.sub(wide, spread(mean, wide, axes)), spread(scale, wide, axes))
-    return _affine(build.convert(y, x.dtype), *_optional(parts, flags), (1,)), mean, variance
+    mean, variance = mean_of(x, axes), variance_of(x, axes, 0)
+    return _affine(_about(x, mean, variance, axes, eps), *_optional(parts, flags), (1,)), mean, variance
 
 
 @_normalisation
@@ -335,8 +331,7 @@ def _update_running(running_mean: Any, mean: Array, running_var: Any, variance: 
 def _instance_norm_training(x: Node, *parts: Node, eps: float, flags: tuple[bool, ...]) -> tuple[Node, ...]:
     """As `_instance_norm`; the means over the batch of the examples' means and variances."""
     axes = tuple(range(2, len(x.shape)))
-    wide = _wide(x)
-    mean, variance = (mean_of(part, (0,)) for part in (mean_of(wide, axes), variance_of(wide, axes, 0)))
+    mean, variance = (mean_of(part, (0,)) for part in (mean_of(x, axes), variance_of(x, axes, 0)))
     return _affine(_standardised(x, axes, eps), *_optional(parts, flags), (1,)), mean, variance
 
 

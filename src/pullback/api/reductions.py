@@ -69,21 +69,16 @@ def total(x: Node, axes: Axes) -> Node:
 
 
 def mean_of(x: Node, axes: Axes) -> Node:
-    """The mean over axes; 16-bit floats are summed in float32."""
-    own = x.dtype
-    wide = build.convert(x, dtypes.float32) if own.kind == "f" and own.bits == 16 else x
-    y = total(wide, axes)
-    return build.convert(build.div(y, build.scalar_like(y, count_of(x, axes))), own)
+    """The mean over axes."""
+    y = total(x, axes)
+    return build.div(y, build.scalar_like(y, count_of(x, axes)))
 
 
 def variance_of(x: Node, axes: Axes, correction: float) -> Node:
     """The variance over axes, in two passes."""
-    own = x.dtype
-    if own.kind == "f" and own.bits == 16:
-        return build.convert(variance_of(build.convert(x, dtypes.float32), axes, correction), own)
     gone = all_axes(x, axes)
     off = build.sub(x, spread(mean_of(x, gone), x, gone))
-    if own.kind == "c":
+    if x.dtype.kind == "c":
         real, imag = build.unary("real", off), build.unary("imag", off)
         squares = build.add(build.square(real), build.square(imag))
     else:

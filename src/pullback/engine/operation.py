@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pullback.engine.known import record1, record2, record_known
+from pullback.engine.precision import in_single, is_narrow
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import SCALARS, Operand, Value, class_of, local, new, record
 from pullback.ir import dtypes
@@ -55,6 +56,8 @@ class Operation:
         nodes, weak = _PROMOTE[self.promote](self.name, operands)
         result = self.define(*nodes)
         results: tuple[Node, ...] = (result,) if isinstance(result, Node) else tuple(result)
+        if any(map(is_narrow, nodes)):
+            results = in_single(self.define, nodes, results)
         if weak and results[0].dtype.kind == "b":
             weak = ""
         return results, weak

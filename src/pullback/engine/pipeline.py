@@ -237,9 +237,10 @@ def _rewritten(body: Function) -> Function:
 
 def make_plan(function: Function, donated: frozenset[int], immediates: frozenset[int]) -> Any:
     """Kernels, phases and buffers."""
+    from pullback.codegen.llvm.target import host
     from pullback.schedule.plan import Options, Unsupported, plan
 
-    options = Options(available_cores(), config.FUSE.value, _rewritten)
+    options = Options(available_cores(), config.FUSE.value, _rewritten, unit=host().amx)
     try:
         made = plan(function, donated, immediates, options)
     except Unsupported as error:

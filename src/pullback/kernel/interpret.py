@@ -185,7 +185,7 @@ class Interpreter:
         return total
 
     def matmul(self, nest: MatmulNest) -> None:
-        a, b = self.memory[nest.a], self.memory[nest.b]
+        a, b = (self.memory[x].astype(numpy_dtype(nest.accumulator.dtype)) for x in (nest.a, nest.b))
         k = np.arange(nest.k)
         for batch in np.ndindex(*(v.size for v, _, _ in nest.batch)):
             at_a = nest.a_offset + sum(i * s for i, (_, s, _) in zip(batch, nest.batch, strict=True))

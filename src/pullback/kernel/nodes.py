@@ -311,20 +311,21 @@ class MatmulNest:
     a's element is at `a_offset + batch * strides + row * a_strides[0] + k * a_strides[1]`, b's at
     `b_offset + batch * strides + k * b_strides[0] + column * b_strides[1]`. `batch` are (variable, stride of a, stride
     of b). `rows` are the variables that the row counts through; of `cols` the last counts on through the others.
+    `parts`: of so many bfloat16 numbers an operand's element may be made.
     """
 
     __slots__ = ("a", "a_offset", "a_strides", "accumulator", "b", "b_offset", "b_strides", "batch", "cols", "epilogue",
-                 "k", "m", "n", "rows")
+                 "k", "m", "n", "parts", "rows")
 
     def __init__(self, m: int, n: int, k: int, a: Buffer, a_offset: int, a_strides: tuple[int, int], b: Buffer,
                  b_offset: int, b_strides: tuple[int, int], batch: tuple[tuple[Var, int, int], ...],
                  rows: tuple[Var, ...], cols: tuple[Var, ...], accumulator: Accumulator,
-                 epilogue: tuple[Stmt, ...]) -> None:
+                 epilogue: tuple[Stmt, ...], parts: int = 3) -> None:
         self.m, self.n, self.k = m, n, k
         self.a, self.a_offset, self.a_strides = a, a_offset, a_strides
         self.b, self.b_offset, self.b_strides = b, b_offset, b_strides
         self.batch, self.rows, self.cols = batch, rows, cols
-        self.accumulator, self.epilogue = accumulator, epilogue
+        self.accumulator, self.epilogue, self.parts = accumulator, epilogue, parts
 
 
 class WindowNest:
@@ -336,15 +337,16 @@ class WindowNest:
     counts on through the others.
     """
 
-    __slots__ = ("a", "a_at", "accumulator", "b", "b_at", "b_step", "batch", "cols", "epilogue", "rows", "terms")
+    __slots__ = ("a", "a_at", "accumulator", "b", "b_at", "b_step", "batch", "cols", "epilogue", "parts", "rows",
+                 "terms")
 
     def __init__(self, batch: tuple[Var, ...], rows: tuple[Var, ...], cols: tuple[Var, ...], terms: tuple[Var, ...],
                  a: Buffer, a_at: tuple[Index, ...], b: Buffer, b_at: tuple[Index, ...], b_step: tuple[int, ...],
-                 accumulator: Accumulator, epilogue: tuple[Stmt, ...]) -> None:
+                 accumulator: Accumulator, epilogue: tuple[Stmt, ...], parts: int = 3) -> None:
         self.batch, self.rows, self.cols, self.terms = batch, rows, cols, terms
         self.a, self.a_at = a, a_at
         self.b, self.b_at, self.b_step = b, b_at, b_step
-        self.accumulator, self.epilogue = accumulator, epilogue
+        self.accumulator, self.epilogue, self.parts = accumulator, epilogue, parts
 
     @property
     def m(self) -> int:

@@ -94,7 +94,8 @@ class _Printer:
         if isinstance(s, AttentionNest):
             return self.attention(s)
         batch = "".join(f" {v.name}<{v.size}" for v, _, _ in s.batch)
-        return (f"product{batch} {s.m} x {s.n} x {s.k}: {s.a.name}[{s.a_offset}; {s.a_strides[0]}, {s.a_strides[1]}] * "
+        return (f"product{batch} {s.m} x {s.n} x {s.k}{rounding(s)}: "
+                f"{s.a.name}[{s.a_offset}; {s.a_strides[0]}, {s.a_strides[1]}] * "
                 f"{s.b.name}[{s.b_offset}; {s.b_strides[0]}, {s.b_strides[1]}]")
 
     def windows(self, s: WindowNest) -> str:
@@ -102,7 +103,7 @@ class _Printer:
         places = ", ".join(repr(x) if step == 1 else f"({x!r}):{step}"
                            for x, step in zip(s.b_at, s.b_step, strict=True))
         terms = " ".join(f"{v.name}<{v.size}" for v in s.terms)
-        return (f"product{batch} {s.m} x {s.n} x {s.k} over {terms}: {s.a.name}[{self.indices(s.a_at)}] * "
+        return (f"product{batch} {s.m} x {s.n} x {s.k} over {terms}{rounding(s)}: {s.a.name}[{self.indices(s.a_at)}] * "
                 f"window of {s.b.name}[{places}]")
 
     def attention(self, s: AttentionNest) -> str:
@@ -148,3 +149,8 @@ class _Printer:
             return f"({self.value(x.value)} if {self.value(x.condition)} else {self.value(x.otherwise)})"
         assert isinstance(x, Total)
         return x.accumulator.name
+
+
+def rounding(s: MatmulNest | WindowNest) -> str:
+    """What may be left of an operand's elements."""
+    return "" if s.parts == 3 else f" of {s.parts} part{'s' * (s.parts > 1)}"

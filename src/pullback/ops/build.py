@@ -342,7 +342,33 @@ def cumulative(monoid: str, x: Node, axis: int, reverse: bool = False) -> Node:
 
 def contract(x: Node, y: Node, batch: int, contracted: int, dtype: DType | None = None) -> Node:
     """[batch, free_x, k], [batch, free_y, k] -> [batch, free_x, free_y]"""
-    return apply(Contract(batch, contracted, dtype or x.dtype), x, y)
+    return contract_as(Contract(batch, contracted, dtype or x.dtype), x, y)
+
+
+def contract_as(op: Contract, x: Node, y: Node) -> Node:
+    """A contraction; operands that are 16-bit numbers in float32 are taken as they were."""
+    left, right = _narrow(x), _narrow(y)
+    if left is not None and right is not None and left.dtype is right.dtype:
+        return apply(op, left, right)
+    return apply(op, x, y)
+
+
+def widened(x: Node) -> Node:
+    """16-bit numbers in float32; what they are another arrangement of is converted, once for all that read it."""
+    if isinstance(x.op, (Broadcast, Reindex)) and not getattr(x.op, "fill", None) and (
+            x.inputs[0].tensor.size <= x.tensor.size):
+        return apply(x.op, widened(x.inputs[0]))
+    return convert(x, dtype_of("float32"))
+
+
+def _narrow(x: Node) -> Node | None:
+    """The 16-bit numbers of which x is another arrangement, in float32."""
+    if isinstance(x.op, Convert) and x.dtype.name == "float32" and x.inputs[0].dtype.kind == "f":
+        return x.inputs[0] if x.inputs[0].dtype.itemsize == 2 else None
+    if not isinstance(x.op, (Broadcast, Reindex)) or x.dtype.name != "float32" or getattr(x.op, "fill", None):
+        return None
+    source = _narrow(x.inputs[0])
+    return source and apply(x.op, source)
 
 
 # Data-dependent places and order.

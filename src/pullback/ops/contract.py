@@ -13,13 +13,16 @@ from pullback.ir.node import Node, Op, TensorType, Transforms, primitive
 from pullback.ops.map import Sample
 from pullback.util.errors import DTypeError, ShapeError, message
 
+ALL_PARTS = 3  # of a float32 number, with no bit lost
+
 
 @primitive
 class Contract(Op):
     """out[batch, free_a, free_b] = sum over k of a[batch, free_a, k] * b[batch, free_b, k].
 
     The first `batch` dimensions of both are shared, the last `contracted` are summed. 16-bit floats accumulate in
-    float32; `dtype` is the result's.
+    float32; `dtype` is the result's. A float32 operand may be rounded to the sum of so many bfloat16 numbers (`parts`):
+    a matrix unit then takes fewer products.
     """
 
     name: ClassVar[str] = "contract"
@@ -27,6 +30,7 @@ class Contract(Op):
     batch_dims: int
     contracted: int
     dtype: DType
+    parts: int = ALL_PARTS
 
     def infer(self, *types: TensorType) -> TensorType:
         x, y = types
@@ -48,6 +52,16 @@ class Contract(Op):
                 ("a", f"{x!r}   contracted {x.shape[x.rank - k:]}"),
                 ("b", f"{y!r}   contracted {y.shape[y.rank - k:]}")], "did you mean to transpose one of them?"))
         return TensorType.of((*x.shape[:x.rank - k], *y.shape[m:y.rank - k]), self.dtype)
+
+    def params(self) -> dict[str, Any]:
+        found = super().params()
+        if self.parts == ALL_PARTS:
+            del found["parts"]
+        return found
+
+    def over(self, batch_dims: int, contracted: int) -> Contract:
+        """The same contraction over other dimensions."""
+        return Contract(batch_dims, contracted, self.dtype, self.parts)
 
     def _split(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         m, k = self.batch_dims, len(shape) - self.contracted
@@ -79,16 +93,16 @@ class Contract(Op):
         m, p, q, k = len(shared), len(free_x), len(self._split(y.shape)[1]), len(summed)
         if linear[0]:
             other = b.convert(b.transpose(y, _swap(m, q, k)), self.dtype)
-            return [b.convert(b.contract(cotangent, other, m, q), x.dtype), None]
+            return [b.convert(b.contract_as(self.over(m, q), cotangent, other), x.dtype), None]
         other = b.convert(b.transpose(x, _swap(m, p, k)), self.dtype)
         flipped = b.transpose(cotangent, _swap(m, p, q))
-        return [None, b.convert(b.contract(flipped, other, m, p), y.dtype)]
+        return [None, b.convert(b.contract_as(self.over(m, p), flipped, other), y.dtype)]
 
     def batch(self, transforms: Transforms, size: int, inputs: tuple[Node, ...], batched: tuple[bool, ...]) -> Any:
         x, y = inputs
         m, k = self.batch_dims, self.contracted
         if all(batched):
-            return b.apply(Contract(m + 1, k, self.dtype), x, y)
+            return b.apply(self.over(m + 1, k), x, y)
         if batched[0]:
             return b.move_axis(b.apply(self, b.move_axis(x, 0, m), y), m, 0)
         at = x.tensor.rank - k
@@ -105,6 +119,7 @@ class Contract(Op):
             yield Contract(m, k, dtype), [np.asarray(rng.normal(size=s), dtype.numpy) for s in (left, right)]
         yield Contract(0, 1, int32), [rng.integers(-3, 4, s).astype(np.int32) for s in ((2, 3), (4, 3))]
         yield Contract(0, 1, float32), [rng.normal(size=s).astype(np.float16) for s in ((2, 3), (4, 3))]
+        yield Contract(0, 1, float32, 1), [rng.integers(-9, 9, s).astype(np.float32) for s in ((2, 3), (4, 3))]
 
 
 def _swap(m: int, p: int, q: int) -> tuple[int, ...]:

@@ -129,7 +129,7 @@ def _over_turns(s: Sum, sequences: dict[Node, Node], length: int) -> Node:
         values = bindings(v.shape, (*over[:cut], *over[cut + 1:]))
         at = (over[cut], *(i.substitute(values) for i in part.at))
         operands.append(b.reindex(sequences[part.base], shape, at))
-    return b.contract(operands[0], operands[1], 0, 1 + op.contracted, op.dtype)
+    return b.apply(op.over(0, 1 + op.contracted), operands[0], operands[1])
 
 
 __all__ = ["sums_after"]

@@ -158,6 +158,7 @@ class Convert(_Unary):
     """
 
     name: ClassVar[str] = "convert"
+    elementwise: ClassVar[bool] = True
     dtype: DType
 
     def infer(self, *types: TensorType) -> TensorType:

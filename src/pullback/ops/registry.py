@@ -87,7 +87,7 @@ def _plain(text: Field, kind: str) -> Any:
 
 def _maker(c: Any) -> Maker:
     def make(given: Mapping[str, Field], types: tuple[TensorType, ...]) -> Op:
-        return c(**{k: _plain(given[k], str(c.__annotations__[k])) for k in c.fields})
+        return c(**{k: _plain(given[k], str(c.__annotations__[k])) for k in c.fields if k in given})
 
     return make
 

@@ -123,6 +123,7 @@ class RandomBits(Op):
     """
 
     name: ClassVar[str] = "random_bits"
+    random: ClassVar[bool] = True
     lowering: ClassVar[str] = "view"
     absent: ClassVar[dict[str, str]] = {"jvp": "bits have no derivative", "transpose": "not linear"}
     shape: tuple[int, ...]

@@ -58,4 +58,4 @@ def _swapped(node: Node, done: dict[Node, Node]) -> Node | None:
     base, at = layout(node, over, {source: None})
     if base is not source or tuple(at) != wanted:
         return None
-    return b.contract(done[y], done[x], shared, terms, op.dtype)
+    return b.apply(op.over(shared, terms), done[y], done[x])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from pullback.ir.index import Index, Var, bindings, loop_vars, var
+from pullback.ir.node import Node
 from pullback.kernel.nodes import Accumulator, Buffer, Load, MatmulNest, Stmt, WindowNest
 from pullback.schedule.counting import countable, variable
 from pullback.schedule.roots import Root, parts
@@ -84,7 +86,7 @@ def matmul_nest(root: Root, uses: list[Index], epilogue: tuple[Stmt, ...], accum
         m, n, k, a.buffer, a.offset, (row_stride, ka), b.buffer, b.offset, (kb, col_stride),
         tuple((v, p, q) for d, p, q in outer if (v := variables[d]) is not None),
         tuple(v for v in variables[at - rows:at] if v is not None),
-        tuple(v for v in variables[at + len(fy) - cols:] if v is not None), accumulator, epilogue)
+        tuple(v for v in variables[at + len(fy) - cols:] if v is not None), accumulator, epilogue, parts_of(node))
 
 
 def window_nest(root: Root, uses: list[Index], epilogue: tuple[Stmt, ...], accumulator: Accumulator) -> WindowNest:
@@ -107,7 +109,13 @@ def window_nest(root: Root, uses: list[Index], epilogue: tuple[Stmt, ...], accum
         return tuple(v for v in given[low:high] if v is not None)
 
     return WindowNest((*some(0, len(batch)), *some(at, at + free)), some(len(batch), at), some(at + free, end),
-                      some(end, len(given)), buffers[0], a_at, buffers[1], b_at, second.step, accumulator, epilogue)
+                      some(end, len(given)), buffers[0], a_at, buffers[1], b_at, second.step, accumulator, epilogue,
+                      parts_of(node))
+
+
+def parts_of(node: Node) -> int:
+    op: Any = node.op
+    return op.parts
 
 
 def places(at: tuple[Index, ...], shape: tuple[int, ...], variables: tuple[Index, ...]) -> tuple[Index, ...]:

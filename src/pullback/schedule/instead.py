@@ -41,8 +41,9 @@ def stored_instead(order: Sequence[Node], stored: Mapping[Node, None], kept: Ite
     return found
 
 
-def _elementwise(node: Node) -> bool:
-    return getattr(node.op, "row", None) is not None
+def elementwise(node: Node) -> bool:
+    """Whether an element is made of the same element of each input."""
+    return getattr(node.op, "row", None) is not None or getattr(node.op, "elementwise", False)
 
 
 def _ends_product(node: Node, stored: Container[Node], users: Users) -> bool:
@@ -50,10 +51,10 @@ def _ends_product(node: Node, stored: Container[Node], users: Users) -> bool:
     if not isinstance(node.type, TensorType) or node.type.size < costs.MEMORY_SIZE or node.dtype.kind != "f":
         return False
     while lowering(node) != "contract":
-        if not _elementwise(node):
+        if not elementwise(node):
             return False
         node, last = next((x for x in node.inputs if x.shape == node.shape and len(users[x]) == 1 and (
-            lowering(x) == "contract" or (x not in stored and _elementwise(x)))), node), node
+            lowering(x) == "contract" or (x not in stored and elementwise(x)))), node), node
         if node is last:
             return False
     return True
@@ -69,7 +70,7 @@ def functions_of(order: Sequence[Node], ends: Container[Node], stored: Container
             (reach[x] for x in node.inputs), default=0)
         if node in ends:
             of[node] = node
-        elif _elementwise(node):
+        elif elementwise(node):
             large = [x for x in node.inputs if reach[x] * 2 >= size]
             sources = {of.get(x) if x in ends or x not in stored else None for x in large}
             end = sources.pop() if len(sources) == 1 else None
@@ -83,7 +84,7 @@ def _cost(node: Node, end: Node) -> int:
     seen, pending, total = {end}, [node], 0
     while pending:
         x = pending.pop()
-        if x not in seen and _elementwise(x) and x.shape == end.shape:
+        if x not in seen and elementwise(x) and x.shape == end.shape:
             seen.add(x)
             total += costs.row_cost(getattr(x.op, "row", ""))
             pending.extend(x.inputs)

@@ -94,7 +94,7 @@ def product_of(node: Node, x: Node, panel: Node) -> Node:
     count, terms, columns = panel.shape
     at = loop_vars((count, columns, terms))
     y = b.reindex(panel, (count, columns, terms), [at[0], at[2], at[1]])
-    return b.reshape(b.contract(x, y, 0, 1, op.dtype), node.shape)
+    return b.reshape(b.apply(op.over(0, 1), x, y), node.shape)
 
 
 __all__ = ["in_panels"]

@@ -66,6 +66,7 @@ class Options(NamedTuple):
     """How to schedule: threads of the machine, whether to fuse, the passes for bodies, whether this is a body.
 
     `state`: where the state of a loop begins among a body's inputs; result k may only take the memory of the k-th.
+    `unit`: the processor multiplies matrices of bfloat16 numbers.
     """
 
     threads: int = 1
@@ -73,6 +74,7 @@ class Options(NamedTuple):
     rewrite: Callable[[Function], Function] = lambda f: f
     inner: bool = False
     state: int = -1
+    unit: bool = False
 
 
 class Control:
@@ -90,7 +92,7 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     for t in (*function.in_types, *(n.type for n in function.nodes())):
         if isinstance(t, TensorType) and t.dtype.kind == "c":
             raise Unsupported(t.dtype.name)
-    function = prepare(function)
+    function = prepare(function, options.unit)
     roots = Roots(function, immediates, not options.fuse)
     for k in immediates:
         buffer = roots.params[function.params[k]]

@@ -1,7 +1,7 @@
 """The last rewrites of the graph before grouping: forms that loops can be made from.
 
 - Contractions that matrix kernels do badly (one row or column, few terms, integers) become products and a reduction.
-- 16-bit operands of contractions are converted first: they accumulate in float32.
+- 16-bit operands of contractions are converted first, unless a matrix unit takes them: they accumulate in float32.
 - A large reduction over the leading dimension becomes partial results of a fixed number of parts (`Chunk`) and a small
   reduction over those: it runs in parallel, and gives the same bits with any number of threads.
 """
@@ -22,12 +22,15 @@ from pullback.passes.layout import layout, lowering
 from pullback.schedule import costs
 from pullback.schedule.invert import solve
 from pullback.schedule.masks import masks_of_results
+from pullback.schedule.narrow import in_float32
 from pullback.schedule.panels import in_panels
 from pullback.schedule.roots import node_size, own_cost, parts
 from pullback.schedule.scatter import in_lots
 from pullback.schedule.windows import over_windows, windows_of
 
 FEW_TERMS = 4
+UNIT_LEAST, UNIT_WORK = 32, 1_000_000  # rows, columns and terms of a product that a matrix unit takes, and all of them
+UNIT_TERMS = 100_000  # most terms: panels of all of them are kept
 PARTS_WORK = 2_000_000  # multiplications and additions from which on two threads gain more than one more join costs
 PARTS_TERMS = 512
 VECTOR_LEAST = 32  # rows and columns of a matrix from which on its product with one vector is a kernel of its own
@@ -49,15 +52,15 @@ class Chunk(Op):
         return types[0].with_shape((self.chunks, *kept))
 
 
-def prepare(function: Function) -> Function:
-    """Rewrite a function so that every node is a view, or has loops of its own."""
-    function = over_windows(masks_of_results(function))
+def prepare(function: Function, unit: bool = False) -> Function:
+    """Rewrite a function so that every node is a view, or has loops of its own; `unit`: see `plan.Options`."""
+    function = over_windows(in_float32(masks_of_results(function)))
     cost: dict[Node, int] = {}
 
     def rule(node: Node) -> Node:
         kind = lowering(node)
         if kind == "contract":
-            node = contraction(node)
+            node = contraction(node, unit)
         narrow = node.dtype if lowering(node) == "reduce" and summed_wide(node) else None
         if narrow is not None:
             op: Any = node.op
@@ -112,32 +115,31 @@ def distinct(function: Function, results: list[Node]) -> list[Node]:
     return found
 
 
-def contraction(node: Node) -> Node:
+def native(product: Node) -> Node:
+    """A product of bfloat16 numbers as such, where it is large enough for a matrix unit."""
+    op: Any = product.op
+    batch, free_x, free_y, terms = map(prod, parts(product))
+    if op.parts > 1 or min(free_x, free_y, terms) < UNIT_LEAST or terms > UNIT_TERMS:
+        return product
+    return product if batch * free_x * free_y * terms < UNIT_WORK else b.contract_as(op, *product.inputs)
+
+
+def contraction(node: Node, unit: bool) -> Node:
     """A contraction as it is, with operands widened, or as products and a sum."""
     x, y = node.inputs
     op: Any = node.op
     batch, free_x, free_y, terms = parts(node)
     count, m, n, k = prod(batch), prod(free_x), prod(free_y), prod(terms)
-    whole = x.dtype.kind == "f" and x.dtype.itemsize >= 4
+    whole = x.dtype.kind == "f"
     if whole and m == 1 and n > 1 and k > FEW_TERMS and count and windows_of(node, {}) is not None:
         return node
     thin = min(m, n) == 1 and whole and not long_vector_product(x if n == 1 else y, m, n, k)
     if 0 in (count, m, n, k) or k <= FEW_TERMS or x.dtype.kind != "f" or thin:
         return products(node, batch, free_x, free_y, terms)
-    if x.dtype.itemsize < 4:
-        wide = b.contract(widened(x), widened(y), op.batch_dims, op.contracted)
-        return b.convert(wide, op.dtype)
     if op.dtype is not x.dtype:
-        return b.convert(b.contract(x, y, op.batch_dims, op.contracted), op.dtype)
-    return in_parts(node, m, n, k)
-
-
-def widened(x: Node) -> Node:
-    """An operand in single precision: what it is another arrangement of is converted, once for all that read it."""
-    base, at = layout(x, loop_vars(x.shape), {})
-    if base is x or base.tensor.size > x.tensor.size:
-        return b.convert(x, float32)
-    return b.reindex(b.convert(base, float32), x.shape, at, None)
+        return b.convert(apply(op.replace(dtype=x.dtype), x, y), op.dtype)
+    taken = native(node) if unit and windows_of(node, {}) is None else node
+    return in_parts(node, m, n, k) if taken is node else taken
 
 
 def long_vector_product(matrix: Node, m: int, n: int, k: int) -> bool:
@@ -157,12 +159,13 @@ def in_parts(node: Node, m: int, n: int, k: int) -> Node:
     Each thread then reads (and copies) half of both operands; shared out by rows, each would read all of one.
     """
     x, y = node.inputs
+    op: Any = node.op
     if (len(x.shape), len(y.shape), k % 2) != (2, 2, 0) or 2 * m * n * k < PARTS_WORK:
         return node
     if k < PARTS_TERMS or min(m, n) < 8 or PARTS_SHARE * m * n > (m + n) * k:
         return node
     halves = [b.transpose(b.reshape(v, (v.shape[0], 2, k // 2)), (1, 0, 2)) for v in (x, y)]
-    sums = b.contract(halves[0], halves[1], 1, 1)
+    sums = apply(op.over(1, 1), halves[0], halves[1])
     row, column = loop_vars((m, n))
     first, second = (b.reindex(sums, (m, n), (const(part), row, column), None) for part in (0, 1))
     return b.add(first, second)

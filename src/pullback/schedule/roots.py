@@ -16,7 +16,7 @@ from pullback.ir.node import Function, Node, Op, Param, Proj, TensorType
 from pullback.kernel.nodes import Buffer, Expr, Gathered, Load, Update, folded, subexpressions
 from pullback.passes.layout import layout, lowering, view_of
 from pullback.schedule import costs
-from pullback.schedule.instead import stored_instead
+from pullback.schedule.instead import elementwise, stored_instead
 from pullback.schedule.values import MustStore, Values
 from pullback.schedule.windows import Window, windows_of
 
@@ -129,8 +129,10 @@ class Roots:
                 dear = here >= costs.EXPENSIVE and own_cost(node) >= costs.EXPENSIVE and self.users.get(node, 0) > 1
                 if dear:
                     inner.add(node)
-                if dear or self._read_too_often(node, reads) or self._ends_product(node):
+                if dear or self._read_too_often(node, reads):
                     stored[node] = None
+                elif self._ends_product(node):
+                    stored[node.inputs[0] if widens(node) else node] = None
             cost[node], depth[node] = (0, 0) if node in stored else (here, deep)
             if kind == "scatter" and node.inputs[0] in self.params:
                 self._read_first(node)
@@ -220,9 +222,8 @@ class Roots:
                 if x.tensor.rank == rank and not self._side_by_side(x):
                     self.stored[x] = None
         if kind == "contract":
-            op: Any = node.op
             for x in node.inputs:
-                if not self._run_of_terms(x, op.contracted):
+                if not self._fits(x, node):
                     self.stored[x] = None
 
     def _strides(self, x: Node) -> list[tuple[int, int | None]]:
@@ -237,12 +238,16 @@ class Roots:
         strides = self._strides(x)
         return all(s is not None for _, s in strides) and (strides[-1][0] <= 1 or strides[-1][1] == 1)
 
-    def _run_of_terms(self, x: Node, terms: int) -> bool:
-        """Whether the last dimensions are one run through memory."""
+    def _fits(self, x: Node, product: Node) -> bool:
+        """Whether the terms are one run through memory, and terms or rows of 16-bit numbers are contiguous."""
+        op: Any = product.op
         strides = self._strides(x)
-        live = [(n, s) for n, s in strides[len(strides) - terms:] if n != 1]
-        return all(s is not None for _, s in live) and all(
-            outer == n * inner for (_, outer), (n, inner) in itertools.pairwise(live))  # pyright: ignore
+        cut = len(strides) - op.contracted
+        free, live = ([(n, s) for n, s in part if n != 1] for part in (strides[op.batch_dims:cut], strides[cut:]))
+        if any(s is None for _, s in live) or any(
+                outer != n * inner for (_, outer), (n, inner) in itertools.pairwise(live)):  # pyright: ignore
+            return False
+        return x.dtype.itemsize > 2 or any(part[-1][1] == 1 for part in (free, live) if part)
 
     def _readable(self, x: Node, base: Node, at: tuple[Index, ...], user: Node) -> bool:
         """Whether a product or attention can read this operand where it lies."""
@@ -250,8 +255,7 @@ class Roots:
             return False
         if lowering(user) == "attention":
             return x.tensor.rank != user.inputs[0].tensor.rank or self._side_by_side(x)
-        op: Any = user.op
-        return self._run_of_terms(x, op.contracted)
+        return self._fits(x, user)
 
     # -- lowering ----------------------------------------------------------------------------------------------------
     def _lower(self) -> None:
@@ -378,9 +382,9 @@ def node_size(node: Node) -> int:
     return node.type.size if isinstance(node.type, TensorType) else 0
 
 
-def elementwise(node: Node) -> bool:
-    """Whether an element is made of the same element of each input."""
-    return getattr(node.op, "row", None) is not None
+def widens(node: Node) -> bool:
+    """Whether it is numbers of fewer bytes, converted."""
+    return elementwise(node) and len(node.inputs) == 1 and node.dtype.itemsize > node.inputs[0].dtype.itemsize
 
 
 def turns(node: Node, kind: str) -> int:

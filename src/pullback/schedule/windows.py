@@ -18,6 +18,7 @@ from pullback.ir.index import Index, Part, Var, loop_vars, ravel
 from pullback.ir.node import Function, Node, TensorType, reapply
 from pullback.passes.layout import layout, lowering, view_of
 from pullback.schedule.invert import solve
+from pullback.schedule.narrow import narrows
 
 MIN_COLUMNS = 8  # fewer positions of an image than this are no vector
 MIN_WORK = 20_000
@@ -217,6 +218,8 @@ def sunk(node: Node) -> Node | None:
     source = node.inputs[0]
     over = loop_vars(source.shape)
     base, order = layout(source, over, {})
+    if narrows(base):
+        base, order = layout(base.inputs[0], order, {})
     if lowering(base) != "contract" or sorted(map(repr, order)) != sorted(map(repr, over)) or not source.tensor.size:
         return None
     found = solve(indices, source.shape, node.shape)
@@ -226,7 +229,8 @@ def sunk(node: Node) -> Node | None:
     place = dict(zip(over, at, strict=True))
     if any(n == 1 for n in source.shape):
         place = {v: x for v, x in place.items() if v.terms}
-    return _more_terms(base, tuple(place.get(x, x) for x in order), node.shape, free)
+    made = _more_terms(base, tuple(place.get(x, x) for x in order), node.shape, free)
+    return made and b.convert(made, node.dtype)
 
 
 def _more_terms(product: Node, at: tuple[Index, ...], shape: tuple[int, ...], free: tuple[int, ...]) -> Node | None:
@@ -251,7 +255,7 @@ def _more_terms(product: Node, at: tuple[Index, ...], shape: tuple[int, ...], fr
     sizes = (*shape, *free)
     operands = [_moved(v, places, [*both, *mine, *extra], len(both) + len(mine), sizes, terms)
                 for (v, places), mine in zip(sides, alone, strict=True)]
-    made = b.contract(operands[0], operands[1], len(both), len(extra) + terms, op.dtype)
+    made = b.apply(op.over(len(both), len(extra) + terms), operands[0], operands[1])
     order = [*both, *alone[0], *alone[1]]
     made = b.transpose(made, [order.index(k) for k in sorted(order)])
     return b.reshape(made, shape)
@@ -345,7 +349,7 @@ def _in_order(node: Node, done: dict[Node, Node]) -> Node | None:
     plain = seen is None or _plain(seen, right.shape, terms)
     if plain and (rows == 1 or rows * columns * depth < MIN_WORK):
         return None
-    made = b.contract(left, right, len(lead), terms, op.dtype)
+    made = b.apply(op.over(len(lead), terms), left, right)
     return b.reshape(made, shape)
 
 

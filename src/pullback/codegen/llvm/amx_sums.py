@@ -17,8 +17,10 @@ SUM_BYTES = amx.SIDE * amx.LINE_BYTES
 
 @dataclass(frozen=True)
 class Sum:
-    """Panels of A and B, `count` of at most `most` blocks of 32 steps of k, and where finished sums are put."""
+    """Panels of A and B, of numbers of so many parts, `count` of at most `most` blocks of 32 steps of k, and where
+    finished sums are put."""
 
+    parts: int
     a: V
     b: V
     count: V
@@ -53,7 +55,7 @@ def emit_tile(fn: Fn, of: Sum, partial: Partial | None, results: Results, delive
     """The sums of a block of k; behind the last block they are at `of.out`, and `deliver` is emitted."""
     def last(before: V) -> None:
         add_products(fn, of, results)
-        amx.leave(fn, of.a, of.b, of.count, before, of.out)
+        amx.leave(fn, of.parts, of.a, of.b, of.count, before, of.out)
         deliver()
 
     if partial is None:
@@ -62,8 +64,8 @@ def emit_tile(fn: Fn, of: Sum, partial: Partial | None, results: Results, delive
         return
 
     def leave() -> None:
-        amx.add_products(fn, of.a, of.b, of.count)
-        amx.leave(fn, of.a, of.b, of.count, before, after)
+        amx.add_products(fn, of.parts, of.a, of.b, of.count)
+        amx.leave(fn, of.parts, of.a, of.b, of.count, before, after)
 
     at = ix.mul(fn, partial.number, SUM_BYTES)
     places = [fn.gep(partial.scratch, ix.add(fn, at, n * partial.half), "i8") for n in (0, 1)]
@@ -80,7 +82,7 @@ def add_products(fn: Fn, of: Sum, results: Results) -> None:
         results.epilogue.fetch(fn, results.batch_index, row, results.col, amx.SIDE)
 
     if not lines_of(fn, lambda trial: fetch(trial, i64(0))):
-        amx.add_products(fn, of.a, of.b, of.count)
+        amx.add_products(fn, of.parts, of.a, of.b, of.count)
         return
     each = -(-amx.SIDE // of.most)
     loop = fn.begin_loop(i64(0), of.count, i64(1), [of.a, of.b])
@@ -88,8 +90,8 @@ def add_products(fn: Fn, of: Sum, results: Results) -> None:
                          ix.minimum(fn, ix.mul(fn, ix.add(fn, loop.counter, 1), each), results.rows), i64(1))
     fetch(fn, ix.add(fn, results.row, rows.counter))
     fn.end_loop(rows)
-    amx.add_products(fn, loop.carried[0], loop.carried[1], i64(1))
-    fn.end_loop(loop, [fn.gep(x, i64(amx.BLOCK_BYTES), "i8") for x in loop.carried])
+    amx.add_products(fn, of.parts, loop.carried[0], loop.carried[1], i64(1))
+    fn.end_loop(loop, [fn.gep(x, i64(amx.block_bytes(of.parts)), "i8") for x in loop.carried])
 
 
 def finish(fn: Fn, out: V, results: Results, parts: tuple[Chunk, ...]) -> None:

@@ -26,14 +26,20 @@ SIDE = 2 * STRIP  # of the sums that are taken together
 DEPTH = 32  # steps of k in a tile
 TILE_BYTES = STRIP * 64
 PART_BYTES = 2 * TILE_BYTES
-BLOCK_BYTES = 3 * PART_BYTES  # of a panel for DEPTH steps of k
 LINE_BYTES = SIDE * 4  # of the sums' rows in memory
 HIGH, MIDDLE, LOW = 0, PART_BYTES, 2 * PART_BYTES
 ROWS, COLUMNS = (4, 5), (6, 7)  # registers of the operands' tiles; those of the sums are 0 to 3
-#: parts of A and B whose product is taken next, such that one of the two is there already; the largest last
-ORDER = ((LOW, HIGH), (MIDDLE, HIGH), (MIDDLE, MIDDLE), (HIGH, MIDDLE), (HIGH, LOW), (HIGH, HIGH))
+#: by how many parts numbers have: those of A and B whose product is taken next, such that one of the two is there
+#: already; the largest last
+ORDERS = {3: ((LOW, HIGH), (MIDDLE, HIGH), (MIDDLE, MIDDLE), (HIGH, MIDDLE), (HIGH, LOW), (HIGH, HIGH)),
+          2: ((MIDDLE, HIGH), (MIDDLE, MIDDLE), (HIGH, MIDDLE), (HIGH, HIGH)), 1: ((HIGH, HIGH),)}
 PARAMS = [("ptr", "a"), ("ptr", "b"), ("i64", "count")]
 SUMS = [("ptr", "before"), ("ptr", "out")]
+
+
+def block_bytes(parts: int) -> int:
+    """Of a panel for DEPTH steps of k."""
+    return parts * PART_BYTES
 
 
 def configure(fn: Fn) -> None:
@@ -53,11 +59,12 @@ def clear(fn: Fn) -> None:
         fn.call("llvm.x86.tilezero", "void", _register(n))
 
 
-def add_products(fn: Fn, a: V, b: V, count: V) -> None:
+def add_products(fn: Fn, parts: int, a: V, b: V, count: V) -> None:
     """Add so many blocks of k of two panels to the sums."""
-    if is_new(fn.module, "amx_add"):
-        _emit_add(fn.module)
-    fn.call("amx_add", "void", a, b, count, declare=False)
+    name = f"amx_add_{parts}"
+    if is_new(fn.module, name):
+        _emit_add(fn.module, name, parts)
+    fn.call(name, "void", a, b, count, declare=False)
 
 
 def resume(fn: Fn, before: V) -> None:
@@ -72,12 +79,16 @@ def zeros(fn: Fn) -> V:
     return V("@amx_zeros", "ptr")
 
 
-def leave(fn: Fn, a: V, b: V, count: V, before: V, out: V) -> None:
+def leave(fn: Fn, parts: int, a: V, b: V, count: V, before: V, out: V) -> None:
     """Store the sums, made of what was before and so many blocks of k of two panels, as 32 rows of 32 numbers."""
-    if is_new(fn.module, "amx_leave"):
-        _emit_leave(fn.module)
-        _emit_repair(fn.module)
-    fn.call("amx_leave", "void", a, b, count, before, out, declare=False)
+    if parts == 1:  # infinities are numbers of one part
+        _store(fn, out)
+        return
+    name = f"amx_leave_{parts}"
+    if is_new(fn.module, name):
+        _emit_leave(fn.module, name, f"amx_repair_{parts}")
+        _emit_repair(fn.module, f"amx_repair_{parts}", parts)
+    fn.call(name, "void", a, b, count, before, out, declare=False)
 
 
 def is_new(module: Module, name: str) -> bool:
@@ -97,19 +108,20 @@ def _multiply(fn: Fn, row: int, column: int) -> None:
     fn.call("llvm.x86.tdpbf16ps", "void", _register(2 * row + column), _register(ROWS[row]), _register(COLUMNS[column]))
 
 
-def _emit_add(module: Module) -> None:
-    fn = module.function("amx_add", PARAMS, attributes="#1", linkage="internal")
+def _emit_add(module: Module, name: str, parts: int) -> None:
+    order, size = ORDERS[parts], block_bytes(parts)
+    fn = module.function(name, PARAMS, attributes="#1", linkage="internal")
     a, b, count = fn.params
     loop = fn.begin_loop(i64(0), count, i64(1), [a, b])
     a, b = loop.carried
     before: tuple[int, int] = (-1, -1)
-    lines = BLOCK_BYTES // 64 // len(ORDER)
-    for n, (part_a, part_b) in enumerate(ORDER):
+    lines = size // 64 // len(order)
+    for n, (part_a, part_b) in enumerate(order):
         _emit_products(fn, a, b, (part_a, part_b), (part_a != before[0], part_b != before[1]))
         before = part_a, part_b
         for line in range(n * lines, (n + 1) * lines):  # A comes from afar: its next block is asked for
-            ask(fn, fn.gep(a, i64(BLOCK_BYTES + 64 * line), "i8"))
-    fn.end_loop(loop, [fn.gep(x, i64(BLOCK_BYTES), "i8") for x in (a, b)], hot=True)
+            ask(fn, fn.gep(a, i64(size + 64 * line), "i8"))
+    fn.end_loop(loop, [fn.gep(x, i64(size), "i8") for x in (a, b)], hot=True)
     fn.ret()
 
 
@@ -135,9 +147,9 @@ def _store(fn: Fn, out: V) -> None:
         _on_tile(fn, "llvm.x86.tilestored64", n, out)
 
 
-def _emit_leave(module: Module) -> None:
+def _emit_leave(module: Module, name: str, repair: str) -> None:
     """Store, and look whether all sums are numbers."""
-    fn = module.function("amx_leave", [*PARAMS, *SUMS], attributes="#1", linkage="internal")
+    fn = module.function(name, [*PARAMS, *SUMS], attributes="#1", linkage="internal")
     a, b, count, before, out = fn.params
     _store(fn, out)
     mask = vector("i1", STRIP)
@@ -150,20 +162,20 @@ def _emit_leave(module: Module) -> None:
     found = fn.end_loop(loop, [seen])[0]
     fn.cond_br(fn.call(f"llvm.vector.reduce.or.{mangle(mask)}", "i1", found), "repair", "done")
     fn.label("repair")
-    fn.call("amx_repair", "void", a, b, count, before, out, declare=False)
+    fn.call(repair, "void", a, b, count, before, out, declare=False)
     fn.br("done")
     fn.label("done")
     fn.ret()
 
 
-def _emit_repair(module: Module) -> None:
+def _emit_repair(module: Module, name: str, parts: int) -> None:
     """What is not a number, again of the high parts."""
-    fn = module.function("amx_repair", [*PARAMS, *SUMS], attributes="#1", linkage="internal")
+    fn = module.function(name, [*PARAMS, *SUMS], attributes="#1", linkage="internal")
     a, b, count, before, out = fn.params
     resume(fn, before)
     loop = fn.begin_loop(i64(0), count, i64(1), [a, b])
     _emit_products(fn, loop.carried[0], loop.carried[1], (HIGH, HIGH), (True, True))
-    fn.end_loop(loop, [fn.gep(x, i64(BLOCK_BYTES), "i8") for x in loop.carried])
+    fn.end_loop(loop, [fn.gep(x, i64(block_bytes(parts)), "i8") for x in loop.carried])
     high = fn.alloca("float", SIDE * SIDE)
     _store(fn, high)
     each = fn.begin_loop(i64(0), i64(SIDE * SIDE), i64(STRIP))

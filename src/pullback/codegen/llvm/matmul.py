@@ -58,9 +58,12 @@ def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_ind
     """
     if min(spec.m, spec.n, spec.k, *spec.batch, 1) < 1:
         raise ValueError(f"matmul sizes must be positive: {spec}")
-    if spec.n < spec.m and (spec.n == 1 or (spec.n < min(5, target.lanes(spec.dtype)) and spec.k >= 16)):
+    few = spec.n == 1 or (spec.n < min(5, target.lanes(spec.dtype)) and spec.k >= 16)
+    if few and spec.n < spec.m and not spec.narrow:
         spec, epilogue, a_index, b_index = spec.transposed, SwappedEpilogue(epilogue), b_index, a_index
     on_unit = amx_plan(spec, target, threads)
+    if spec.narrow and not on_unit:
+        raise ValueError(f"no product of 16-bit operands here: {spec}")
     plan = on_unit or make_plan(spec, target, threads)
     fn = module.function(name, PARAMS)
     args, tid, nthreads = fn.params

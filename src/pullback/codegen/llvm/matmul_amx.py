@@ -13,7 +13,7 @@ from math import prod
 
 from pullback.codegen.llvm import amx_tile as amx
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.amx_pack import Source, pack
+from pullback.codegen.llvm.amx_pack import Form, Source, pack
 from pullback.codegen.llvm.amx_sums import SUM_BYTES, Partial, Results, Sum, emit_tile, finish_column
 from pullback.codegen.llvm.claims import CLAIM_FLOPS, await_done, counter, for_claims, note_done
 from pullback.codegen.llvm.matmul_nest import batch_index, dot_index, for_range
@@ -34,7 +34,7 @@ THREAD_BYTES = 8 << 20  # the same for each thread, where threads are many
 PIECE_FLOPS = 5_000_000  # least work for a thread
 #: nanoseconds of a core, measured: for 1000 operations of vectors and of the unit (with numbers at random: zeros take
 #: half), for a number of A in panels where its rows or its steps of k are apart, for one of B, and for a partial sum
-VECTORS, UNIT = 5.9, 2.9
+VECTORS, UNIT = 5.9, {3: 2.9, 2: 1.95, 1: 0.6}  # the unit by parts of a number
 A_ROWS, A_STEPS, B_ROWS, B_STEPS, PARTIAL = 0.4, 0.5, 0.3, 0.2, 0.25
 GAIN = 0.95  # of the vectors' time: what takes more is left to them
 NOMINAL_THREADS = 2  # for which that is asked: who computes changes no result, whatever the number of threads
@@ -61,6 +61,7 @@ class AmxPlan:
     rows: int
     columns: int
     depth: int
+    form: Form
     cuts: int  # of the rows
     group: int  # panels of B that are made at a time
     block: int  # of k
@@ -69,7 +70,11 @@ class AmxPlan:
 
     @property
     def panel_bytes(self) -> int:
-        return self.depth * amx.BLOCK_BYTES
+        return self.depth * self.block_bytes
+
+    @property
+    def block_bytes(self) -> int:
+        return amx.block_bytes(self.form.parts)
 
     @property
     def groups(self) -> int:
@@ -95,7 +100,7 @@ class AmxPlan:
 
     @property
     def b_bytes(self) -> int:
-        return self.group * self.block * amx.BLOCK_BYTES
+        return self.group * self.block * self.block_bytes
 
     @property
     def scratch_bytes(self) -> int:
@@ -108,21 +113,26 @@ class AmxPlan:
 
     def describe(self) -> str:
         sizes = f"{self.rows}x{self.columns}x{self.depth}"
-        return f"amx {sizes} cuts={self.cuts} group={self.group} block={self.block}"
+        return f"amx {sizes} parts={self.form.parts} cuts={self.cuts} group={self.group} block={self.block}"
 
     def cost(self, spec: MatmulSpec) -> float:
         """Nanoseconds of one core."""
         m, n, k = self.rows * amx.SIDE, self.columns * amx.SIDE, self.depth * amx.DEPTH
-        of_a = A_ROWS if source_of(spec.a).rows_apart else A_STEPS
-        of_b = B_ROWS if source_of(spec.b.transposed).rows_apart else B_STEPS
+        of_a = A_ROWS if spec.a.col_stride == 1 else A_STEPS
+        of_b = B_ROWS if spec.b.row_stride == 1 else B_STEPS
         panels = m * k * of_a + n * k * self.cuts * of_b
-        return self.batches * (2 * m * n * k * UNIT / 1000 + panels + m * n * -(-self.depth // self.block) * PARTIAL)
+        products = 2 * m * n * k * UNIT[spec.parts] / 1000
+        return self.batches * (products + panels + m * n * -(-self.depth // self.block) * PARTIAL)
 
 
 def amx_plan(spec: MatmulSpec, target: Target, threads: int) -> AmxPlan | None:
     """How a product is computed on the matrix unit; None where vectors do it."""
-    contiguous = (1 in (x.row_stride, x.col_stride) for x in (spec.a, spec.b))
-    if not target.amx or spec.dtype != "float" or not all(contiguous) or spec.flops < CLAIM_FLOPS:
+    lines = ((spec.a, spec.m), (spec.b.transposed, spec.n))
+    if not target.amx or spec.dtype != "float" or not all(source_of(x, n) for x, n in lines):
+        return None
+    if spec.narrow:
+        return planned(spec, threads)
+    if spec.flops < CLAIM_FLOPS:
         return None
     plan = planned(spec, NOMINAL_THREADS)
     if plan.panel_bytes > SWEEP_BYTES // LEAST_ROWS or plan.cost(spec) >= GAIN * VECTORS * spec.flops / 1000:
@@ -134,13 +144,13 @@ def planned(spec: MatmulSpec, threads: int) -> AmxPlan:
     rows, columns, depth = -(-spec.m // amx.SIDE), -(-spec.n // amx.SIDE), -(-spec.k // amx.DEPTH)
     batches, wanted = prod(spec.batch), UNITS * threads
     block = depth if depth <= BLOCK * 5 // 4 else -(-depth // -(-depth // BLOCK))
-    near = rows * block * amx.BLOCK_BYTES <= NEAR_BYTES
+    near = rows * block * amx.block_bytes(spec.parts) <= NEAR_BYTES
     group = max(1, min(GROUP, columns * batches // wanted)) if near else GROUP
     missing = -(-wanted // (batches * -(-columns // group)))
-    most = max(1, min(MOST_ROWS, SWEEP_BYTES // (depth * amx.BLOCK_BYTES)))
+    most = max(1, min(MOST_ROWS, SWEEP_BYTES // (depth * amx.block_bytes(spec.parts))))
     cuts = max(-(-rows // most), min(rows // LEAST_ROWS, missing), 1)
-    return AmxPlan(batches, rows, columns, depth, cuts, group, block, max(SWEEP_BYTES, THREAD_BYTES * threads),
-                   max(1, spec.flops // PIECE_FLOPS))
+    return AmxPlan(batches, rows, columns, depth, Form(spec.parts, spec.narrow), cuts, group, block,
+                   max(SWEEP_BYTES, THREAD_BYTES * threads), max(1, spec.flops // PIECE_FLOPS))
 
 
 class AmxNest:
@@ -154,6 +164,9 @@ class AmxNest:
         self.scratch = ix.offset(fn, self.b_panels, i64(plan.b_bytes), "i8")
         self.out = fn.alloca("float", amx.SIDE * amx.SIDE)
         self.batch_index: list[V] = []
+        a_source, b_source = source_of(spec.a, spec.m), source_of(spec.b.transposed, spec.n)
+        assert a_source is not None and b_source is not None
+        self.source_a, self.source_b = a_source, b_source
 
     def emit(self, slots: V, counters: Callable[[int], int], live: V) -> None:
         """All of the product, some cuts of A after others; panels are made anew when nobody reads them any more."""
@@ -190,7 +203,7 @@ class AmxNest:
 
     @property
     def together(self) -> int:
-        return 1 if source_of(self.spec.a).rows_apart else TOGETHER
+        return 1 if self.source_a.rows_apart else TOGETHER
 
     def cut_of(self, pair: V) -> tuple[list[V], V, V]:
         """The batch index of a cut, counted through all batches, and its first and last panel."""
@@ -210,9 +223,9 @@ class AmxNest:
         each = -(-self.plan.tall // self.together)
         pair, at = ix.div(fn, n, each), ix.mul(fn, ix.rem(fn, n, each), self.together)
         index, low, high = self.cut_of(ix.add(fn, pair, start))
-        src = ix.offset(fn, self.a, dot_index(fn, index, spec.a.batch_strides), "float")
+        src = ix.offset(fn, self.a, dot_index(fn, index, spec.a.batch_strides), spec.element)
         first = ix.add(fn, low, at)
-        pack(fn, True, source_of(spec.a), src, self.a_panel(pair, at), first,
+        pack(fn, self.plan.form, True, self.source_a, src, self.a_panel(pair, at), first,
              ix.minimum(fn, ix.add(fn, first, self.together), high), spec.m, i64(spec.k))
 
     def unit(self, n: V, start: V) -> None:
@@ -222,19 +235,19 @@ class AmxNest:
         first = ix.mul(fn, ix.rem(fn, n, plan.groups), plan.group)
         stop = ix.minimum(fn, ix.add(fn, first, plan.group), plan.columns)
         self.batch_index, low, high = self.cut_of(ix.add(fn, pair, start))
-        b = ix.offset(fn, self.b, dot_index(fn, self.batch_index, spec.b.batch_strides), "float")
+        b = ix.offset(fn, self.b, dot_index(fn, self.batch_index, spec.b.batch_strides), spec.element)
 
         def terms(block: V) -> None:
             at = ix.mul(fn, block, plan.block)
             count = ix.minimum(fn, ix.sub(fn, i64(plan.depth), at), plan.block)
             k = ix.mul(fn, at, amx.DEPTH)
             steps = ix.minimum(fn, ix.sub(fn, i64(spec.k), k), plan.block * amx.DEPTH)
-            src = ix.offset(fn, b, ix.mul(fn, k, spec.b.row_stride), "float")
-            pack(fn, False, source_of(spec.b.transposed), src, self.b_panels, first, stop, spec.n, steps)
+            src = ix.offset(fn, b, ix.mul(fn, k, spec.b.row_stride), spec.element)
+            pack(fn, plan.form, False, self.source_b, src, self.b_panels, first, stop, spec.n, steps)
 
             def row(i: V) -> None:
                 local = ix.sub(fn, i, low)
-                a = ix.offset(fn, self.a_panel(pair, local), ix.mul(fn, at, amx.BLOCK_BYTES), "i8")
+                a = ix.offset(fn, self.a_panel(pair, local), ix.mul(fn, at, plan.block_bytes), "i8")
                 for_range(fn, first, stop, 1, lambda j: self.tile(
                     a, Tile(i, j, local, ix.sub(fn, j, first), block, at, count)))
 
@@ -245,7 +258,7 @@ class AmxNest:
     def tile(self, a: V, at: Tile) -> None:
         """32 x 32 results over a block of k."""
         fn, spec, plan = self.fn, self.spec, self.plan
-        b = ix.offset(fn, self.b_panels, ix.mul(fn, ix.mul(fn, at.local_column, at.count), amx.BLOCK_BYTES), "i8")
+        b = ix.offset(fn, self.b_panels, ix.mul(fn, ix.mul(fn, at.local_column, at.count), plan.block_bytes), "i8")
         row, col = ix.mul(fn, at.row, amx.SIDE), ix.mul(fn, at.column, amx.SIDE)
         rows = ix.minimum(fn, ix.sub(fn, i64(spec.m), row), amx.SIDE)
         results = Results(self.epilogue, self.batch_index, row, rows, col)
@@ -254,11 +267,12 @@ class AmxNest:
             number = ix.add(fn, ix.mul(fn, at.local_row, plan.group), at.local_column)
             end = fn.compare("icmp", "eq", ix.add(fn, at.start, at.count), i64(plan.depth))
             partial = Partial(self.scratch, plan.scratch_bytes // 2, number, at.block, end)
-        emit_tile(fn, Sum(a, b, at.count, plan.block, self.out), partial, results,
+        emit_tile(fn, Sum(plan.form.parts, a, b, at.count, plan.block, self.out), partial, results,
                   lambda: finish_column(fn, self.out, results, at.column, spec.n))
 
 
-def source_of(operand: Operand) -> Source:
-    """How an operand lies, its rows being those of panels."""
-    rows_apart = operand.col_stride == 1
-    return Source(rows_apart, operand.row_stride if rows_apart else operand.col_stride)
+def source_of(operand: Operand, rows: int) -> Source | None:
+    """How an operand lies, its rows being those of panels; None where neither rows nor steps of k are contiguous."""
+    if operand.col_stride == 1:
+        return Source(True, operand.row_stride)
+    return Source(False, operand.col_stride) if operand.row_stride == 1 or rows == 1 else None

@@ -24,7 +24,8 @@ class Operand:
 
 @dataclass(frozen=True)
 class MatmulSpec:
-    """C[m, n] = A[m, k] B[k, n] for every batch index; the accumulation is in `dtype` ("float" or "double")."""
+    """C[m, n] = A[m, k] B[k, n] for every batch index; the accumulation is in `dtype` ("float" or "double"). A float
+    may be rounded to the sum of so many bfloat16 numbers (`parts`); `narrow`: operands are those in memory."""
 
     m: int
     n: int
@@ -33,6 +34,13 @@ class MatmulSpec:
     b: Operand
     dtype: str
     batch: tuple[int, ...] = ()
+    parts: int = 3
+    narrow: bool = False
+
+    @property
+    def element(self) -> str:
+        """What an operand is made of in memory."""
+        return "i16" if self.narrow else self.dtype
 
     @property
     def flops(self) -> int:
@@ -41,7 +49,8 @@ class MatmulSpec:
     @property
     def transposed(self) -> MatmulSpec:
         """The same product read as C^T = B^T A^T."""
-        return MatmulSpec(self.n, self.m, self.k, self.b.transposed, self.a.transposed, self.dtype, self.batch)
+        return MatmulSpec(self.n, self.m, self.k, self.b.transposed, self.a.transposed, self.dtype, self.batch,
+                          self.parts, self.narrow)
 
 
 class Epilogue(Protocol):

@@ -12,6 +12,7 @@ from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, lanes
 from pullback.codegen.llvm.windows import emit_window_product, spec_of
+from pullback.ir.dtypes import bfloat16
 from pullback.ir.index import Var
 from pullback.kernel.nodes import (
     Buffer,
@@ -147,7 +148,7 @@ def emit_product(module: Module, kernel: Kernel, name: str, table: Slots, target
     spec = MatmulSpec(nest.m, nest.n, nest.k,
                       Operand(*nest.a_strides, tuple(s for _, s, _ in nest.batch)),
                       Operand(*nest.b_strides, tuple(s for _, _, s in nest.batch)), type_,
-                      tuple(v.size for v, _, _ in nest.batch))
+                      tuple(v.size for v, _, _ in nest.batch), nest.parts, nest.a.dtype is bfloat16)
     workspace = table.area(0)
     made = emit_matmul(module, name, spec, table.of(nest.a, nest.a_offset), table.of(nest.b, nest.b_offset), workspace,
                        table.counters, LoopEpilogue(nest, kernel, table), target, max_threads)

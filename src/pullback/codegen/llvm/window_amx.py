@@ -9,7 +9,7 @@ from math import prod
 
 from pullback.codegen.llvm import amx_tile as amx
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.amx_pack import Source, pack
+from pullback.codegen.llvm.amx_pack import Form, Source, pack
 from pullback.codegen.llvm.amx_sums import SUM_BYTES, Partial, Results, Sum, emit_tile, finish
 from pullback.codegen.llvm.claims import CLAIM_FLOPS
 from pullback.codegen.llvm.matmul_amx import GAIN, UNIT, VECTORS
@@ -50,10 +50,10 @@ def plan_on_unit(spec: WindowSpec, target: Target) -> ColumnPlan | None:
 def cost(spec: WindowSpec, plan: ColumnPlan) -> float:
     """Nanoseconds of one core."""
     images = prod(spec.batch)
-    depth = blocks(spec, plan) * panel_bytes(plan) // amx.BLOCK_BYTES * amx.DEPTH
+    depth = blocks(spec, plan) * panel_bytes(spec, plan) // amx.block_bytes(spec.parts) * amx.DEPTH
     columns = images * plan.tiles * amx.SIDE
     windows = WINDOWS if plan.box.copied else IN_PLACE
-    return (2 * spec.m * columns * depth * UNIT / 1000 + columns * depth * windows + spec.m * depth * ROWS
+    return (2 * spec.m * columns * depth * UNIT[spec.parts] / 1000 + columns * depth * windows + spec.m * depth * ROWS
             + spec.m * columns * blocks(spec, plan) * PARTIAL)
 
 
@@ -61,19 +61,19 @@ def blocks(spec: WindowSpec, plan: ColumnPlan) -> int:
     return -(-spec.k // plan.kc)
 
 
-def panel_bytes(plan: ColumnPlan) -> int:
+def panel_bytes(spec: WindowSpec, plan: ColumnPlan) -> int:
     """Of a panel of a block of terms."""
-    return -(-plan.kc // amx.DEPTH) * amx.BLOCK_BYTES
+    return -(-plan.kc // amx.DEPTH) * amx.block_bytes(spec.parts)
 
 
 def a_block(spec: WindowSpec, plan: ColumnPlan) -> int:
     """Bytes of all rows of a block of terms."""
-    return spec.m // amx.SIDE * panel_bytes(plan)
+    return spec.m // amx.SIDE * panel_bytes(spec, plan)
 
 
 def unit_bytes(spec: WindowSpec, plan: ColumnPlan) -> int:
     """Of a thread's panels of windows, and of A in float32, behind the panel that vectors would read."""
-    return GROUP * panel_bytes(plan) + round_up(spec.m * plan.kc * 4 + 128)
+    return GROUP * panel_bytes(spec, plan) + round_up(spec.m * plan.kc * 4 + 128)
 
 
 def half_bytes(spec: WindowSpec, nc_tiles: int) -> int:
@@ -87,7 +87,7 @@ class OnUnit:
         self.loops, plan = loops, loops.plan
         fn = loops.fn
         self.panels = ix.offset(fn, loops.panel, i64(plan.b_bytes - unit_bytes(loops.spec, plan)), "i8")
-        self.rows = ix.offset(fn, self.panels, i64(GROUP * panel_bytes(plan)), "i8")
+        self.rows = ix.offset(fn, self.panels, i64(GROUP * panel_bytes(loops.spec, plan)), "i8")
         self.out = fn.alloca("float", amx.SIDE * amx.SIDE)
 
     def begin(self) -> None:
@@ -106,13 +106,14 @@ class OnUnit:
             loops.copy_rows(k, kcount, self.rows)
 
         def one(i: V) -> None:
-            place = ix.offset(fn, target, ix.mul(fn, i, panel_bytes(plan)), "i8")
+            place = ix.offset(fn, target, ix.mul(fn, i, panel_bytes(spec, plan)), "i8")
             if plan.plain:
                 source = Source(True, merged(spec.rows, spec.a_rows)[0][1])
-                pack(fn, True, source, ix.offset(fn, loops.a, k, "float"), place, i, ix.add(fn, i, 1), spec.m, kcount)
+                pack(fn, Form(spec.parts), True, source, ix.offset(fn, loops.a, k, "float"), place, i, ix.add(fn, i, 1),
+                     spec.m, kcount)
                 return
             rows = ix.offset(fn, self.rows, ix.mul(fn, ix.mul(fn, i, amx.SIDE), kcount), "float")
-            pack(fn, True, Source(False, amx.SIDE), rows, place, i64(0), i64(1), amx.SIDE, kcount)
+            pack(fn, Form(spec.parts), True, Source(False, amx.SIDE), rows, place, i64(0), i64(1), amx.SIDE, kcount)
 
         for_range(fn, i64(0), i64(spec.m // amx.SIDE), 1, one)
 
@@ -130,13 +131,14 @@ class OnUnit:
 
     def panel(self, local: V) -> V:
         loops = self.loops
-        return ix.offset(loops.fn, self.panels, ix.mul(loops.fn, local, panel_bytes(loops.plan)), "i8")
+        return ix.offset(loops.fn, self.panels, ix.mul(loops.fn, local, panel_bytes(loops.spec, loops.plan)), "i8")
 
     def make_panel(self, tile: V, local: V, run: ImageRun) -> None:
         loops = self.loops
-        fn, plan = loops.fn, loops.plan
+        fn, plan, form = loops.fn, loops.plan, Form(loops.spec.parts)
         loops.copy_windows(ix.mul(fn, tile, plan.cols), run)
-        pack(fn, False, Source(False, plan.width), loops.panel, self.panel(local), i64(0), i64(1), amx.SIDE, run.kcount)
+        pack(fn, form, False, Source(False, plan.width), loops.panel, self.panel(local), i64(0), i64(1), amx.SIDE,
+             run.kcount)
 
     def tile(self, i: V, tile: V, local: V, cut: tuple[Chunk, ...], run: ImageRun) -> None:
         """32 x 32 results over a block of terms."""
@@ -144,7 +146,7 @@ class OnUnit:
         fn, spec, plan = loops.fn, loops.spec, loops.plan
         number = ix.div(fn, run.k, plan.kc)
         at = ix.add(fn, ix.mul(fn, number, spec.m // amx.SIDE), i)
-        a = ix.offset(fn, loops.a_panels, ix.mul(fn, at, panel_bytes(plan)), "i8")
+        a = ix.offset(fn, loops.a_panels, ix.mul(fn, at, panel_bytes(spec, plan)), "i8")
         count = ix.div(fn, ix.add(fn, run.kcount, amx.DEPTH - 1), amx.DEPTH)
         partial = None
         if plan.kc < spec.k:
@@ -153,6 +155,6 @@ class OnUnit:
             partial = Partial(loops.scratch, half_bytes(spec, plan.nc_tiles), place, number, end)
         results = Results(loops.epilogue, run.order, ix.mul(fn, i, amx.SIDE), i64(amx.SIDE),
                           ix.mul(fn, tile, plan.cols))
-        most = panel_bytes(plan) // amx.BLOCK_BYTES
-        emit_tile(fn, Sum(a, self.panel(local), count, most, self.out), partial, results,
+        most = -(-plan.kc // amx.DEPTH)
+        emit_tile(fn, Sum(spec.parts, a, self.panel(local), count, most, self.out), partial, results,
                   lambda: finish(fn, self.out, results, cut))

@@ -43,6 +43,7 @@ class WindowSpec:
     a_rows: tuple[int, ...]
     a_terms: tuple[int, ...]
     dims: tuple[Dim, ...]
+    parts: int = 3  # of so many bfloat16 numbers an operand's element may be made
 
     @property
     def m(self) -> int:
@@ -85,7 +86,7 @@ def spec_of(nest: WindowNest, dtype: str) -> WindowSpec:
         stride *= n
     sizes = [tuple(v.size for v in group) for group in (nest.batch, nest.rows, nest.cols, nest.terms)]
     return WindowSpec(dtype, sizes[0], sizes[1], sizes[2], sizes[3], flat.const, along(flat, nest.batch),
-                      along(flat, nest.rows), along(flat, nest.terms), tuple(dims))
+                      along(flat, nest.rows), along(flat, nest.terms), tuple(dims), nest.parts)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from math import prod
 
 from pullback.codegen.llvm import amx_tile as amx
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.amx_pack import FLOATS, Packer, Source, pack
+from pullback.codegen.llvm.amx_pack import FLOATS, Form, Packer, Source, pack
 from pullback.codegen.llvm.amx_sums import SUM_BYTES, Partial, Results, Sum, emit_tile, finish_column
 from pullback.codegen.llvm.claims import CLAIM_FLOPS
 from pullback.codegen.llvm.matmul_amx import GAIN, UNIT
@@ -50,7 +50,8 @@ def cost(spec: WindowSpec, plan: TermPlan) -> float:
     blocks = prod(spec.terms[:plan.at]) * -(-spec.terms[plan.at] // plan.block)
     depth = blocks * -(-most // amx.DEPTH) * amx.DEPTH
     columns = -(-spec.n // amx.SIDE) * amx.SIDE
-    return (2 * spec.m * columns * depth * UNIT / 1000 + columns * depth * WINDOWS + spec.m * depth * 2 * ROWS
+    products = 2 * spec.m * columns * depth * UNIT[spec.parts] / 1000
+    return (products + columns * depth * WINDOWS + spec.m * depth * 2 * ROWS
             + spec.m * columns * blocks * PARTIAL)
 
 
@@ -60,7 +61,7 @@ def terms_of(spec: WindowSpec, plan: TermPlan) -> int:
 
 
 def panel_bytes(spec: WindowSpec, plan: TermPlan) -> int:
-    return -(-terms_of(spec, plan) // amx.DEPTH) * amx.BLOCK_BYTES
+    return -(-terms_of(spec, plan) // amx.DEPTH) * amx.block_bytes(spec.parts)
 
 
 def run_of(spec: WindowSpec, plan: TermPlan) -> int:
@@ -79,7 +80,7 @@ class WindowPacker(Packer):
     """`void name(base, dst, first, k)`: a panel of 32 columns of windows from `first` on, k pixels deep."""
 
     def __init__(self, module: Module, name: str, spec: WindowSpec, run: int, offsets: V, pixels: V) -> None:
-        self.start(module.function(name, PARAMS, attributes="#1", linkage="internal"), True)
+        self.start(module.function(name, PARAMS, attributes="#1", linkage="internal"), Form(spec.parts), True)
         self.columns, self.run, self.offsets, self.pixels = spec.n, run, offsets, pixels
 
     def emit(self) -> None:
@@ -89,7 +90,7 @@ class WindowPacker(Packer):
         block = fn.begin_loop(i64(0), count, i64(1), [dst])
         self.turn_windows(first, fn.mul(block.counter, i64(amx.DEPTH)))
         self.lines(block.carried[0])
-        fn.end_loop(block, [fn.gep(block.carried[0], i64(amx.BLOCK_BYTES), "i8")])
+        fn.end_loop(block, [fn.gep(block.carried[0], i64(amx.block_bytes(self.form.parts)), "i8")])
         fn.ret()
 
     def turn_windows(self, first: V, k: V) -> None:
@@ -161,7 +162,8 @@ class OnUnit:
         def row(i: V) -> None:
             source = ix.offset(fn, loops.panels, ix.mul(fn, i, plan.width * depth), "float")
             place = self.panel(self.rows, i)
-            pack(fn, True, Source(False, plan.width), source, place, i64(0), i64(1), amx.SIDE, kcount)
+            form, lies = Form(loops.spec.parts), Source(False, plan.width)
+            pack(fn, form, True, lies, source, place, i64(0), i64(1), amx.SIDE, kcount)
 
         def group(t: V) -> None:
             stop = ix.minimum(fn, ix.add(fn, t, GROUP), tiles[1])
@@ -188,6 +190,6 @@ class OnUnit:
         place = ix.add(fn, ix.mul(fn, j, self.tall), i)
         partial = Partial(loops.scratch, loops.plan.scratch_bytes // 2, place, number, last)
         results = Results(loops.epilogue, order, ix.mul(fn, i, amx.SIDE), i64(amx.SIDE), ix.mul(fn, j, amx.SIDE))
-        emit_tile(fn, Sum(self.panel(self.rows, i), self.panel(self.columns, local), count,
-                          self.size // amx.BLOCK_BYTES, self.out), partial, results,
+        emit_tile(fn, Sum(spec.parts, self.panel(self.rows, i), self.panel(self.columns, local), count,
+                          self.size // amx.block_bytes(spec.parts), self.out), partial, results,
                   lambda: finish_column(fn, self.out, results, j, spec.n))
