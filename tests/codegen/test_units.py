@@ -26,7 +26,7 @@ from pullback.engine.pipeline import compile_function
 from pullback.runtime.native import native
 from pullback.runtime.objects import find, load_code
 from pullback.util import disk_cache
-from pullback.util.background import Job
+from pullback.util.background import Job, wait_for_all
 
 
 def unit(constant: int, called: str = "") -> Unit:
@@ -73,6 +73,20 @@ def test_workshop(helpers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [s for g in groups for s in g.symbols] == [unit(n).symbol for n in (0, 1, 2, 4, 5)]
     assert len(groups) > 1
     assert [g.code for g in groups] == [compile_ir(g.text) for g in groups]
+
+
+def test_a_helper_that_found_nothing_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where compiling is quicker than emitting, what is emitted later is compiled on other cores too."""
+    by: list[threading.Thread] = []
+    monkeypatch.setattr(workshop, "GROUP_SIZE", 1)
+    monkeypatch.setattr(workshop, "compile_ir", lambda text: (by.append(threading.current_thread()), b"")[1])
+    shop = Workshop(lambda symbol: False, 1)
+    for n in range(3):
+        shop.add(unit(n))
+        wait_for_all()
+    shop.finish()
+    assert len(by) == 3
+    assert threading.current_thread() not in by
 
 
 def test_a_unit_that_llvm_refuses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -35,6 +36,8 @@ class Workshop:
         self._seen: set[str] = set()
         self._size = 0
         self._jobs: list[Job[None]] = []
+        self._lock = threading.Lock()
+        self._busy = 0  # helpers that look for groups
 
     def add(self, unit: Unit) -> None:
         if unit.symbol in self._seen or self.known(unit.symbol):
@@ -44,20 +47,28 @@ class Workshop:
         self._size += len(unit.text)
         if self._size >= GROUP_SIZE:
             self._close()
-            if len(self._jobs) < self.helpers:
-                self._jobs.append(Job(self._work))
+            self._ask_for_help()
 
     def finish(self) -> list[Group]:
         """Compile what is left; all groups, with their code."""
         if self._units:
             self._close()
         try:
-            self._work()
+            while self._compile_next():
+                pass
         finally:
             self._waiting.clear()
         for job in self._jobs:
             job.result()
         return self.groups
+
+    def _ask_for_help(self) -> None:
+        """A helper ends when nothing waits: compiling may be quicker than emitting."""
+        with self._lock:
+            if self._busy == self.helpers:
+                return
+            self._busy += 1
+        self._jobs.append(Job(self._help))
 
     def _close(self) -> None:
         group = Group(list(self._units.values()))
@@ -65,11 +76,15 @@ class Workshop:
         self.groups.append(group)
         self._waiting.append(group)
 
-    def _work(self) -> None:
-        """Compile waiting groups until there are none."""
-        while True:
-            try:
-                group = self._waiting.popleft()
-            except IndexError:
-                return
+    def _help(self) -> None:
+        while self._compile_next(True):
+            pass
+
+    def _compile_next(self, helping: bool = False) -> bool:
+        """Compile a group that waits; whether there was one."""
+        with self._lock:
+            group = self._waiting.popleft() if self._waiting else None
+            self._busy -= helping and group is None
+        if group is not None:
             group.code = compile_ir(group.text)
+        return group is not None
