@@ -48,6 +48,19 @@ def test_a_state_stays_where_it_is(size: int) -> None:
     assert len(step.entries) == 1
 
 
+def test_a_result_takes_the_memory_that_its_kernel_reads() -> None:
+    """Not that of another argument, though it comes first; a moment is written before the parameter."""
+    def update(p: Any, m: Any, other: Any, g: Any) -> Any:
+        m = 0.9 * m + g
+        return g * 2, p - 0.1 * m, m, (other * p).sum()
+
+    p, m, other, g = (filled(5000, n) for n in range(4))
+    places = {name: x._peek().buffer.address for name, x in (("p", p), ("m", m))}
+    found = pb.jit(update, donate_argnums=(0, 1, 2))(p, m, other, g)
+    assert found[2]._peek().buffer.address == places["m"]
+    np.testing.assert_allclose(found[1].numpy(), -0.1 * (0.9 + 3.0) * np.ones(5000), rtol=1e-6)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("use", [
     lambda x: x + 1, lambda x: x.numpy(), repr, lambda x: x.shape, lambda x: x.sum().item(), lambda x: pb.sin(x),

@@ -358,7 +358,10 @@ def joined_kernel(kernels: list[Kernel]) -> Kernel:
 
 def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated: frozenset[int],
            state: int) -> dict[int, int]:
-    """Results that may be written over a donated input: nobody reads it later, or elsewhere, or out of step."""
+    """Results that may be written over a donated input: nobody reads it later, or elsewhere, or out of step.
+
+    First those whose own kernel reads it: lines that are read are written again, and equal layers have equal kernels.
+    """
     alias: dict[int, int] = {}
     if not donated:
         return alias
@@ -374,9 +377,12 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
             for x in k.writes:
                 writer[x] = (n, k)
     free = {k: roots.params[function.params[k]] for k in sorted(donated)}
-    for o, result in enumerate(function.results):
-        out = roots.buffers[result]
-        if out not in writer:
+    outs = [roots.buffers[r] for r in function.results]
+    written = [o for o, out in enumerate(outs) if out in writer]
+    in_turn = sorted(written, key=lambda o: writer[outs[o]][1].writes.index(outs[o]))  # as their kernel writes them
+    for o, own in [*((o, True) for o in in_turn), *((o, False) for o in written)]:
+        out = outs[o]
+        if o in alias:
             continue
         n, kernel = writer[out]
         for k, source in free.items():
@@ -387,7 +393,9 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
             if last.get(source, -1) > n:
                 continue
             now = [r for r in readers.get(source, []) if any(r is q for q in phases[n])]
-            if now and kernel not in statements:
+            if own and not now:
+                continue
+            if kernel not in statements:
                 statements[kernel] = loads_of(kernel)
             if all(r is kernel and in_step(statements[kernel], source, out) for r in now):
                 alias[o] = k
