@@ -83,6 +83,18 @@ def upload_as(array: Any, info: Info) -> Value:
         fill(buffer.address, size, array)
     else:
         _memmove(buffer.address, array.ctypes.data, size)
+    return _held(buffer, info)
+
+
+def zeros(shape: tuple[int, ...], dtype: DType) -> Value:
+    """A concrete value of zeros."""
+    info = Info.of(TensorType.of(shape, dtype))
+    buffer = Buffer(info.type.nbytes)
+    ctypes.memset(buffer.address, 0, info.type.nbytes)
+    return _held(buffer, info)
+
+
+def _held(buffer: Buffer, info: Info) -> Value:
     value = new(Value)
     value.trace, value.slot, value.info, value.buffer, value.sink = None, -1, info, buffer, None
     return value

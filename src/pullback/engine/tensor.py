@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pullback.engine import trace as tracing_module
-from pullback.engine.execute import SMALL_COPY, observe, upload, upload_as
+from pullback.engine.execute import SMALL_COPY, observe, upload, upload_as, zeros
 from pullback.engine.known import record1, record2
 from pullback.engine.trace import Info, Value, local, new, record, thread, visible_dtype
 from pullback.ir.dtypes import DType, dtype_of, float32, int32, numpy_dtype
@@ -419,6 +419,11 @@ def from_array(array: np.ndarray[Any, Any], cls: Any, known: dict[tuple[Any, Any
     result = new(cls)
     result._value, result._meta, result._view = upload_as(array, info), None, None
     return result
+
+
+def zeros_at_once(shape: tuple[int, ...], dtype: DType) -> Any:
+    """A tensor of zeros that are in memory, where a recorded one would be another structure."""
+    return TensorBase.default_class(zeros(shape, dtype.base))
 
 
 def from_host(data: Any, dtype: DType | None = None, cls: Any = None) -> Any:

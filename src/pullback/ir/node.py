@@ -204,7 +204,11 @@ def _eq(self: Op, other: Op) -> bool:
 
 
 def _hash(self: Op) -> int:
-    return hash((type(self), _values(self)))
+    own = self.__dict__
+    found = own.get("")  # no parameter has this name
+    if found is None:
+        found = own[""] = hash((type(self), _values(self)))
+    return found
 
 
 def _repr(self: Op) -> str:
@@ -248,20 +252,39 @@ class Param(Op):
         self.type = type
 
 
-_table: weakref.WeakValueDictionary[tuple[Any, ...], Node] = weakref.WeakValueDictionary()
+_table: dict[tuple[Any, ...], weakref.ref[Node]] = {}
+_keys: dict[weakref.ref[Node], tuple[Any, ...]] = {}
 _lock = threading.RLock()
+
+
+def _known(key: tuple[Any, ...]) -> Node | None:
+    found = _table.get(key)
+    return None if found is None else found()
+
+
+def _note(key: tuple[Any, ...], node: Node) -> None:
+    """Know a node for as long as it lives. (A WeakValueDictionary does the same at three times the cost.)"""
+    with _lock:
+        ref = weakref.ref(node, _forget)
+        hash(ref)  # is that of the node, as long as it lives
+        _table[key], _keys[ref] = ref, key
+
+
+def _forget(ref: weakref.ref[Node], table: Any = _table, keys: Any = _keys, lock: Any = _lock) -> None:
+    with lock:  # bound above: at the end of a process this module's names are gone before the last nodes
+        key = keys.pop(ref, None)
+        if key is not None and table.get(key) is ref:
+            del table[key]
 
 
 def apply(op: Op, *inputs: Node) -> Node:
     """The node of a primitive applied to nodes; the type rule runs when it is new."""
     key = (op, *map(id, inputs))
-    with _lock:
-        found = _table.get(key)
-    if found is not None and all(a is b for a, b in zip(found.inputs, inputs, strict=True)):
+    found = _known(key)
+    if found is not None and found.inputs == inputs:
         return found
     node = Node(op, inputs, op.infer(*[x.tensor for x in inputs]))
-    with _lock:
-        _table[key] = node
+    _note(key, node)
     return node
 
 
@@ -298,9 +321,10 @@ def project(node: Node) -> tuple[Node, ...]:
     for k, item in enumerate(node.type.items):
         key = (Proj(k), id(node))
         with _lock:
-            proj = _table.get(key)
+            proj = _known(key)
             if proj is None or proj.inputs[0] is not node:
-                proj = _table[key] = Node(Proj(k), (node,), item)
+                proj = Node(Proj(k), (node,), item)
+                _note(key, proj)
         found.append(proj)
     return tuple(found)
 
@@ -308,20 +332,21 @@ def project(node: Node) -> tuple[Node, ...]:
 def topological(roots: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
     """All nodes the roots need, inputs first; the inputs of `stop` nodes are not followed."""
     order: list[Node] = []
-    seen: set[Node] = set()
+    done: set[Node] = set()
     halt = set(stop)
-    stack: list[tuple[Node, bool]] = [(r, False) for r in reversed(list(roots))]
+    stack = list(roots)[::-1]
     while stack:
-        node, done = stack.pop()
-        if done:
-            order.append(node)
+        node = stack[-1]
+        if node in done:
+            stack.pop()
             continue
-        if node in seen:
+        missing = [] if node in halt else [x for x in node.inputs if x not in done]
+        if missing:
+            stack += missing[::-1]
             continue
-        seen.add(node)
-        stack.append((node, True))
-        if node not in halt:
-            stack.extend((x, False) for x in reversed(node.inputs) if x not in seen)
+        stack.pop()
+        done.add(node)
+        order.append(node)
     return order
 
 
@@ -381,7 +406,7 @@ def substitute(results: Sequence[Node], mapping: dict[Node, Node]) -> tuple[Node
     for node in topological(results, mapping):
         if node in done:
             continue
-        done[node] = reapply(node, tuple(done[x] for x in node.inputs))
+        done[node] = reapply(node, tuple([done[x] for x in node.inputs]))
     return tuple(done[r] for r in results)
 
 
@@ -390,13 +415,13 @@ def rebuild(function: Function, rule: Callable[[Node], Node]) -> Function:
     done: dict[Node, Node] = {p: p for p in function.params}
     for node in function.nodes():
         if node not in done:
-            done[node] = rule(reapply(node, tuple(done[x] for x in node.inputs)))
+            done[node] = rule(reapply(node, tuple([done[x] for x in node.inputs])))
     return Function(function.params, [done[r] for r in function.results])
 
 
 def reapply(node: Node, inputs: tuple[Node, ...]) -> Node:
     """The same primitive on other inputs; the node itself where they are its own."""
-    if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+    if inputs == node.inputs:
         return node
     if isinstance(node.op, Proj):
         return project(inputs[0])[node.op.index]

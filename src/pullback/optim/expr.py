@@ -95,6 +95,9 @@ def _broadcast(x: Node, shape: tuple[int, ...]) -> Node:
 
 def _meet(operands: tuple[Expr | Number, ...]) -> list[Node]:
     """Operands with one dtype and one shape."""
+    types = {x.node.type if isinstance(x, Expr) else None for x in operands}
+    if len(types) == 1:
+        return [x.node for x in operands if isinstance(x, Expr)]
     tensors = [x for x in operands if isinstance(x, Expr)]
     shaped = [x for x in tensors if x.shape] or tensors
     dtype = shaped[0].dtype

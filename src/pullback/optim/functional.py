@@ -19,7 +19,7 @@ import numpy as np
 from pullback.api import entries as table_entries
 from pullback.api._lazy import build
 from pullback.engine.operation import Operation
-from pullback.engine.tensor import TensorBase, from_host
+from pullback.engine.tensor import TensorBase, from_host, zeros_at_once
 from pullback.engine.trace import Operand
 from pullback.ir.dtypes import DType, float32, numpy_dtype
 from pullback.ir.node import Node
@@ -165,7 +165,10 @@ def have_of(slots: tuple[Slot, ...], ranks: list[int]) -> tuple[tuple[str, tuple
 
 def first_state(slot: Slot, group: Group, shape: tuple[int, ...], dtype: DType) -> Any:
     """The tensor of a slot before the first step: a concrete one, so that the first step records like all others."""
-    return from_host(np.full(slot.shape(shape), slot.start(group), numpy_dtype(dtype)), dtype)
+    start = slot.start(group)
+    if not start:
+        return zeros_at_once(slot.shape(shape), dtype)
+    return from_host(np.full(slot.shape(shape), start, numpy_dtype(dtype)), dtype)
 
 
 def first_scalar(value: float) -> Any:

@@ -6,13 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-import numpy as np
-
 from pullback.engine.execute import flush
 from pullback.engine.operation import Operation
-from pullback.engine.tensor import AutogradMeta, TensorBase, from_host
+from pullback.engine.tensor import AutogradMeta, TensorBase, from_host, zeros_at_once
 from pullback.engine.trace import SCALARS, record, thread
-from pullback.ir.dtypes import float32, numpy_dtype
+from pullback.ir.dtypes import float32
 from pullback.optim.functional import OPERATIONS, Structure, first_scalar, first_state, have_of
 from pullback.optim.rules import Rule
 from pullback.util.errors import ArgumentError, GradientError, KeyError_, NotLeafError, ShapeError, ValueError_, message
@@ -435,4 +433,4 @@ def _restored(p: TensorBase, name: str, value: Any, pool: dict[Any, Any]) -> Any
 
 def _zeros_like(p: TensorBase) -> Any:
     """Zeros like a parameter, concrete."""
-    return from_host(np.zeros(p.shape, numpy_dtype(p.dtype)), p.dtype)
+    return zeros_at_once(p.shape, p.dtype)

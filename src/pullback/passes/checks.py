@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pullback.ops.build as b
 from pullback.ir.dtypes import int32
-from pullback.ir.node import Function, Node, Proj, reapply
+from pullback.ir.node import Function, Node, Op, Proj, reapply
 from pullback.passes.inline import inline
 
 #: the number of the first operator; those after it count down, so that the largest number is the first to refuse
@@ -47,14 +47,15 @@ class Checks:
             if isinstance(node.op, Proj) and node.inputs[0] in results:
                 done[node] = results[node.inputs[0]][node.op.index]
                 continue
-            inputs = tuple(done[x] for x in node.inputs)
-            inner = node.op.reporting(self.watch, *inputs)
+            inputs = tuple([done[x] for x in node.inputs])
+            kind = type(node.op)
+            inner = None if kind.reporting is Op.reporting else node.op.reporting(self.watch, *inputs)
             if inner is not None:
                 results[node], number = inner
                 numbers[number] = number
                 continue
             new = done[node] = reapply(node, inputs)
-            bad = node.op.refuses(*new.inputs)
+            bad = None if kind.refuses is Op.refuses else node.op.refuses(*inputs)
             if bad is not None and bad not in numbers:
                 self.found.append(new)
                 number = b.const_scalar(FIRST - len(self.found) + 1, int32)

@@ -24,7 +24,7 @@ def inline(function: Function) -> Function:
         if isinstance(node.op, Proj) and node.inputs[0] in results:
             done[node] = results[node.inputs[0]][node.op.index]
             continue
-        inputs = tuple(done[x] for x in node.inputs)
+        inputs = tuple([done[x] for x in node.inputs])
         if getattr(type(node.op), "lowering", "") == "inline":
             op: Any = node.op
             body = op.function_for([x.tensor for x in inputs])
