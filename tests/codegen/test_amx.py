@@ -351,6 +351,21 @@ def test_the_flag_leaves_products_to_vectors() -> None:
     np.testing.assert_allclose(results[0], results[1], rtol=1e-4, atol=1e-4)
 
 
+@needs_unit
+@pytest.mark.parametrize("precision, products, error", [
+    ("highest", 24 + 4, 2e-7), ("high", 16 + 4, 2**-16), ("medium", 4, 2**-8)])
+def test_float32_rounded_on_request(precision: str, products: int, error: float) -> None:
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((300, 300)).astype(np.float32) for _ in range(2))
+    with config.override(matmul_precision=precision):
+        text = str(pb.show(lambda a, b: a @ b, "llvm")(pb.tensor(a), pb.tensor(b)))
+        found = pb.jit(lambda a, b: a @ b)(pb.tensor(a), pb.tensor(b)).numpy()
+    assert text.count("call void @llvm.x86.tdpbf16ps") == products
+    size = np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64)
+    off = np.abs(found - a.astype(np.float64) @ b.astype(np.float64)) / size
+    assert error / 100 < off.max() < error
+
+
 def windows(x: np.ndarray, w: np.ndarray, stride: int, pad: int, apart: int) -> np.ndarray:
     """A convolution in float64, from its definition."""
     x = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (pad, pad), (pad, pad)))

@@ -431,3 +431,14 @@ def test_padded_sequences_are_tensors_of_this_style() -> None:
     padded, lengths = rnn.pad_packed_sequence(packed, batch_first=True)
     assert repr(padded.shape) == "torch.Size([2, 3, 1])" and repr(lengths) == "tensor([3, 2])"
     assert padded[1, :, 0].tolist() == [1.0, 1.0, 0.0]
+
+
+def test_float32_matmul_precision() -> None:
+    assert torch.get_float32_matmul_precision() == "highest"
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert torch.get_float32_matmul_precision() == "medium"
+        with pytest.raises(ValueError, match="'highest', 'high', 'medium'"):
+            torch.set_float32_matmul_precision("low")
+    finally:
+        torch.set_float32_matmul_precision("highest")

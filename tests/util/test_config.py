@@ -42,6 +42,7 @@ def test_override_undoes_on_errors() -> None:
 @pytest.mark.parametrize("name, value", [
     ("debug", "grpah"), ("debug", 3), ("verify", "perhaps"), ("threads", -1), ("threads", "many"), ("threads", True),
     ("cache_size", "12X"), ("cache_dir", 7), ("stop_after", "never"), ("random_layout", "new"), ("recognise", None),
+    ("matmul_precision", "low"),
 ])
 def test_wrong_values(name: str, value: object) -> None:
     with pytest.raises(PullbackError) as caught:

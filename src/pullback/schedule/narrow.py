@@ -16,8 +16,10 @@ from pullback.ir.index import loop_vars
 from pullback.ir.node import Function, Node, TensorType, apply, reapply, rebuild
 from pullback.passes.layout import layout, lowering
 from pullback.schedule.instead import elementwise
+from pullback.util.config import MATMUL_PRECISION
 
 PARTS = {bfloat16: 1, float16: 2}  # bfloat16 numbers whose sum is any number of a dtype
+FLOAT32_PARTS = {"high": 2, "medium": 1}
 
 
 def in_float32(function: Function) -> Function:
@@ -38,6 +40,8 @@ def in_float32(function: Function) -> Function:
 def _wide(node: Node) -> Node:
     x, y = node.inputs
     op: Any = node.op
+    if x.dtype is float32 and MATMUL_PRECISION.value != "highest":
+        return apply(op.replace(parts=min(op.parts, FLOAT32_PARTS[MATMUL_PRECISION.value])), x, y)
     if x.dtype not in PARTS:
         return node
     wide = apply(op.replace(dtype=float32, parts=PARTS[x.dtype]), b.widened(x), b.widened(y))

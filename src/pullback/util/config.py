@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 #: stages that can be printed (`debug`) or stopped after (`stop_after`)
 STAGES = ("graph", "schedule", "loops", "llvm", "asm", "timing", "launch", "cache")
+PRECISIONS = ("highest", "high", "medium")
 _TRUE, _FALSE = frozenset(("1", "true", "yes", "on")), frozenset(("0", "false", "no", "off", ""))
 
 
@@ -134,6 +135,13 @@ def _layout(name: str, given: object) -> str:
     raise ValueError_(message(f"{name}: not a layout", [("value", repr(given))], "'partitionable' or 'original'"))
 
 
+def _precision(name: str, given: object) -> str:
+    if given in PRECISIONS:
+        return str(given)
+    raise ValueError_(message(f"{name}: not a precision", [("value", repr(given))],
+                              "one of " + ", ".join(map(repr, PRECISIONS))))
+
+
 # -- the flags -------------------------------------------------------------------------------------------------------
 
 DEBUG = _declare("debug", frozenset[str](), _stages, "stages to print as programs are compiled: " + ", ".join(STAGES))
@@ -148,6 +156,9 @@ RECOGNISE = _declare("recognise", True, _boolean, "find contractions in broadcas
 FUSE = _declare("fuse", True, _boolean, "put operations into common kernels", in_key=True)
 AMX = _declare("amx", True, _boolean, "float32 products by the matrix unit AMX, where the processor has one",
                in_key=True)
+MATMUL_PRECISION = _declare("matmul_precision", "highest", _precision,
+                            "what products of float32 may round their operands to where that is faster: nothing "
+                            "('highest'), two bfloat16 numbers each ('high') or one ('medium')", in_key=True)
 EXPLAIN = _declare("explain", False, _boolean, "say why something is compiled again")
 STOP_AFTER = _declare("stop_after", "", _stage, "the last stage of the pipeline to run; empty runs all")
 SKIP = _declare("skip", "", _text, "passes to leave out, by name, separated by commas", in_key=True)

@@ -18,6 +18,7 @@ from pullback.dialects.torch.tensors import Tensor, as_torch, long_sums, styled,
 from pullback.engine.gradient_mode import grad_mode
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import local
+from pullback.util import config as flags
 from pullback.util.errors import ArgumentError, message
 
 
@@ -195,12 +196,14 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Nothing to do: products of float32 are computed in float32."""
+    """Whether products of float32 compiled from now on may round their operands where that is faster: "highest" not at
+    all, "high" to 16 bits, "medium" to bfloat16."""
+    flags.set("matmul_precision", precision)
 
 
 def get_float32_matmul_precision() -> str:
-    """Products of float32 are computed in float32."""
-    return "highest"
+    """What `set_float32_matmul_precision` was given; "highest" before."""
+    return flags.MATMUL_PRECISION.value
 
 
 def set_num_threads(count: int) -> None:
