@@ -17,7 +17,8 @@ FRAMEWORKS = ("torch", *COMPILED)
 ANY = ("numpy", *FRAMEWORKS)
 PROGRAMS = {"two_layer": "two-layer net", "tutorial": "1-128-1 tanh", "small_batch": "batch 50", "line": "line fit"}
 NETWORKS = {"conv_net": "conv net 3x3", "lenet": "LeNet", "resnet18": "ResNet-18", "mobile_net": "MobileNetV2 blocks",
-            "lstm": "LSTM 128-256", "gpt_128": "GPT 6x384, context 128", "gpt_256": "GPT 6x384, context 256"}
+            "lstm": "LSTM 128-256", "gpt_128": "GPT 6x384, context 128", "gpt_256": "GPT 6x384, context 256",
+            "gpt_bf16": "GPT 6x384, bfloat16 products"}
 #: one measured round: framework -> figures
 Round = dict[str, dict[str, Any]]
 
@@ -87,7 +88,7 @@ def step_targets() -> list[Target]:
     for mine in MINE:
         found.append(Target("mlp_adam", f"step of {mine}", 0.8, "step_us", mine))
         for name, factor in (("conv_net", 0.75), ("lenet", 0.75), ("resnet18", 0.9), ("mobile_net", 0.7),
-                             ("lstm", 0.85), ("gpt_128", 0.85), ("gpt_256", 0.85)):
+                             ("lstm", 0.85), ("gpt_128", 0.85), ("gpt_256", 0.85), ("gpt_bf16", 0.85)):
             found.append(Target(name, f"step of {mine}", factor, "step_us", mine, FRAMEWORKS))
         for name in ("conv_net", "resnet18", "gpt_128", "gpt_256"):
             found.append(Target(name, f"share of the FMA peak, {mine}", 0.7, "step_us", "machine", (mine,),
