@@ -220,3 +220,28 @@ def test_the_second_derivative_of_an_lstm_beside_differences(reverse: bool, mask
     ahead, behind = (gradient(*(a + s * d for a, d in zip(args, directions, strict=True))) for s in (step, -step))
     for x, a, z in zip(found, ahead, behind, strict=True):
         np.testing.assert_allclose(x.numpy(), (a - z).numpy() / (2 * step), atol=1e-8)
+
+
+def test_a_step_on_16_bits_rounds_its_state_once() -> None:
+    """Gates and cell are computed in float32; what is handed to the next step is rounded."""
+    rng = np.random.default_rng(0)
+    layer = nn.LSTM(8, 16).to(dtype=pb.bfloat16)
+    x = pb.tensor(rng.standard_normal((12, 5, 8)).astype(np.float32)).astype("bfloat16")
+    w, u, b, c = (p.detach().numpy().astype(np.float64) for p in layer.parameters())
+
+    def rounded(values: Any) -> Any:
+        return pb.tensor(values).astype("bfloat16").numpy().astype(np.float64)
+
+    def sigmoid(values: Any) -> Any:
+        return 1 / (1 + np.exp(-values))
+
+    inputs = rounded(x.numpy().astype(np.float64) @ w.T + rounded(b + c))
+    h = cell = np.zeros((5, 16))
+    expected: list[Any] = []
+    for t in range(12):
+        i, f, g, o = np.split(inputs[t] + h @ u.T, 4, -1)
+        new = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
+        h, cell = rounded(sigmoid(o) * np.tanh(new)), rounded(new)
+        expected.append(h)
+    found = layer(x)[0].detach().numpy().astype(np.float64)
+    assert (found != np.stack(expected)).mean() < 0.01

@@ -6,13 +6,13 @@ one product a step, and the gradient of the weights is one product over all step
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 import pullback.ops.build as b
-from pullback.ir.dtypes import dtype_of
+from pullback.ir.dtypes import dtype_of, float32
 from pullback.ir.node import Function, Node, Op, TensorType, Transforms, TupleType, param, primitive, project
 from pullback.ops.map import Sample
 from pullback.ops.matrix import loop, where
@@ -86,6 +86,18 @@ def _tanh_bend(y: Node, dy: Node) -> Node:
 
 def _product_rule(x: Node, dx: Node, y: Node, dy: Node) -> Node:
     return b.add(b.mul(dx, y), b.mul(x, dy))
+
+
+def in_single(turn: Callable[..., Sequence[Node]]) -> Callable[..., Sequence[Node]]:
+    """A turn on 16-bit floats that computes in float32 and rounds each of its results once."""
+    def rounded(*given: Node) -> Sequence[Node]:
+        narrow = next((x.dtype for x in given if x.dtype.kind == "f" and x.dtype.itemsize == 2), None)
+        if narrow is None:
+            return turn(*given)
+        found = turn(*[b.convert(x, float32) if x.dtype is narrow else x for x in given])
+        return [b.convert(x, narrow) if x.dtype is float32 else x for x in found]
+
+    return rounded
 
 
 def step(kind: str, pre: Node, h: Node, c: Node | None, w: Node, bias: Node | None) -> Step:
@@ -196,7 +208,7 @@ class Recurrence(Op):
             cell = _held(mask, new.c, c)
             return [after, cell, after, cell, *new.kept]
 
-        found = loop(turn, types[0].shape[0], carry, xs, consts, self.reverse)
+        found = loop(in_single(turn), types[0].shape[0], carry, xs, consts, self.reverse)
         if p.c is None:
             last, every, *kept = found
             return Function(params, [every, last, *kept])
