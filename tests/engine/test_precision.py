@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pullback.torch as torch
 import pytest
 
 import pullback as pb
@@ -71,6 +73,32 @@ def test_a_mean_does_not_overflow() -> None:
     x = pb.full((4096,), 60.0).astype("float16")
     assert x.mean().item() == 60.0
     assert np.isinf(x.sum().item())
+    for dtype in ("float16", "float32", "int32"):
+        assert pb.mean(x.astype(dtype), dtype="float16").item() == 60.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pb.ones(70_000).astype("float16").mean().item() == 1.0
+
+
+def test_a_loss_does_not_overflow() -> None:
+    rng = np.random.default_rng(0)
+    scores = pb.tensor(8 * rng.standard_normal((8192, 50)).astype(np.float32)).astype("float16")
+    target = pb.tensor(rng.integers(0, 50, 8192))
+    exact = F.cross_entropy(scores.astype("float32"), target).item()
+    assert abs(F.cross_entropy(scores, target).item() - exact) < 2**-10 * exact
+
+
+def test_what_a_caller_converts_has_its_own_gradient() -> None:
+    """The conversions that operations make for themselves are not those of a caller, and products read his."""
+    x = torch.randn(8, 16).bfloat16().requires_grad_()
+    w = torch.randn(16, 8).bfloat16()
+    wide = x.float()
+    (found,) = torch.autograd.grad(wide.sum() + F.silu(x).float().sum(), [wide])
+    np.testing.assert_array_equal(found.numpy(), 1)
+    wide = x.float()
+    (found,) = torch.autograd.grad((wide @ w.float()).sum() + (wide * wide).sum(), [wide])
+    expected = w.float().sum(1) + 2 * wide
+    np.testing.assert_allclose(found.numpy(), expected.detach().numpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_random_numbers_stay_as_they_are() -> None:

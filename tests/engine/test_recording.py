@@ -333,3 +333,10 @@ def test_an_error_shows_the_line_that_caused_it_and_little_else() -> None:
     with pytest.raises(ShapeError) as caught:
         pb.jit(pb.grad(inner))(pb.ones((2, 3)))
     assert [entry.name for entry in caught.traceback if str(entry.path) == __file__][-1] == "inner"
+
+
+def test_a_tensor_is_no_static_argument() -> None:
+    """What is part of a program is a number."""
+    with pytest.raises(ArgumentError, match=r"elu: alpha.*no tensor"):
+        pb.nn.functional.elu(pb.ones(3), pb.tensor(1.0))
+    np.testing.assert_array_equal((pb.ones(3) + 1).numpy(), 2)

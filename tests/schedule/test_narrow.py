@@ -17,6 +17,7 @@ from pullback.ir.dtypes import DType, bfloat16, float16, float32
 from pullback.ir.node import Function, Node, TensorType, evaluate, param
 from pullback.kernel.nodes import MatmulNest, WindowNest
 from pullback.schedule.plan import Options, Plan, plan
+from pullback.util import config
 
 BYTES: dict[DType, Any] = {bfloat16: ml_dtypes.bfloat16, float16: np.float16, float32: np.float32}
 
@@ -64,9 +65,30 @@ def test_small_and_very_long_products_are_widened() -> None:
 def test_operands_in_float32_are_taken_as_they_were() -> None:
     x, w = given(bfloat16, 100, 160), given(bfloat16, 160, 90)
     product = b.contract(b.convert(x, float32), b.transpose(b.convert(w, float32), (1, 0)), 0, 1)
-    assert product.dtype is float32 and [v.dtype for v in product.inputs] == [bfloat16, bfloat16]
-    mixed = b.contract(b.convert(x, float32), given(float32, 90, 160), 0, 1)
-    assert [v.dtype for v in mixed.inputs] == [float32, float32]
+    (nest,) = nests(planned(Function([x, w], [product]), True))
+    assert (nest.a.dtype, nest.b.dtype, nest.parts) == (bfloat16, bfloat16, 1)
+    other = given(float32, 90, 160)
+    (nest,) = nests(planned(Function([x, other], [b.contract(b.convert(x, float32), other, 0, 1)]), True))
+    assert (nest.a.dtype, nest.b.dtype, nest.parts) == (float32, float32, 3)
+    half = given(float16, 100, 160)
+    with config.override(matmul_precision="medium"):
+        (nest,) = nests(planned(Function([half], [b.contract(*[b.convert(half, float32)] * 2, 0, 1)]), True))
+    assert (nest.a.dtype, nest.parts) == (float32, 2)
+
+
+def test_gradients_of_a_loop_are_summed_in_float32() -> None:
+    """One product over all turns, also of 16-bit numbers."""
+    rng = np.random.default_rng(0)
+    w, xs = (pb.tensor(rng.standard_normal(s).astype(np.float32)) for s in ((16, 8), (512, 4, 16)))
+
+    def loss(w: Any, dtype: str) -> Any:
+        def turn(carry: Any, x: Any) -> Any:
+            return carry, x @ w.astype(dtype)
+
+        return pb.scan(turn, pb.zeros(()), xs.astype(dtype))[1].astype("float32").sum()
+
+    narrow, wide = (pb.grad(lambda w, dtype=dtype: loss(w, dtype))(w).numpy() for dtype in ("bfloat16", "float32"))
+    assert np.abs(narrow - wide).max() < 0.01 * np.abs(wide).max()
 
 
 def test_what_is_read_in_16_bits_is_stored_so() -> None:

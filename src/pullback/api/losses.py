@@ -11,6 +11,7 @@ from pullback.api.arguments import as_tensor, described, integer, number, one_of
 from pullback.api.linear_algebra import norm_nodes
 from pullback.api.reductions import floating
 from pullback.engine.operation import Operation, operation
+from pullback.engine.precision import in_single, is_narrow
 from pullback.engine.trace import Operand
 from pullback.ir.node import Node
 from pullback.util.errors import DTypeError, ShapeError, ValueError_, message
@@ -191,7 +192,8 @@ class _ClassLoss(Operation):
     def build(self, operands: list[Operand]) -> tuple[tuple[Node, ...], str]:
         x = floating(operands[0].node)
         rest = [o.node if o.node.dtype.is_integer else build.convert(o.node, x.dtype) for o in operands[1:]]
-        return (self.define(x, *rest),), ""
+        found = (self.define(x, *rest),)
+        return in_single(self.define, [x, *rest], found) if is_narrow(x) else found, ""
 
 
 def _pick(scores: Node, target: Node, mode: str) -> Node:

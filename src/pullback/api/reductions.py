@@ -69,13 +69,23 @@ def total(x: Node, axes: Axes) -> Node:
 
 
 def mean_of(x: Node, axes: Axes) -> Node:
-    """The mean over axes."""
-    y = total(x, axes)
-    return build.div(y, build.scalar_like(y, count_of(x, axes)))
+    """The mean over axes; 16-bit floats are summed in float32, whatever else the operation does."""
+    own = x.dtype
+    y = total(_single(x), axes)
+    return build.convert(build.div(y, build.scalar_like(y, count_of(x, axes))), own)
+
+
+def _single(x: Node) -> Node:
+    """16-bit floats in float32."""
+    return build.convert_inside(x, dtypes.float32) if x.dtype.kind == "f" and x.dtype.bits == 16 else x
 
 
 def variance_of(x: Node, axes: Axes, correction: float) -> Node:
     """The variance over axes, in two passes."""
+    own = x.dtype
+    wide = _single(x)
+    if wide is not x:
+        return build.convert(variance_of(wide, axes, correction), own)
     gone = all_axes(x, axes)
     off = build.sub(x, spread(mean_of(x, gone), x, gone))
     if x.dtype.kind == "c":

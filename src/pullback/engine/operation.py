@@ -103,6 +103,10 @@ class Operation:
         found = self.bound.get(static)
         if found is not None:
             return found
+        for name, value in static:
+            if isinstance(value, TensorBase):
+                raise ArgumentError(message(f"{self.name}: {name} is part of the program, and no tensor",
+                                            [(name, repr(value.info.type))], "pass a number, for example x.item()"))
         if len(self.bound) > BOUND_LIMIT:
             self.bound.clear()
         fixed = new(type(self))

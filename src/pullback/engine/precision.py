@@ -24,7 +24,7 @@ def in_single(define: Callable[..., Any], nodes: list[Node], results: tuple[Node
         return results
     from pullback.ops import build
 
-    wide = define(*[build.convert(x, float32) if is_narrow(x) else x for x in nodes])
+    wide = define(*[build.convert_inside(x, float32) if is_narrow(x) else x for x in nodes])
     found: tuple[Node, ...] = (wide,) if isinstance(wide, Node) else tuple(wide)
     if any(w.dtype not in _dtypes_for(r) for r, w in zip(results, found, strict=True)):
         return results
@@ -50,5 +50,6 @@ def _rounds(results: tuple[Node, ...], given: list[Node]) -> int:
         row = getattr(node.op, "row", "")
         if is_narrow(node):
             adds = kind == "reduce" and getattr(node.op, "monoid", "") in ("add", "mul")
-            count += 2 if kind == "contract" else (row and row not in EXACT) or adds
+            narrows = getattr(node.op, "elementwise", False) and not is_narrow(node.inputs[0])
+            count += 2 if kind == "contract" else (row and row not in EXACT) or adds or narrows
     return count

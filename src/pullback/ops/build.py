@@ -342,15 +342,19 @@ def cumulative(monoid: str, x: Node, axis: int, reverse: bool = False) -> Node:
 
 def contract(x: Node, y: Node, batch: int, contracted: int, dtype: DType | None = None) -> Node:
     """[batch, free_x, k], [batch, free_y, k] -> [batch, free_x, free_y]"""
-    return contract_as(Contract(batch, contracted, dtype or x.dtype), x, y)
+    return apply(Contract(batch, contracted, dtype or x.dtype), x, y)
 
 
-def contract_as(op: Contract, x: Node, y: Node) -> Node:
-    """A contraction; operands that are 16-bit numbers in float32 are taken as they were."""
+def convert_inside(x: Node, dtype: DType) -> Node:
+    """A conversion that an operation makes for itself: another node than the same one of a caller, who may ask for the
+    gradient there."""
+    return apply(Convert(dtype, True), x)
+
+
+def narrow_operands(x: Node, y: Node) -> tuple[Node, Node] | None:
+    """The 16-bit numbers of one dtype that both are in float32."""
     left, right = _narrow(x), _narrow(y)
-    if left is not None and right is not None and left.dtype is right.dtype:
-        return apply(op, left, right)
-    return apply(op, x, y)
+    return (left, right) if left is not None and right is not None and left.dtype is right.dtype else None
 
 
 def widened(x: Node) -> Node:

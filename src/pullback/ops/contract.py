@@ -93,10 +93,10 @@ class Contract(Op):
         m, p, q, k = len(shared), len(free_x), len(self._split(y.shape)[1]), len(summed)
         if linear[0]:
             other = b.convert(b.transpose(y, _swap(m, q, k)), self.dtype)
-            return [b.convert(b.contract_as(self.over(m, q), cotangent, other), x.dtype), None]
+            return [b.convert(b.apply(self.over(m, q), cotangent, other), x.dtype), None]
         other = b.convert(b.transpose(x, _swap(m, p, k)), self.dtype)
         flipped = b.transpose(cotangent, _swap(m, p, q))
-        return [None, b.convert(b.contract_as(self.over(m, p), flipped, other), y.dtype)]
+        return [None, b.convert(b.apply(self.over(m, p), flipped, other), y.dtype)]
 
     def batch(self, transforms: Transforms, size: int, inputs: tuple[Node, ...], batched: tuple[bool, ...]) -> Any:
         x, y = inputs

@@ -13,7 +13,7 @@ from pullback.ir.index import Index, bindings, loop_vars
 from pullback.ir.node import Function, Node, project, substitute
 from pullback.ops.contract import Contract
 from pullback.ops.loops import Scan
-from pullback.ops.map import Map
+from pullback.ops.map import Convert, Map
 from pullback.ops.shape import Reindex
 
 #: elements that the new sequences of a loop may have, where those that it has already are fewer
@@ -79,13 +79,20 @@ def _sum(op: Scan, k: int, readers: dict[Node, int]) -> Sum | None:
         return None
     term = after.inputs[after.inputs[0] is before]
     product = followed(term).base
+    if isinstance(product.op, Convert):  # of 16-bit numbers, summed in float32
+        product = followed(product.inputs[0]).base
     if not isinstance(product.op, Contract) or product.op.batch_dims or product.op.dtype.kind != "f":
         return None
-    x, y = (followed(v) for v in product.inputs)
+    x, y = (followed(v) for v in _operands(product))
     fixed = op.body.params[:op.consts]
     if x.base in fixed or y.base in fixed or before in (x.base, y.base):
         return None
     return Sum(k, term, product, (x, y))
+
+
+def _operands(product: Node) -> tuple[Node, ...]:
+    """What a contraction reads, in 16 bits where it is converted from those."""
+    return b.narrow_operands(*product.inputs) or product.inputs
 
 
 def followed(node: Node) -> Part:

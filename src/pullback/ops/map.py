@@ -160,6 +160,13 @@ class Convert(_Unary):
     name: ClassVar[str] = "convert"
     elementwise: ClassVar[bool] = True
     dtype: DType
+    inside: bool = False  # made by an operation for itself, see `build.convert_inside`
+
+    def params(self) -> dict[str, Any]:
+        found = super().params()
+        if not self.inside:
+            del found["inside"]
+        return found
 
     def infer(self, *types: TensorType) -> TensorType:
         return types[0].with_dtype(self.dtype)

@@ -19,12 +19,14 @@ from pullback.schedule.instead import elementwise
 from pullback.util.config import MATMUL_PRECISION
 
 PARTS = {bfloat16: 1, float16: 2}  # bfloat16 numbers whose sum is any number of a dtype
-FLOAT32_PARTS = {"high": 2, "medium": 1}
+FLOAT32_PARTS = {"highest": 3, "high": 2, "medium": 1}
 
 
 def in_float32(function: Function) -> Function:
     """The rewrites above."""
     def rule(node: Node) -> Node:
+        if getattr(node.op, "inside", False):
+            return b.convert(node.inputs[0], node.dtype)
         if lowering(node) == "contract":
             return _wide(node)
         source = node.inputs[0] if len(node.inputs) == 1 else None
@@ -40,8 +42,10 @@ def in_float32(function: Function) -> Function:
 def _wide(node: Node) -> Node:
     x, y = node.inputs
     op: Any = node.op
-    if x.dtype is float32 and MATMUL_PRECISION.value != "highest":
-        return apply(op.replace(parts=min(op.parts, FLOAT32_PARTS[MATMUL_PRECISION.value])), x, y)
+    if x.dtype is float32:
+        narrow = b.narrow_operands(x, y)
+        count = FLOAT32_PARTS[MATMUL_PRECISION.value] if narrow is None else PARTS[narrow[0].dtype]
+        return apply(op.replace(parts=min(op.parts, count)), x, y)
     if x.dtype not in PARTS:
         return node
     wide = apply(op.replace(dtype=float32, parts=PARTS[x.dtype]), b.widened(x), b.widened(y))

@@ -13,7 +13,7 @@ from math import prod
 from typing import Any, ClassVar
 
 import pullback.ops.build as b
-from pullback.ir.dtypes import float32
+from pullback.ir.dtypes import bfloat16, float32
 from pullback.ir.index import const, loop_vars, ravel
 from pullback.ir.node import Function, Node, Op, Proj, TensorType, apply, primitive, rebuild
 from pullback.kernel.nodes import folded
@@ -121,7 +121,10 @@ def native(product: Node) -> Node:
     batch, free_x, free_y, terms = map(prod, parts(product))
     if op.parts > 1 or min(free_x, free_y, terms) < UNIT_LEAST or terms > UNIT_TERMS:
         return product
-    return product if batch * free_x * free_y * terms < UNIT_WORK else b.contract_as(op, *product.inputs)
+    narrow = b.narrow_operands(*product.inputs)
+    if narrow is None or narrow[0].dtype is not bfloat16 or batch * free_x * free_y * terms < UNIT_WORK:
+        return product
+    return apply(op, *narrow)
 
 
 def contraction(node: Node, unit: bool) -> Node:

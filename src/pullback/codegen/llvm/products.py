@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import gcd
 
+from pullback.codegen.llvm.compile import CompileError
 from pullback.codegen.llvm.kernels import EmittedKernel, Slots, load_immediates, load_pointers, written
 from pullback.codegen.llvm.lower import Emitter
 from pullback.codegen.llvm.matmul import emit_matmul
@@ -145,6 +146,8 @@ def emit_product(module: Module, kernel: Kernel, name: str, table: Slots, target
         return emit_windows(module, kernel, nest, name, table, target, max_threads)
     assert isinstance(nest, MatmulNest)
     type_ = {"float32": "float", "float64": "double"}[nest.accumulator.dtype.name]
+    if nest.a.dtype is not nest.b.dtype or nest.a.dtype not in (nest.accumulator.dtype, bfloat16):
+        raise CompileError(f"no product of {nest.a.dtype.name} and {nest.b.dtype.name} numbers")
     spec = MatmulSpec(nest.m, nest.n, nest.k,
                       Operand(*nest.a_strides, tuple(s for _, s, _ in nest.batch)),
                       Operand(*nest.b_strides, tuple(s for _, _, s in nest.batch)), type_,

@@ -77,8 +77,13 @@ class Workshop:
         self._waiting.append(group)
 
     def _help(self) -> None:
-        while self._compile_next(True):
-            pass
+        try:
+            while self._compile_next(True):
+                pass
+        except BaseException:
+            with self._lock:
+                self._busy -= 1
+            raise
 
     def _compile_next(self, helping: bool = False) -> bool:
         """Compile a group that waits; whether there was one."""
