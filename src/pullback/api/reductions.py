@@ -11,6 +11,7 @@ from pullback.api._lazy import build
 from pullback.api._rows import truth
 from pullback.api.arguments import UNSET, as_tensor, axes_of, axis_of, described, number, synonym
 from pullback.engine.operation import Operation, operation
+from pullback.engine.precision import is_narrow
 from pullback.engine.tensor import TensorBase
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType, dtype_of
@@ -77,7 +78,7 @@ def mean_of(x: Node, axes: Axes) -> Node:
 
 def _single(x: Node) -> Node:
     """16-bit floats in float32."""
-    return build.convert_inside(x, dtypes.float32) if x.dtype.kind == "f" and x.dtype.bits == 16 else x
+    return build.convert_inside(x, dtypes.float32) if is_narrow(x) else x
 
 
 def variance_of(x: Node, axes: Axes, correction: float) -> Node:

@@ -9,8 +9,6 @@ from typing import Any
 from pullback.ir.dtypes import DType, float32
 from pullback.ir.node import Node, TensorType
 
-#: rows whose results need no rounding where their operands have the same dtype
-EXACT = frozenset("neg abs select maximum minimum sign floor ceil trunc round copysign real conj relu".split())
 STEPS = frozenset(("view", "reduce", "contract"))  # lowerings of what takes float32 instead with no other meaning
 
 
@@ -37,6 +35,8 @@ def _dtypes_for(result: Node) -> tuple[DType, ...]:
 
 def _rounds(results: tuple[Node, ...], given: list[Node]) -> int:
     """How many steps round, a product as two; 0 where one of them is not to be replaced."""
+    from pullback.ops.scalar import ROWS
+
     seen, pending, count = set(given), list(results), 0
     while pending:
         node = pending.pop()
@@ -51,5 +51,5 @@ def _rounds(results: tuple[Node, ...], given: list[Node]) -> int:
         if is_narrow(node):
             adds = kind == "reduce" and getattr(node.op, "monoid", "") in ("add", "mul")
             narrows = getattr(node.op, "elementwise", False) and not is_narrow(node.inputs[0])
-            count += 2 if kind == "contract" else (row and row not in EXACT) or adds or narrows
+            count += 2 if kind == "contract" else (row and not ROWS[row].exact) or adds or narrows
     return count

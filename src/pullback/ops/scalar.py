@@ -30,7 +30,8 @@ class ScalarRow:
     `kinds`: allowed dtype kinds of the operands. `result`: "same", "bool", "real" (of a complex operand) or
     "complex". `transpose(ct, xs, linear)`: where the function is linear, the cotangents of the linear arguments.
     `domain`: per argument, where finite differences may be taken. `predicate`: the first operand is a bool. `narrow`:
-    computed in the operands' own precision. `statics`: number of constant integer parameters.
+    computed in the operands' own precision. `exact`: nothing is rounded, in any precision. `statics`: number of
+    constant integer parameters.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ScalarRow:
     ulp: float = 0.0
     predicate: bool = False
     narrow: bool = False
+    exact: bool = False
     statics: int = 0
 
     def jvp(self, y: Node, xs: tuple[Node, ...], ts: tuple[Node | None, ...], static: tuple[int, ...]) -> Node | None:
@@ -155,7 +157,7 @@ _row("div", 2, "fc", np.divide, "Quotient.", lambda y, a, c, t: b.div(t, c),
 _row("fma", 3, "iufc", lambda a, c, d: a * c + d, "a * b + c.", lambda y, a, c, d, t: b.mul(t, c),
      lambda y, a, c, d, t: b.mul(a, t), lambda y, a, c, d, t: t, transpose=_linear_fma)
 _row("neg", 1, "iufc", np.negative, "Negation.", lambda y, x, t: b.neg(t),
-     transpose=lambda ct, xs, linear: [b.neg(ct)], odd=True)
+     transpose=lambda ct, xs, linear: [b.neg(ct)], odd=True, exact=True)
 _row("identity", 1, "biufc", lambda x: x, "The operand.", lambda y, x, t: t,
      transpose=lambda ct, xs, linear: [ct], odd=True, monotone=True)
 _row("floor_divide", 2, "iuf", np.floor_divide, "Quotient rounded down; integers by 0 give 0.", None, None,
@@ -174,9 +176,9 @@ def _abs_jvp(y: Node, x: Node, t: Node) -> Node:
 
 
 _row("abs", 1, "iufc", np.abs, "Absolute value.", _abs_jvp, even=True, range=(0, None), idempotent=True, result="real",
-     domain=((0.2, 2),))
+     domain=((0.2, 2),), exact=True)
 _row("sign", 1, "iufc", np.sign, "-1, 0 or 1 (NaN stays; a complex number over its modulus).", None, odd=True,
-     range=(-1, 1), idempotent=True, monotone=True, domain=((0.2, 2),))
+     range=(-1, 1), idempotent=True, monotone=True, domain=((0.2, 2),), exact=True)
 _row("reciprocal", 1, "fc", np.reciprocal, "1 / x.", lambda y, x, t: b.neg(b.mul(t, b.mul(y, y))), odd=True,
      domain=((0.5, 2),))
 _row("square", 1, "iufc", np.square, "x * x.", lambda y, x, t: b.mul(t, _times(x, 2)), even=True, range=(0, None))
@@ -231,9 +233,9 @@ def _share(choose: str, own: int) -> Rule:
 
 
 _row("maximum", 2, "biuf", np.maximum, "The greater; NaN if either is.", _share("gt", 0), _share("gt", 1),
-     commutative=True, associative=True, idempotent=True)
+     commutative=True, associative=True, idempotent=True, exact=True)
 _row("minimum", 2, "biuf", np.minimum, "The lesser; NaN if either is.", _share("lt", 0), _share("lt", 1),
-     commutative=True, associative=True, idempotent=True)
+     commutative=True, associative=True, idempotent=True, exact=True)
 
 
 def _clamp_x(y: Node, x: Node, low: Node, high: Node, t: Node) -> Node:
@@ -256,15 +258,15 @@ _row("clamp", 3, "iuf", lambda x, low, high: np.minimum(np.maximum(x, low), high
      domain=((-1, 1), (-0.4, -0.2), (0.2, 0.4)))
 _row("copysign", 2, "f", np.copysign, "The size of a with the sign of b.",
      lambda y, a, c, t: b.mul(t, b.mul(b.sign(a), b.binary("copysign", b.ones_like(a), c))), None,
-     domain=((0.2, 2), (0.2, 2)))
+     domain=((0.2, 2), (0.2, 2)), exact=True)
 _row("nextafter", 2, "f", np.nextafter, "The next number after a towards b.", None, None, narrow=True,
      why="a step between neighbouring numbers has no derivative", domain=((0.2, 2), (0.2, 2)))
-_row("floor", 1, "f", np.floor, "Rounded down.", None, monotone=True, idempotent=True, domain=((0.2, 0.8),))
-_row("ceil", 1, "f", np.ceil, "Rounded up.", None, monotone=True, idempotent=True, domain=((0.2, 0.8),))
+_row("floor", 1, "f", np.floor, "Rounded down.", None, monotone=True, idempotent=True, domain=((0.2, 0.8),), exact=True)
+_row("ceil", 1, "f", np.ceil, "Rounded up.", None, monotone=True, idempotent=True, domain=((0.2, 0.8),), exact=True)
 _row("trunc", 1, "f", np.trunc, "Rounded towards 0.", None, monotone=True, idempotent=True, odd=True,
-     domain=((0.2, 0.8),))
+     domain=((0.2, 0.8),), exact=True)
 _row("round", 1, "f", np.round, "Rounded to nearest, ties to even.", None, monotone=True, idempotent=True, odd=True,
-     domain=((0.6, 0.8),))
+     domain=((0.6, 0.8),), exact=True)
 
 # Exponentials and logarithms.
 _LN2, _LN10 = math.log(2), math.log(10)
@@ -390,7 +392,7 @@ _row("popcount", 1, "iu", numeric.popcount, "Number of bits that are set.")
 _row("clz", 1, "iu", numeric.clz, "Number of leading zero bits.")
 _row("select", 3, "biufc", np.where, "a where the condition holds, b elsewhere.", None,
      lambda y, c, p, q, t: b.select(c, t, b.zeros_like(t)), lambda y, c, p, q, t: b.select(c, b.zeros_like(t), t),
-     transpose=_linear_select, predicate=True)
+     transpose=_linear_select, predicate=True, exact=True)
 
 # Complex numbers. Transposes do not conjugate.
 def _joined(a: Any, c: Any) -> Any:
@@ -401,11 +403,11 @@ def _joined(a: Any, c: Any) -> Any:
 
 
 _row("real", 1, "fc", np.real, "Real part.", lambda y, x, t: b.unary("real", t), result="real",
-     transpose=lambda ct, xs, linear: [b.convert(ct, xs[0].dtype)])
+     transpose=lambda ct, xs, linear: [b.convert(ct, xs[0].dtype)], exact=True)
 _row("imag", 1, "c", np.imag, "Imaginary part.", lambda y, x, t: b.unary("imag", t), result="real",
      transpose=lambda ct, xs, linear: [b.binary("make_complex", b.zeros_like(ct), b.neg(ct))])
 _row("conj", 1, "fc", np.conj, "Complex conjugate.", lambda y, x, t: b.unary("conj", t), odd=True,
-     transpose=lambda ct, xs, linear: [b.unary("conj", ct)])
+     transpose=lambda ct, xs, linear: [b.unary("conj", ct)], exact=True)
 _row("make_complex", 2, "f", _joined,
      "a + b * 1j.", lambda y, a, c, t: b.binary("make_complex", t, b.zeros_like(t)),
      lambda y, a, c, t: b.binary("make_complex", b.zeros_like(t), t), result="complex",

@@ -8,7 +8,6 @@ from math import prod
 from typing import Any
 
 from pullback.ir.index import Index, Var, bindings, loop_vars, var
-from pullback.ir.node import Node
 from pullback.kernel.nodes import Accumulator, Buffer, Load, MatmulNest, Stmt, WindowNest
 from pullback.schedule.counting import countable, variable
 from pullback.schedule.roots import Root, parts
@@ -64,6 +63,7 @@ def matmul_nest(root: Root, uses: list[Index], epilogue: tuple[Stmt, ...], accum
     `uses` are the index expressions of the epilogue: columns may only be counted together where those allow it.
     """
     node = root.node
+    op: Any = node.op
     batch, fx, fy, terms = parts(node)
     x, y = node.inputs
     first, second = root.loads[0], root.loads[1]
@@ -86,13 +86,14 @@ def matmul_nest(root: Root, uses: list[Index], epilogue: tuple[Stmt, ...], accum
         m, n, k, a.buffer, a.offset, (row_stride, ka), b.buffer, b.offset, (kb, col_stride),
         tuple((v, p, q) for d, p, q in outer if (v := variables[d]) is not None),
         tuple(v for v in variables[at - rows:at] if v is not None),
-        tuple(v for v in variables[at + len(fy) - cols:] if v is not None), accumulator, epilogue, parts_of(node))
+        tuple(v for v in variables[at + len(fy) - cols:] if v is not None), accumulator, epilogue, op.parts)
 
 
 def window_nest(root: Root, uses: list[Index], epilogue: tuple[Stmt, ...], accumulator: Accumulator) -> WindowNest:
     """The same where an operand is windows of an image."""
     assert root.windows is not None
     node = root.node
+    op: Any = node.op
     batch, fx, fy, terms = parts(node)
     at = len(batch) + len(fx)
     cols = countable(root, at, len(fy), uses)
@@ -110,12 +111,7 @@ def window_nest(root: Root, uses: list[Index], epilogue: tuple[Stmt, ...], accum
 
     return WindowNest((*some(0, len(batch)), *some(at, at + free)), some(len(batch), at), some(at + free, end),
                       some(end, len(given)), buffers[0], a_at, buffers[1], b_at, second.step, accumulator, epilogue,
-                      parts_of(node))
-
-
-def parts_of(node: Node) -> int:
-    op: Any = node.op
-    return op.parts
+                      op.parts)
 
 
 def places(at: tuple[Index, ...], shape: tuple[int, ...], variables: tuple[Index, ...]) -> tuple[Index, ...]:

@@ -395,7 +395,7 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
             now = [r for r in readers.get(source, []) if any(r is q for q in phases[n])]
             if own and not now:
                 continue
-            if kernel not in statements:
+            if now and kernel not in statements:
                 statements[kernel] = loads_of(kernel)
             if all(r is kernel and in_step(statements[kernel], source, out) for r in now):
                 alias[o] = k
