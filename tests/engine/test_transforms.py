@@ -1,5 +1,6 @@
 """grad, jvp, vjp, vmap, jit, scan, cond, while_loop, custom rules: values as in JAX, nested in any order."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -257,6 +258,19 @@ def test_checkpoint_gives_the_same_gradient():
     f = lambda x: pb.sin(pb.sin(x)).sum()  # noqa: E731
     x = pb.tensor([0.3, 0.4])
     close(pb.grad(pb.checkpoint(f))(x), pb.grad(f)(x).numpy())
+
+
+@pytest.mark.parametrize("f", [
+    lambda x: x * 2, lambda x: pb.tanh(x) * 2 + x / 3 + x ** 2.5, lambda x: pb.where(x > 0.35, x, 3 * x),
+    lambda x: pb.checkpoint(lambda y: y * 4)(x) * x * 2, lambda x: pb.cond(x.sum() > 1, lambda y: y * 3, pb.sin, x),
+    lambda x: pb.scan(lambda c, _: (c * 2, c), x, pb.ones(3))[0]])
+def test_numbers_in_a_checkpoint(f: Callable[[pb.Tensor], pb.Tensor]) -> None:
+    """Numbers arrive as such where nothing is traced: they have no address that what is computed again could read."""
+    x = pb.tensor([0.3, 0.4], requires_grad=True)
+    pb.checkpoint(f)(x).sum().backward()
+    expected = pb.grad(lambda x: f(x).sum())(pb.tensor([0.3, 0.4])).numpy()
+    close(x.grad, expected)
+    close(pb.jit(pb.grad(lambda x: pb.checkpoint(f)(x).sum()))(pb.tensor([0.3, 0.4])), expected)
 
 
 def test_gradients_mix_styles():

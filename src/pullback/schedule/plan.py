@@ -36,7 +36,7 @@ from pullback.schedule.contract import matmul_nest, window_nest
 from pullback.schedule.counting import index_uses
 from pullback.schedule.groups import Group, Grouping
 from pullback.schedule.loops import LoopBuilder
-from pullback.schedule.prepare import prepare
+from pullback.schedule.prepare import past_barriers, prepare
 from pullback.schedule.roots import Root, Roots, Unsupported
 from pullback.schedule.scatter import scatter_loops
 from pullback.schedule.segments import in_segments
@@ -92,7 +92,7 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     for t in (*function.in_types, *(n.type for n in function.nodes())):
         if isinstance(t, TensorType) and t.dtype.kind == "c":
             raise Unsupported(t.dtype.name)
-    function = prepare(function, options.unit)
+    function = prepare(past_barriers(function, immediates), options.unit)
     roots = Roots(function, immediates, not options.fuse)
     for k in immediates:
         buffer = roots.params[function.params[k]]

@@ -80,6 +80,19 @@ def prepare(function: Function, unit: bool = False) -> Function:
     return Function(function.params, distinct(function, list(found.results)))
 
 
+def past_barriers(function: Function, numbers: frozenset[int]) -> Function:
+    """Parameters that arrive as numbers go past barriers: they have no address that a barrier could hand on."""
+    params = {function.params[k] for k in numbers}
+
+    def rule(node: Node) -> Node:
+        if isinstance(node.op, Proj) and lowering(node.inputs[0]) == "barrier":
+            held = node.inputs[0].inputs[node.op.index]
+            return held if held in params else node
+        return node
+
+    return rebuild(function, rule) if params else function
+
+
 def gathered(node: Node) -> Node:
     """Writing at static places as reading, where the places can be solved for."""
     op: Any = node.op
