@@ -18,6 +18,7 @@ from pullback.kernel.nodes import WindowNest
 from pullback.schedule.contract import window_nest
 from pullback.schedule.plan import Options, plan
 from pullback.schedule.windows import window
+from pullback.util import config
 
 SHAPES = ((8, 3, 32, 32), (32, 3, 3, 3), (32,), (64, 32, 3, 3), (64,), (128, 64, 3, 3), (128,), (256, 128, 3, 3),
           (256,), (10, 16384), (10,))
@@ -133,3 +134,47 @@ def test_gradients_of_strided_images_keep_their_columns(monkeypatch: pytest.Monk
     stepped = [nest for nest in found if any(n > 1 for n in nest.b_step)]
     assert stepped and all(len(nest.cols) == 2 for nest in stepped)
     np.testing.assert_allclose(pb.jit(step)(*arrays).numpy(), step(*arrays).numpy(), rtol=2e-4, atol=2e-3)
+
+
+def channels_last(conv: Any) -> Any:
+    return lambda x, w: conv(x.permute((0, 3, 1, 2)), w).permute((0, 2, 3, 1))
+
+
+PLAIN: tuple[Any, tuple[int, ...], tuple[int, ...]] = (lambda x, w: F.conv2d(x, w, padding=1), (32, 12, 16),
+                                                       (32, 32, 3, 3))
+CONVOLUTIONS: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]] = {
+    "1d": (lambda x, w: F.conv1d(x, w, padding=2), (32, 64), (32, 32, 5)),
+    "2d": PLAIN,
+    "3d": (lambda x, w: F.conv3d(x, w, padding=1), (8, 6, 8, 8), (8, 8, 3, 3, 3)),
+    "strided": (lambda x, w: F.conv2d(x, w, stride=2, padding=3), (3, 30, 32), (32, 3, 7, 7)),
+    "dilated": (lambda x, w: F.conv2d(x, w, padding=2, dilation=2), (32, 12, 16), (32, 32, 3, 3)),
+    "groups": (lambda x, w: F.conv2d(x, w, padding=1, groups=4), (32, 12, 16), (32, 8, 3, 3)),
+    "transposed": (lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1), (32, 12, 16), (32, 16, 4, 4)),
+    "channels last": (channels_last(PLAIN[0]), (12, 16, 32), PLAIN[2]),
+    "strided, channels last": (channels_last(lambda x, w: F.conv2d(x, w, stride=2, padding=1)), (12, 16, 32),
+                               (32, 32, 3, 3)),
+}
+
+
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_windows_are_never_copied(kind: str, images: int) -> None:
+    """Values and both gradients, of any number of images and any cotangent, take a few copies of images at most."""
+    conv, image, weight = CONVOLUTIONS[kind]
+    rng = np.random.default_rng(0)
+    x, w = (pb.tensor(rng.standard_normal(s).astype(np.float32)) for s in ((images, *image), weight))
+    q = pb.tensor(rng.standard_normal(conv(x, w).shape).astype(np.float32))
+    most = 4 * max(t.nbytes for t in (x, w, q))
+
+    def value(x: Any, w: Any, q: Any) -> Any:
+        return conv(x, w) * q
+
+    for of in (lambda x, w, q: conv(x, w).sum(), lambda x, w, q: value(x, w, q).sum()):
+        for made in (value, pb.grad(of), pb.grad(of, argnums=1)):
+            text = pb.show(made, "schedule")(x, w, q)
+            workspace = re.search(r"(\d+) bytes of workspace", str(text))
+            assert workspace is not None and int(workspace[1]) <= most
+            with config.override(reference=True):
+                expected = made(x, w, q).numpy()
+            np.testing.assert_allclose(pb.jit(made)(x, w, q).numpy(), expected, rtol=0,
+                                       atol=3e-6 * np.abs(expected).max())

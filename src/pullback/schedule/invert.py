@@ -13,9 +13,9 @@ from pullback.ir.index import ZERO, Index, Part, Var, const, loop_vars
 
 
 class Solved(NamedTuple):
-    """A variable that an index gives: coefficient * variable + others = place, or a digit of the place."""
+    """A variable that an equation gives: coefficient * variable + others = place, or a digit of the place."""
 
-    dim: int
+    place: Index
     coefficient: int
     others: tuple[tuple[Var, int], ...]
     part: str = ""
@@ -32,25 +32,43 @@ def solve(indices: Sequence[Index], source: tuple[int, ...],
         if v.terms and isinstance(v.terms[0][0], Var):
             variables[v.terms[0][0]] = k
     solved: dict[Var, Solved] = {}
-    for d, x in enumerate(indices):
-        if not _solve_one(d, x, target[d], solved):
+    for place, size, x in _equations(indices, target):
+        if not _solve_one(place, x, size, solved):
             return None
     free = [v for v in variables if v not in solved]
     shape = (*target, *(v.size for v in free))
     over = loop_vars(shape)
-    place: dict[Var, Index] = {v: over[len(target) + k] for k, v in enumerate(free)}
+    known: dict[Var, Index] = {v: over[len(target) + k] for k, v in enumerate(free)}
     found: list[Index] = [ZERO] * len(source)
     for v, k in variables.items():
-        if v in place:
-            found[k] = place[v]
+        if v in known:
+            found[k] = known[v]
     for v, one in solved.items():
-        rest = over[one.dim] - indices[one.dim].const
+        rest = one.place
         for w, cw in one.others:
-            if w not in place:
+            if w not in known:
                 return None
-            rest = rest - place[w] * cw
+            rest = rest - known[w] * cw
         found[variables[v]] = _value(v, one, rest)
     return tuple(v.size for v in free), tuple(found)
+
+
+def _equations(indices: Sequence[Index], target: tuple[int, ...]) -> list[tuple[Index, int, Index]]:
+    """(place, how many there are, index) without constants; quotient and remainder of one expression are one place."""
+    over = loop_vars(target)
+    parts = {x.terms[0][0]: d for d, x in enumerate(indices) if x.const == 0 and [c for _, c in x.terms] == [1]}
+    found: list[tuple[Index, int, Index]] = []
+    joined: set[int] = set()
+    for one, d in parts.items():
+        if not isinstance(one, Part) or not one.quotient:
+            continue
+        rest = parts.get(Part(one.inner, one.divisor, False))
+        if rest is not None and target[rest] <= one.divisor:
+            joined |= {d, rest}
+            place = over[d] * one.divisor + over[rest]
+            found.append((place - one.inner.const, target[d] * target[rest], one.inner - one.inner.const))
+    found += [(over[d] - x.const, target[d], x - x.const) for d, x in enumerate(indices) if d not in joined]
+    return found
 
 
 def _value(v: Var, one: Solved, rest: Index) -> Index:
@@ -63,7 +81,7 @@ def _value(v: Var, one: Solved, rest: Index) -> Index:
     return rest // step + (rest % step) * (v.size + max(rest.high, -rest.low, 1))
 
 
-def _solve_one(d: int, x: Index, size: int, solved: dict[Var, Solved]) -> bool:
+def _solve_one(place: Index, x: Index, size: int, solved: dict[Var, Solved]) -> bool:
     """Solve for the longest variable, so that least is left to sum over; digits of a number are both known."""
     terms: list[tuple[Var, int]] = []
     for atom, c in x.terms:
@@ -71,16 +89,16 @@ def _solve_one(d: int, x: Index, size: int, solved: dict[Var, Solved]) -> bool:
             return False
         terms.append((atom, c))
     if not terms:
-        return size == 1 and x.const == 0
+        return size == 1 and place == ZERO
     if any(v in solved for v, _ in terms):
         return False
     if len(terms) == 2:
         (digit, one), (number, c) = sorted(terms, key=lambda t: t[1])
         if one == 1 and digit.size <= c:
-            solved[number], solved[digit] = Solved(d, c, (), "quotient"), Solved(d, c, (), "remainder")
+            solved[number], solved[digit] = Solved(place, c, (), "quotient"), Solved(place, c, (), "remainder")
             return True
     v, c = max(terms, key=lambda t: (t[0].size, abs(t[1]) == 1))
-    solved[v] = Solved(d, c, tuple(t for t in terms if t[0] != v))
+    solved[v] = Solved(place, c, tuple(t for t in terms if t[0] != v))
     return True
 
 

@@ -11,17 +11,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pullback.ops.build as b
 from pullback.ir.index import Index, Part, Var, loop_vars, ravel
-from pullback.ir.node import Function, Node, TensorType, reapply
+from pullback.ir.node import Function, Node, TensorType, primitive, reapply
+from pullback.ops.map import Copy
 from pullback.passes.layout import layout, lowering, view_of
 from pullback.schedule.invert import solve
 from pullback.schedule.narrow import narrows
 
 MIN_COLUMNS = 8  # fewer positions of an image than this are no vector
 MIN_WORK = 20_000
+COPIES = 2  # of an image in its windows, from which on the image is copied rather than they
+
+
+@primitive
+class InMemory(Copy):
+    """out[i] = x[i], computed into memory"""
+
+    name: ClassVar[str] = "in_memory"
 
 
 class Window(NamedTuple):
@@ -73,7 +82,7 @@ def window(node: Node, stop: Any) -> Window | None:
     """What an operand is elements of; None where it is no window of one array, strided along each of its dimensions."""
     at = loop_vars(node.shape)
     tests: dict[Index, int] = {}
-    while node not in stop and lowering(node) == "view":
+    while node not in stop and lowering(node) == "view" and not isinstance(node.op, InMemory):
         probe = _Follow()
         try:
             result = view_of(probe, node, at)
@@ -195,9 +204,9 @@ def _by_terms(first: Window, second: Window, x: Node, y: Node, batch: int, terms
 
 # -- rewrites ----------------------------------------------------------------------------------------------------------
 def over_windows(function: Function) -> Function:
-    """Gradients of windows as contractions, and contractions in the order in which they are read."""
-    function = _oriented(_sunk(function))
-    return function
+    """Gradients of windows as contractions, contractions in the order in which they are read, and images in an order
+    in which they can be read."""
+    return _reordered(_oriented(_sunk(function)))
 
 
 def _sunk(function: Function) -> Function:
@@ -339,15 +348,16 @@ def _in_order(node: Node, done: dict[Node, Node]) -> Node | None:
     if columns < MIN_COLUMNS:
         return None
     lead, middle, tail = dims[:first], dims[first:last], dims[last:]
-    if all(side[k] == 2 for k in lead):
-        return None  # nothing is shared by one operand only: the passes have ordered it
     rows_of = 1 - side[tail[0]]
+    ordered = all(side[k] == 2 for k in lead)  # nothing is shared by one operand only
+    if ordered and rows_of == 0:
+        return None
     one, other = (x, y) if rows_of == 0 else (y, x)
     left = _placed(one, [*lead, *middle], rows_of, side, where, batch, free_x, shape, terms)
     right = _placed(other, [*lead, *tail], side[tail[0]], side, where, batch, free_x, shape, terms)
     seen = window(right, {})
     plain = seen is None or _plain(seen, right.shape, terms)
-    if plain and (rows == 1 or rows * columns * depth < MIN_WORK):
+    if plain and (ordered or rows == 1 or rows * columns * depth < MIN_WORK):
         return None
     made = b.apply(op.over(len(lead), terms), left, right)
     return b.reshape(made, shape)
@@ -380,3 +390,60 @@ def _placed(x: Node, dims: list[int], mine: int, side: dict[int, int], where: di
         elif side[k] == mine:
             at[where[k] - shift] = over[p]
     return b.reindex(x, (*(shape[k] for k in dims), *summed), (*at, *over[len(dims):]))
+
+
+def _reordered(function: Function) -> Function:
+    done: dict[Node, Node] = {p: p for p in function.params}
+    for node in function.nodes():
+        if node not in done:
+            new = reapply(node, tuple(done[x] for x in node.inputs))
+            done[node] = reordered(new) or new
+    return Function(function.params, [done[r] for r in function.results])
+
+
+def reordered(node: Node) -> Node | None:
+    """contract(x, windows of y), where y cannot be read in place or between elements, with windows of y copied so that
+    its pixels are last: far less to copy than its windows."""
+    if lowering(node) != "contract" or not node.tensor.size:
+        return None
+    op: Any = node.op
+    x, y = node.inputs
+    found = windows_of(node, {})
+    if found is not None and (max(found[1].step, default=1) == 1 or _by_columns(found[1], y.shape, op.contracted)):
+        return None
+    made = _on_copy(op, x, y)
+    if made is not None:
+        return made
+    made = _on_copy(op, y, x)
+    if made is None:
+        return None
+    batch, free = op.batch_dims, len(y.shape) - op.batch_dims - op.contracted
+    rank = len(node.shape)
+    return b.transpose(made, (*range(batch), *range(batch + free, rank), *range(batch, batch + free)))
+
+
+def _on_copy(op: Any, x: Node, y: Node) -> Node | None:
+    """contract(x, y) on a copy of what y is windows of."""
+    base = y
+    while lowering(base) == "view" and len(base.inputs) == 1:
+        base = base.inputs[0]
+        seen = window(y, {base: None}) if base.tensor.size * COPIES <= y.tensor.size else None
+        moved = _pixels_last(seen, y.shape) if seen is not None and seen.base is base else None
+        made = moved and b.apply(op, x, moved)
+        if made is not None and windows_of(made, {}) is not None:
+            return made
+    return None
+
+
+def _pixels_last(seen: Window, shape: tuple[int, ...]) -> Node | None:
+    """A copy of an image with the dimensions that windows overlap along last, and the same windows of it."""
+    order = sorted(range(len(seen.at)), key=lambda d: len(seen.at[d].variables()) > 1)
+    if order == sorted(order):
+        return None
+    copy = b.apply(InMemory(), b.transpose(seen.base, order))
+    places = [(seen.at[d], seen.step[d]) for d in order]
+    rests = [at % step for at, step in places if step > 1]
+    source = b.reshape(copy, (*copy.shape, *(1,) * len(rests)))
+    indices = [*(at // step if step > 1 else at for at, step in places), *rests]
+    inside = all(i.low >= 0 and i.high < n for i, n in zip(indices, source.shape, strict=True))
+    return b.reindex(source, shape, indices, None if inside else 0)
