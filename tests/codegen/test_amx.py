@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from tests.codegen.products import (
 )
 
 import pullback as pb
-from pullback.codegen.llvm import compile, matmul_amx, window_amx, window_terms_amx
+from pullback.codegen.llvm import compile, matmul_amx, window_amx, window_planes, window_terms_amx
 from pullback.codegen.llvm.compile import CompileError, compile_ir
 from pullback.codegen.llvm.matmul import MatmulSpec, Operand, emit_matmul
 from pullback.codegen.llvm.matmul_amx import AmxPlan, amx_plan, planned
@@ -380,15 +381,18 @@ CONVOLUTIONS = [  # images, channels, filters, side, kernel, stride, padding, di
     (4, 96, 128, 16, 1, 1, 0, 1), (2, 64, 128, 20, 5, 1, 2, 1), (2, 64, 128, 24, 3, 1, 2, 2),
     (2, 40, 64, 28, 3, 1, 0, 1), (2, 1000, 32, 12, 1, 1, 0, 1),
     (5, 33, 64, 12, 3, 1, 1, 1)]
+PLANES = [  # the same, where tiles are loaded from planes: bands, strides, one image, other windows, several blocks
+    (4, 64, 128, 16, 3, 1, 1, 1), (2, 64, 64, 32, 3, 1, 1, 1), (2, 64, 64, 32, 3, 2, 1, 1), (1, 32, 32, 48, 3, 1, 1, 1),
+    (2, 64, 64, 16, 5, 1, 2, 1), (2, 64, 64, 16, 3, 1, 2, 2), (3, 32, 96, 18, 3, 1, 0, 1), (1, 512, 32, 32, 3, 1, 1, 1)]
 
 
 @needs_unit
-@pytest.mark.parametrize("case", CONVOLUTIONS)
-def test_convolutions(case: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("planes, case", [(False, c) for c in CONVOLUTIONS] + [(True, c) for c in PLANES])
+def test_convolutions(planes: bool, case: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Values and gradients: several blocks of terms, tiles at the end of an image, images side by side, strides."""
     images, channels, filters, side, kernel, stride, pad, apart = case
-    for module in (window_amx, window_terms_amx):
-        monkeypatch.setattr(module, "GAIN", np.inf)
+    for module in (window_amx, window_terms_amx, window_planes):
+        monkeypatch.setattr(module, "GAIN", np.inf if planes or module is not window_planes else 0)
         monkeypatch.setattr(module, "CLAIM_FLOPS", 0)
     rng = np.random.default_rng(0)
     x, w = (rng.standard_normal(shape).astype(np.float32)
@@ -405,7 +409,8 @@ def test_convolutions(case: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) ->
     found: list[list[np.ndarray]] = []
     for on in (True, False):
         with config.override(amx=on, cache_size=0):
-            assert ("tdpbf16ps" in str(pb.show(forward, "llvm")(pb.tensor(x), pb.tensor(w)))) == on
+            text = str(pb.show(forward, "llvm")(pb.tensor(x), pb.tensor(w)))
+            assert ("tdpbf16ps" in text) == on and ("amx_planes" in text) == (on and planes)
             found.append([t.numpy() for t in pb.jit(both)(pb.tensor(x), pb.tensor(w))])
     np.testing.assert_allclose(found[0][0], expected, rtol=0, atol=2e-6 * np.abs(expected).max())
     for one, other in zip(*found, strict=True):
@@ -429,8 +434,33 @@ def test_gradients_of_weights_are_on_the_unit(monkeypatch: pytest.MonkeyPatch) -
 
 
 @needs_unit
-def test_infinities_in_a_convolution_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(window_amx, "GAIN", np.inf)
+@pytest.mark.parametrize("case", PLANES[:3])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_convolutions_of_16_bits(dtype: str, case: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No bit of an operand is lost: results are float32's of the same numbers, rounded."""
+    images, channels, filters, side, kernel, stride, pad, apart = case
+    for module in (window_terms_amx, window_planes):
+        monkeypatch.setattr(module, "GAIN", np.inf)
+        monkeypatch.setattr(module, "CLAIM_FLOPS", 0)
+    rng = np.random.default_rng(0)
+    x, w = (pb.tensor(rng.standard_normal(shape).astype(np.float32)).astype(dtype)
+            for shape in ((images, channels, side, side), (filters, channels, kernel, kernel)))
+
+    def forward(x: pb.Tensor, w: pb.Tensor) -> pb.Tensor:
+        return pb.nn.functional.conv2d(x, w, stride=stride, padding=pad, dilation=apart)
+
+    expected = windows(x.astype("float32").numpy(), w.astype("float32").numpy(), stride, pad, apart)
+    found = pb.jit(forward)(x, w)
+    assert "amx_planes_" + str({"bfloat16": 1, "float16": 2}[dtype]) in str(pb.show(forward, "llvm")(x, w))
+    np.testing.assert_allclose(found.astype("float32").numpy(), expected,
+                               rtol={"bfloat16": 2**-8, "float16": 2**-11}[dtype], atol=1e-4)
+
+
+@needs_unit
+@pytest.mark.parametrize("module", [window_amx, window_planes])
+def test_infinities_in_a_convolution_stay_where_they_are(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window_planes, "GAIN", 0)
+    monkeypatch.setattr(module, "GAIN", np.inf)
     rng = np.random.default_rng(0)
     x, w = (rng.standard_normal(shape).astype(np.float32) for shape in ((2, 128, 16, 16), (128, 128, 3, 3)))
     x[0, 5, 7, 9], x[1, 100, 0, 0], w[3, 70, 1, 1] = np.inf, np.nan, -np.inf

@@ -144,13 +144,14 @@ class Packer:
     def square(self, strip: V, half: int, n: V) -> V:
         return self.fn.load(self.square_line(strip, i64(half), n), FLOATS, 64)
 
-    def line(self, dst: V, x: V, y: V) -> None:
-        """Store the parts of x in the lower halves of a line's places, those of y in the upper ones."""
-        fn = self.fn
+    def line(self, dst: V, x: V, y: V, part: V | None = None) -> None:
+        """Store the parts of x in the lower halves of a line's places, those of y in the upper ones; parts are `part`
+        bytes apart, or as in panels."""
+        fn, apart = self.fn, i64(PART_BYTES) if part is None else part
         sixteen = const(16, INTS)
         for n, (low, high) in enumerate(zip(self.split(x), self.split(y), strict=True)):
             pair = fn.binary("or", fn.binary("lshr", low, sixteen), fn.binary("and", high, UPPER))
-            fn.store(pair, ix.offset(fn, dst, i64(n * PART_BYTES), "i8"), 64)
+            fn.store(pair, ix.offset(fn, dst, ix.mul(fn, apart, n), "i8"), 64)
 
     def split(self, x: V) -> list[V]:
         """The bits of numbers of 8 bits each; the sum of three is x. What is too large to be rounded up is rounded

@@ -17,12 +17,12 @@ SUM_BYTES = amx.SIDE * amx.LINE_BYTES
 
 @dataclass(frozen=True)
 class Sum:
-    """Panels of A and B, of numbers of so many parts, `count` of at most `most` blocks of 32 steps of k, and where
-    finished sums are put."""
+    """A panel of A and where B is, of numbers of so many parts, `count` of at most `most` blocks of 32 steps of k, and
+    where finished sums are put."""
 
     parts: int
     a: V
-    b: V
+    b: amx.Columns
     count: V
     most: int
     out: V
@@ -85,13 +85,13 @@ def add_products(fn: Fn, of: Sum, results: Results) -> None:
         amx.add_products(fn, of.parts, of.a, of.b, of.count)
         return
     each = -(-amx.SIDE // of.most)
-    loop = fn.begin_loop(i64(0), of.count, i64(1), [of.a, of.b])
+    loop = fn.begin_loop(i64(0), of.count, i64(1), [of.a])
     rows = fn.begin_loop(ix.mul(fn, loop.counter, each),
                          ix.minimum(fn, ix.mul(fn, ix.add(fn, loop.counter, 1), each), results.rows), i64(1))
     fetch(fn, ix.add(fn, results.row, rows.counter))
     fn.end_loop(rows)
-    amx.add_products(fn, of.parts, loop.carried[0], loop.carried[1], i64(1))
-    fn.end_loop(loop, [fn.gep(x, i64(amx.block_bytes(of.parts)), "i8") for x in loop.carried])
+    amx.add_products(fn, of.parts, loop.carried[0], of.b.behind(fn, loop.counter, of.parts), i64(1))
+    fn.end_loop(loop, [fn.gep(loop.carried[0], i64(amx.block_bytes(of.parts)), "i8")])
 
 
 def finish(fn: Fn, out: V, results: Results, parts: tuple[Chunk, ...]) -> None:

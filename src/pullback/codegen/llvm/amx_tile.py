@@ -11,10 +11,14 @@ numbers are. High parts are rounded up: a result within 0.8% of the largest numb
 
 Panels: for each 32 steps of k the high, middle and low parts of two strips of 16 rows (of A) or columns (of B), a tile
 of 16 lines of 64 bytes each. Lines of A are rows, with numbers k and k + 16 side by side; lines of B are pairs of k and
-k + 16, with the columns side by side.
+k + 16, with the columns side by side. Lines of B may also lie anywhere as far apart as they like (`Planes`): tiles are
+loaded from where they are.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.kernels import escaped
@@ -27,19 +31,128 @@ DEPTH = 32  # steps of k in a tile
 TILE_BYTES = STRIP * 64
 PART_BYTES = 2 * TILE_BYTES
 LINE_BYTES = SIDE * 4  # of the sums' rows in memory
-HIGH, MIDDLE, LOW = 0, PART_BYTES, 2 * PART_BYTES
+HIGH, MIDDLE, LOW = range(3)
 ROWS, COLUMNS = (4, 5), (6, 7)  # registers of the operands' tiles; those of the sums are 0 to 3
 #: by how many parts numbers have: those of A and B whose product is taken next, such that one of the two is there
 #: already; the largest last
 ORDERS = {3: ((LOW, HIGH), (MIDDLE, HIGH), (MIDDLE, MIDDLE), (HIGH, MIDDLE), (HIGH, LOW), (HIGH, HIGH)),
           2: ((MIDDLE, HIGH), (MIDDLE, MIDDLE), (HIGH, MIDDLE), (HIGH, HIGH)), 1: ((HIGH, HIGH),)}
-PARAMS = [("ptr", "a"), ("ptr", "b"), ("i64", "count")]
+PARAMS = [("ptr", "a"), ("i64", "count")]
 SUMS = [("ptr", "before"), ("ptr", "out")]
 
 
 def block_bytes(parts: int) -> int:
     """Of a panel for DEPTH steps of k."""
     return parts * PART_BYTES
+
+
+class Lines(NamedTuple):
+    """Where the lines of a block's two tiles begin, and how many bytes parts, and lines, are apart."""
+
+    strips: tuple[V, V]
+    part: V
+    apart: V
+
+    @staticmethod
+    def of_panel(at: V, fn: Fn) -> Lines:
+        return Lines((at, ix.offset(fn, at, i64(TILE_BYTES), "i8")), i64(PART_BYTES), i64(64))
+
+
+class Columns(Protocol):
+    """Where B is: what functions get as parameters, and how they go through its blocks of k."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def params(self) -> list[tuple[str, str]]: ...
+
+    @property
+    def arguments(self) -> Sequence[V]: ...
+
+    def behind(self, fn: Fn, blocks: V, parts: int) -> Columns:
+        """From a later block on."""
+        ...
+
+    @staticmethod
+    def first(params: Sequence[V]) -> V: ...
+
+    @staticmethod
+    def next(fn: Fn, at: V, parts: int) -> V: ...
+
+    @staticmethod
+    def lines(fn: Fn, params: Sequence[V], at: V) -> Lines: ...
+
+
+class Panel(NamedTuple):
+    """A panel: one block after the other."""
+
+    place: V
+
+    @property
+    def name(self) -> str:
+        return "panel"
+
+    @property
+    def params(self) -> list[tuple[str, str]]:
+        return [("ptr", "b")]
+
+    @property
+    def arguments(self) -> Sequence[V]:
+        return [self.place]
+
+    def behind(self, fn: Fn, blocks: V, parts: int) -> Panel:
+        return Panel(fn.gep(self.place, ix.mul(fn, blocks, block_bytes(parts)), "i8"))
+
+    @staticmethod
+    def first(params: Sequence[V]) -> V:
+        return params[0]
+
+    @staticmethod
+    def next(fn: Fn, at: V, parts: int) -> V:
+        return fn.gep(at, i64(block_bytes(parts)), "i8")
+
+    @staticmethod
+    def lines(fn: Fn, params: Sequence[V], at: V) -> Lines:
+        return Lines.of_panel(at, fn)
+
+
+class Planes(NamedTuple):
+    """Lines that lie apart: block n begins `offsets[n]` bytes behind where the strips do."""
+
+    strips: tuple[V, V]
+    offsets: V
+    part: V
+    apart: V
+
+    @property
+    def name(self) -> str:
+        return "planes"
+
+    @property
+    def params(self) -> list[tuple[str, str]]:
+        return [("ptr", "first"), ("ptr", "second"), ("ptr", "offsets"), ("i64", "part"), ("i64", "apart")]
+
+    @property
+    def arguments(self) -> Sequence[V]:
+        return [*self.strips, self.offsets, self.part, self.apart]
+
+    def behind(self, fn: Fn, blocks: V, parts: int) -> Planes:
+        return self._replace(offsets=fn.gep(self.offsets, blocks, "i32"))
+
+    @staticmethod
+    def first(params: Sequence[V]) -> V:
+        return params[2]
+
+    @staticmethod
+    def next(fn: Fn, at: V, parts: int) -> V:
+        return fn.gep(at, i64(1), "i32")
+
+    @staticmethod
+    def lines(fn: Fn, params: Sequence[V], at: V) -> Lines:
+        offset = fn.cast("sext", fn.load(at, "i32", 4), "i64")
+        first, second = (fn.gep(strip, offset, "i8") for strip in params[:2])
+        return Lines((first, second), params[3], params[4])
 
 
 def configure(fn: Fn) -> None:
@@ -59,12 +172,12 @@ def clear(fn: Fn) -> None:
         fn.call("llvm.x86.tilezero", "void", _register(n))
 
 
-def add_products(fn: Fn, parts: int, a: V, b: V, count: V) -> None:
-    """Add so many blocks of k of two panels to the sums."""
-    name = f"amx_add_{parts}"
+def add_products(fn: Fn, parts: int, a: V, b: Columns, count: V) -> None:
+    """Add so many blocks of k to the sums."""
+    name = f"amx_add_{b.name}_{parts}"
     if is_new(fn.module, name):
-        _emit_add(fn.module, name, parts)
-    fn.call(name, "void", a, b, count, declare=False)
+        _emit_add(fn.module, name, parts, b)
+    fn.call(name, "void", a, count, *b.arguments, declare=False)
 
 
 def resume(fn: Fn, before: V) -> None:
@@ -79,16 +192,16 @@ def zeros(fn: Fn) -> V:
     return V("@amx_zeros", "ptr")
 
 
-def leave(fn: Fn, parts: int, a: V, b: V, count: V, before: V, out: V) -> None:
-    """Store the sums, made of what was before and so many blocks of k of two panels, as 32 rows of 32 numbers."""
+def leave(fn: Fn, parts: int, a: V, b: Columns, count: V, before: V, out: V) -> None:
+    """Store the sums, made of what was before and so many blocks of k, as 32 rows of 32 numbers."""
     if parts == 1:  # infinities are numbers of one part
         _store(fn, out)
         return
-    name = f"amx_leave_{parts}"
+    name, repair = (f"amx_{what}_{b.name}_{parts}" for what in ("leave", "repair"))
     if is_new(fn.module, name):
-        _emit_leave(fn.module, name, f"amx_repair_{parts}")
-        _emit_repair(fn.module, f"amx_repair_{parts}", parts)
-    fn.call(name, "void", a, b, count, before, out, declare=False)
+        _emit_leave(fn.module, name, repair, b)
+        _emit_repair(fn.module, repair, parts, b)
+    fn.call(name, "void", a, count, before, out, *b.arguments, declare=False)
 
 
 def is_new(module: Module, name: str) -> bool:
@@ -100,39 +213,40 @@ def _register(n: int) -> V:
     return V(str(n), "i8")
 
 
-def _load(fn: Fn, register: int, panel: V, at: int) -> None:
-    fn.call("llvm.x86.tileloadd64", "void", _register(register), ix.offset(fn, panel, i64(at), "i8"), i64(64))
-
-
 def _multiply(fn: Fn, row: int, column: int) -> None:
     fn.call("llvm.x86.tdpbf16ps", "void", _register(2 * row + column), _register(ROWS[row]), _register(COLUMNS[column]))
 
 
-def _emit_add(module: Module, name: str, parts: int) -> None:
+def _emit_add(module: Module, name: str, parts: int, columns: Columns) -> None:
     order, size = ORDERS[parts], block_bytes(parts)
-    fn = module.function(name, PARAMS, attributes="#1", linkage="internal")
-    a, b, count = fn.params
-    loop = fn.begin_loop(i64(0), count, i64(1), [a, b])
-    a, b = loop.carried
+    fn = module.function(name, [*PARAMS, *columns.params], attributes="#1", linkage="internal")
+    a, count, *b = fn.params
+    loop = fn.begin_loop(i64(0), count, i64(1), [a, columns.first(b)])
+    a, at = loop.carried
+    rows, lines = Lines.of_panel(a, fn), columns.lines(fn, b, at)
     before: tuple[int, int] = (-1, -1)
-    lines = size // 64 // len(order)
-    for n, (part_a, part_b) in enumerate(order):
-        _emit_products(fn, a, b, (part_a, part_b), (part_a != before[0], part_b != before[1]))
-        before = part_a, part_b
-        for line in range(n * lines, (n + 1) * lines):  # A comes from afar: its next block is asked for
+    asked = size // 64 // len(order)
+    for n, now in enumerate(order):
+        _emit_products(fn, rows, lines, now, (now[0] != before[0], now[1] != before[1]))
+        before = now
+        for line in range(n * asked, (n + 1) * asked):  # A comes from afar: its next block is asked for
             ask(fn, fn.gep(a, i64(size + 64 * line), "i8"))
-    fn.end_loop(loop, [fn.gep(x, i64(size), "i8") for x in (a, b)], hot=True)
+    fn.end_loop(loop, [fn.gep(a, i64(size), "i8"), columns.next(fn, at, parts)], hot=True)
     fn.ret()
 
 
-def _emit_products(fn: Fn, a: V, b: V, parts: tuple[int, int], new: tuple[bool, bool]) -> None:
+def _emit_products(fn: Fn, rows: Lines, columns: Lines, parts: tuple[int, int], new: tuple[bool, bool]) -> None:
     """The products of two parts; tiles are loaded just before they are needed, by whose operand is new."""
+    def load(register: int, lines: Lines, strip: int, part: int) -> None:
+        place = ix.offset(fn, lines.strips[strip], ix.mul(fn, lines.part, part), "i8")
+        fn.call("llvm.x86.tileloadd64", "void", _register(register), place, lines.apart)
+
     for turn in range(4):
         row, column = (turn % 2, turn // 2) if new[1] and not new[0] else (turn // 2, turn % 2)
         if new[0] and column == 0:
-            _load(fn, ROWS[row], a, parts[0] + row * TILE_BYTES)
+            load(ROWS[row], rows, row, parts[0])
         if new[1] and row == 0:
-            _load(fn, COLUMNS[column], b, parts[1] + column * TILE_BYTES)
+            load(COLUMNS[column], columns, column, parts[1])
         _multiply(fn, row, column)
 
 
@@ -147,10 +261,10 @@ def _store(fn: Fn, out: V) -> None:
         _on_tile(fn, "llvm.x86.tilestored64", n, out)
 
 
-def _emit_leave(module: Module, name: str, repair: str) -> None:
+def _emit_leave(module: Module, name: str, repair: str, columns: Columns) -> None:
     """Store, and look whether all sums are numbers."""
-    fn = module.function(name, [*PARAMS, *SUMS], attributes="#1", linkage="internal")
-    a, b, count, before, out = fn.params
+    fn = module.function(name, [*PARAMS, *SUMS, *columns.params], attributes="#1", linkage="internal")
+    a, count, before, out, *b = fn.params
     _store(fn, out)
     mask = vector("i1", STRIP)
     loop = fn.begin_loop(i64(0), i64(2 * SIDE), i64(8), [V("zeroinitializer", mask)])
@@ -162,20 +276,21 @@ def _emit_leave(module: Module, name: str, repair: str) -> None:
     found = fn.end_loop(loop, [seen])[0]
     fn.cond_br(fn.call(f"llvm.vector.reduce.or.{mangle(mask)}", "i1", found), "repair", "done")
     fn.label("repair")
-    fn.call(repair, "void", a, b, count, before, out, declare=False)
+    fn.call(repair, "void", a, count, before, out, *b, declare=False)
     fn.br("done")
     fn.label("done")
     fn.ret()
 
 
-def _emit_repair(module: Module, name: str, parts: int) -> None:
+def _emit_repair(module: Module, name: str, parts: int, columns: Columns) -> None:
     """What is not a number, again of the high parts."""
-    fn = module.function(name, [*PARAMS, *SUMS], attributes="#1", linkage="internal")
-    a, b, count, before, out = fn.params
+    fn = module.function(name, [*PARAMS, *SUMS, *columns.params], attributes="#1", linkage="internal")
+    a, count, before, out, *b = fn.params
     resume(fn, before)
-    loop = fn.begin_loop(i64(0), count, i64(1), [a, b])
-    _emit_products(fn, loop.carried[0], loop.carried[1], (HIGH, HIGH), (True, True))
-    fn.end_loop(loop, [fn.gep(x, i64(block_bytes(parts)), "i8") for x in loop.carried])
+    loop = fn.begin_loop(i64(0), count, i64(1), [a, columns.first(b)])
+    a, at = loop.carried
+    _emit_products(fn, Lines.of_panel(a, fn), columns.lines(fn, b, at), (HIGH, HIGH), (True, True))
+    fn.end_loop(loop, [fn.gep(a, i64(block_bytes(parts)), "i8"), columns.next(fn, at, parts)])
     high = fn.alloca("float", SIDE * SIDE)
     _store(fn, high)
     each = fn.begin_loop(i64(0), i64(SIDE * SIDE), i64(STRIP))

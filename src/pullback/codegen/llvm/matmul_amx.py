@@ -267,7 +267,7 @@ class AmxNest:
             number = ix.add(fn, ix.mul(fn, at.local_row, plan.group), at.local_column)
             end = fn.compare("icmp", "eq", ix.add(fn, at.start, at.count), i64(plan.depth))
             partial = Partial(self.scratch, plan.scratch_bytes // 2, number, at.block, end)
-        emit_tile(fn, Sum(plan.form.parts, a, b, at.count, plan.block, self.out), partial, results,
+        emit_tile(fn, Sum(plan.form.parts, a, amx.Panel(b), at.count, plan.block, self.out), partial, results,
                   lambda: finish_column(fn, self.out, results, at.column, spec.n))
 
 

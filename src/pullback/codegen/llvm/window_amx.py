@@ -43,7 +43,7 @@ def plan_on_unit(spec: WindowSpec, target: Target) -> ColumnPlan | None:
     nc_tiles = plan.tiles * prod(spec.batch[k] for k in plan.images) if plan.kc >= spec.k else nc_tiles
     return replace(plan, on_unit=True, pack_a=True, plain=not plan.pack_a, nc_tiles=nc_tiles,
                    a_bytes=blocks(spec, plan) * a_block(spec, plan),
-                   b_bytes=plan.b_bytes + unit_bytes(spec, plan),
+                   b_bytes=plan.b_bytes + GROUP * panel_bytes(spec, plan) + rows_bytes(spec, plan),
                    scratch_bytes=2 * half_bytes(spec, nc_tiles) if plan.kc < spec.k else 0)
 
 
@@ -71,9 +71,9 @@ def a_block(spec: WindowSpec, plan: ColumnPlan) -> int:
     return spec.m // amx.SIDE * panel_bytes(spec, plan)
 
 
-def unit_bytes(spec: WindowSpec, plan: ColumnPlan) -> int:
-    """Of a thread's panels of windows, and of A in float32, behind the panel that vectors would read."""
-    return GROUP * panel_bytes(spec, plan) + round_up(spec.m * plan.kc * 4 + 128)
+def rows_bytes(spec: WindowSpec, plan: ColumnPlan) -> int:
+    """Of a block of A in float32."""
+    return round_up(spec.m * plan.kc * 4 + 128)
 
 
 def half_bytes(spec: WindowSpec, nc_tiles: int) -> int:
@@ -83,11 +83,14 @@ def half_bytes(spec: WindowSpec, nc_tiles: int) -> int:
 class OnUnit:
     """The parts of the loops that differ from those by vectors."""
 
-    def __init__(self, loops: Columns) -> None:
+    def __init__(self, loops: Columns, columns: int | None = None) -> None:
+        """`columns`: bytes for a thread's columns."""
         self.loops, plan = loops, loops.plan
-        fn = loops.fn
-        self.panels = ix.offset(fn, loops.panel, i64(plan.b_bytes - unit_bytes(loops.spec, plan)), "i8")
-        self.rows = ix.offset(fn, self.panels, i64(GROUP * panel_bytes(loops.spec, plan)), "i8")
+        fn, spec = loops.fn, loops.spec
+        columns = GROUP * panel_bytes(spec, plan) if columns is None else columns
+        behind = columns + rows_bytes(spec, plan)
+        self.panels = ix.offset(fn, loops.panel, i64(plan.b_bytes - behind), "i8")
+        self.rows = ix.offset(fn, self.panels, i64(columns), "i8")
         self.out = fn.alloca("float", amx.SIDE * amx.SIDE)
 
     def begin(self) -> None:
@@ -117,6 +120,9 @@ class OnUnit:
 
         for_range(fn, i64(0), i64(spec.m // amx.SIDE), 1, one)
 
+    def image(self, run: ImageRun) -> None:
+        """What is done once for a box: nothing."""
+
     def tiles(self, first: V, last: V, cut: tuple[Chunk, ...], run: ImageRun) -> None:
         """Some tiles of columns of one image."""
         fn = self.loops.fn
@@ -125,13 +131,17 @@ class OnUnit:
             stop = ix.minimum(fn, ix.add(fn, t, GROUP), last)
             for_range(fn, t, stop, 1, lambda j: self.make_panel(j, ix.sub(fn, j, t), run))
             for_range(fn, i64(0), i64(self.loops.spec.m // amx.SIDE), 1, lambda i: for_range(
-                fn, t, stop, 1, lambda j: self.tile(i, j, ix.sub(fn, j, t), cut, run)))
+                fn, t, stop, 1, lambda j: self.tile(i, j, self.columns(j, ix.sub(fn, j, t), run), cut, run)))
 
         for_range(fn, first, last, GROUP, group)
 
     def panel(self, local: V) -> V:
         loops = self.loops
         return ix.offset(loops.fn, self.panels, ix.mul(loops.fn, local, panel_bytes(loops.spec, loops.plan)), "i8")
+
+    def columns(self, tile: V, local: V, run: ImageRun) -> amx.Columns:
+        """Where a tile's columns are."""
+        return amx.Panel(self.panel(local))
 
     def make_panel(self, tile: V, local: V, run: ImageRun) -> None:
         loops = self.loops
@@ -140,7 +150,7 @@ class OnUnit:
         pack(fn, form, False, Source(False, plan.width), loops.panel, self.panel(local), i64(0), i64(1), amx.SIDE,
              run.kcount)
 
-    def tile(self, i: V, tile: V, local: V, cut: tuple[Chunk, ...], run: ImageRun) -> None:
+    def tile(self, i: V, tile: V, b: amx.Columns, cut: tuple[Chunk, ...], run: ImageRun) -> None:
         """32 x 32 results over a block of terms."""
         loops = self.loops
         fn, spec, plan = loops.fn, loops.spec, loops.plan
@@ -156,5 +166,5 @@ class OnUnit:
         results = Results(loops.epilogue, run.order, ix.mul(fn, i, amx.SIDE), i64(amx.SIDE),
                           ix.mul(fn, tile, plan.cols))
         most = -(-plan.kc // amx.DEPTH)
-        emit_tile(fn, Sum(spec.parts, a, self.panel(local), count, most, self.out), partial, results,
+        emit_tile(fn, Sum(spec.parts, a, b, count, most, self.out), partial, results,
                   lambda: finish(fn, self.out, results, cut))

@@ -67,6 +67,8 @@ class ColumnPlan:
     scratch_bytes: int
     on_unit: bool = False  # AMX computes it
     plain: bool = False  # rows of A are runs of terms
+    apart: int = 0  # bytes from one pair of channels to the next, where AMX reads images in pairs of channels
+    pieces: int = PIECES
 
     @property
     def width(self) -> int:
@@ -231,6 +233,8 @@ class Unit(Protocol):
 
     def pack_rows(self, k: V, kcount: V) -> None: ...
 
+    def image(self, run: ImageRun) -> None: ...
+
     def tiles(self, first: V, last: V, cut: tuple[Chunk, ...], run: ImageRun) -> None: ...
 
 
@@ -250,7 +254,7 @@ def emit_columns(module: Module, fn: Fn, name: str, spec: WindowSpec, plan: Colu
         emit_box(module, f"{name}.box", spec, plan.box, moving, target)
     if plan.direct:
         loops.panel = offset_table(module, spec, plan)
-    else:
+    elif not plan.apart:
         emit_panel(module, loops, target)
     if plan.pack_a and not plan.plain:
         emit_pack_rows(module, loops)
@@ -272,7 +276,7 @@ def hand_out(loops: Columns, live: V, claims: int | None) -> None:
     grouped = by_group(spec, plan)
     near = spec.m * spec.k * spec.size <= ALL_BYTES
     claimed = claims is not None and (grouped or (count == 1 and near))
-    each = max(1, plan.tiles // PIECES) if claimed else 1  # boxes are copied again for each piece
+    each = max(1, plan.tiles // plan.pieces) if claimed else 1  # boxes are copied again for each piece
 
     def pieces(units: int, body: Callable[[V, V], None]) -> None:
         if claims is not None and claimed:
@@ -397,8 +401,8 @@ def one_image(loops: Columns, image: V, start: V, stop: V, k: V, kcount: V) -> N
         shifts = [along(fn, index, dim.batch) for dim in spec.dims]
         first, count = i64(0), i64(1)
         if plan.box.first >= 0:
-            inner = prod(spec.terms[1:])
-            first, count = ix.div(fn, k, inner), ix.div(fn, kcount, inner)
+            inner, each = prod(spec.terms[1:]), spec.dims[plan.box.first].terms[0]
+            first, count = (ix.mul(fn, ix.div(fn, x, inner), each) for x in (k, kcount))
         fn.call(f"{loops.name}.box", "void", loops.b, loops.box, *shifts, first, count, declare=False)
     else:
         steps = tuple(sum(d.batch[n] * d.stride for d in spec.dims) for n in range(len(spec.batch)))
@@ -410,6 +414,8 @@ def one_image(loops: Columns, image: V, start: V, stop: V, k: V, kcount: V) -> N
     order = [index[n] for n in range(len(spec.batch))]
     whole = spec.n // plan.cols
     here = ImageRun(base, panel_base(loops, k), order, ix.sub(fn, origin, start), k, kcount)
+    if loops.unit is not None:
+        loops.unit.image(here)
 
     def run(first: V, last: V, cut: tuple[Chunk, ...]) -> None:
         if loops.unit is not None:

@@ -190,6 +190,6 @@ class OnUnit:
         place = ix.add(fn, ix.mul(fn, j, self.tall), i)
         partial = Partial(loops.scratch, loops.plan.scratch_bytes // 2, place, number, last)
         results = Results(loops.epilogue, order, ix.mul(fn, i, amx.SIDE), i64(amx.SIDE), ix.mul(fn, j, amx.SIDE))
-        emit_tile(fn, Sum(spec.parts, self.panel(self.rows, i), self.panel(self.columns, local), count,
+        emit_tile(fn, Sum(spec.parts, self.panel(self.rows, i), amx.Panel(self.panel(self.columns, local)), count,
                           self.size // amx.block_bytes(spec.parts), self.out), partial, results,
                   lambda: finish_column(fn, self.out, results, j, spec.n))

@@ -19,6 +19,7 @@ from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64
 from pullback.codegen.llvm.window_amx import OnUnit, plan_on_unit
+from pullback.codegen.llvm.window_bands import BandsEpilogue
 from pullback.codegen.llvm.window_columns import (
     COUNTERS,
     ColumnPlan,
@@ -30,6 +31,7 @@ from pullback.codegen.llvm.window_columns import (
 from pullback.codegen.llvm.window_dots import DotPlan, emit_pixel_dots, plan_dots
 from pullback.codegen.llvm.window_images import ImagesEpilogue, Together, together
 from pullback.codegen.llvm.window_phases import Phase, PhaseEpilogue, phases
+from pullback.codegen.llvm.window_planes import PlanesOnUnit, plan_planes
 from pullback.codegen.llvm.window_spec import WindowSpec, spec_of
 from pullback.codegen.llvm.window_terms import emit_terms, plan_terms
 from pullback.codegen.llvm.window_terms_amx import OnUnit as TermsOnUnit
@@ -117,16 +119,19 @@ def by_terms(job: Job, threads: int) -> WindowKernel:
 
 
 class ColumnPart(NamedTuple):
-    """A phase's product, how it is computed, and whether its pieces are claimed."""
+    """A phase's product, how it is computed, whether its pieces are claimed, and whose images it sees side by side, or
+    in bands."""
 
-    images: Together
+    spec: WindowSpec
     plan: ColumnPlan
     claimed: bool
+    images: Together
+    bands: int
 
     @property
     def common_bytes(self) -> int:
         """Of the copy of A that all threads make together."""
-        return self.plan.a_bytes if self.claimed and packs_together(self.images.spec, self.plan) else 0
+        return self.plan.a_bytes if self.claimed and packs_together(self.spec, self.plan) else 0
 
     @property
     def thread_bytes(self) -> int:
@@ -139,9 +144,9 @@ def by_columns(job: Job) -> WindowKernel:
     whole = Phase(spec, spec.cols, (0,) * len(spec.cols), (1,) * len(spec.cols), 0)
     all_phases = phases(spec) or [whole]
     images = {n: together(phase.spec, job.target) for n, phase in enumerate(all_phases) if phase.spec is not None}
-    plans = {n: plan_on_unit(x.spec, job.target) or plan_columns(x.spec, job.target) for n, x in images.items()}
-    used = min(job.most, max((shares(some.spec, plans[n]) for n, some in images.items()), default=1))
-    parts = {n: ColumnPart(some, plans[n], used > 1 and some.spec.flops >= CLAIM_FLOPS) for n, some in images.items()}
+    parts = {n: plan_part(some, job.target) for n, some in images.items()}
+    used = min(job.most, max((shares(part.spec, part.plan) for part in parts.values()), default=1))
+    parts = {n: part._replace(claimed=used > 1 and part.spec.flops >= CLAIM_FLOPS) for n, part in parts.items()}
     each = max((part.thread_bytes for part in parts.values()), default=0)
     common = sum(part.common_bytes for part in parts.values())
     live, (a, b, own, panels) = job.begin(used, job.table.area(each * used), job.table.area(common))
@@ -157,17 +162,27 @@ def by_columns(job: Job) -> WindowKernel:
     return WindowKernel(used, each * used + common)
 
 
+def plan_part(images: Together, target: Target) -> ColumnPart:
+    """How a product is computed; its pieces are not claimed yet."""
+    planes = plan_planes(images.spec, target)
+    if planes is not None:
+        return ColumnPart(planes.bands.spec, planes.plan, False, images, planes.bands.many)
+    spec = images.spec
+    return ColumnPart(spec, plan_on_unit(spec, target) or plan_columns(spec, target), False, images, 1)
+
+
 def emit_part(job: Job, part: ColumnPart, name: str, epilogue: Epilogue, a: V, b: V, own: V, panels: V,
               live: V) -> None:
     """The product of a phase; A is copied to this thread's memory or to that of all."""
-    fn, plan, images = job.fn, part.plan, part.images
-    epilogue = ImagesEpilogue(epilogue, images) if images.many > 1 else epilogue
+    fn, plan = job.fn, part.plan
+    epilogue = ImagesEpilogue(epilogue, part.images) if part.images.many > 1 else epilogue
+    epilogue = BandsEpilogue(epilogue, part.spec.n) if part.bands > 1 else epilogue
     claims = job.table.counters(COUNTERS) if part.claimed else None
     workspace = own
     if not part.common_bytes:
         panels, workspace = own, ix.offset(fn, own, i64(plan.a_bytes), "i8")
-    emit_columns(job.module, fn, name, images.spec, plan, epilogue, job.target, a, b, panels, workspace, live, claims,
-                 OnUnit if plan.on_unit else None)
+    emit_columns(job.module, fn, name, part.spec, plan, epilogue, job.target, a, b, panels, workspace, live, claims,
+                 (PlanesOnUnit if plan.apart else OnUnit) if plan.on_unit else None)
 
 
 def shares(spec: WindowSpec, plan: ColumnPlan) -> int:
