@@ -141,6 +141,13 @@ def test_bounded_by_one(row: str, float32: Jit) -> None:
     assert np.abs(run(float32, _name(row), [x], np.dtype(np.float32))).max() <= 1
 
 
+@pytest.mark.parametrize("row, least", [("erf", 3.95), ("tanh", 9.1)])
+def test_one_far_out(row: str, least: float, float32: Jit) -> None:
+    """Exactly, so that gelu(x) ends at 0 and does not grow with x again."""
+    x = np.array([least, 10.0, 1e10, np.inf], np.float32)
+    np.testing.assert_array_equal(run(float32, _name(row), [np.concatenate([x, -x])], x.dtype), [1] * 4 + [-1] * 4)
+
+
 @pytest.mark.parametrize("row", SIMPLE)
 def test_float32_simple(row: str, float32: Jit, sweep: Array) -> None:
     want = SIMPLE[row](sweep)

@@ -15,8 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import pullback.ops.build as b
 from pullback.ir.index import Index, Part, Var, loop_vars, ravel
-from pullback.ir.node import Function, Node, TensorType, primitive, reapply
-from pullback.ops.map import Copy
+from pullback.ir.node import Function, Node, Op, TensorType, primitive, reapply
 from pullback.passes.layout import layout, lowering, view_of
 from pullback.schedule.invert import solve
 from pullback.schedule.narrow import narrows
@@ -27,10 +26,17 @@ COPIES = 2  # of an image in its windows, from which on the image is copied rath
 
 
 @primitive
-class InMemory(Copy):
+class InMemory(Op):
     """out[i] = x[i], computed into memory"""
 
     name: ClassVar[str] = "in_memory"
+    lowering: ClassVar[str] = "view"
+
+    def infer(self, *types: TensorType) -> TensorType:
+        return types[0]
+
+    def view(self, ctx: Any, node: Node, indices: tuple[Index, ...]) -> Any:
+        return ctx.value(node.inputs[0], indices)
 
 
 class Window(NamedTuple):
