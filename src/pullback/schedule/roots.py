@@ -18,7 +18,7 @@ from pullback.passes.layout import layout, lowering, view_of
 from pullback.schedule import costs
 from pullback.schedule.instead import elementwise, stored_instead
 from pullback.schedule.values import MustStore, Values
-from pullback.schedule.windows import InMemory, Window, windows_of
+from pullback.schedule.windows import Window, always_stored, windows_of
 
 
 def lower_scatter(root: Any, values: Any) -> None:
@@ -122,7 +122,7 @@ class Roots:
                     source = self._source(x)
                     if source not in self.params:
                         stored[source] = None  # it is read many times: computed once
-            apart = isinstance(node.op, InMemory) or (self.apart and node.inputs)
+            apart = always_stored(node) or (self.apart and node.inputs)
             if kind != "view" or node in results or deep > costs.DEPTH or apart:
                 if isinstance(node.type, TensorType):
                     stored[node] = None

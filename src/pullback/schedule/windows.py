@@ -31,12 +31,18 @@ class InMemory(Op):
 
     name: ClassVar[str] = "in_memory"
     lowering: ClassVar[str] = "view"
+    stored: ClassVar[bool] = True
 
     def infer(self, *types: TensorType) -> TensorType:
         return types[0]
 
     def view(self, ctx: Any, node: Node, indices: tuple[Index, ...]) -> Any:
         return ctx.value(node.inputs[0], indices)
+
+
+def always_stored(node: Node) -> bool:
+    """Whether it is computed into memory, whoever reads it."""
+    return getattr(type(node.op), "stored", False)
 
 
 class Window(NamedTuple):
@@ -88,7 +94,7 @@ def window(node: Node, stop: Any) -> Window | None:
     """What an operand is elements of; None where it is no window of one array, strided along each of its dimensions."""
     at = loop_vars(node.shape)
     tests: dict[Index, int] = {}
-    while node not in stop and lowering(node) == "view" and not isinstance(node.op, InMemory):
+    while node not in stop and lowering(node) == "view" and not always_stored(node):
         probe = _Follow()
         try:
             result = view_of(probe, node, at)
