@@ -245,3 +245,75 @@ def test_long_programs_report_after_they_were_queued():
     with pytest.raises(IndexError_, match="out of range"):
         f(x, pb.tensor([1])).item()
     assert f(x, pb.tensor([1])).item() > 0
+
+
+def train(rounds: int, bad: set[int], look: bool, adam: bool) -> list[np.ndarray]:
+    """The weights after each step, where some have a target that is out of range."""
+    pb.manual_seed(0)
+    layer = pb.nn.Linear(2, 3)
+    optimizer = pb.optim.Adam(layer.parameters(), 0.1) if adam else pb.optim.SGD(layer.parameters(), 1.0, momentum=0.9)
+    found: list[np.ndarray] = []
+    for n in range(rounds):
+        optimizer.zero_grad()
+        loss = pb.nn.functional.cross_entropy(layer(pb.ones(2, 2)), pb.tensor([0, 5 if n in bad else 1]))
+        loss.backward()
+        optimizer.step()
+        if look and n in bad:
+            with pytest.raises(IndexError):
+                loss.item()
+            for gone in (loss, layer.weight.grad, loss * 2):
+                with pytest.raises(IndexError):
+                    gone.numpy()
+        if look:
+            found.append(layer.weight.numpy().copy())
+    if not look:
+        with pytest.raises(IndexError):
+            pb.synchronize()
+        found.append(layer.weight.numpy().copy())
+    return found
+
+
+@pytest.mark.parametrize("adam", [False, True])
+def test_a_refused_step_changes_nothing(adam: bool) -> None:
+    """A program ends before it writes over its inputs; what it would have given raises again, also from what was made
+    of it."""
+    found = train(6, {0, 3}, True, adam)
+    np.testing.assert_array_equal(found[3], found[2])
+    assert all((found[k] != found[k - 1]).any() for k in (1, 2, 4, 5))
+    unseen = train(6, {0, 3}, False, adam)
+    np.testing.assert_array_equal(unseen[-1], found[-1])
+
+
+def test_a_refused_call_of_a_jitted_function() -> None:
+    @pb.jit
+    def step(p: pb.Tensor, i: pb.Tensor) -> pb.Tensor:
+        return p - pb.grad(lambda p: (pb.take(p, i, axis=0) ** 2).sum())(p)
+
+    p = pb.ones(5, 3)
+    refused = step(p, pb.tensor([9]))
+    for _ in range(2):
+        with pytest.raises(IndexError):
+            refused.numpy()
+    with pytest.raises(IndexError):
+        step(refused, pb.tensor([1])).numpy()
+    assert step(p, pb.tensor([1])).numpy().sum() == 9
+
+
+def test_a_refused_first_step_leaves_first_values() -> None:
+    """Weights that were recorded and never looked at, and what has nothing to do with the index."""
+    pb.manual_seed(0)
+    layer, other = pb.nn.Linear(2, 3), pb.ones(3) * 2
+    optimizer = pb.optim.SGD(layer.parameters(), 1.0)
+    for target in (5, 1):
+        loss = pb.nn.functional.cross_entropy(layer(pb.ones(2, 2)) + other, pb.tensor([0, target]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if target == 5:
+            with pytest.raises(IndexError):
+                loss.item()
+    pb.manual_seed(0)
+    fresh = pb.nn.Linear(2, 3)
+    expected = pb.nn.functional.cross_entropy(fresh(pb.ones(2, 2)) + 2, pb.tensor([0, 1]))
+    np.testing.assert_allclose(loss.item(), expected.item(), rtol=1e-6)
+    np.testing.assert_array_equal(other.numpy(), [2, 2, 2])

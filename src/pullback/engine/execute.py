@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,6 +43,7 @@ COPIES = 3
 SMALL_COPY = 1 << 14
 #: errors met by programs, raised at the next observation
 _errors: list[PullbackError] = []
+_any_refused = False  # whether a program's inputs ever had values that it refused
 _launching = threading.RLock()
 _in_flight: deque[tuple[int, Any]] = deque()
 _retiring = threading.Lock()
@@ -116,7 +117,7 @@ def launch(executable: Executable, arguments: list[Any]) -> list[Any]:
 def settle(arguments: list[Any]) -> None:
     """Make what arguments are put off, and refuse those whose program was interrupted."""
     for a in arguments:
-        if type(a) is Interrupted:
+        if isinstance(a, Interrupted):
             a.refuse()
         elif type(a) is Deferred:
             a.make()
@@ -143,10 +144,22 @@ def start(executable: Executable, arguments: list[Any]) -> list[Any]:
 
 def _note_report(executable: Executable, outputs: list[Any], held: Any) -> None:
     """Keep what a finished run of a program with checks refused for the next observation."""
-    if type(outputs[0]) is not Interrupted:
-        found = executable.report(held)
-        if found is not None:
-            _errors.append(found)
+    if type(outputs[0]) is Interrupted:
+        return
+    found = executable.report(held)
+    if found is None:
+        return
+    _errors.append(found)
+    _mark(outputs, executable.lost(), found)
+
+
+def _mark(outputs: list[Any], which: Iterable[int], error: PullbackError) -> None:
+    """There is nothing in some results of a program, because of an error."""
+    global _any_refused
+    _any_refused = True
+    for k in which:
+        if type(outputs[k]) is Buffer:
+            Refused.make(outputs[k], error)
 
 
 def note(error: PullbackError) -> None:
@@ -187,6 +200,31 @@ class Interrupted(Buffer):
 
     def __del__(self) -> None:
         self._home.append(_address_of(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.nbytes} bytes)"
+
+
+class Refused(Interrupted):
+    """Results of a program that ended because of its inputs' values: all there is to read in them is the error."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def make(buffer: Any, error: PullbackError) -> None:
+        buffer._owner = error
+        buffer.__class__ = Refused
+
+    @property
+    def error(self) -> PullbackError:
+        kept: Any = self._owner
+        return kept
+
+    def refuse(self) -> Any:
+        error = self.error
+        if error in _errors:  # it need not be raised again where something else is looked at
+            _errors.remove(error)
+        raise error.with_traceback(None)
 
 
 #: reads the slot beneath the property
@@ -254,7 +292,11 @@ def _retire(ticket: int) -> None:
     with _retiring:
         while _in_flight and _in_flight[0][0] <= ticket:
             done.append(_in_flight.popleft())
-    for _, (_, outputs, held, executable) in done:
+    for _, (arguments, outputs, held, executable) in done:
+        if _any_refused:  # what was made of results that do not exist does not exist either
+            error = next((a.error for a in arguments if type(a) is Refused), None)
+            if error is not None:
+                _mark(outputs, [k for k, source in enumerate(executable.sources) if source is None], error)
         if executable.checked:
             _note_report(executable, outputs, held)
 
@@ -270,13 +312,20 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def _raise_first() -> None:
+    """What was refused first; what was refused later is what that led to, or is kept by its results."""
+    error = _errors[0]
+    _errors.clear()
+    raise error
+
+
 def synchronize() -> None:
     """Launch what is recorded and wait for everything that was launched."""
     if local.trace.kind == "main":
         flush(local.trace)
     wait_oldest(0)
     if _errors:
-        raise _errors.pop()
+        _raise_first()
 
 
 def observe(value: Value, what: str) -> Buffer | Any:
@@ -295,7 +344,7 @@ def observe(value: Value, what: str) -> Buffer | Any:
     if _in_flight:
         wait_oldest(0)
     if _errors:
-        raise _errors.pop()
+        _raise_first()
     return value.buffer
 
 

@@ -65,8 +65,9 @@ class Program:
     `alias` says which results take over a donated input's memory; `seconds` is the expected time of one run.
     """
 
-    __slots__ = ("address", "alias", "cached", "checked", "donated", "error_slot", "flops", "function", "immediates",
-                 "in_types", "kernels", "loaded", "nbytes", "out_types", "seconds", "times", "workspace_bytes")
+    __slots__ = ("address", "alias", "cached", "checked", "donated", "early", "error_slot", "flops", "function",
+                 "immediates", "in_types", "kernels", "loaded", "nbytes", "out_types", "seconds", "times",
+                 "workspace_bytes")
 
     def __init__(self, function: Function, header: dict[str, Any], address: int, loaded: tuple[Code, ...],
                  donated: frozenset[int], immediates: frozenset[int]) -> None:
@@ -79,6 +80,7 @@ class Program:
         self.kernels = [KernelInfo(*k) for k in header["kernels"]]
         self.address, self.loaded = address, loaded
         self.donated, self.immediates = donated, immediates
+        self.early: tuple[int, ...] = header["early"]  # results that exist also where the program refused something
         self.error_slot = -1
         self.checked: tuple[Node, ...] = ()
         self.cached = False
@@ -105,7 +107,7 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
         from pullback.passes.checks import with_checks
 
         function, checked = with_checks(function)
-    key = program_key(function, donated, immediates)
+    key = program_key(function, donated, immediates, bool(checked))
     clock.lap("key")
     stored = default_cache().get(key)
     header, objects = unpack(stored) if stored is not None else (None, [])
@@ -114,7 +116,7 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
     cached = program is not None
     if program is None:
         preload()
-        header, objects = build(function, donated, immediates, clock)
+        header, objects = build(function, donated, immediates, clock, bool(checked))
         default_cache().put(key, pack(header, objects))
         clock.lap("store")
         program = load(function, header, objects, donated, immediates)
@@ -131,16 +133,16 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
     return program
 
 
-def build(function: Function, donated: frozenset[int], immediates: frozenset[int],
-          clock: Clock) -> tuple[dict[str, Any], list[bytes]]:
+def build(function: Function, donated: frozenset[int], immediates: frozenset[int], clock: Clock,
+          checked: bool) -> tuple[dict[str, Any], list[bytes]]:
     """Run every step; the header holds all that a program must know besides its code."""
-    plan = make_plan(run_passes(function, clock), donated, immediates)
+    plan = make_plan(run_passes(function, clock), donated, immediates, checked)
     clock.lap("schedule")
     entry, workspace_bytes, objects = compile_plan(plan, clock)
     kernels = [(k.name, k.kind, n, k.threads, k.flops, k.nbytes) for n, phase in enumerate(plan.phases) for k in phase]
     seconds = max(plan.seconds, LONG) if open_ended(plan) else plan.seconds
     header = {"alias": sorted(plan.alias.items()), "workspace_bytes": workspace_bytes, "flops": plan.flops,
-              "nbytes": plan.nbytes, "seconds": seconds, "kernels": kernels, "entry": entry,
+              "nbytes": plan.nbytes, "seconds": seconds, "kernels": kernels, "entry": entry, "early": plan.early,
               "objects": [(o.symbols, len(o.data), o.callees) for o in objects]}
     return header, [o.data for o in objects]
 
@@ -210,7 +212,7 @@ def timed_program(program: Program, table: int) -> Any:
     from pullback.codegen.llvm.program import program_text
     from pullback.codegen.llvm.target import host
 
-    plan = make_plan(run_passes(program.function, Clock()), program.donated, program.immediates)
+    plan = make_plan(run_passes(program.function, Clock()), program.donated, program.immediates, bool(program.checked))
     return load_object(llvm.compile_ir(program_text(plan, host(), table)[0]), native().symbols)
 
 
@@ -235,12 +237,12 @@ def _rewritten(body: Function) -> Function:
     return run_passes(body, Clock())
 
 
-def make_plan(function: Function, donated: frozenset[int], immediates: frozenset[int]) -> Any:
-    """Kernels, phases and buffers."""
+def make_plan(function: Function, donated: frozenset[int], immediates: frozenset[int], checked: bool = False) -> Any:
+    """Kernels, phases and buffers; `checked`: the last result says what was refused."""
     from pullback.codegen.llvm.target import host
     from pullback.schedule.plan import Options, Unsupported, plan
 
-    options = Options(available_cores(), config.FUSE.value, _rewritten, unit=host().amx)
+    options = Options(available_cores(), config.FUSE.value, _rewritten, unit=host().amx, checked=checked)
     try:
         made = plan(function, donated, immediates, options)
     except Unsupported as error:
@@ -284,9 +286,9 @@ def unpack(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
     return header, objects
 
 
-def program_key(function: Function, donated: frozenset[int], immediates: frozenset[int]) -> str:
+def program_key(function: Function, donated: frozenset[int], immediates: frozenset[int], checked: bool = False) -> str:
     """Everything that the code depends on: graph, options, machine, compiler, and this library's own source."""
-    options = (sorted(donated), sorted(immediates), config.cache_key(), available_cores())
+    options = (sorted(donated), sorted(immediates), checked, config.cache_key(), available_cores())
     head = "\n".join((FORMAT, sys.implementation.cache_tag or "", source_version(), toolchain_version(),
                       *host_target(), repr(options)))
     return head + "\n" + sha256(function_text(function).encode()).hex()

@@ -175,6 +175,16 @@ class Executable:
         node = refused(self.checked, number)
         return node.op.refusal(*(x.tensor for x in node.inputs))
 
+    def lost(self) -> list[int]:
+        """The results that a run which refused something does not have: the others were made before it ended, or are
+        written over what they were."""
+        from pullback.passes.checks import untouched
+
+        if self.reference:  # it ran to its end, and wrote over nothing
+            return []
+        there = {*untouched(self.function), *self.program.alias} & {*self.program.early, *self.program.alias}
+        return [k for k in range(len(self.out)) if k not in there]
+
     def arrays(self, arguments: list[Any]) -> list[Any]:
         """Arguments as NumPy arrays."""
         return [a.numpy(numpy_dtype(t.dtype), t.shape) if type(a) is Buffer else np.asarray(a, numpy_dtype(t.dtype))

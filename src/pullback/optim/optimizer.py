@@ -112,6 +112,9 @@ class Optimizer:
             group.setdefault(name, default)
         self.param_groups.append(group)
         self._plans.clear()
+        trace = thread.context.trace
+        if trace.kind == "main" and any(p._value.trace is trace for p in params):
+            flush(trace)  # their first values are there, whatever becomes of the program of the first step
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or set them to zero."""

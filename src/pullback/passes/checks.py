@@ -29,6 +29,17 @@ def refused(found: tuple[Node, ...], number: int) -> Node:
     return found[FIRST - number]
 
 
+def untouched(function: Function) -> list[int]:
+    """The results that nothing is needed for that may refuse its inputs."""
+    function = inline(function)
+    touched: set[Node] = set()
+    for node in function.nodes():
+        kind = type(node.op)
+        if kind.refuses is not Op.refuses or kind.reporting is not Op.reporting or not touched.isdisjoint(node.inputs):
+            touched.add(node)
+    return [k for k, r in enumerate(function.results) if r not in touched]
+
+
 class Checks:
     """The operators found so far, in the order of their numbers."""
 

@@ -53,20 +53,25 @@ WRITTEN_BYTES = 8  # read and written for each element that is put in its place
 class Plan:
     """What `codegen` needs: kernels by phase, buffers, sizes."""
 
-    __slots__ = ("alias", "buffers", "flops", "function", "nbytes", "phases", "seconds", "threads", "workspace_bytes")
+    __slots__ = ("alias", "buffers", "early", "flops", "function", "nbytes", "phases", "seconds", "stops", "threads",
+                 "workspace_bytes")
 
     def __init__(self, function: Function, phases: list[list[Kernel]], buffers: list[Buffer], alias: dict[int, int],
-                 workspace_bytes: int, flops: int, nbytes: int, seconds: float, threads: int) -> None:
+                 workspace_bytes: int, flops: int, nbytes: int, seconds: float, threads: int, stops: int = -1,
+                 early: tuple[int, ...] = ()) -> None:
         self.function, self.phases, self.buffers, self.alias = function, phases, buffers, alias
         self.workspace_bytes, self.flops, self.nbytes, self.seconds = workspace_bytes, flops, nbytes, seconds
         self.threads = threads
+        #: the phase behind which the program ends if its last result is not 0 (none: -1), and results that it has then
+        self.stops, self.early = stops, early
 
 
 class Options(NamedTuple):
     """How to schedule: threads of the machine, whether to fuse, the passes for bodies, whether this is a body.
 
     `state`: where the state of a loop begins among a body's inputs; result k may only take the memory of the k-th.
-    `unit`: the processor multiplies matrices of bfloat16 numbers.
+    `unit`: the processor multiplies matrices of bfloat16 numbers. `checked`: the last result is a number that ends the
+    program where it is not 0.
     """
 
     threads: int = 1
@@ -75,6 +80,7 @@ class Options(NamedTuple):
     inner: bool = False
     state: int = -1
     unit: bool = False
+    checked: bool = False
 
 
 class Control:
@@ -114,7 +120,20 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     buffers = list(roots.params.values()) + [roots.buffers[r] for r in function.results]
     flops, nbytes = sum(k.flops for k in kernels), sum(k.nbytes for k in kernels)
     seconds = sum(max(estimate(k) for k in phase) for phase in phases) * 1e-9
-    return Plan(function, phases, buffers, alias, workspace, flops, nbytes, seconds, options.threads)
+    stops, early = stop(function, roots, phases, alias) if options.checked else (-1, ())
+    return Plan(function, phases, buffers, alias, workspace, flops, nbytes, seconds, options.threads, stops, early)
+
+
+def stop(function: Function, roots: Roots, phases: list[list[Kernel]],
+         alias: dict[int, int]) -> tuple[int, tuple[int, ...]]:
+    """Behind which phase a program ends whose last result, a number, is not 0, and the results that are there by then:
+    as late as possible before it writes over an argument."""
+    written = {x: n for n, phase in enumerate(phases) for k in phase for x in k.writes}
+    at = [written.get(roots.buffers[r], len(phases)) for r in function.results]
+    stops = max(at[-1], min((at[o] for o in alias), default=len(phases)) - 1)
+    if stops + 1 >= len(phases):
+        return -1, tuple(range(len(at)))
+    return stops, tuple(o for o, n in enumerate(at) if n <= stops)
 
 
 def stream_results(kernels: list[Kernel], aliased: set[Buffer]) -> None:

@@ -13,7 +13,7 @@ from pullback.codegen.llvm.clock import emit_timed
 from pullback.codegen.llvm.control import emit_control
 from pullback.codegen.llvm.kernels import EmittedKernel, Slots, constant_address, emit_loops
 from pullback.codegen.llvm.target import Target
-from pullback.codegen.llvm.text import Fn, Module, V, i64
+from pullback.codegen.llvm.text import Fn, Module, V, const, i64
 from pullback.codegen.llvm.units import NAME, Unit, merged_text
 from pullback.kernel.nodes import Buffer, Kernel
 from pullback.kernel.signature import signature
@@ -134,15 +134,23 @@ class PlanEmitter:
             if n and stops:
                 fn.unless_cancelled(f"go{n}", "end")
                 fn.label(f"go{n}")
+            if n and n == self.plan.stops + 1:
+                self.unless_refused(fn)
             some = range(first, first + len(phase))
             first += len(phase)
             some = sorted(some, key=lambda j: (self.kernels[j].threads > 1, bool(self.tables[j].zeros)))
             self.run(fn, f"{name}.phase{n}", [names[j] for j in some], [self.kernels[j].threads for j in some],
                      [tables[j] for j in some])
-        if stops:
-            fn.br("end")
-            fn.label("end")
+        fn.br("end")
+        fn.label("end")
         fn.ret()
+
+    def unless_refused(self, fn: Fn) -> None:
+        """Go on where the last result, a number, is 0: nothing is written over because of what was refused."""
+        slot = len(self.plan.function.params) + len(self.plan.function.results) - 1
+        number = fn.load(fn.load(fn.gep(fn.params[0], i64(slot), "ptr"), "ptr", 8), "i32", 4)
+        fn.cond_br(fn.compare("icmp", "eq", number, const(0, "i32")), "accepted", "end")
+        fn.label("accepted")
 
     def fill(self, fn: Fn, name: str) -> list[V]:
         """Each kernel's table: the caller's addresses, and places in the workspace. Which, is data of a loop."""
