@@ -150,10 +150,26 @@ CONVOLUTIONS: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]] = {
     "dilated": (lambda x, w: F.conv2d(x, w, padding=2, dilation=2), (32, 12, 16), (32, 32, 3, 3)),
     "groups": (lambda x, w: F.conv2d(x, w, padding=1, groups=4), (32, 12, 16), (32, 8, 3, 3)),
     "transposed": (lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1), (32, 12, 16), (32, 16, 4, 4)),
+    "transposed, padded": (lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1, output_padding=1), (32, 12, 16),
+                           (32, 16, 3, 3)),
+    "transposed, groups": (lambda x, w: F.conv_transpose2d(x, w, stride=3, groups=2), (32, 12, 16), (32, 8, 3, 3)),
+    "transposed, points": (lambda x, w: F.conv_transpose2d(x, w, groups=2), (64, 1, 1), (64, 8, 4, 4)),
+    "transposed, 1d": (lambda x, w: F.conv_transpose1d(x, w, stride=4, padding=2), (32, 64), (32, 16, 8)),
     "channels last": (channels_last(PLAIN[0]), (12, 16, 32), PLAIN[2]),
     "strided, channels last": (channels_last(lambda x, w: F.conv2d(x, w, stride=2, padding=1)), (12, 16, 32),
                                (32, 32, 3, 3)),
 }
+
+
+def test_a_transposed_convolution_multiplies_by_no_zeros() -> None:
+    """The gradient of its weights sums over the image, not over the places between its pixels."""
+    x, w, q = pb.ones(2, 32, 12, 16), pb.ones(32, 16, 3, 3), pb.ones(2, 16, 24, 32)
+
+    def loss(w: Any, x: Any, q: Any) -> Any:
+        return (F.conv_transpose2d(x, w, stride=2, padding=1, output_padding=1) * q).sum()
+
+    text = str(pb.show(pb.grad(loss), "loops")(w, x, q))
+    assert "product 32 x 144 x 384" in text
 
 
 @pytest.mark.parametrize("images", [1, 2])

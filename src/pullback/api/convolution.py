@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -188,6 +189,8 @@ def _convolve_transposed(x: Node, weight: Node, *bias: Node, stride: Sizes, low:
     rank = len(stride)
     batch, channels, *spatial = x.shape
     kernel = weight.shape[2:]
+    if set(spatial) == {1} and out == kernel and not any(low):
+        return with_bias(_from_points(x, weight, groups), bias)
     shape = (batch, groups, *out, channels // groups, *kernel)
     over = loop_vars(shape)
     at: list[Index] = [over[0], over[1], over[2 + rank]]
@@ -205,6 +208,16 @@ def _convolve_transposed(x: Node, weight: Node, *bias: Node, stride: Sizes, low:
     y = build.contract(left, right, 1, 1 + rank)  # groups, batch, *out, filters of a group
     y = build.transpose(y, (1, 0, rank + 2, *range(2, rank + 2)))
     return with_bias(build.reshape(y, (batch, groups * weight.shape[1], *out)), bias)
+
+
+def _from_points(x: Node, weight: Node, groups: int) -> Node:
+    """The transposed convolution of images of one pixel: a product with the whole weight."""
+    batch, channels = x.shape[:2]
+    filters, kernel = weight.shape[1], weight.shape[2:]
+    left = build.transpose(build.reshape(x, (batch, groups, channels // groups)), (1, 0, 2))
+    right = build.reshape(weight, (groups, channels // groups, filters * prod(kernel)))
+    y = build.contract(left, build.transpose(right, (0, 2, 1)), 1, 1)
+    return build.reshape(build.transpose(y, (1, 0, 2)), (batch, groups * filters, *kernel))
 
 
 def _conv_transpose(name: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, extra: Any,

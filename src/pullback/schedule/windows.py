@@ -15,12 +15,13 @@ from typing import Any, ClassVar, NamedTuple
 
 import pullback.ops.build as b
 from pullback.ir.index import Index, Part, Var, loop_vars, ravel
-from pullback.ir.node import Function, Node, Op, TensorType, primitive, reapply
+from pullback.ir.node import Function, Node, Op, TensorType, primitive, reapply, rebuild
 from pullback.passes.layout import layout, lowering, view_of
 from pullback.schedule.invert import solve
 from pullback.schedule.narrow import narrows
 
 MIN_COLUMNS = 8  # fewer positions of an image than this are no vector
+MIN_TERMS_COLUMNS = 32  # where pixels are terms: places of a window, which are no images to be put side by side
 MIN_WORK = 20_000
 COPIES = 2  # of an image in its windows, from which on the image is copied rather than they
 
@@ -218,16 +219,12 @@ def _by_terms(first: Window, second: Window, x: Node, y: Node, batch: int, terms
 def over_windows(function: Function) -> Function:
     """Gradients of windows as contractions, contractions in the order in which they are read, and images in an order
     in which they can be read."""
-    return _reordered(_oriented(_sunk(function)))
+    return _each(_oriented(_each(_each(function, sunk), over_elements)), reordered)
 
 
-def _sunk(function: Function) -> Function:
-    done: dict[Node, Node] = {p: p for p in function.params}
-    for node in function.nodes():
-        if node not in done:
-            new = reapply(node, tuple(done[x] for x in node.inputs))
-            done[node] = sunk(new) or new
-    return Function(function.params, [done[r] for r in function.results])
+def _each(function: Function, rule: Callable[[Node], Node | None]) -> Function:
+    """Each node replaced by what a rule makes of it, if anything."""
+    return rebuild(function, lambda node: rule(node) or node)
 
 
 def sunk(node: Node) -> Node | None:
@@ -307,6 +304,84 @@ def _moved(x: Node, at: tuple[Index, ...], dims: list[int], lead: int, sizes: tu
     return b.reindex(source, shape, indices, None if inside else 0)
 
 
+def over_elements(node: Node) -> Node | None:
+    """contract(x, windows of y), where the terms step over the places between y's elements (the gradient of a
+    transposed convolution's weights): contract(elements of y, windows of x), which multiplies by no zeros."""
+    if lowering(node) != "contract" or not node.tensor.size:
+        return None
+    op: Any = node.op
+    for k, (x, y) in enumerate((node.inputs, node.inputs[::-1])):
+        seen = window(y, {})
+        if seen is None or max(seen.step, default=1) == 1 or not x.tensor.size:
+            continue
+        made = _exchanged(x, seen, y.shape, op)
+        if made is None:
+            continue
+        product, columns = made  # batch, y's free dimensions but those of the window, x's, those of the window
+        batch, free = op.batch_dims, len(y.shape) - op.batch_dims - op.contracted
+        left = [f for f in range(free) if f not in columns]
+        rows = len(x.shape) - batch - op.contracted
+        of_y = {f: batch + n for n, f in enumerate(left)} | {f: batch + len(left) + rows + n
+                                                              for n, f in enumerate(columns)}
+        sides = [range(batch + len(left), batch + len(left) + rows), [of_y[f] for f in range(free)]]
+        return b.transpose(product, (*range(batch), *(d for side in (sides if k == 0 else sides[::-1]) for d in side)))
+    return None
+
+
+def _exchanged(x: Node, seen: Window, shape: tuple[int, ...], op: Any) -> tuple[Node, list[int]] | None:
+    """The product over the elements of a window's base, and which of the window's free dimensions x now has."""
+    over = loop_vars(shape)
+    batch, first = op.batch_dims, len(shape) - op.contracted
+    solved: dict[int, int] = {}  # the term, a dimension of the window, that an element's place gives: dimension of base
+    for d, (at, step) in enumerate(zip(seen.at, seen.step, strict=True)):
+        found = [k for k in range(first, len(shape)) if over[k].terms and over[k].variables() <= at.variables()]
+        if step > 1:
+            if len(found) != 1 or found[0] in solved or at.coefficient(next(iter(over[found[0]].variables()))) != 1:
+                return None
+            solved[found[0]] = d
+    stepped = set(solved.values())
+    moving = set[Var]().union(*(seen.at[d].variables() for d in stepped))
+    columns = [k for k in range(batch, first) if over[k].terms and over[k].variables() <= moving]
+    still = set[Var]().union(*(i.variables() for d, i in enumerate(seen.at) if d not in stepped), set())
+    if moving & still or any(over[k].variables() & moving for k in range(batch)):
+        return None
+    terms = [seen.base.shape[solved[k]] if k in solved else shape[k] for k in range(first, len(shape))]
+    kept = [k for k in range(batch, first) if k not in columns]
+    left = b.reindex(*_at(seen.base, seen.at, over, solved, [*range(batch), *kept], shape, terms))
+    right = _other(x, seen, over, solved, columns, batch, terms, shape)
+    return b.apply(op, left, right), [k - batch for k in columns]
+
+
+def _at(base: Node, at: tuple[Index, ...], over: tuple[Index, ...], solved: dict[int, int], lead: list[int],
+        shape: tuple[int, ...], terms: list[int]) -> tuple[Node, tuple[int, ...], list[Index]]:
+    """The elements of a base over some dimensions of its windows, and terms."""
+    new = (*(shape[k] for k in lead), *terms)
+    place = loop_vars(new)
+    first = len(shape) - len(terms)
+    values: dict[Var, Index] = {v: place[n] for n, k in enumerate(lead) for v in over[k].variables()}
+    values |= {v: place[len(lead) + n] for n in range(len(terms)) for v in over[first + n].variables()}
+    given = {d: place[len(lead) + k - first] for k, d in solved.items()}
+    return base, new, [given[d] if d in given else i.substitute(values) for d, i in enumerate(at)]
+
+
+def _other(x: Node, seen: Window, over: tuple[Index, ...], solved: dict[int, int], columns: list[int], batch: int,
+           terms: list[int], shape: tuple[int, ...]) -> Node:
+    """x over its own dimensions, the window's and terms: at the place that each element is seen from, or 0."""
+    first, rows = len(shape) - len(terms), len(x.shape) - len(terms)
+    new = (*x.shape[:rows], *(shape[k] for k in columns), *terms)
+    place = loop_vars(new)
+    values = {v: place[rows + n] for n, k in enumerate(columns) for v in over[k].variables()}
+    at: list[Index] = list(place[:rows])
+    for n, k in enumerate(range(first, len(shape))):
+        term = place[rows + len(columns) + n]
+        if k in solved:
+            d = solved[k]
+            term = term * seen.step[d] - (seen.at[d] - over[k]).substitute(values)
+        at.append(term)
+    inside = all(i.low >= 0 and i.high < size for i, size in zip(at, x.shape, strict=True))
+    return b.reindex(x, new, at, None if inside else 0)
+
+
 def _oriented(function: Function) -> Function:
     order = function.nodes()
     readers: dict[Node, int] = dict.fromkeys(function.results, 2)
@@ -371,6 +446,9 @@ def _in_order(node: Node, done: dict[Node, Node]) -> Node | None:
     plain = seen is None or _plain(seen, right.shape, terms)
     if plain and (ordered or rows == 1 or rows * columns * depth < MIN_WORK):
         return None
+    if not ordered and columns < MIN_TERMS_COLUMNS and seen is not None and not plain and not _by_columns(
+            seen, right.shape, terms):
+        return None
     made = b.apply(op.over(len(lead), terms), left, right)
     return b.reshape(made, shape)
 
@@ -402,15 +480,6 @@ def _placed(x: Node, dims: list[int], mine: int, side: dict[int, int], where: di
         elif side[k] == mine:
             at[where[k] - shift] = over[p]
     return b.reindex(x, (*(shape[k] for k in dims), *summed), (*at, *over[len(dims):]))
-
-
-def _reordered(function: Function) -> Function:
-    done: dict[Node, Node] = {p: p for p in function.params}
-    for node in function.nodes():
-        if node not in done:
-            new = reapply(node, tuple(done[x] for x in node.inputs))
-            done[node] = reordered(new) or new
-    return Function(function.params, [done[r] for r in function.results])
 
 
 def reordered(node: Node) -> Node | None:
