@@ -21,11 +21,12 @@ class Solved(NamedTuple):
     part: str = ""
 
 
-def solve(indices: Sequence[Index], source: tuple[int, ...],
-          target: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[Index, ...]] | None:
+def solve(indices: Sequence[Index], source: tuple[int, ...], target: tuple[int, ...],
+          by_rest: bool = False) -> tuple[tuple[int, ...], tuple[Index, ...]] | None:
     """(sizes of the free dimensions, index of each dimension of the source over loop_vars(target + free)).
 
-    None where the places cannot be solved for. An index is out of range where no element is written.
+    None where the places cannot be solved for. An index is out of range where no element is written. `by_rest`: a free
+    dimension that others step over counts only those that meet a place, every so-many-th.
     """
     variables: dict[Var, int] = {}
     for k, v in enumerate(loop_vars(source)):
@@ -36,9 +37,12 @@ def solve(indices: Sequence[Index], source: tuple[int, ...],
         if not _solve_one(place, x, size, solved):
             return None
     free = [v for v in variables if v not in solved]
-    shape = (*target, *(v.size for v in free))
-    over = loop_vars(shape)
+    stepped = _stepped(solved, free) if by_rest else {}
+    sizes = [-(-v.size // stepped[v].coefficient) if v in stepped else v.size for v in free]
+    over = loop_vars((*target, *sizes))
     known: dict[Var, Index] = {v: over[len(target) + k] for k, v in enumerate(free)}
+    for v, one in stepped.items():
+        known[v] = known[v] * one.coefficient + one.place % one.coefficient
     found: list[Index] = [ZERO] * len(source)
     for v, k in variables.items():
         if v in known:
@@ -49,8 +53,23 @@ def solve(indices: Sequence[Index], source: tuple[int, ...],
             if w not in known:
                 return None
             rest = rest - known[w] * cw
-        found[variables[v]] = _value(v, one, rest)
-    return tuple(v.size for v in free), tuple(found)
+        met = [w for w, _ in one.others if stepped.get(w) is one]
+        if met:  # place - place % step - step * counter is a multiple of the step
+            found[variables[v]] = one.place // one.coefficient - over[len(target) + free.index(met[0])]
+        else:
+            found[variables[v]] = _value(v, one, rest)
+    return tuple(sizes), tuple(found)
+
+
+def _stepped(solved: dict[Var, Solved], free: list[Var]) -> dict[Var, Solved]:
+    """Free variables w of step * v + w = place, each with its equation."""
+    found: dict[Var, Solved] = {}
+    for one in solved.values():
+        if not one.part and one.coefficient > 1 and len(one.others) == 1:
+            w, c = one.others[0]
+            if c == 1 and w in free and w not in found:
+                found[w] = one
+    return found
 
 
 def _equations(indices: Sequence[Index], target: tuple[int, ...]) -> list[tuple[Index, int, Index]]:

@@ -103,7 +103,7 @@ def gathered(node: Node) -> Node:
     if folded(ravel(indices, node.shape)) == ravel(loop_vars(source.shape), source.shape) and (
             source.tensor.size == node.tensor.size):
         return b.reshape(source, node.shape)
-    found = solve(indices, source.shape, node.shape)
+    found = solve(indices, source.shape, node.shape, by_rest=True)
     if found is None:
         return node
     free, at = found
