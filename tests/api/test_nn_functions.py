@@ -196,6 +196,28 @@ def test_losses() -> None:
     same(pb.cdist(a, b), np.linalg.norm(x[:, None] - y[None], axis=-1))
 
 
+@pytest.mark.parametrize("jit", [False, True])
+def test_binary_cross_entropy_where_a_probability_is_0_or_1(jit: bool) -> None:
+    """The gradients are PyTorch's, whose backward divides by x (1 - x), at least 1e-12."""
+    def slope(x: Any, y: Any) -> Any:
+        return pb.grad(lambda x: F.binary_cross_entropy(x, y, reduction="sum"))(x)
+
+    run = pb.jit(slope) if jit else slope
+    edge, one = pb.tensor([1.0, 0.0]), pb.ones(2)
+    same(run(edge, pb.tensor([1.0, 0.0])), [0.0, 0.0])
+    same(run(edge, pb.tensor([0.0, 1.0])), [1e12, -1e12])
+    same(run(pb.tensor([0.3, 0.6]), pb.tensor([0.2, 0.9])), [0.4761905, -1.25])
+    through = pb.grad(lambda x: F.binary_cross_entropy(pb.sigmoid(x), one, reduction="sum"))
+    same((pb.jit(through) if jit else through)(pb.tensor([20.0, -200.0])), [0.0, 0.0])
+    assert F.binary_cross_entropy(pb.tensor([0.0, 1.0]), edge, reduction="none").tolist() == [100.0, 100.0]
+
+    by_both = pb.grad(lambda x, y: slope(x, y).sum(), argnums=(0, 1))
+    second, crossed = (pb.jit(by_both) if jit else by_both)(pb.tensor([0.3, 0.6]), pb.tensor([0.2, 0.9]))
+    same(second, [3.8548753, 3.125])
+    same(crossed, [-4.7619047, -4.1666665])
+    assert all(np.isfinite(np.asarray(v)).all() for v in by_both(edge, pb.tensor([0.0, 0.0])))
+
+
 def test_cross_entropy() -> None:
     x, t = sample((5, 4), seed=1), np.asarray([0, 3, 1, 2, 2])
     logs = x - np.log(np.exp(x).sum(1, keepdims=True))

@@ -14,8 +14,8 @@ from pullback.api.reductions import floating
 from pullback.engine.operation import operation
 from pullback.ir import dtypes
 from pullback.ir.index import Index, loop_vars
-from pullback.ir.node import Function, Node, param, project
-from pullback.ops.control import Custom
+from pullback.ir.node import Node
+from pullback.ops.control import with_rule
 from pullback.util.errors import DTypeError, ShapeError, ValueError_, message
 
 Array = Any
@@ -341,8 +341,7 @@ class MaxPool(NamedTuple):
 @operation()
 def _max_pool(x: Node, kernel: Sizes, stride: Sizes, low: Sizes, out: Sizes, dilation: Sizes) -> Node:
     rule = MaxPool(kernel, stride, low, out, dilation)
-    source = param(x.tensor)
-    return project(build.apply(Custom(Function([source], [rule.largest(source)]), rule, None, "max_pool"), x))[0]
+    return with_rule("max_pool", rule.largest, rule, x)[0]
 
 
 @operation(differentiable=False)

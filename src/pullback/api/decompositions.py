@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pullback.api._lazy import build
 from pullback.api.arguments import as_tensor, described, one_of
 from pullback.engine.operation import broadcast_to, operation
 from pullback.ir import dtypes
-from pullback.ir.node import Function, Node, param, project
+from pullback.ir.node import Node, project
 from pullback.ops import matrix
-from pullback.ops.control import Custom
+from pullback.ops.control import with_rule
 from pullback.ops.indexing import Located
 from pullback.ops.linalg import Cholesky, Lu, Qr, Require, TriangularSolve
 from pullback.util.errors import ShapeError, message
@@ -28,14 +28,6 @@ SlogdetResult = namedtuple("SlogdetResult", "sign logabsdet")
 def real_float(x: Node) -> Node:
     """Integers and bools as the default float."""
     return x if x.dtype.is_inexact else build.convert(x, dtypes.float32)
-
-
-def with_rule(label: str, f: Callable[..., Any], rule: Callable[..., Any], *inputs: Node) -> tuple[Node, ...]:
-    """f(inputs...) with `rule(inputs, tangents) -> (outputs, tangents)` as its derivative."""
-    params = [param(x.tensor) for x in inputs]
-    found = f(*params)
-    results = (found,) if isinstance(found, Node) else tuple(found)
-    return project(build.apply(Custom(Function(params, results), rule, None, label), *inputs))
 
 
 def require(x: Node, bad: Node, label: str) -> Node:

@@ -15,9 +15,9 @@ from pullback.engine.operation import operation
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import local
 from pullback.ir import dtypes
-from pullback.ir.node import Function, Node, param, project
+from pullback.ir.node import Node
 from pullback.ops import matrix
-from pullback.ops.control import Custom
+from pullback.ops.control import with_rule
 from pullback.util.errors import ArgumentError, IndexError_, ValueError_, message
 
 Array = Any
@@ -40,9 +40,7 @@ def shared_gradient(rows: Node, indices: Node, size: int) -> Node:
     counts = build.scatter(build.zeros((size,), rows.dtype), flat, ones, 0, "add", "clip")
     often = build.gather(counts, indices, 0, "clip")
     share = build.div(build.ones_like(often), often)
-    source, other = param(rows.tensor), param(share.tensor)
-    return project(build.apply(Custom(Function([source, other], [source]), _by_share, None, "shared_gradient"),
-                               rows, share))[0]
+    return with_rule("shared_gradient", lambda rows, share: rows, _by_share, rows, share)[0]
 
 
 # -- rows of limited size ----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pullback.api._lazy import build
@@ -14,6 +15,7 @@ from pullback.engine.operation import Operation, operation
 from pullback.engine.precision import in_single, is_narrow
 from pullback.engine.trace import Operand
 from pullback.ir.node import Node
+from pullback.ops.control import with_rule
 from pullback.util.errors import DTypeError, ShapeError, ValueError_, message
 
 Array = Any
@@ -330,11 +332,37 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, ignore_inde
                           reduction=_check_reduction(reduction, "cross_entropy"), mode="positive", single=single)
 
 
+#: least logarithm of a probability, and least product of one and its complement in a derivative: PyTorch's
+_LEAST_LOG, _LEAST_SPREAD = -100.0, 1e-12
+
+
+def _held_logs(x: Node) -> tuple[Node, Node]:
+    """log(x) and log(1 - x), at least -100; at 0 or 1 that is a constant, so that no derivative there is infinite."""
+    def held(edge: Node, log: Callable[[Node], Node]) -> Node:
+        floor, at = _like(x, _LEAST_LOG), build.binary("eq", x, edge)
+        return build.select(at, floor, build.maximum(log(build.select(at, _like(x, 0.5), x)), floor))
+
+    return (held(build.zeros_like(x), build.log),
+            held(build.ones_like(x), lambda v: build.unary("log1p", build.neg(v))))
+
+
+def _bce_node(x: Node, y: Node) -> Node:
+    logs = _held_logs(x)
+    return build.neg(build.add(build.mul(y, logs[0]), build.mul(build.sub(build.ones_like(y), y), logs[1])))
+
+
+def _bce_rule(inputs: Sequence[Node], tangents: Sequence[Node]) -> tuple[tuple[Node], tuple[Node]]:
+    """The derivative by x is (x - y) / (x (1 - x)), finite where x has come to 0 or 1."""
+    x, y = inputs
+    spread = build.maximum(build.mul(x, build.sub(build.ones_like(x), x)), _like(x, _LEAST_SPREAD))
+    by_x = build.mul(tangents[0], build.div(build.sub(x, y), spread))
+    logs = _held_logs(x)
+    return (_bce_node(x, y),), (build.add(by_x, build.mul(tangents[1], build.sub(logs[1], logs[0]))),)
+
+
 @operation(promote="float")
 def _bce(x: Node, y: Node, *weight: Node, reduction: str) -> Node:
-    one, floor = build.ones_like(x), _like(x, -100)
-    logs = [build.maximum(build.log(v), floor) for v in (x, build.sub(one, x))]
-    losses = build.neg(build.add(build.mul(y, logs[0]), build.mul(build.sub(one, y), logs[1])))
+    losses = with_rule("binary_cross_entropy", _bce_node, _bce_rule, x, y)[0]
     return reduced(build.mul(losses, weight[0]) if weight else losses, reduction)
 
 

@@ -19,12 +19,13 @@ from pullback.api.arguments import (
     one_of,
     ordered_axes,
 )
-from pullback.api.decompositions import as_if_hermitian, inv, matrices, real_float, solve, square, with_rule
+from pullback.api.decompositions import as_if_hermitian, inv, matrices, real_float, solve, square
 from pullback.api.linear_algebra import matmul, vector_norm
 from pullback.engine.operation import operation
 from pullback.ir import dtypes
 from pullback.ir.node import Node, project
 from pullback.ops import matrix
+from pullback.ops.control import with_rule
 from pullback.ops.spectral import Eig, Eigh, Svd
 from pullback.util.errors import ArgumentError, ShapeError, message
 

@@ -246,6 +246,14 @@ class Custom(_Body):
         yield Custom(_sample_function()), _sample_arrays()
 
 
+def with_rule(label: str, f: Callable[..., Any], rule: Rule, *inputs: Node) -> tuple[Node, ...]:
+    """f(inputs...) with `rule(inputs, tangents) -> (outputs, tangents)` as its derivative."""
+    params = [param(x.tensor) for x in inputs]
+    found = f(*params)
+    results = (found,) if isinstance(found, Node) else tuple(found)
+    return project(b.apply(Custom(Function(params, results), rule, None, label), *inputs))
+
+
 def _rule_forward(inputs: Sequence[Node], tangents: Sequence[Node]) -> Any:
     (x, y), (tx, ty) = inputs, tangents
     sine = b.unary("sin", x)
