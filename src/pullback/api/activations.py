@@ -44,13 +44,8 @@ def relu(x: Array, inplace: bool = False) -> Array:
     >>> pb.relu(pb.tensor([-1.0, 2.0]))
     Tensor([0., 2.], dtype=float32)
     """
-    return _kept_in_place(x, _relu(x)) if inplace else _relu(x)
-
-
-def _kept_in_place(x: Any, y: Any) -> Any:
-    x = as_tensor(x, "activation")
-    x[...] = y
-    return x
+    y = _relu(x)
+    return x.hold(y, "relu_") if inplace else y
 
 
 def clamp_node(x: Node, low: float, high: float) -> Node:
@@ -66,12 +61,13 @@ def _hardtanh(x: Node, low: float, high: float) -> Node:
 
 def hardtanh(x: Array, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Array:
     """x limited to [min_val, max_val]; the derivative at the limits is 0."""
-    return _hardtanh(x, low=min_val, high=max_val)
+    y = _hardtanh(x, low=min_val, high=max_val)
+    return x.hold(y, "hardtanh_") if inplace else y
 
 
 def relu6(x: Array, inplace: bool = False) -> Array:
     """x limited to [0, 6]."""
-    return _hardtanh(x, low=0.0, high=6.0)
+    return hardtanh(x, 0.0, 6.0, inplace)
 
 
 @operation(promote="float")
@@ -81,7 +77,8 @@ def _leaky_relu(x: Node, slope: Node) -> Node:
 
 def leaky_relu(x: Array, negative_slope: float = 0.01, inplace: bool = False) -> Array:
     """x where it is positive, negative_slope * x elsewhere."""
-    return _leaky_relu(x, negative_slope)
+    y = _leaky_relu(x, negative_slope)
+    return x.hold(y, "leaky_relu_") if inplace else y
 
 
 @operation(promote="dtype")
@@ -112,19 +109,22 @@ def _elu(x: Node, alpha: float, scale: float, input_scale: float) -> Node:
 
 def elu(x: Array, alpha: float = 1.0, inplace: bool = False) -> Array:
     """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
-    return _elu(x, alpha=alpha, scale=1.0, input_scale=1.0)
+    y = _elu(x, alpha=alpha, scale=1.0, input_scale=1.0)
+    return x.hold(y, "elu_") if inplace else y
 
 
 def selu(x: Array, inplace: bool = False) -> Array:
     """The self-normalising ELU (Klambauer et al. 2017)."""
-    return _elu(x, alpha=1.6732632423543772848170429916717, scale=1.0507009873554804934193349852946, input_scale=1.0)
+    y = _elu(x, alpha=1.6732632423543772848170429916717, scale=1.0507009873554804934193349852946, input_scale=1.0)
+    return x.hold(y, "selu_") if inplace else y
 
 
 def celu(x: Array, alpha: float = 1.0, inplace: bool = False) -> Array:
     """max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
     if not number(alpha, "celu", "alpha"):
         raise ValueError_(message("celu: alpha must not be 0", [("alpha", repr(alpha))], "alpha=1.0"))
-    return _elu(x, alpha=alpha, scale=1.0, input_scale=1.0 / alpha)
+    y = _elu(x, alpha=alpha, scale=1.0, input_scale=1.0 / alpha)
+    return x.hold(y, "celu_") if inplace else y
 
 
 def gelu_node(x: Node, approximate: str) -> Node:
@@ -150,7 +150,8 @@ _silu = Operation(lambda x: build.mul(x, build.unary("sigmoid", x)), "float", Tr
 
 def silu(x: Array, inplace: bool = False) -> Array:
     """x * sigmoid(x)."""
-    return _silu(x)
+    y = _silu(x)
+    return x.hold(y, "silu_") if inplace else y
 
 
 swish = silu
@@ -181,7 +182,8 @@ _tanhshrink = Operation(lambda x: build.sub(x, build.unary("tanh", x)), "float",
 
 def mish(x: Array, inplace: bool = False) -> Array:
     """x * tanh(softplus(x))."""
-    return _mish(x)
+    y = _mish(x)
+    return x.hold(y, "mish_") if inplace else y
 
 
 def softsign(x: Array) -> Array:
@@ -214,12 +216,14 @@ def _hardswish(x: Node) -> Node:
 
 def hardsigmoid(x: Array, inplace: bool = False) -> Array:
     """relu6(x + 3) / 6."""
-    return _hardsigmoid(x)
+    y = _hardsigmoid(x)
+    return x.hold(y, "hardsigmoid_") if inplace else y
 
 
 def hardswish(x: Array, inplace: bool = False) -> Array:
     """x * relu6(x + 3) / 6."""
-    return _hardswish(x)
+    y = _hardswish(x)
+    return x.hold(y, "hardswish_") if inplace else y
 
 
 @operation()
@@ -246,7 +250,17 @@ def _threshold(x: Node, limit: float, value: float) -> Node:
 
 def threshold(x: Array, threshold: float, value: float, inplace: bool = False) -> Array:
     """x where it is above the threshold, `value` elsewhere."""
-    return _threshold(x, limit=number(threshold, "threshold", "threshold"), value=number(value, "threshold", "value"))
+    return _above_threshold(x, threshold, value, inplace)
+
+
+def threshold_(x: Array, threshold: float, value: float) -> Array:
+    """`threshold`, in place."""
+    return _above_threshold(x, threshold, value, True)
+
+
+def _above_threshold(x: Any, limit: Any, value: Any, inplace: bool) -> Any:
+    y = _threshold(x, limit=number(limit, "threshold", "threshold"), value=number(value, "threshold", "value"))
+    return x.hold(y, "threshold_") if inplace else y
 
 
 @operation(promote="float")
@@ -361,7 +375,7 @@ def rrelu(x: Array, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bo
     from pullback.api.random import units
 
     y = _random_leaky(x, units(tuple(x.shape), x), lower=float(lower), upper=float(upper))
-    return _kept_in_place(x, y) if inplace else y
+    return x.hold(y, "rrelu_") if inplace else y
 
 
 def relu_(x: Array) -> Array:
@@ -398,7 +412,3 @@ def selu_(x: Array) -> Array:
     """`selu`, in place."""
     return selu(x, True)
 
-
-def threshold_(x: Array, threshold: float, value: float) -> Array:
-    """`threshold`, in place."""
-    return _kept_in_place(x, _threshold(x, limit=float(threshold), value=float(value)))

@@ -393,7 +393,7 @@ def _drop(x: Node, noise: Node, p: Node) -> Node:
     return build.mul(x, broadcast_to(mask, x.shape))
 
 
-def _dropout(x: Any, p: Any, training: bool, name: str, lead: int | None) -> Any:
+def _dropout(x: Any, p: Any, training: bool, inplace: bool, name: str, lead: int | None) -> Any:
     rate = number(p, name, "p")
     if not 0 <= rate <= 1:
         raise ValueError_(message(f"{name}: p must be from 0 to 1", [("p", str(p))],
@@ -404,23 +404,24 @@ def _dropout(x: Any, p: Any, training: bool, name: str, lead: int | None) -> Any
 
     x = as_tensor(x, name)
     shape = x.shape if lead is None else (*x.shape[:lead], *(1,) * (x.ndim - lead))
-    return _drop(x, random.kept(shape, rate, x), float(rate))
+    y = _drop(x, random.kept(shape, rate, x), float(rate))
+    return x.hold(y, f"{name}_") if inplace else y
 
 
 def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
     """Elements set to 0 with probability p, the others scaled by 1 / (1 - p)."""
-    return _dropout(input, p, training, "dropout", None)
+    return _dropout(input, p, training, inplace, "dropout", None)
 
 
 def dropout1d(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
     """Whole channels of (batch, channels, n) set to 0 with probability p."""
     x = as_tensor(input, "dropout1d")
-    return _dropout(x, p, training, "dropout1d", x.ndim - 1)
+    return _dropout(x, p, training, inplace, "dropout1d", x.ndim - 1)
 
 
 def dropout2d(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
     """Whole channels of (batch, channels, h, w) set to 0 with probability p."""
-    return _dropout(input, p, training, "dropout2d", 2)
+    return _dropout(input, p, training, inplace, "dropout2d", 2)
 
 
 dropout3d = dropout2d
@@ -435,15 +436,15 @@ def _alpha_drop(x: Node, keep: Node, a: Node, b: Node) -> Node:
 
 def alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace: bool = False) -> Array:
     """Dropout that keeps mean and variance of self-normalising networks."""
-    return _alpha_dropout(input, p, training, "alpha_dropout", False)
+    return _alpha_dropout(input, p, training, inplace, "alpha_dropout", False)
 
 
 def feature_alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace: bool = False) -> Array:
     """`alpha_dropout` of whole channels."""
-    return _alpha_dropout(input, p, training, "feature_alpha_dropout", True)
+    return _alpha_dropout(input, p, training, inplace, "feature_alpha_dropout", True)
 
 
-def _alpha_dropout(input: Any, p: Any, training: bool, name: str, channels: bool) -> Any:
+def _alpha_dropout(input: Any, p: Any, training: bool, inplace: bool, name: str, channels: bool) -> Any:
     rate = number(p, name, "p")
     if not 0 <= rate <= 1:
         raise ValueError_(message(f"{name}: p must be from 0 to 1", [("p", str(p))],
@@ -457,7 +458,8 @@ def _alpha_dropout(input: Any, p: Any, training: bool, name: str, channels: bool
     keep = random.kept(shape, rate, x) >= rate
     low = -1.7580993408473766
     a = 0.0 if rate == 1 else ((1 - rate) * (1 + rate * low**2)) ** -0.5
-    return _alpha_drop(x, keep, a, -a * low * rate)
+    y = _alpha_drop(x, keep, a, -a * low * rate)
+    return x.hold(y, f"{name}_") if inplace else y
 
 
 # -- attention ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from types import FunctionType
 from typing import Any
 
 from pullback.api.activations import (
@@ -94,6 +95,20 @@ from pullback.api.losses import (
 )
 from pullback.api.selecting import one_hot
 
+
+def _named(function: Any) -> Any:
+    """A function whose first argument is called x in the array room and `input` here; its code is the same."""
+    code = function.__code__
+    if code.co_varnames[0] != "x":
+        return function
+    names, cells = (tuple("input" if v == "x" else v for v in held) for held in (code.co_varnames, code.co_cellvars))
+    made = FunctionType(code.replace(co_varnames=names, co_cellvars=cells), function.__globals__, function.__name__,
+                        function.__defaults__, function.__closure__)
+    made.__kwdefaults__, made.__doc__, made.__module__ = function.__kwdefaults__, function.__doc__, __name__
+    made.__annotations__ = {"input" if k == "x" else k: v for k, v in function.__annotations__.items()}
+    return made
+
+
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
     "adaptive_max_pool3d", "alpha_dropout", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bilinear",
@@ -108,6 +123,8 @@ __all__ = [
     "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss", "softmax",
     "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "triplet_margin_loss", "unfold",
 ]
+
+globals().update({_name: _named(globals()[_name]) for _name in __all__})
 
 #: functions whose modules are loaded at the first use
 _LATE: dict[str, str] = {
@@ -127,7 +144,7 @@ LATE = {name: home for home, names in _LATE.items() for name in names.split()}
 def __getattr__(name: str) -> Any:
     if name not in LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"pullback.api.{LATE[name]}"), name)
+    found = _named(getattr(importlib.import_module(f"pullback.api.{LATE[name]}"), name))
     globals()[name] = found
     return found
 

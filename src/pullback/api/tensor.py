@@ -558,7 +558,7 @@ class Tensor(TensorBase):
         """`relu`, in place."""
         from pullback.api.activations import relu
 
-        return self._assign(relu(self))
+        return relu(self, True)
 
     def addcmul_(self, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
         """Add value * tensor1 * tensor2, in place."""

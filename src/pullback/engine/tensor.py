@@ -229,11 +229,14 @@ class TensorBase:
 
     def in_place(self, op: Any, *others: Any, **static: Any) -> Any:
         """Apply an operation and keep the result, cast to this tensor's dtype and shape."""
-        result = op(self, *others, **static)._peek()
-        mine = self.info
-        if result.info.type is not mine.type:
-            result = record(fit_operation(), [result], (("type", mine.type), ("name", op.name)))[0]
-        self.assign_value(result)
+        return self.hold(op(self, *others, **static), op.name)
+
+    def hold(self, result: TensorBase, name: str) -> Any:
+        """This tensor with the value of another, cast to its dtype and shape; `name` is what made that."""
+        value, mine = result._peek(), self.info
+        if value.info.type is not mine.type:
+            value = record(fit_operation(), [value], (("type", mine.type), ("name", name)))[0]
+        self.assign_value(value)
         return self
 
     def in_place_with(self, op: Any, other: Any) -> Any:

@@ -73,6 +73,7 @@ from pullback.nn.linear import Dropout1d as Dropout1d
 from pullback.nn.linear import Dropout2d as Dropout2d
 from pullback.nn.linear import Dropout3d as Dropout3d
 from pullback.nn.linear import Embedding as Embedding
+from pullback.nn.linear import FeatureAlphaDropout as FeatureAlphaDropout
 from pullback.nn.linear import Flatten as Flatten
 from pullback.nn.linear import Identity as Identity
 from pullback.nn.linear import Linear as Linear
@@ -139,7 +140,6 @@ if TYPE_CHECKING:
     from pullback.nn.pooling import ConstantPad3d as ConstantPad3d
     from pullback.nn.pooling import CrossMapLRN2d as CrossMapLRN2d
     from pullback.nn.pooling import EmbeddingBag as EmbeddingBag
-    from pullback.nn.pooling import FeatureAlphaDropout as FeatureAlphaDropout
     from pullback.nn.pooling import Fold as Fold
     from pullback.nn.pooling import FractionalMaxPool2d as FractionalMaxPool2d
     from pullback.nn.pooling import FractionalMaxPool3d as FractionalMaxPool3d
@@ -185,8 +185,8 @@ _LATE: dict[str, str] = {
         LazyConvTranspose2d LazyConvTranspose3d LazyInstanceNorm1d LazyInstanceNorm2d LazyInstanceNorm3d
         LazyLinear LazyModule""",
     "pooling": """AdaptiveAvgPool3d AdaptiveMaxPool3d ChannelShuffle CircularPad1d CircularPad2d CircularPad3d
-        ConstantPad3d CrossMapLRN2d EmbeddingBag FeatureAlphaDropout Fold FractionalMaxPool2d
-        FractionalMaxPool3d LPPool1d LPPool2d LPPool3d LocalResponseNorm MaxUnpool1d MaxUnpool2d MaxUnpool3d
+        ConstantPad3d CrossMapLRN2d EmbeddingBag Fold FractionalMaxPool2d FractionalMaxPool3d
+        LPPool1d LPPool2d LPPool3d LocalResponseNorm MaxUnpool1d MaxUnpool2d MaxUnpool3d
         PairwiseDistance PixelUnshuffle RReLU ReflectionPad3d ReplicationPad1d ReplicationPad3d Unfold
         UpsamplingBilinear2d UpsamplingNearest2d ZeroPad1d ZeroPad3d""",
     "recurrent": """GRU GRUCell LSTM LSTMCell RNN RNNBase RNNCell RNNCellBase""",

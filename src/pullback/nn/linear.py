@@ -237,23 +237,33 @@ class Dropout(_Dropout):
     def forward(self, input: Any) -> Any:
         if not self.training or self.p == 0.0:
             return input
-        return F.dropout(input, self.p, True)
+        return F.dropout(input, self.p, True, self.inplace)
 
 
 class AlphaDropout(_Dropout):
-    """Dropout that keeps mean and variance of SELU activations."""
+    """Dropout that keeps mean and variance of SELU activations. As in PyTorch only the function works in place."""
 
     def forward(self, input: Any) -> Any:
-        return F.alpha_dropout(input, self.p, True) if self.training else input
+        return F.alpha_dropout(input, self.p, self.training)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """`AlphaDropout` of whole channels."""
+
+    def forward(self, input: Any) -> Any:
+        return F.feature_alpha_dropout(input, self.p, self.training)
 
 
 class _ChannelDropout(_Dropout):
     def forward(self, input: Any) -> Any:
-        return F.dropout2d(input, self.p, True) if self.training else input
+        return F.dropout2d(input, self.p, True, self.inplace) if self.training else input
 
 
 class Dropout1d(_ChannelDropout):
     """Dropout of whole channels of [batch, channels, length]."""
+
+    def forward(self, input: Any) -> Any:
+        return F.dropout1d(input, self.p, self.training, self.inplace)
 
 
 class Dropout2d(_ChannelDropout):

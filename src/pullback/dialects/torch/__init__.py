@@ -56,7 +56,8 @@ _TABLE = {
     "dialects.torch.storage": "poisson binomial empty_strided is_conj is_neg is_inference",
     "dialects.torch.in_place": " ".join(IN_PLACE),
     "dialects.torch.nn.functional": """adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d bilinear celu_
-        channel_shuffle feature_alpha_dropout hardshrink pdist rms_norm rrelu rrelu_ selu_ threshold_""",
+        channel_shuffle feature_alpha_dropout hardshrink pdist rms_norm rrelu rrelu_ selu_ threshold_ relu selu prelu
+        threshold celu""",
     "dialects.torch.pairs": """max min sort msort argsort topk kthvalue median argmax argmin count_nonzero nonzero
         argwhere searchsorted bucketize bincount unique histc masked_select var std var_mean std_mean""",
     "dialects.torch.variants": """cumsum cumprod cummax cummin softmax log_softmax logcumsumexp index_select index_add
@@ -88,7 +89,6 @@ _TABLE = {
         lu_solve=old_lu_solve lu=old_lu lu_unpack svd_lowrank pca_lowrank nuclear_norm frobenius_norm""",
     "api.selecting": "index_put isin masked_fill take",
     "api.sorting": "quantile",
-    "api.activations": "relu selu prelu threshold celu",
     "api.layers": "dropout alpha_dropout batch_norm layer_norm group_norm instance_norm",
     "api.convolution": """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d max_pool1d
         max_pool2d max_pool3d""",

@@ -70,11 +70,6 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     return selecting.one_hot(tensor, num_classes, dtype=dtypes.int64)
 
 
-def relu(input: Any, inplace: bool = False) -> Any:
-    """max(x, 0)."""
-    return input.relu_() if inplace else nn_functions.relu(input)
-
-
 def _with_indices(name: str) -> Any:
     native = getattr(nn_functions, name)
 
@@ -92,6 +87,5 @@ globals().update({f"{name}_with_indices": _with_indices(name) for name in _POOLS
 softmax, log_softmax = ONE_ELEMENT["softmax"], ONE_ELEMENT["log_softmax"]
 __getattr__, __dir__ = names(__name__, {
     "api.nn_functions": " ".join([*nn_functions.__all__, *nn_functions.LATE])})
-__all__ = ["cosine_similarity", "gaussian_nll_loss", "log_softmax", "normalize", "one_hot", "relu", "softmax",
-           "softmin",
+__all__ = ["cosine_similarity", "gaussian_nll_loss", "log_softmax", "normalize", "one_hot", "softmax", "softmin",
            *_LOSSES, *(f"{name}_with_indices" for name in _POOLS)]

@@ -1,0 +1,85 @@
+"""Layers and their functions where PyTorch is particular: the values written here are real PyTorch's (2.13)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pullback.torch as torch
+import pytest
+from tests.api.support import same
+
+nn, F = torch.nn, torch.nn.functional
+
+# -- in place ----------------------------------------------------------------------------------------------------------
+
+#: what x + layer(x) is for x = [-1, 2], where the layer has written to x
+IN_PLACE = {
+    "ReLU()": [0, 4], "ReLU6()": [0, 4], "SiLU()": [-0.53788286, 3.5231881], "Hardswish()": [-2 / 3, 10 / 3],
+    "Hardsigmoid()": [2 / 3, 5 / 3], "ELU()": [-1.2642411, 4], "LeakyReLU()": [-0.02, 4],
+    "Mish()": [-0.6068029, 3.887918], "SELU()": [-2.2226615, 4.2028048], "CELU()": [-1.2642411, 4],
+    "Hardtanh()": [-2, 2], "Threshold(0.5, 3.0)": [6, 4], "RReLU(0.25, 0.25)": [-0.5, 4], "Dropout(1.0)": [0, 0],
+}
+
+
+@pytest.mark.parametrize("text", IN_PLACE)
+def test_layers_work_in_place_on_request(text: str) -> None:
+    name, _, numbers = text.partition("(")
+    options = [float(v) for v in numbers[:-1].split(",") if v]
+    x = torch.tensor([-1.0, 2.0])
+    y = getattr(nn, name)(*options, inplace=True)(x)
+    assert y is x
+    same(y + x, IN_PLACE[text], 1e-6)
+    assert getattr(nn, name)(*options)(x) is not x
+
+
+@pytest.mark.parametrize("name", ["dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
+                                  "feature_alpha_dropout"])
+def test_dropout_works_in_place_on_request(name: str) -> None:
+    x = torch.ones(1, 1, 1, 1, 2)
+    assert getattr(F, name)(x, 1.0, True, True) is x
+    assert x.tolist() == [[[[[0.0, 0.0]]]]]
+
+
+@pytest.mark.parametrize("name", ["celu_", "elu_", "hardtanh_", "leaky_relu_", "relu_", "rrelu_", "selu_"])
+def test_functions_whose_names_say_in_place(name: str) -> None:
+    x = torch.tensor([-1.5, 2.0])
+    expected = getattr(F, name[:-1])(x)
+    assert getattr(F, name)(x) is x
+    same(x, expected)
+
+
+def test_gradients_through_what_was_written_in_place() -> None:
+    w = torch.tensor([-1.0, 2.0], requires_grad=True)
+    h = w * 2
+    y = F.elu(h, inplace=True)
+    (y * h).sum().backward()
+    same(w.grad, [-0.4680785, 16.0])
+    x = torch.full((2, 3), -1.0)
+    F.leaky_relu(x[0], inplace=True)
+    same(x, [[-0.01] * 3, [-1.0] * 3])
+
+
+def test_what_cannot_be_written_in_place() -> None:
+    with pytest.raises(TypeError, match="silu_: the result does not fit"):
+        F.silu(torch.tensor([1, 2]), inplace=True)
+    with pytest.raises(RuntimeError, match="leaf"):
+        F.elu(torch.ones(2, requires_grad=True), inplace=True)
+
+
+# -- names of arguments ------------------------------------------------------------------------------------------------
+
+ONE_INPUT = """celu elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_softmax logsigmoid mish
+    normalize relu relu6 rrelu selu sigmoid silu softmax softmin softplus softshrink softsign tanh tanhshrink""".split()
+
+
+@pytest.mark.parametrize("name", ONE_INPUT)
+def test_the_first_argument_is_called_input(name: str) -> None:
+    x = torch.tensor([[-1.0, 2.0]])
+    options: dict[str, Any] = {"dim": 1} if name.endswith(("max", "min")) else {}
+    same(getattr(F, name)(input=x, **options), getattr(F, name)(x, **options))
+    if name in ("relu", "selu", "celu"):
+        same(getattr(torch, name)(input=x), getattr(F, name)(x))
+
+
+def test_old_names_of_limits() -> None:
+    assert nn.Hardtanh(min_value=-0.5, max_value=0.5)(torch.tensor([-1.0, 1.0])).tolist() == [-0.5, 0.5]
