@@ -83,3 +83,61 @@ def test_the_first_argument_is_called_input(name: str) -> None:
 
 def test_old_names_of_limits() -> None:
     assert nn.Hardtanh(min_value=-0.5, max_value=0.5)(torch.tensor([-1.0, 1.0])).tolist() == [-0.5, 0.5]
+
+
+# -- losses ------------------------------------------------------------------------------------------------------------
+
+#: losses whose arguments stand where PyTorch has them, size_average and reduce among them, and their values
+LOSSES = {
+    "nn.PoissonNLLLoss(True,False,None,1e-8,None,'sum')(x,y)": [5.22269],
+    "nn.PoissonNLLLoss(False,True,False)(x,y)": [2.82165],
+    "nn.MSELoss(False,False)(x,y)": [0.04, 0.01, 0.36, 0.09],
+    "nn.MSELoss(False)(x,y)": [0.5],
+    "nn.MSELoss(None,False)(x,y)": [0.04, 0.01, 0.36, 0.09],
+    "nn.MSELoss(True,True,'sum')(x,y)": [0.125],
+    "nn.L1Loss(None,None,'sum')(x,y)": [1.2],
+    "nn.HuberLoss('sum',.5)(x,y)": [0.245],
+    "nn.KLDivLoss(None,None,'batchmean')(x,y)": [-0.65],
+    "nn.KLDivLoss(False,None,'mean',True)(x,y)": [1.4028],
+    "nn.CrossEntropyLoss(None,None,1,None,'sum',.1)(x,c)": [0.6494],
+    "nn.CrossEntropyLoss(None,False)(x,c)": [1.04758],
+    "nn.NLLLoss(None,None,0,None,'sum')(x,c)": [-0.9],
+    "nn.BCELoss(None,False)(x,y)": [1.60147],
+    "nn.BCEWithLogitsLoss(None,None,None,'sum',tensor([2.,1.]))(x,y)": [3.01968],
+    "nn.SmoothL1Loss(None,None,'sum',.5)(x,y)": [0.49],
+    "nn.SoftMarginLoss(False)(x,y)": [2.24046],
+    "nn.TripletMarginLoss(1.,2.,1e-6,True,None,None,'sum')(x,y,y+1)": [0.25661],
+    "nn.CosineEmbeddingLoss(.1,False)(x,y,s)": [0.72381],
+    "nn.MarginRankingLoss(.1,None,None,'sum')(x[0],x[1],s)": [1.0],
+    "nn.HingeEmbeddingLoss(1.,None,False)(x,y*2-1)": [0.8, 0.9, 0.4, 0.7],
+    "nn.MultiMarginLoss(2,1.,None,None,None,'sum')(x,c)": [0.45],
+    "nn.MultiLabelMarginLoss(None,None,'sum')(x,tensor([[1,-1],[0,-1]]))": [0.6],
+    "nn.MultiLabelSoftMarginLoss(None,False)(x,y)": [1.25333],
+    "nn.GaussianNLLLoss(reduction='sum')(x,y,ones(2,2))": [0.25],
+    "nn.CTCLoss(0,'sum')(zeros(4,2,3),tensor([[1],[2]]),(4,4),(1,1))": [-4.60517],
+    "F.mse_loss(x,y,None,None,'sum')": [0.5],
+    "F.mse_loss(x,target=y,size_average=False)": [0.5],
+    "F.multilabel_margin_loss(x,tensor([[1,-1],[0,-1]]),False)": [0.6],
+    "F.multilabel_soft_margin_loss(x,y,None,None,False)": [0.56965, 0.68369],
+    "F.cross_entropy(x,c,None,None,1,None,'sum',.1)": [0.6494],
+    "F.poisson_nll_loss(x,y,True,False,None,1e-8,None,'sum')": [5.22269],
+    "F.kl_div(x,y,None,None,'batchmean',False)": [-0.65],
+    "F.huber_loss(x,y,'sum',.5)": [0.245],
+    "nn.L1Loss(reduction='elementwise_mean')(x,y)": [0.3],
+}
+
+
+@pytest.mark.parametrize("text", LOSSES)
+def test_losses_take_their_arguments_where_pytorch_has_them(text: str) -> None:
+    tensor = torch.tensor
+    given = {"nn": nn, "F": F, "tensor": tensor, "zeros": torch.zeros, "ones": torch.ones,
+             "x": tensor([[0.2, 0.9], [0.4, 0.3]]), "y": tensor([[0.0, 1.0], [1.0, 0.0]]), "c": tensor([1, 0]),
+             "s": tensor([1.0, -1.0])}
+    same(eval(text, given).flatten(), LOSSES[text], 2e-5)
+
+
+def test_a_reduction_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match="'mean', 'sum', 'none', 'batchmean'"):
+        nn.KLDivLoss(reduction="max")
+    with pytest.raises(ValueError, match="batchmean is not a valid value"):
+        nn.MSELoss(reduction="batchmean")

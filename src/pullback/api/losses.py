@@ -41,8 +41,19 @@ def _same_shapes(input: Any, target: Any, name: str) -> tuple[Any, Any]:
     return x, y
 
 
-def _check_reduction(reduction: Any, name: str) -> str:
+def checked_reduction(reduction: Any, name: str) -> str:
+    """One of the three reductions."""
     return one_of(reduction, _REDUCTIONS, name, "reduction")
+
+
+def reduction_of(size_average: Any, reduce: Any, reduction: str) -> str:
+    """The reduction that is meant, where one was given as PyTorch's first losses took it: `reduce=False` is "none",
+    `size_average=False` is "sum"; a flag that is None is True. Without either flag it is the one that is named."""
+    if size_average is None and reduce is None:
+        return "mean" if reduction == "elementwise_mean" else reduction
+    if reduce is not None and not reduce:
+        return "none"
+    return "mean" if size_average is None or size_average else "sum"
 
 
 def _like(x: Node, value: float) -> Node:
@@ -91,7 +102,7 @@ def _weighted(losses: Array, weight: Array, name: str, reduction: str, by_weight
     if w.shape != losses.shape:
         raise ShapeError(message(f"{name}: weight and input must have equal shapes",
                                  [("input", described(losses)), ("weight", described(w))], "one weight per element"))
-    return _weigh(losses, w, reduction=_check_reduction(reduction, name), by_weight=by_weight)
+    return _weigh(losses, w, reduction=checked_reduction(reduction, name), by_weight=by_weight)
 
 
 def mse_loss(input: Array, target: Array, reduction: str = "mean", weight: Array = None) -> Array:
@@ -104,7 +115,7 @@ def mse_loss(input: Array, target: Array, reduction: str = "mean", weight: Array
     x, y = _same_shapes(input, target, "mse_loss")
     if weight is not None:
         return _weighted(_mse(x, y, reduction="none"), weight, "mse_loss", reduction, True)
-    return _mse(x, y, reduction=_check_reduction(reduction, "mse_loss"))
+    return _mse(x, y, reduction=checked_reduction(reduction, "mse_loss"))
 
 
 def l1_loss(input: Array, target: Array, reduction: str = "mean", weight: Array = None) -> Array:
@@ -112,7 +123,7 @@ def l1_loss(input: Array, target: Array, reduction: str = "mean", weight: Array 
     x, y = _same_shapes(input, target, "l1_loss")
     if weight is not None:
         return _weighted(_l1(x, y, reduction="none"), weight, "l1_loss", reduction, True)
-    return _l1(x, y, reduction=_check_reduction(reduction, "l1_loss"))
+    return _l1(x, y, reduction=checked_reduction(reduction, "l1_loss"))
 
 
 def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0,
@@ -125,7 +136,7 @@ def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: floa
     if weight is not None:
         each = _huber(x, y, delta=limit, scale=1.0, reduction="none")
         return _weighted(each, weight, "huber_loss", reduction, False)
-    return _huber(x, y, delta=limit, scale=1.0, reduction=_check_reduction(reduction, "huber_loss"))
+    return _huber(x, y, delta=limit, scale=1.0, reduction=checked_reduction(reduction, "huber_loss"))
 
 
 def smooth_l1_loss(input: Array, target: Array, reduction: str = "mean", beta: float = 1.0) -> Array:
@@ -136,7 +147,7 @@ def smooth_l1_loss(input: Array, target: Array, reduction: str = "mean", beta: f
         raise ValueError_(message("smooth_l1_loss: beta cannot be negative", [("beta", str(beta))], "use 1.0"))
     if limit == 0:
         return l1_loss(x, y, reduction)
-    return _huber(x, y, delta=limit, scale=1 / limit, reduction=_check_reduction(reduction, "smooth_l1_loss"))
+    return _huber(x, y, delta=limit, scale=1 / limit, reduction=checked_reduction(reduction, "smooth_l1_loss"))
 
 
 @operation(promote="float")
@@ -156,7 +167,7 @@ def poisson_nll_loss(input: Array, target: Array, log_input: bool = True, full: 
     """The negative log-likelihood of counts under a Poisson distribution, up to a constant unless `full`."""
     x, y = _same_shapes(input, target, "poisson_nll_loss")
     return _poisson(x, y, log_input=bool(log_input), full=bool(full), eps=eps,
-                    reduction=_check_reduction(reduction, "poisson_nll_loss"))
+                    reduction=checked_reduction(reduction, "poisson_nll_loss"))
 
 
 @operation(promote="float")
@@ -180,7 +191,7 @@ def gaussian_nll_loss(input: Array, target: Array, var: Array, full: bool = Fals
         raise ShapeError(message("gaussian_nll_loss: var does not fit the input",
                                  [("input", described(x)), ("var", described(v))],
                                  "one variance per element, or per row"))
-    return _gaussian(x, y, v, full=bool(full), eps=eps, reduction=_check_reduction(reduction, "gaussian_nll_loss"))
+    return _gaussian(x, y, v, full=bool(full), eps=eps, reduction=checked_reduction(reduction, "gaussian_nll_loss"))
 
 
 # -- classification ----------------------------------------------------------------------------------------------------
@@ -310,7 +321,7 @@ def nll_loss(input: Array, target: Array, weight: Array = None, ignore_index: in
     """Minus the log-probability of the target classes; input (batch, classes, ...) holds log-probabilities."""
     operands, single = _classes(input, target, weight, "nll_loss", False)
     return _nll(*operands, ignore=_ignored(ignore_index, "nll_loss"), mode="positive", single=single,
-                reduction=_check_reduction(reduction, "nll_loss"))
+                reduction=checked_reduction(reduction, "nll_loss"))
 
 
 def cross_entropy(input: Array, target: Array, weight: Array = None, ignore_index: int = -100, reduction: str = "mean",
@@ -329,7 +340,7 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, ignore_inde
         raise ValueError_(message("cross_entropy: label_smoothing must be from 0 to 1",
                                   [("label_smoothing", str(smoothing))], "use 0.1"))
     return _cross_entropy(*operands, ignore=_ignored(ignore_index, "cross_entropy"), smoothing=smoothing,
-                          reduction=_check_reduction(reduction, "cross_entropy"), mode="positive", single=single)
+                          reduction=checked_reduction(reduction, "cross_entropy"), mode="positive", single=single)
 
 
 #: least logarithm of a probability, and least product of one and its complement in a derivative: PyTorch's
@@ -370,7 +381,7 @@ def binary_cross_entropy(input: Array, target: Array, weight: Array = None, redu
     """-(target * log(input) + (1 - target) * log(1 - input)), logarithms at least -100; input holds probabilities."""
     x, y = _same_shapes(input, target, "binary_cross_entropy")
     operands = (x, y) if weight is None else (x, y, _broadcasting(weight, x, "binary_cross_entropy", "weight"))
-    return _bce(*operands, reduction=_check_reduction(reduction, "binary_cross_entropy"))
+    return _bce(*operands, reduction=checked_reduction(reduction, "binary_cross_entropy"))
 
 
 def _broadcasting(weight: Any, x: Any, name: str, what: str) -> Any:
@@ -400,7 +411,7 @@ def binary_cross_entropy_with_logits(input: Array, target: Array, weight: Array 
     extra = [_broadcasting(w, x, name, what) for w, what in ((weight, "weight"), (pos_weight, "pos_weight"))
              if w is not None]
     return _bce_logits(x, y, *extra, weighted=weight is not None, positive=pos_weight is not None,
-                       reduction=_check_reduction(reduction, name))
+                       reduction=checked_reduction(reduction, name))
 
 
 @operation(promote="float")
@@ -443,7 +454,7 @@ def _hinge_embedding(x: Node, y: Node, margin: float, reduction: str) -> Node:
 def hinge_embedding_loss(input: Array, target: Array, margin: float = 1.0, reduction: str = "mean") -> Array:
     """input where the target is 1, max(0, margin - input) where it is -1."""
     x, y = _same_shapes(input, target, "hinge_embedding_loss")
-    return _hinge_embedding(x, y, margin=margin, reduction=_check_reduction(reduction, "hinge_embedding_loss"))
+    return _hinge_embedding(x, y, margin=margin, reduction=checked_reduction(reduction, "hinge_embedding_loss"))
 
 
 @operation(promote="float")
@@ -456,7 +467,7 @@ def margin_ranking_loss(input1: Array, input2: Array, target: Array, margin: flo
     """max(0, -target * (input1 - input2) + margin)."""
     x, z = _same_shapes(input1, input2, "margin_ranking_loss")
     _same_shapes(x, target, "margin_ranking_loss")
-    return _margin_ranking(x, z, target, margin=margin, reduction=_check_reduction(reduction, "margin_ranking_loss"))
+    return _margin_ranking(x, z, target, margin=margin, reduction=checked_reduction(reduction, "margin_ranking_loss"))
 
 
 @operation(promote="float")
@@ -467,7 +478,7 @@ def _soft_margin(x: Node, y: Node, reduction: str) -> Node:
 def soft_margin_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
     """log(1 + exp(-target * input))."""
     x, y = _same_shapes(input, target, "soft_margin_loss")
-    return _soft_margin(x, y, reduction=_check_reduction(reduction, "soft_margin_loss"))
+    return _soft_margin(x, y, reduction=checked_reduction(reduction, "soft_margin_loss"))
 
 
 @operation(promote="float")
@@ -503,7 +514,7 @@ def cosine_embedding_loss(input1: Array, input2: Array, target: Array, margin: f
                           reduction: str = "mean") -> Array:
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
     x, z = _same_shapes(input1, input2, "cosine_embedding_loss")
-    _check_reduction(reduction, "cosine_embedding_loss")
+    checked_reduction(reduction, "cosine_embedding_loss")
     return _cosine_losses(_cosine_rows(x, z), target, margin=margin, reduction=reduction)
 
 
@@ -546,7 +557,7 @@ def triplet_margin_loss(anchor: Array, positive: Array, negative: Array, margin:
         raise ValueError_(message("triplet_margin_loss: margin must be greater than 0", [("margin", repr(margin))],
                                   "margin=1.0"))
     return _triplet(anchor, positive, negative, margin=margin, p=float(p), eps=eps, swap=bool(swap),
-                    reduction=_check_reduction(reduction, "triplet_margin_loss"))
+                    reduction=checked_reduction(reduction, "triplet_margin_loss"))
 
 
 def _define_multi_margin(x: Node, target: Node, *weight: Node, p: int, margin: float, reduction: str) -> Node:
@@ -575,7 +586,7 @@ def multi_margin_loss(input: Array, target: Array, p: int = 1, margin: float = 1
     if single:
         operands[0], operands[1] = operands[0][None], operands[1][None]
     y = _multi_margin(*operands, p=one_of(p, (1, 2), "multi_margin_loss", "p"), margin=margin,
-                      reduction=_check_reduction(reduction, "multi_margin_loss"))
+                      reduction=checked_reduction(reduction, "multi_margin_loss"))
     return y[0] if single and reduction == "none" else y
 
 

@@ -9,23 +9,18 @@ import numpy as np
 
 from pullback.api._lazy import build
 from pullback.api.activations import log_softmax_node
-from pullback.api.arguments import as_tensor, described, one_of
-from pullback.api.losses import pairwise_distance, reduced
+from pullback.api.arguments import as_tensor, described
+from pullback.api.losses import checked_reduction, pairwise_distance, reduced, reduction_of
 from pullback.engine.operation import operation
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import local
 from pullback.ir import dtypes
 from pullback.ir.node import Node
 from pullback.ops import matrix
-from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
+from pullback.util.errors import ShapeError, ValueError_, message
 
 Array = Any
-_REDUCTIONS = ("mean", "sum", "none")
 _LOW = -1e30  # stands for log 0: differences of it are 0, not NaN
-
-
-def _reduction(value: Any, name: str) -> str:
-    return one_of(value, _REDUCTIONS, name, "reduction")
 
 
 def _reduced(x: Array, reduction: str) -> Array:
@@ -127,7 +122,7 @@ def ctc_loss(log_probs: Array, targets: Array, input_lengths: Any, target_length
              reduction: str = "mean", zero_infinity: bool = False) -> Array:
     """Connectionist temporal classification (Graves et al. 2006): log_probs is [steps, batch, classes]; targets is
     [batch, S], or all one after the other. "mean" divides each loss by its target's length first."""
-    reduction = _reduction(reduction, "ctc_loss")
+    reduction = checked_reduction(reduction, "ctc_loss")
     logs, labels = as_tensor(log_probs, "ctc_loss"), as_tensor(targets, "ctc_loss")
     single = logs.ndim == 2
     if single:
@@ -212,7 +207,7 @@ def multilabel_margin_loss(input: Array, target: Array, size_average: Any = None
         raise ShapeError(message("multilabel_margin_loss: input and target must have equal shapes",
                                  [("input", described(x)), ("target", described(y))], "(batch, classes)"))
     single = x.ndim == 1
-    reduction = _reduction(reduction, "multilabel_margin_loss")
+    reduction = checked_reduction(reduction_of(size_average, reduce, reduction), "multilabel_margin_loss")
     found = _multilabel_margin(x[None] if single else x, y[None] if single else y, reduction=reduction)
     return found[0] if single and reduction == "none" else found
 
@@ -222,7 +217,7 @@ def multilabel_soft_margin_loss(input: Array, target: Array, weight: Array = Non
     """The mean over classes of the binary cross entropy with logits."""
     from pullback.api.losses import binary_cross_entropy_with_logits
 
-    reduction = _reduction(reduction, "multilabel_soft_margin_loss")
+    reduction = checked_reduction(reduction_of(size_average, reduce, reduction), "multilabel_soft_margin_loss")
     each = binary_cross_entropy_with_logits(input, target, reduction="none")
     each = each if weight is None else each * weight
     return _reduced(each.mean(-1), reduction)
@@ -234,7 +229,7 @@ def triplet_margin_with_distance_loss(anchor: Array, positive: Array, negative: 
     """max(0, distance to the positive - distance to the negative + margin), for any distance."""
     from pullback.api.elementwise import clip, minimum
 
-    reduction = _reduction(reduction, "triplet_margin_with_distance_loss")
+    reduction = checked_reduction(reduction, "triplet_margin_with_distance_loss")
     distance = distance_function or pairwise_distance
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
@@ -267,13 +262,6 @@ def gumbel_softmax(logits: Array, tau: float = 1, hard: bool = False, eps: float
     x = as_tensor(logits, "gumbel_softmax")
     noise = -log(clip(exponentials(tuple(x.shape), x), 1e-38, None))
     return _softened(x, noise, float(tau), axis=axis_of(dim, x.ndim, "gumbel_softmax", x), hard=bool(hard))
-
-
-def checked_reduction(reduction: Any, owner: str) -> str:
-    """For layers."""
-    if not isinstance(reduction, str):
-        raise ArgumentError(message(f"{owner}: reduction must be text", [("reduction", repr(reduction))]))
-    return _reduction(reduction, owner)
 
 
 __all__ = ["ctc_loss", "gumbel_softmax", "multilabel_margin_loss", "multilabel_soft_margin_loss",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+from pullback.api.losses import reduction_of
 from pullback.engine.tensor import TensorBase
 from pullback.nn import functional as F
 from pullback.nn.module import Module
@@ -11,17 +12,16 @@ from pullback.util.errors import ArgumentError, ValueError_, message
 
 
 class _Loss(Module):
-    """Base of losses. `reduction` is "mean", "sum" or "none"."""
+    """Base of losses. `reduction` is "mean", "sum" or "none"; `size_average` and `reduce` are its old form."""
+
+    reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
 
     def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> None:
         super().__init__()
-        if size_average is not None or reduce is not None:
-            raise ArgumentError(message("size_average and reduce are not supported",
-                                        help="pass reduction='mean', 'sum' or 'none'"))
-        if reduction not in ("mean", "sum", "none"):
+        self.reduction = reduction_of(size_average, reduce, reduction)
+        if self.reduction not in self.reductions:
             raise ValueError_(message(f"{reduction} is not a valid value for reduction",
-                                      help="one of 'mean', 'sum', 'none'"))
-        self.reduction = reduction
+                                      help="one of " + ", ".join(map(repr, self.reductions))))
 
 
 class _Weighted(_Loss):
@@ -130,10 +130,12 @@ class BCEWithLogitsLoss(_Loss):
 class KLDivLoss(_Loss):
     """Kullback-Leibler divergence of log-probabilities from a target distribution."""
 
+    reductions: ClassVar[tuple[str, ...]] = (*_Loss.reductions, "batchmean")
+
     def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
                  log_target: bool = False) -> None:
-        super().__init__(size_average, reduce, "sum" if reduction == "batchmean" else reduction)
-        self.reduction, self.log_target = reduction, log_target
+        super().__init__(size_average, reduce, reduction)
+        self.log_target = log_target
 
     def forward(self, input: Any, target: Any) -> Any:
         return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)

@@ -108,10 +108,10 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             first.reset_parameters()
             second.reset_parameters()
 
-    def forward(self, input: Any, target: Any) -> Any:
-        single = input.ndim == 1
-        logs = self.log_prob(input[None] if single else input)
-        at = target[None] if single else target
+    def forward(self, input_: Any, target_: Any) -> Any:
+        single = input_.ndim == 1
+        logs = self.log_prob(input_[None] if single else input_)
+        at = target_[None] if single else target_
         output = -F.nll_loss(logs, at, reduction="none")
         loss = -output.mean()
         return ASMoutput(output[0] if single else output, loss)

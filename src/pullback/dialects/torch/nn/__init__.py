@@ -101,37 +101,6 @@ def _on_device(before: Any, position: int) -> Any:
     return __init__
 
 
-#: arguments of PyTorch's first losses, by what they become
-_REDUCTIONS = {(True, True): "mean", (False, True): "sum", (True, False): "none", (False, False): "none"}
-
-
-def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """What `size_average=` and `reduce=` of PyTorch 0.3 are called today."""
-    if size_average is None and reduce is None:
-        return "mean" if reduction == "elementwise_mean" else reduction
-    return _REDUCTIONS[size_average is None or bool(size_average), reduce is None or bool(reduce)]
-
-
-def _loss(cls: Any) -> Any:
-    """A loss that takes `size_average` and `reduce` too."""
-    before = cls.__init__
-    takes = before.__code__.co_varnames[:before.__code__.co_argcount + before.__code__.co_kwonlyargcount]
-
-    def __init__(self: Any, *args: Any, size_average: bool | None = None, reduce: bool | None = None,
-                 **options: Any) -> None:
-        leading = 1 if "weight" in takes else 0
-        flags = [a for a in args[leading:] if isinstance(a, bool)]
-        if flags and "margin" not in takes:
-            size_average, args = flags[0], args[:leading]
-        if "reduction" in takes:
-            options["reduction"] = reduction_of(size_average, reduce, options.get("reduction", "mean"))
-        before(self, *args, **options)
-
-    made = _layer(cls)
-    made.__init__ = __init__
-    return made
-
-
 _LAYER_NAMES = [name for name, value in vars(native).items() if isinstance(value, type)
                 and issubclass(value, native.Module)
                 and value is not native.Module] + [name for name in native.LATE if name != "LazyModule"]
@@ -145,8 +114,7 @@ _find, _listed = names(__name__, {
 
 def __getattr__(name: str) -> Any:
     if name in _LAYER_NAMES:
-        cls = getattr(native, name)
-        found = _loss(cls) if name.endswith("Loss") else _layer(cls)
+        found = _layer(getattr(native, name))
         globals()[name] = found
         return found
     if name in ("attention", "functional", "grad", "init", "utils", "parameter", "modules"):

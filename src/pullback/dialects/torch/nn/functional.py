@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from inspect import Parameter, Signature, signature
 from typing import Any
 
 from pullback.api import losses, manipulation, nn_functions, selecting
+from pullback.api.losses import reduction_of
 from pullback.dialects import names
-from pullback.dialects.torch.nn import reduction_of
 from pullback.dialects.torch.variants import ONE_ELEMENT, cosine_similarity, normalize, softmin
 from pullback.engine.trace import local
 from pullback.ir import dtypes
@@ -45,6 +46,11 @@ def _loss(name: str, taken: list[str]) -> Any:
         return function(*args[:count], **{"size_average": size_average, "reduce": reduce, "reduction": reduction,
                                           **dict(zip(taken, more, strict=False)), **options})
 
+    given = signature(native).parameters
+    optional = [Parameter(k, Parameter.POSITIONAL_OR_KEYWORD, default=given[k].default if k in given else None)
+                for k in taken]
+    shown: Any = function
+    shown.__signature__ = Signature([*list(given.values())[:count], *optional])
     function.__name__, function.__doc__ = name, native.__doc__
     return function
 
