@@ -193,6 +193,13 @@ def test_operators_with_numpy() -> None:
     same(a + [1, 2], [2, 4])
 
 
+def test_the_angle_of_no_direction_has_gradient_0() -> None:
+    y, x = pb.tensor([0.0, 1.0], requires_grad=True), pb.tensor([0.0, 0.0], requires_grad=True)
+    pb.atan2(y, x).sum().backward()
+    same(y.grad, [0.0, 0.0])
+    same(x.grad, [0.0, -1.0])
+
+
 def test_comparison_with_strangers() -> None:
     x = pb.ones(2)
     assert (x == None) is False  # noqa: E711

@@ -129,6 +129,13 @@ def test_logsumexp() -> None:
     same(a.grad, np.exp([1, 2]) / np.exp([1, 2]).sum(), 1e-6)
 
 
+def test_the_deviation_of_equal_numbers_has_gradient_0() -> None:
+    x = pb.tensor([[1.0, 1.0], [1.0, 2.0]], requires_grad=True)
+    x.std(0, correction=1).sum().backward()
+    same(x.grad, [[0.0, -np.sqrt(0.5)], [0.0, np.sqrt(0.5)]])
+    assert np.isnan(np.asarray(pb.tensor([np.nan, 1.0]).std()))
+
+
 def test_axis_errors() -> None:
     x = pb.zeros(2, 3)
     for axis in (2, -3, (0, 5), "a", 1.5, (0, 0)):

@@ -141,3 +141,58 @@ def test_a_reduction_that_there_is_not() -> None:
         nn.KLDivLoss(reduction="max")
     with pytest.raises(ValueError, match="batchmean is not a valid value"):
         nn.MSELoss(reduction="batchmean")
+
+
+def test_targets_that_are_neither_alike_nor_apart() -> None:
+    x, y = torch.tensor([[1.0, 2], [2, 1], [1, 0]]), torch.tensor([[1.0, 2], [2, 1], [1, 0.5]])
+    same(F.cosine_embedding_loss(x, y, torch.tensor([1.0, 0, -1]), reduction="none"), [0, 0, 0.8944272], 1e-6)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_variances_are_not_negative(jit: bool) -> None:
+    loss = torch.compile(F.gaussian_nll_loss) if jit else F.gaussian_nll_loss
+    x, y = torch.ones(2, requires_grad=True), torch.zeros(2)
+    with pytest.raises(ValueError, match="var has negative entries"):
+        loss(x, y, torch.tensor([1.0, -1.0])).item()
+    found = loss(x, y, torch.tensor([2.0, 1.0]))
+    found.backward()
+    same(found, 0.54828680)
+    same(x.grad, [0.25, 0.5])
+
+
+def test_no_class_is_ignored_among_probabilities() -> None:
+    with pytest.raises(ValueError, match="no class is ignored"):
+        nn.CrossEntropyLoss(ignore_index=1)(torch.ones(2, 3), torch.full((2, 3), 1 / 3))
+    same(F.cross_entropy(torch.ones(2, 3), torch.full((2, 3), 1 / 3), ignore_index=-1), 1.0986123)
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "expected"), [("hardshrink", [1.0, 0.0]), ("softshrink", [0.5, 0.0])])
+def test_shrinking_keeps_what_is_no_number(name: str, expected: list[float]) -> None:
+    x = torch.tensor([float("nan"), 1.0, 0.2], requires_grad=True)
+    y = getattr(F, name)(x)
+    y.sum().backward()
+    assert y[0].isnan().item() and y[1:].tolist() == expected
+    assert x.grad.tolist() == [1.0, 1.0, 0.0]
+    with pytest.raises(ValueError, match="lambd must not be negative"):
+        F.softshrink(x, -1.0)
+
+
+def test_images_of_bytes_stay_bytes() -> None:
+    x = (torch.arange(12) * 47 % 256).to(torch.uint8).reshape(1, 1, 3, 4)
+    for options, expected in (
+            ({"size": (2, 6), "mode": "bilinear"}, [[47, 71, 91, 80, 101, 124], [137, 161, 181, 170, 95, 22]]),
+            ({"size": (2, 6), "mode": "bicubic"}, [[44, 70, 92, 71, 98, 132], [138, 167, 192, 186, 92, 15]]),
+            ({"size": (2, 2), "mode": "bicubic", "antialias": True}, [[88, 95], [177, 97]]),
+            ({"size": (2, 2)}, [[0, 94], [188, 26]])):
+        y = F.interpolate(x, **options)
+        assert y.dtype is torch.uint8 and y[0, 0].tolist() == expected
+
+
+def test_means_of_windows_of_whole_numbers_are_whole() -> None:
+    x = torch.arange(-6, 6).reshape(1, 1, 3, 4)
+    assert F.avg_pool2d(x, 2).tolist() == [[[[-3, -1]]]]
+    assert F.avg_pool2d(x, 2, padding=1, count_include_pad=False).tolist() == [[[[-6, -4, -3], [0, 1, 3]]]]
+    assert F.avg_pool1d(torch.arange(4)[None], 2).tolist() == [[0, 2]]

@@ -228,13 +228,16 @@ def hardswish(x: Array, inplace: bool = False) -> Array:
 
 @operation()
 def _shrink(x: Node, limit: float, soft: bool) -> Node:
-    above, below = _above(x, limit), build.binary("lt", x, _c(x, -limit))
-    zero, shift = build.zeros_like(x), _c(x, limit if soft else 0)
-    return build.select(above, build.sub(x, shift), build.select(below, build.add(x, shift), zero))
+    inside = build.binary("logical_and", build.binary("ge", x, _c(x, -limit)), build.binary("le", x, _c(x, limit)))
+    shift = _c(x, limit)  # NaN is not inside: it stays
+    moved = build.select(_above(x, limit), build.sub(x, shift), build.add(x, shift)) if soft else x
+    return build.select(inside, build.zeros_like(x), moved)
 
 
 def softshrink(x: Array, lambd: float = 0.5) -> Array:
-    """x moved towards 0 by lambd; 0 between -lambd and lambd."""
+    """x moved towards 0 by lambd, which is not negative; 0 between -lambd and lambd."""
+    if number(lambd, "softshrink", "lambd") < 0:
+        raise ValueError_(message("softshrink: lambd must not be negative", [("lambd", repr(lambd))], "lambd=0.5"))
     return _shrink(x, limit=lambd, soft=True)
 
 

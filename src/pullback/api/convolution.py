@@ -10,6 +10,7 @@ import numpy as np
 
 from pullback.api._lazy import build
 from pullback.api.arguments import as_tensor, described, integer
+from pullback.api.elementwise import truncated_quotient
 from pullback.api.reductions import floating
 from pullback.engine.operation import operation
 from pullback.ir import dtypes
@@ -433,21 +434,22 @@ def max_pool3d(input: Array, kernel_size: Any, stride: Any = None, padding: Any 
 @operation()
 def _avg_pool(x: Node, kernel: Sizes, stride: Sizes, low: Sizes, out: Sizes, include: bool,
               divisor: int | None) -> Node:
-    x = floating(x)
+    x = x if x.dtype is dtypes.int64 else floating(x)
+    over = truncated_quotient if x.dtype is dtypes.int64 else build.div  # whole numbers have whole means in PyTorch
     rank = len(kernel)
     lead = len(x.shape) - rank
     windows = window_nodes(x, lead, kernel, out, stride, low, (1,) * rank, 0)
     y = build.reduce("add", windows, tuple(range(lead + rank, lead + 2 * rank)))
     if divisor is not None:
-        return build.div(y, build.scalar_like(y, divisor))
+        return over(y, build.scalar_like(y, divisor))
     counts = np.ones((1,) * rank)
     for d in range(rank):
         counts = counts * _counts(x.shape[lead + d], kernel[d], stride[d], low[d], out[d], include).reshape(
             [-1 if k == d else 1 for k in range(rank)])
     if (counts == counts.flat[0]).all():
-        return build.div(y, build.scalar_like(y, float(counts.flat[0])))
+        return over(y, build.scalar_like(y, float(counts.flat[0])))
     table = build.convert(build.const_array(counts.astype(np.float32)), x.dtype)
-    return build.div(y, build.broadcast(table, y.shape, tuple(range(lead, lead + rank))))
+    return over(y, build.broadcast(table, y.shape, tuple(range(lead, lead + rank))))
 
 
 def _counts(size: int, kernel: int, stride: int, low: int, out: int, include: bool) -> Any:

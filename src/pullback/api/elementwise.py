@@ -152,11 +152,14 @@ def divide(x: Array, y: Array, rounding_mode: str | None = None) -> Array:
                                 "one of None, 'floor', 'trunc'"))
 
 
-@operation(promote="broadcast")
-def _truncated_divide(x: Node, y: Node) -> Node:
+def truncated_quotient(x: Node, y: Node) -> Node:
+    """The quotient rounded towards 0."""
     if x.dtype.is_inexact:
         return build.trunc(build.div(x, y))
     return build.binary("floor_divide", build.sub(x, build.binary("fmod", x, y)), y)
+
+
+_truncated_divide = operation(promote="broadcast", name="truncated_divide")(truncated_quotient)
 
 
 def floor_divide(x: Array, y: Array) -> Array:

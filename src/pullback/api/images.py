@@ -103,11 +103,23 @@ def _cubic(t: Any) -> list[Any]:
     return [far(t + 1), near(t), near(1 - t), far(2 - t)]
 
 
+def _in_16_bits(table: Any) -> Any:
+    """Weights as PyTorch has them for images of bytes: whole numbers of 16 bits over a power of two."""
+    most, bits = table.max(), 0
+    while bits < 22 and int(0.5 + most * 2 ** (bits + 1)) < 2 ** 15:
+        bits += 1
+    return np.trunc(table * 2.0 ** bits + np.copysign(0.5, table)) / 2.0 ** bits
+
+
 @operation()
 def _interpolate(x: Node, out: tuple[int, ...], mode: str, align: bool, scales: tuple[float | None, ...],
                  antialias: bool) -> Node:
-    x = floating(x)
-    for d, (n, scale) in enumerate(zip(out, scales, strict=True)):
+    """One dimension after the other. The numbers 0 to 255 of an image stay such numbers after each, the last dimension
+    first, as in PyTorch."""
+    pixels = x.dtype is dtypes.uint8
+    x = x if pixels and mode.startswith("nearest") else floating(x)
+    steps = list(enumerate(zip(out, scales, strict=True)))
+    for d, (n, scale) in reversed(steps) if pixels else steps:
         axis, size = 2 + d, x.shape[2 + d]
         if n == size and (scale is None or scale == 1 or (mode == "linear" and not antialias)):
             continue  # as PyTorch: what keeps its size is kept, whatever the factor
@@ -116,9 +128,12 @@ def _interpolate(x: Node, out: tuple[int, ...], mode: str, align: bool, scales: 
             x = build.gather(x, build.const_array(table.argmax(1).astype(np.int32)), axis, "clip")
             continue
         last = len(x.shape) - 1
-        matrix = build.convert(build.const_array(table), x.dtype)
+        matrix = build.convert(build.const_array(_in_16_bits(table) if pixels else table), x.dtype)
         x = build.move_axis(build.contract(build.move_axis(x, axis, last), matrix, 0, 1), last, axis)
-    return x
+        if pixels:
+            nearest = build.floor(build.add(x, build.scalar_like(x, 0.5)))
+            x = build.minimum(build.maximum(nearest, build.zeros_like(x)), build.scalar_like(x, 255))
+    return build.convert(x, dtypes.uint8) if pixels else x
 
 
 def _check_options(mode: str, rank: int, align_corners: bool | None, antialias: bool) -> None:

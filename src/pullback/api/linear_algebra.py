@@ -8,7 +8,7 @@ from typing import Any
 
 from pullback.api._lazy import build
 from pullback.api.arguments import UNSET, as_tensor, axes_of, axis_of, described, number, ordered_axes
-from pullback.api.reductions import floating, kept, summable, total
+from pullback.api.reductions import floating, kept, root, summable, total
 from pullback.engine.operation import broadcast_to, operation
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
@@ -435,10 +435,7 @@ def norm_nodes(x: Node, p: float, axes: tuple[int, ...] | None) -> Node:
     if p == 1:
         return build.reduce("add", size, gone)
     if p == 2:
-        squares = build.reduce("add", build.square(size), gone)
-        zero = build.binary("eq", squares, build.zeros_like(squares))
-        root = build.sqrt(build.select(zero, build.ones_like(squares), squares))
-        return build.select(zero, build.zeros_like(root), root)
+        return root(build.reduce("add", build.square(size), gone))
     zero = build.binary("eq", size, build.zeros_like(size))  # has derivative 0, whatever p
     safe = build.binary("pow", build.select(zero, build.ones_like(size), size), build.scalar_like(size, p))
     powers = build.reduce("add", build.select(zero, build.zeros_like(size), safe), gone)

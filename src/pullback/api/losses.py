@@ -172,6 +172,9 @@ def poisson_nll_loss(input: Array, target: Array, log_input: bool = True, full: 
 
 @operation(promote="float")
 def _gaussian(x: Node, y: Node, variance: Node, full: bool, eps: float, reduction: str) -> Node:
+    from pullback.api.decompositions import require  # lazy: decompositions are many files
+
+    variance = require(variance, build.binary("lt", variance, build.zeros_like(variance)), "gaussian_nll_loss")
     limit = _like(variance, eps)
     held = build.add(variance, build.stop_gradient(build.sub(build.maximum(variance, limit), variance)))
     losses = _times(build.add(build.log(held), build.div(build.square(build.sub(x, y)), held)), 0.5)
@@ -335,6 +338,10 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, ignore_inde
     Tensor(1.3862944, dtype=float32)
     """
     operands, single = _classes(input, target, weight, "cross_entropy", True)
+    if _ignored(ignore_index, "cross_entropy") >= 0 and not operands[1].info.type.dtype.is_integer:
+        raise ValueError_(message("cross_entropy: no class is ignored where the targets are probabilities",
+                                  [("ignore_index", str(ignore_index)), ("target", described(operands[1]))],
+                                  "give classes, or a weight of 0 to the class"))
     smoothing = number(label_smoothing, "cross_entropy", "label_smoothing")
     if not 0 <= smoothing <= 1:
         raise ValueError_(message("cross_entropy: label_smoothing must be from 0 to 1",
@@ -512,7 +519,7 @@ def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> 
 
 def cosine_embedding_loss(input1: Array, input2: Array, target: Array, margin: float = 0.0,
                           reduction: str = "mean") -> Array:
-    """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
+    """1 - cos where the target is 1, max(0, cos - margin) where it is -1; other targets do not count."""
     x, z = _same_shapes(input1, input2, "cosine_embedding_loss")
     checked_reduction(reduction, "cosine_embedding_loss")
     return _cosine_losses(_cosine_rows(x, z), target, margin=margin, reduction=reduction)
@@ -530,7 +537,8 @@ def _cosine_rows(x: Node, z: Node) -> Node:
 def _cosine_losses(cosine: Node, y: Node, margin: float, reduction: str) -> Node:
     one = build.ones_like(y)
     far = _positive_part(build.sub(cosine, _like(cosine, margin)))
-    return reduced(build.select(build.binary("eq", y, one), build.sub(one, cosine), far), reduction)
+    other = build.select(build.binary("eq", y, build.neg(one)), far, build.zeros_like(far))
+    return reduced(build.select(build.binary("eq", y, one), build.sub(one, cosine), other), reduction)
 
 
 @operation(promote="float")

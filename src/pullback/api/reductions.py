@@ -98,6 +98,13 @@ def variance_of(x: Node, axes: Axes, correction: float) -> Node:
     return build.div(y, build.scalar_like(y, builtins.max(count_of(x, gone) - correction, 0)))
 
 
+def root(x: Node) -> Node:
+    """The square root, whose derivative at 0 is 0."""
+    zero = build.binary("eq", x, build.zeros_like(x))
+    found = build.sqrt(build.select(zero, build.ones_like(x), x))
+    return build.select(zero, build.zeros_like(found), found)
+
+
 def log_sum_exp(x: Node, axes: Axes) -> Node:
     """log(sum(exp(x))) about the maximum; exact for infinities."""
     gone = all_axes(x, axes)
@@ -139,7 +146,7 @@ def _var(x: Node, axes: Axes, keepdims: bool, correction: float) -> Node:
 @operation()
 def _std(x: Node, axes: Axes, keepdims: bool, correction: float) -> Node:
     x = floating(x)
-    return kept(build.sqrt(variance_of(x, axes, correction)), x, axes, keepdims)
+    return kept(root(variance_of(x, axes, correction)), x, axes, keepdims)
 
 
 def _extreme(kind: str) -> Operation:

@@ -36,15 +36,16 @@ from pullback.ops.matrix import (
     where,
 )
 from pullback.ops.view import Value, ViewContext
-from pullback.util.errors import DTypeError, LinAlgError, PullbackError, ShapeError, message
+from pullback.util.errors import DTypeError, LinAlgError, PullbackError, ShapeError, ValueError_, message
 
-#: what a `Require` says, by its label: (what is wrong, the cure)
-REFUSALS = {
+#: what a `Require` says, by its label: (what is wrong, the cure), as an error of linear algebra unless told otherwise
+REFUSALS: dict[str, Any] = {
     "cholesky": ("cholesky: a matrix is not positive definite", "add a small multiple of the identity"),
     "solve": ("solve: a matrix is singular", "use lstsq or pinv, or add a small multiple of the identity"),
     "inv": ("inv: a matrix is singular", "use pinv, or add a small multiple of the identity"),
     "solve_triangular": ("solve_triangular: a matrix is singular", "the diagonal must have no zeros"),
     "not_finite": ("a decomposition met NaN or infinite numbers", "look where they first appear"),
+    "gaussian_nll_loss": ("gaussian_nll_loss: var has negative entries", "variances are 0 or more", ValueError_),
 }
 
 
@@ -83,10 +84,10 @@ class Require(Op):
         return inputs[1]
 
     def refusal(self, *types: TensorType) -> PullbackError:
-        wrong, cure = REFUSALS[self.label]
+        wrong, cure, *kind = REFUSALS[self.label]
         line = self.label.line if isinstance(self.label, Located) else ""
         made = f"   (made at {line})" if line else ""
-        return LinAlgError(message(wrong + made, [("x", repr(types[0]))], cure))
+        return (kind[0] if kind else LinAlgError)(message(wrong + made, [("x", repr(types[0]))], cure))
 
     def only_where(self, condition: Node, *inputs: Node) -> Node | None:
         return b.apply(self, inputs[0], b.binary("logical_and", condition, inputs[1]))

@@ -313,8 +313,8 @@ _row("acos", 1, "fc", np.arccos, "Inverse cosine.",
 _row("atan", 1, "fc", np.arctan, "Inverse tangent.", lambda y, x, t: b.div(t, _one_plus_square(x)), odd=True,
      monotone=True, ulp=4)
 _row("atan2", 2, "f", numeric.arctan2, "The angle of (b, a).",
-     lambda y, a, c, t: b.mul(t, b.div(c, b.add(b.square(a), b.square(c)))),
-     lambda y, a, c, t: b.neg(b.mul(t, b.div(a, b.add(b.square(a), b.square(c))))), range=(-math.pi, math.pi),
+     lambda y, a, c, t: b.mul(t, _over(c, b.add(b.square(a), b.square(c)))),
+     lambda y, a, c, t: b.neg(b.mul(t, _over(a, b.add(b.square(a), b.square(c))))), range=(-math.pi, math.pi),
      domain=((0.2, 2), (0.2, 2)), ulp=4)
 _row("sinh", 1, "fc", np.sinh, "Hyperbolic sine.", lambda y, x, t: b.mul(t, b.unary("cosh", x)), odd=True,
      monotone=True, ulp=4)
