@@ -143,13 +143,6 @@ def test_spectral_and_orthogonal_weights() -> None:
         square(pb.ones((1, shape[0]))).sum().backward()
 
 
-def test_lazy_layers_become_what_they_are_named_after() -> None:
-    model = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2))
-    assert model(pb.ones((2, 3, 5, 5))).shape == (2, 2)
-    assert [type(m).__name__ for m in model] == ["Conv2d", "BatchNorm2d", "Flatten", "Linear"]
-    assert model[3].weight.shape == (2, 36)
-
-
 def test_spectral_norm_in_the_older_form() -> None:
     layer = utils.spectral_norm(nn.Linear(5, 4))
     assert sorted(layer.state_dict()) == ["bias", "weight_orig", "weight_u", "weight_v"]

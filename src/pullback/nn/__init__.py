@@ -108,6 +108,8 @@ from pullback.nn.normalization import RMSNorm as RMSNorm
 from pullback.nn.normalization import SyncBatchNorm as SyncBatchNorm
 from pullback.nn.parameter import Buffer as Buffer
 from pullback.nn.parameter import Parameter as Parameter
+from pullback.nn.parameter import UninitializedBuffer as UninitializedBuffer
+from pullback.nn.parameter import UninitializedParameter as UninitializedParameter
 
 if TYPE_CHECKING:
     from pullback.nn import grad as grad

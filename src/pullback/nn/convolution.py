@@ -25,12 +25,14 @@ class _Conv(Module):
 
     rank: ClassVar[int]
     transposed: ClassVar[bool] = False
+    least_inputs: ClassVar[int] = 1
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
                  groups: int, bias: bool, padding_mode: str, dtype: Any, output_padding: Any = 0) -> None:
         super().__init__()
         owner, rank = type(self).__name__, self.rank
-        check_sizes(owner, in_channels=in_channels, out_channels=out_channels, groups=groups)
+        check_sizes(owner, self.least_inputs, in_channels=in_channels)
+        check_sizes(owner, out_channels=out_channels, groups=groups)
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % groups:
                 raise ValueError_(message(f"{owner}: {name} must be divisible by groups",

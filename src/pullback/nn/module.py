@@ -196,9 +196,13 @@ class Module:
         return Handle(self, self.__dict__.setdefault("_backward_pre_hooks", {}), hook)
 
     # -- attributes --------------------------------------------------------------------------------------------------
+    def kin(self, cls: Any) -> Any:
+        """A class of layers as this layer knows it: a dialect's layers have layers of the dialect."""
+        return cls
+
     def child(self, cls: Any, *args: Any, **options: Any) -> Any:
-        """A layer within a layer: a dialect's layers have layers of the dialect."""
-        return cls(*args, **options)
+        """A layer within a layer."""
+        return self.kin(cls)(*args, **options)
 
     def __setattr__(self, name: str, value: Any) -> None:
         fields = self.__dict__
@@ -439,7 +443,7 @@ class Module:
 
     def _cast(self, dtype: DType) -> Self:
         def cast(x: Any) -> Any:
-            return x.to(dtype) if x.info.type.dtype.is_inexact and x.dtype is not dtype else x
+            return x.to(dtype) if x.dtype.is_inexact and x.dtype is not dtype else x
 
         return self._apply(cast)
 

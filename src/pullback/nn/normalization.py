@@ -21,6 +21,7 @@ class _ByBatch(Module):
     """Normalisation per channel with running statistics."""
 
     ranks: ClassVar[tuple[int, ...]]
+    least_inputs: ClassVar[int] = 1
     weight: Any
     bias: Any
     running_mean: Any
@@ -30,7 +31,7 @@ class _ByBatch(Module):
     def __init__(self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool,
                  dtype: Any, bias: bool) -> None:
         super().__init__()
-        check_sizes(type(self).__name__, num_features=num_features)
+        check_sizes(type(self).__name__, self.least_inputs, num_features=num_features)
         if number(eps, type(self).__name__, "eps") < 0:
             raise ValueError_(message(f"{type(self).__name__}: eps must not be negative", [("eps", repr(eps))],
                                       "eps=1e-5 keeps the root away from 0"))

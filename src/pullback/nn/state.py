@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import thread
+from pullback.nn.parameter import UninitializedTensor
 from pullback.util.errors import ArgumentError, DTypeError, KeyError_, ShapeError, message
 
 
@@ -48,7 +49,8 @@ def load_into(owner: str, slots: dict[str, Any], state: Any, strict: bool, assig
     here.grad_enabled = False
     try:
         for tensor, value in chosen:
-            tensor.assign_value(value)
+            if value is not None:
+                tensor.assign_value(value)
     finally:
         here.grad_enabled = before
     return IncompatibleKeys(missing, unexpected)
@@ -60,7 +62,10 @@ def _fitting(owner: str, name: str, tensor: Any, given: Any, assign: bool) -> An
         raise ArgumentError(message(f"load_state_dict for {owner}: {name} is not a tensor",
                                     [(name, type(given).__name__)], "values must be tensors or NumPy arrays"))
     source = given if isinstance(given, TensorBase) else from_host(given)
-    if source.shape != tensor.shape:
+    unknown = isinstance(tensor, UninitializedTensor)
+    if unknown and isinstance(source, UninitializedTensor):
+        return None
+    if not unknown and source.shape != tensor.shape:
         raise ShapeError(message(
             f"load_state_dict for {owner}: size mismatch for {name}",
             [("checkpoint", repr(source.info.type)), ("module", repr(tensor.info.type))],

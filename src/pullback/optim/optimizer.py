@@ -415,7 +415,7 @@ def _check_parameter(p: Any) -> None:
     if not p.is_leaf:
         raise NotLeafError(message("can't optimize a non-leaf Tensor", [("tensor", repr(p.info.type))],
                                     "pass the tensor it was computed from, or x.detach().requires_grad_()"))
-    if not p.info.type.dtype.is_inexact:
+    if not p.dtype.is_inexact:
         raise GradientError(message("optimizer can only optimize floating-point tensors",
                                     [("tensor", repr(p.info.type))], "convert first: x.float()"))
     if p._meta is None:

@@ -124,6 +124,10 @@ class KeyError_(PullbackError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class UninitializedError(PullbackError, RuntimeError, ValueError):
+    """A parameter was used whose shape is not known yet, for example `pb.nn.LazyLinear(3).weight.shape`."""
+
+
 class StateError(KeyError_, RuntimeError, ValueError):
     """A state dict does not fit a module, in a dialect that says so with a RuntimeError."""
 

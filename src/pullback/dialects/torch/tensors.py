@@ -28,6 +28,7 @@ from pullback.engine.hooks import after_accumulation, hooks_of
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import Value, visible_dtype
 from pullback.ir import dtypes
+from pullback.nn import parameter as native_parameters
 from pullback.nn.parameter import Parameter as NativeParameter
 from pullback.util.errors import (
     ArgumentError,
@@ -404,6 +405,25 @@ class Parameter(NativeParameter, Tensor):
         return (_restore, (True, self.numpy(), visible_dtype(self.info).name, self.requires_grad))
 
 
+class _Uninitialized(native_parameters.UninitializedTensor):
+    @property
+    def dtype(self) -> Any:
+        """The element type it will have, as `torch.float32`."""
+        return SHOWN[super().dtype.name]
+
+
+class UninitializedParameter(_Uninitialized, native_parameters.UninitializedParameter, Parameter):
+    """A parameter whose shape is not known yet."""
+
+    becomes = Parameter
+
+
+class UninitializedBuffer(_Uninitialized, native_parameters.UninitializedBuffer, Tensor):
+    """A buffer whose shape is not known yet."""
+
+    becomes = Tensor
+
+
 def _restore(parameter: bool, array: Any, name: str, requires_grad: bool) -> Any:
     """A tensor from a pickle, which names this function, not the class: that calls itself `torch.Tensor`."""
     tensor = from_host(array, dtypes.dtype_of(name), Tensor)
@@ -414,8 +434,13 @@ def _restore(parameter: bool, array: Any, name: str, requires_grad: bool) -> Any
 Tensor.result_class = Tensor
 Tensor.__module__ = "torch"
 Parameter.__module__ = "torch.nn.parameter"
+UninitializedParameter.__module__ = UninitializedBuffer.__module__ = "pullback.dialects.torch.tensors"
 
 
+#: the classes of this style, by the library's
+_STYLED: dict[type, type] = {NativeTensor: Tensor, NativeParameter: Parameter,
+                             native_parameters.UninitializedParameter: UninitializedParameter,
+                             native_parameters.UninitializedBuffer: UninitializedBuffer}
 #: the classes of tensors whose files are loaded late, by the library's
 STYLES: dict[type, type] = {}
 
@@ -423,10 +448,8 @@ STYLES: dict[type, type] = {}
 def styled(x: Any) -> Any:
     """A tensor of the library as PyTorch's: the same handle, under this class."""
     kind = type(x)
-    if kind is NativeTensor:
-        x.__class__ = Tensor
-    elif kind is NativeParameter:
-        x.__class__ = Parameter
+    if kind in _STYLED:
+        x.__class__ = _STYLED[kind]
     elif isinstance(x, TensorBase) and x.is_sparse and not isinstance(x, Tensor):
         import_module("pullback.dialects.torch.sparse")
         x.__class__ = STYLES[kind]

@@ -9,7 +9,7 @@ from typing import Any
 from pullback import nn as native
 from pullback.dialects import missing_text, names
 from pullback.dialects.torch.dtypes import checked_device, device, dtype_argument, no_device
-from pullback.dialects.torch.tensors import Parameter, styled
+from pullback.dialects.torch.tensors import Parameter, UninitializedBuffer, UninitializedParameter, styled
 from pullback.engine.tensor import TensorBase
 from pullback.nn.parameter import Buffer
 from pullback.nn.state import IncompatibleKeys
@@ -25,9 +25,9 @@ class Module(native.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, styled(value) if isinstance(value, TensorBase) else value)
 
-    def child(self, cls: Any, *args: Any, **options: Any) -> Any:
-        """A layer within a layer."""
-        return __getattr__(cls.__name__)(*args, **options)
+    def kin(self, cls: Any) -> Any:
+        """A class of layers as this style has it."""
+        return globals().get(cls.__name__) or __getattr__(cls.__name__)
 
     def register_parameter(self, name: str, param: Any) -> None:
         """Add a parameter (None: a place for one)."""
@@ -125,7 +125,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*_LAYER_NAMES, *_listed(), "Buffer", "Module", "Parameter"})
+    return sorted({*__all__, *_listed()})
 
 
-__all__ = [*_LAYER_NAMES, "Buffer", "Module", "Parameter"]
+__all__ = [*_LAYER_NAMES, "Buffer", "Module", "Parameter", "UninitializedBuffer", "UninitializedParameter"]
