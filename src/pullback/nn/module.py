@@ -7,17 +7,18 @@ its floating-point buffers, so that `pb.grad(loss)(model, x, y)` gives a module 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import thread
 from pullback.ir.dtypes import DType, bfloat16, dtype_of, float16, float32, float64, numpy_dtype
+from pullback.nn.hooks import Handle as Handle
+from pullback.nn.hooks import Hooked
 from pullback.nn.parameter import Buffer, Parameter
-from pullback.nn.state import IncompatibleKeys, load_into, nearest
+from pullback.nn.state import EXTRA_STATE, IncompatibleKeys, load_into, metadata_of, nearest, new_state, take
 from pullback.util import tree
 from pullback.util.errors import (
     ArgumentError,
@@ -26,6 +27,7 @@ from pullback.util.errors import (
     DTypeError,
     KeyError_,
     NotDefinedError,
+    ValueError_,
     message,
 )
 
@@ -92,30 +94,7 @@ def _equal(x: Any, y: Any) -> bool:
     return type(x) is type(y) and bool(x == y)
 
 
-_HOOKS = ("_pre_hooks", "_hooks", "_backward_pre_hooks", "_backward_hooks")
-
-
-class Handle:
-    """Removes a hook again; also a context manager."""
-
-    def __init__(self, module: Module, hooks: dict[int, Any], hook: Any) -> None:
-        self._module, self._hooks = module, hooks
-        hooks[id(self)] = hook
-        module.__dict__["_hooked"] = True
-
-    def remove(self) -> None:
-        self._hooks.pop(id(self), None)
-        fields = self._module.__dict__
-        fields["_hooked"] = any(fields.get(name) for name in _HOOKS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
-
-
-class Module:
+class Module(Hooked):
     """Base class of layers and models.
 
     >>> import pullback as pb
@@ -130,7 +109,7 @@ class Module:
     """
 
     training: bool = True
-    _hooked: bool = False
+    _version: ClassVar[int] = 1
     _parameters: dict[str, Any]
     _buffers: dict[str, Any]
     _modules: dict[str, Any]
@@ -155,45 +134,6 @@ class Module:
         if self._hooked:
             return self._call_hooked(args, kwargs)
         return self.forward(*args, **kwargs)
-
-    def _call_hooked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook in list(self.__dict__.get("_pre_hooks", {}).values()):
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        before, after = (list(self.__dict__.get(name, {}).values()) for name in _HOOKS[2:])
-        if not before and not after:
-            return self._after_forward(args, self.forward(*args, **kwargs))
-        from pullback.nn.hooks import Gradients  # lazy: few modules are looked at on the way back
-
-        gradients = Gradients(self, before, after)
-        args = gradients.at_arguments(args) if after else args
-        result = self._after_forward(args, self.forward(*args, **kwargs))
-        gradients.at_results(result)
-        return result
-
-    def _after_forward(self, args: tuple[Any, ...], result: Any) -> Any:
-        for hook in list(self.__dict__.get("_hooks", {}).values()):
-            changed = hook(self, args, result)
-            result = result if changed is None else changed
-        return result
-
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Call `hook(module, args)` before forward; what it returns replaces the arguments."""
-        return Handle(self, self.__dict__.setdefault("_pre_hooks", {}), hook)
-
-    def register_forward_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Call `hook(module, args, result)` after forward; what it returns replaces the result."""
-        return Handle(self, self.__dict__.setdefault("_hooks", {}), hook)
-
-    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
-        """Call `hook(module, gradients of the arguments, gradients of the results)` on the way back; what it returns
-        replaces the gradient of the (last) argument. Arguments without a gradient have None."""
-        return Handle(self, self.__dict__.setdefault("_backward_hooks", {}), hook)
-
-    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
-        """Call `hook(module, gradients of the results)` on the way back; what it returns replaces them."""
-        return Handle(self, self.__dict__.setdefault("_backward_pre_hooks", {}), hook)
 
     # -- attributes --------------------------------------------------------------------------------------------------
     def kin(self, cls: Any) -> Any:
@@ -370,6 +310,18 @@ class Module:
             module = inner
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at a path such as "encoder.0"; `strict`: only where there is one."""
+        path, _, name = target.rpartition(".")
+        if not name:
+            raise ValueError_(message("set_submodule: the path is empty", [("target", repr(target))], '"encoder.0"'))
+        if not isinstance(module, Module):
+            raise ValueError_(message("set_submodule: not a module", [("module", type(module).__name__)]))
+        owner = self.get_submodule(path)
+        if strict and name not in owner._modules:
+            raise AttributeError_(message(f"{type(owner).__name__} has no submodule {name!r}", [("path", target)]))
+        setattr(owner, name, module)
+
     def _get(self, registry: str, target: str) -> Any:
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
@@ -482,6 +434,10 @@ class Module:
         """Convert to bfloat16."""
         return self._cast(bfloat16)
 
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """The module itself: its tensors have memory already."""
+        return self.to(device=device)
+
     def cpu(self) -> Self:
         """Nothing to do: all tensors are on the CPU."""
         return self
@@ -491,25 +447,51 @@ class Module:
         return self.to(dst_type)
 
     # -- state -------------------------------------------------------------------------------------------------------
+    def get_extra_state(self) -> Any:
+        """What the state dict holds of this module besides tensors, under "_extra_state"; subclasses define it."""
+        raise NotDefinedError(message(f"{type(self).__name__} has no get_extra_state()"))
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take over what `get_extra_state` gave; subclasses define it."""
+        raise NotDefinedError(message(f"{type(self).__name__} has no set_extra_state()"))
+
+    def _own_state(self) -> dict[str, Any]:
+        """Parameters and persistent buffers of this module alone."""
+        return {name: tensor for name, tensor in (*self._parameters.items(), *self._buffers.items())
+                if tensor is not None and name not in self._volatile}
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Put what this module alone has into a state dict."""
+        for name, tensor in self._own_state().items():
+            destination[prefix + name] = tensor if keep_vars else tensor.detach()
+        if type(self).get_extra_state is not Module.get_extra_state:
+            destination[prefix + EXTRA_STATE] = self.get_extra_state()
+
     def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
         """All parameters and persistent buffers by path; the tensors share storage with the module's."""
-        found = OrderedDict() if destination is None else destination
-        for name, tensor in [*self._parameters.items(), *self._buffers.items()]:
-            if tensor is not None and name not in self._volatile:
-                found[prefix + name] = tensor if keep_vars else tensor.detach()
+        found = new_state() if destination is None else destination
+        local = {"version": self._version}
+        metadata = metadata_of(found)
+        if metadata is not None:
+            metadata[prefix[:-1]] = local
+        for hook in self._those("_state_dict_pre_hooks"):
+            hook(self, prefix, keep_vars)
+        self._save_to_state_dict(found, prefix, keep_vars)
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        for hook in self._those("_state_dict_hooks"):
+            changed = hook(self, found, prefix, local)
+            found = found if changed is None else changed
         return found
 
-    def _slots(self) -> dict[str, Any]:
-        """The tensors a state dict fills, by path."""
-        found: dict[str, Any] = {}
-        for path, module in self.named_modules(remove_duplicate=False):
-            for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
-                if tensor is not None and name not in module._volatile:
-                    found[f"{path}.{name}" if path else name] = tensor
-        return found
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], strict: bool,
+                              missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
+        """Find what this module alone takes from a state dict."""
+        for hook in self._those("_load_pre_hooks"):
+            hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+        restore = self.set_extra_state if type(self).set_extra_state is not Module.set_extra_state else None
+        take(self, restore, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> IncompatibleKeys:
         """Copy tensors or arrays into parameters and buffers by path, cast to their dtypes.
@@ -517,7 +499,7 @@ class Module:
         With `strict` every path must be there and no other. Nothing is changed when there is an error. `assign` takes
         over the dtypes of what is loaded.
         """
-        return load_into(type(self).__name__, self._slots(), state_dict, strict, assign)
+        return load_into(self, state_dict, strict, assign)
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_skeleton"}

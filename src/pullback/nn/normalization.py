@@ -22,6 +22,7 @@ class _ByBatch(Module):
 
     ranks: ClassVar[tuple[int, ...]]
     least_inputs: ClassVar[int] = 1
+    _version: ClassVar[int] = 2
     weight: Any
     bias: Any
     running_mean: Any
@@ -48,6 +49,13 @@ class _ByBatch(Module):
             for name in ("running_mean", "running_var", "num_batches_tracked"):
                 self.register_buffer(name, None)
         self.reset_parameters()
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any],
+                              *others: Any) -> None:
+        """States of version 1, or of none, were saved before batches were counted."""
+        if self.num_batches_tracked is not None and (local_metadata.get("version") or 1) < 2:
+            state_dict.setdefault(prefix + "num_batches_tracked", self.num_batches_tracked)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *others)
 
     def reset_running_stats(self) -> None:
         """Forget the running statistics."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any, ClassVar
 
 from pullback.engine.execute import flush
@@ -302,11 +303,14 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
+_NUMBERS = count()
+
+
 class Handle:
     """Removes a hook again."""
 
     def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
-        self._hooks, self._key = hooks, id(self)
+        self._hooks, self._key = hooks, next(_NUMBERS)  # not the handle's address: few keep their handles
         hooks[self._key] = hook
 
     def remove(self) -> None:
