@@ -196,3 +196,31 @@ def test_means_of_windows_of_whole_numbers_are_whole() -> None:
     assert F.avg_pool2d(x, 2).tolist() == [[[[-3, -1]]]]
     assert F.avg_pool2d(x, 2, padding=1, count_include_pad=False).tolist() == [[[[-6, -4, -3], [0, 1, 3]]]]
     assert F.avg_pool1d(torch.arange(4)[None], 2).tolist() == [[0, 2]]
+
+
+# -- modules -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "assign"), [
+    ("module", lambda m: setattr(m, "a", nn.Linear(1, 1))), ("module", lambda m: m.add_module("a", nn.ReLU())),
+    ("parameters", lambda m: setattr(m, "a", nn.Parameter(torch.ones(1)))),
+    ("buffer", lambda m: m.register_buffer("a", torch.ones(1))),
+    ("buffer", lambda m: setattr(m, "a", nn.Buffer(torch.ones(1))))])
+def test_a_module_begins_before_it_holds_anything(kind: str, assign: Any) -> None:
+    class Late(nn.Module):
+        def __init__(self, begin: bool) -> None:
+            self.number = 3
+            if begin:
+                super().__init__()
+            assign(self)
+
+    with pytest.raises(AttributeError, match=f"cannot assign {kind} before Module.__init__"):
+        Late(False)
+    assert hasattr(Late(True), "a") and Late(True).number == 3
+    with pytest.raises(TypeError):
+        nn.Module(1)
+
+
+def test_packed_sequences_are_on_the_cpu() -> None:
+    packed = nn.utils.rnn.pack_sequence([torch.ones(2, 1)])
+    assert packed.is_cuda is False and packed.is_pinned() is False

@@ -151,6 +151,15 @@ class PackedSequence(NamedTuple):
     sorted_indices: Any = None
     unsorted_indices: Any = None
 
+    @property
+    def is_cuda(self) -> bool:
+        """False: the device is the CPU."""
+        return False
+
+    def is_pinned(self) -> bool:
+        """False: no memory is pinned."""
+        return False
+
     def to(self, *args: Any, **options: Any) -> PackedSequence:
         """The data converted."""
         return self._replace(data=self.data.to(*args, **options))

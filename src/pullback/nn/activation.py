@@ -9,6 +9,7 @@ import numpy as np
 from pullback.engine.tensor import from_host
 from pullback.ir.dtypes import dtype_of, float32, numpy_dtype
 from pullback.nn import functional as F
+from pullback.nn.init import constant_
 from pullback.nn.module import Module
 from pullback.nn.parameter import Parameter
 from pullback.util.errors import ValueError_, message
@@ -293,6 +294,10 @@ class PReLU(Module):
         self.num_parameters, self.init = num_parameters, init
         chosen = float32 if dtype is None else dtype_of(dtype)
         self.weight = Parameter(from_host(np.full(num_parameters, init, numpy_dtype(chosen)), chosen))
+
+    def reset_parameters(self) -> None:
+        """All slopes as at the start."""
+        constant_(self.weight, self.init)
 
     def forward(self, input: Any) -> Any:
         return F.prelu(input, self.weight)

@@ -6,9 +6,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
+from pullback.engine.tensor import TensorBase
 from pullback.nn.module import Module
 from pullback.nn.parameter import Parameter
-from pullback.util.errors import ArgumentError, IndexError_, KeyError_, message
+from pullback.util.errors import ArgumentError, IndexError_, KeyError_, ValueError_, message
 
 
 def _position(index: Any, count: int, owner: Module) -> int:
@@ -109,6 +110,35 @@ class Sequential(_Numbered):
 
     def _of(self, items: list[tuple[str, Any]]) -> Any:
         return type(self)(OrderedDict(items))
+
+    def __add__(self, other: Any) -> Any:
+        """The modules of both, one after the other."""
+        return self._of([(str(k), module) for k, module in enumerate([*self, *self._others(other)])])
+
+    def __iadd__(self, other: Any) -> Self:
+        return self.extend(self._others(other))
+
+    def _others(self, other: Any) -> list[Any]:
+        if not isinstance(other, Sequential):
+            raise ArgumentError(message("Sequential: only another Sequential can be added",
+                                        [("given", type(other).__name__)], "append(module), or extend(modules)"))
+        return list(other)
+
+    def __mul__(self, times: int) -> Any:
+        """The modules, the same ones, so many times."""
+        return self._of([(str(k), module) for k, module in enumerate(list(self) * self._times(times))])
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        return self.extend(list(self) * (self._times(times) - 1))
+
+    def _times(self, times: Any) -> int:
+        if type(times) is not int:
+            raise ArgumentError(message("Sequential: can be multiplied by an integer", [("given", repr(times))]))
+        if times < 1:
+            raise ValueError_(message("Sequential: must be multiplied by 1 or more", [("given", repr(times))]))
+        return times
 
 
 class DataParallel(Module):
@@ -248,42 +278,109 @@ class ParameterList(Module):
 
 
 class ParameterDict(Module):
-    """Parameters by name; tensors become parameters."""
+    """Parameters by name; tensors become parameters, and other objects stay what they are."""
 
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()
-        for name, value in (parameters or {}).items():
-            self[name] = value
+        self._keys: dict[str, None] = {}  # all names in order, those of other objects too
+        if parameters is not None:
+            self.update(parameters)
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._parameters:
+        if name not in self._keys:
             raise KeyError_(message(f"ParameterDict: no parameter {name!r}",
-                                    [("names", ", ".join(self._parameters) or "none")]))
-        return self._parameters[name]
+                                    [("names", ", ".join(self._keys) or "none")]))
+        return self.__dict__[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self.register_parameter(name, _as_parameter(value))
+        if isinstance(value, TensorBase):
+            self.register_parameter(name, _as_parameter(value))
+        else:
+            self._check_name(name, "parameter")
+            setattr(self, name, value)
+        self._keys[name] = None
+
+    def __delitem__(self, name: str) -> None:
+        self.pop(name)
 
     def __len__(self) -> int:
-        return len(self._parameters)
+        return len(self._keys)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._parameters)
+        return iter(self._keys)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._parameters
+        return name in self._keys
 
     def keys(self) -> Iterable[str]:
         """The names."""
-        return self._parameters.keys()
+        return self._keys.keys()
 
     def values(self) -> Iterable[Any]:
         """The parameters."""
-        return self._parameters.values()
+        return [self[name] for name in self._keys]
 
     def items(self) -> Iterable[tuple[str, Any]]:
         """Names and parameters."""
-        return self._parameters.items()
+        return [(name, self[name]) for name in self._keys]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The parameter, or the default where there is none of this name."""
+        return self[name] if name in self._keys else default
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """The parameter, which is the default where there was none of this name."""
+        if name not in self._keys:
+            self[name] = default
+        return self[name]
+
+    def update(self, parameters: Any) -> None:
+        """Add parameters from a mapping or pairs."""
+        if not isinstance(parameters, Iterable):
+            raise ArgumentError(message("ParameterDict.update: needs a mapping or pairs",
+                                        [("given", type(parameters).__name__)], '{"name": tensor}'))
+        for name, value in parameters.items() if isinstance(parameters, Mapping | ParameterDict) else parameters:
+            self[name] = value
+
+    def pop(self, name: str) -> Any:
+        """Take a parameter out."""
+        value = self[name]
+        del self._keys[name]
+        delattr(self, name)
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take the last parameter out: its name and itself."""
+        if not self._keys:
+            raise KeyError_(message("ParameterDict.popitem: there are no parameters"))
+        name = next(reversed(self._keys))
+        return name, self.pop(name)
+
+    def clear(self) -> None:
+        """Take all parameters out."""
+        for name in list(self._keys):
+            self.pop(name)
+
+    def copy(self) -> Any:
+        """Another dict of the same parameters."""
+        return type(self)(self)
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> Any:
+        """A dict with one value under all names."""
+        return type(self)(dict.fromkeys(keys, default))
+
+    def __or__(self, other: Any) -> Any:
+        found = self.copy()
+        found.update(other)
+        return found
+
+    def __ior__(self, other: Any) -> Self:
+        self.update(other)
+        return self
 
     def extra_repr(self) -> str:
-        return "\n".join(f"({k}): Parameter containing: {p.info.type!r}" for k, p in self._parameters.items())
+        return "\n".join(f"({k}): Parameter containing: {p.info.type!r}" if isinstance(p, Parameter)
+                         else f"({k}): Object of type: {type(p).__name__}" for k, p in self.items())

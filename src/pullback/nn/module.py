@@ -120,6 +120,9 @@ class Module(Hooked):
         self.__dict__.update(_parameters={}, _buffers={}, _modules={}, _volatile=set(), training=True)
         return self
 
+    def __init__(self) -> None:
+        self.__dict__["_begun"] = True
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         tree.register_pytree_node(cls, _split, _join)

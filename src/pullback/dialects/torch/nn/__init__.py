@@ -12,6 +12,7 @@ from pullback.dialects.torch.dtypes import checked_device, device, dtype_argumen
 from pullback.dialects.torch.tensors import Parameter, UninitializedBuffer, UninitializedParameter, styled
 from pullback.engine.tensor import TensorBase
 from pullback.nn.parameter import Buffer
+from pullback.nn.parameter import Parameter as NativeParameter
 from pullback.nn.state import IncompatibleKeys
 from pullback.util.errors import ArgumentError, AttributeError_, PullbackError, StateError, message
 
@@ -22,7 +23,16 @@ class Module(native.Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
 
+    def _check_begun(self, kind: str) -> None:
+        """Refuse what a module holds before the module is one, as PyTorch does."""
+        if "_begun" not in self.__dict__:
+            raise AttributeError_(message(f"cannot assign {kind} before Module.__init__() call",
+                                          [("module", type(self).__name__)], "begin with super().__init__()"))
+
     def __setattr__(self, name: str, value: Any) -> None:
+        for cls, kind in ((native.Module, "module"), (NativeParameter, "parameters"), (Buffer, "buffer")):
+            if isinstance(value, cls):
+                self._check_begun(kind)
         super().__setattr__(name, styled(value) if isinstance(value, TensorBase) else value)
 
     def kin(self, cls: Any) -> Any:
@@ -31,11 +41,20 @@ class Module(native.Module):
 
     def register_parameter(self, name: str, param: Any) -> None:
         """Add a parameter (None: a place for one)."""
+        self._check_begun("parameters")
         super().register_parameter(name, styled(param))
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Add a tensor that is part of the state but no parameter."""
+        self._check_begun("buffer")
         super().register_buffer(name, styled(tensor), persistent)
+
+    def register_module(self, name: str, module: Any) -> None:
+        """Add a submodule."""
+        self._check_begun("module")
+        super().register_module(name, module)
+
+    add_module = register_module
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set them to zero."""
