@@ -114,7 +114,8 @@ class Optimizer:
         self.param_groups.append(group)
         self._plans.clear()
         trace = thread.context.trace
-        if trace.kind == "main" and any(p._value.trace is trace for p in params):
+        values: list[Any] = [p._value for p in params]  # those of lazy layers may be None
+        if trace.kind == "main" and any(v is not None and v.trace is trace for v in values):
             flush(trace)  # their first values are there, whatever becomes of the program of the first step
 
     def zero_grad(self, set_to_none: bool = True) -> None:
