@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.matmul_nest import for_range
-from pullback.codegen.llvm.matmul_pack import masked_load, zero
+from pullback.codegen.llvm.matmul_pack import masked_load, masked_store, shuffle, zero
 from pullback.codegen.llvm.target import Target
 from pullback.codegen.llvm.text import Fn, Module, V, i64, vector
 from pullback.codegen.llvm.window_spec import Box, WindowSpec
@@ -89,6 +89,9 @@ def _row(fn: Fn, spec: WindowSpec, box: Box, d: int, source: V, place: V, masked
     """One line along the last dimension."""
     dim, edge = spec.dims[d], box.edges[d]
     first = ix.add(fn, fn.params[2 + d], edge.low)
+    if masked and dim.step == dim.stride == 1 and box.phases == 2:
+        _halved(fn, spec, box, d, source, place, first, lanes)
+        return
     if dim.step > 1 or box.phases > 1 or dim.stride != 1:
         _scattered(fn, spec, box, d, source, place, first)
         return
@@ -120,6 +123,28 @@ def _row(fn: Fn, spec: WindowSpec, box: Box, d: int, source: V, place: V, masked
     value = masked_load(fn, ix.offset(fn, begin, whole, spec.dtype), type_, spec.size,
                         fn.compare("icmp", "slt", iota, left))
     fn.store(value, ix.offset(fn, to, whole, spec.dtype), spec.size)
+
+
+def _halved(fn: Fn, spec: WindowSpec, box: Box, d: int, source: V, place: V, first: V, lanes: int) -> None:
+    """Even places side by side, then odd ones; zeros where the image ends."""
+    width = -(-box.edges[d].count // 2)
+    type_ = vector(spec.dtype, lanes)
+    iota = V(f"<{', '.join(f'i64 {n}' for n in range(lanes))}>", vector("i64", lanes))
+
+    def some(j: V) -> None:
+        both: list[V] = []
+        for k in range(2):
+            at = fn.add(first, ix.add(fn, ix.mul(fn, j, 2), k * lanes))
+            there = fn.compare("icmp", "ult", fn.binary("add", fn.splat(at, lanes), iota),
+                               fn.splat(i64(spec.dims[d].size), lanes))
+            both.append(masked_load(fn, fn.gep(source, at, spec.dtype), type_, spec.size, there))
+        exists = fn.compare("icmp", "slt", iota, fn.splat(ix.sub(fn, i64(width), j), lanes))
+        for phase in range(2):
+            value = shuffle(fn, both[0], both[1], list(range(phase, 2 * lanes, 2)), type_)
+            to = ix.offset(fn, place, ix.add(fn, j, phase * width), spec.dtype)
+            masked_store(fn, V(value.ref, type_), to, spec.size, exists)
+
+    for_range(fn, i64(0), i64(width), lanes, some)
 
 
 def _scattered(fn: Fn, spec: WindowSpec, box: Box, d: int, source: V, place: V, first: V) -> None:
