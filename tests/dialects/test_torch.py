@@ -318,6 +318,22 @@ def test_default_dtype() -> None:
         torch.set_default_dtype(torch.int64)
 
 
+def test_parameters_and_buffers_have_the_default_dtype() -> None:
+    try:
+        torch.set_default_dtype(torch.float64)
+        layers = [nn.Linear(2, 2), nn.Linear(2, 2, True, None, None), nn.BatchNorm1d(2), nn.LayerNorm(2), nn.LSTM(2, 2),
+                  nn.Conv2d(1, 2, 3), nn.Embedding(3, 2), nn.PReLU(), nn.MultiheadAttention(2, 1), nn.LazyLinear(2)]
+        assert layers[-1](torch.ones(1, 2)).dtype is T.float64
+        kinds = {p.dtype for layer in layers for p in [*layer.parameters(), *layer.buffers()]}
+        assert kinds == {torch.float64, torch.int64}
+        assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype is T.float64
+        assert nn.Linear(2, 2, dtype=torch.float32).weight.dtype is T.float32
+        assert pb.nn.Linear(2, 2).weight.dtype == pb.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert nn.Linear(2, 2).weight.dtype is T.float32
+
+
 def test_print_options() -> None:
     x = torch.tensor([1.23456789, 1000.5])
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pullback import nn as native
 from pullback.dialects import missing_text, names
-from pullback.dialects.torch.dtypes import checked_device, device, dtype_argument, no_device
+from pullback.dialects.torch.dtypes import DefaultDtype, checked_device, device, dtype_argument, no_device
 from pullback.dialects.torch.tensors import Parameter, UninitializedBuffer, UninitializedParameter, styled
 from pullback.engine.tensor import TensorBase
 from pullback.nn.parameter import Buffer
@@ -105,16 +105,25 @@ def _layer(cls: Any) -> Any:
     takes = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount] if code is not None else ()
     made: Any = type(cls.__name__, (Module, cls), {
         "__doc__": cls.__doc__, "__module__": __name__, "__slots__": (),
-        "__init__": _on_device(cls.__init__, takes.index("device")) if "device" in takes else cls.__init__})
+        "__init__": _placed(cls.__init__, takes) if "dtype" in takes or "device" in takes else cls.__init__})
     return made
 
 
-def _on_device(before: Any, position: int) -> Any:
-    """An initialiser that refuses a device that is not there."""
+def _placed(before: Any, takes: tuple[str, ...]) -> Any:
+    """An initialiser that refuses a device that is not there, and makes parameters of the default dtype where none is
+    given."""
+    places = {name: takes.index(name) - 1 for name in ("device", "dtype") if name in takes}
 
     @wraps(before)
     def __init__(self: Any, *args: Any, **options: Any) -> None:
-        checked_device(options.get("device", args[position - 1] if len(args) >= position else None))
+        given = {name: args[place] if place < len(args) else options.get(name) for name, place in places.items()}
+        checked_device(given.get("device"))
+        if "dtype" in given and given["dtype"] is None:
+            place = places["dtype"]
+            if place < len(args):
+                args = (*args[:place], DefaultDtype.current, *args[place + 1:])
+            else:
+                options["dtype"] = DefaultDtype.current
         before(self, *args, **options)
 
     return __init__
