@@ -156,8 +156,8 @@ class OutOfMemoryError(PullbackError, MemoryError):
     """An array would not fit in memory, for example `pb.zeros((1 << 40,))`."""
 
 
-class FileFormatError(PullbackError, ValueError):
-    """A file is cut, damaged, or not what its name says."""
+class FileFormatError(PullbackError, ValueError, RuntimeError):
+    """A file is cut, damaged, or not what its name says. PyTorch calls that a RuntimeError."""
 
 
 class MissingFolderError(PullbackError, FileNotFoundError, RuntimeError):

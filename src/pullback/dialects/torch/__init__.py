@@ -65,7 +65,7 @@ _TABLE = {
         cosine_similarity""",
     "dialects.torch.printing": "set_printoptions",
     "dialects.torch.amp": "amp= autocast", "train.amp": "is_autocast_enabled",
-    "dialects.torch.serialization": "save load", "dialects.torch.sparse": "sparse= sparse_coo_tensor",
+    "dialects.torch.serialization": "serialization= save load", "dialects.torch.sparse": "sparse= sparse_coo_tensor",
     "engine.control": "enable_grad no_grad",
     "api.creation": "diag tril triu",
     "dialects.torch.written": """abs absolute acos acosh add addcdiv addcmul arccos arccosh arcsin arcsinh arctan

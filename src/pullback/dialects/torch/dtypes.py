@@ -93,7 +93,7 @@ class device(str):
     @property
     def type(self) -> str:
         """The kind of device."""
-        return self.partition(":")[0]
+        return str(self).partition(":")[0]  # a plain text: partition gives the device itself where there is no colon
 
     @property
     def index(self) -> int | None:  # type: ignore[override]
