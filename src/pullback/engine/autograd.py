@@ -610,7 +610,9 @@ def sweep(roots: tuple[list[Value], list[Any]], create_graph: bool, retain_graph
         state = Sweep(create_graph, retain_graph, targets, sinks)
         state.concrete = concrete or {}
         for value, gradient in zip(*roots, strict=True):
-            state.push(value, None if gradient is None else gradient._peek())
+            if gradient is not None:  # its history is part of the graph: gradients are linear in it
+                gradient = gradient._use() if create_graph else gradient._peek()
+            state.push(value, gradient)
         state.run()
     finally:
         here.grad_enabled = before

@@ -482,7 +482,7 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, axis
                 "vmap: in_axes must have one entry per argument",
                 [("in_axes", repr(in_axes)), ("call", f"{len(args)} positional arguments")]))
         leaves, structure = tree.flatten(tuple(args))
-        spread = _spread_axes(tuple(given), tuple(args), "in_axes")
+        spread = spread_axes(tuple(given), tuple(args), "in_axes")
         tensors = [as_tensor(x, "vmap") for x in leaves]
         size, moved = _mapped_size(tensors, spread, axis_size)
         called: Any = function
@@ -498,7 +498,7 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, axis
         traced.refuse_writes("vmap")
         targets: list[int | None] = [out_axes] * len(traced.outputs)
         if not isinstance(out_axes, int) and out_axes is not None:
-            targets = _spread_axes(out_axes, tree.unflatten(traced.structure, traced.outputs), "out_axes")
+            targets = spread_axes(out_axes, tree.unflatten(traced.structure, traced.outputs), "out_axes")
         batched, whole = (tuple(a is not None for a in spread), tuple(a is None for a in targets))
         operation = traced.memo(("vmap", batched, size, whole),
                                 lambda f: _vmap_operation(f, traced, batched, size, whole))
@@ -517,14 +517,14 @@ def _named(function: Callable[..., Any], name: Any, size: int, place: TensorBase
         return function(*args)
 
 
-def _spread_axes(axes: Any, args: Any, what: str) -> list[int | None]:
+def spread_axes(axes: Any, args: Any, what: str) -> list[int | None]:
     """One axis per leaf: an entry of `axes` stands for all leaves below it."""
     found: list[int | None] = []
     if axes is None or isinstance(axes, int):
         return [axes] * len(tree.leaves(args))
     if is_dict(axes) and is_dict(args) and set(axes) == set(args):
         for key in sorted(axes):
-            found.extend(_spread_axes(axes[key], args[key], what))
+            found.extend(spread_axes(axes[key], args[key], what))
         return found
     if not is_sequence(axes) or not is_sequence(args) or len(axes) != len(args):
         raise StructureError(message(
@@ -532,7 +532,7 @@ def _spread_axes(axes: Any, args: Any, what: str) -> list[int | None]:
             [(what, f"{axes!r:.60}"), ("arrays", str(tree.structure(args)))],
             "0 for arrays mapped along their first dimension, None for those that are not mapped"))
     for entry, arg in zip(axes, args, strict=True):
-        found.extend(_spread_axes(entry, arg, what))
+        found.extend(spread_axes(entry, arg, what))
     return found
 
 
@@ -591,14 +591,15 @@ def _vmap_operation(function: Function, traced: Traced, batched: tuple[bool, ...
 # -- Jacobians -------------------------------------------------------------------------------------------------------
 
 
-def jacfwd(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """The Jacobian by forward mode: result dimensions, then argument dimensions."""
-    return _jacobian(function, argnums, True)
+def jacfwd(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The Jacobian by forward mode: result dimensions, then argument dimensions. With `has_aux` the function returns a
+    pair, of which the second is not differentiated and comes beside the Jacobian."""
+    return _jacobian(function, argnums, True, has_aux)
 
 
-def jacrev(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """The Jacobian by reverse mode: result dimensions, then argument dimensions."""
-    return _jacobian(function, argnums, False)
+def jacrev(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The Jacobian by reverse mode: result dimensions, then argument dimensions. `has_aux` as in `jacfwd`."""
+    return _jacobian(function, argnums, False, has_aux)
 
 
 def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
@@ -612,7 +613,8 @@ def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
     return jacfwd(jacrev(function, argnums), argnums)
 
 
-def _jacobian(function: Callable[..., Any], argnums: int | Sequence[int], forward: bool) -> Callable[..., Any]:
+def _jacobian(function: Callable[..., Any], argnums: int | Sequence[int], forward: bool,
+              has_aux: bool) -> Callable[..., Any]:
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @wraps(function)
@@ -627,10 +629,11 @@ def _jacobian(function: Callable[..., Any], argnums: int | Sequence[int], forwar
             return function(*replaced, **kwargs)
 
         build = _forward_columns if forward else _reverse_rows
-        out_structure, table = build(flat, tensors)
+        out_structure, table, aux = build(flat, tensors, has_aux)
         rows = [tree.unflatten(structure, row) for row in table]
         rows = [r[0] if isinstance(argnums, int) else tuple(r) for r in rows]
-        return tree.unflatten(out_structure, rows)
+        found = tree.unflatten(out_structure, rows)
+        return (found, aux) if has_aux else found
 
     return jacobian_of
 
@@ -649,13 +652,16 @@ def _reshape(tensor: TensorBase, shape: tuple[int, ...]) -> TensorBase:
     return type(tensor).result_class(record(_reshaped, [value_of(tensor)], (("shape", shape),))[0])
 
 
-def _forward_columns(flat: Callable[..., Any], tensors: list[TensorBase]) -> tuple[Any, list[list[TensorBase]]]:
+def _forward_columns(flat: Callable[..., Any], tensors: list[TensorBase],
+                     has_aux: bool) -> tuple[Any, list[list[TensorBase]], Any]:
+    aux = vjp(flat, *tensors, has_aux=True)[2] if has_aux else None
+    alone = (lambda *new: flat(*new)[0]) if has_aux else flat  # pyright: ignore[reportUnknownLambdaType, reportUnknownVariableType]
     table: list[list[TensorBase]] = []
     structure: Any = None
     for k, t in enumerate(tensors):
         def push(direction: Any, k: int = k) -> Any:
             tangents = [direction if j == k else _zeros(x.info.type) for j, x in enumerate(tensors)]
-            return jvp(flat, tensors, tangents)[1]
+            return jvp(alone, tensors, tangents)[1]  # pyright: ignore[reportUnknownArgumentType]
 
         columns, structure = tree.flatten(vmap(push)(_basis(t, k, tensors)))
         for i, c in enumerate(columns):
@@ -663,11 +669,12 @@ def _forward_columns(flat: Callable[..., Any], tensors: list[TensorBase]) -> tup
             if len(table) <= i:
                 table.append([])
             table[i].append(_reshape(last, last.shape[:-1] + t.shape))
-    return structure, table
+    return structure, table, aux
 
 
-def _reverse_rows(flat: Callable[..., Any], tensors: list[TensorBase]) -> tuple[Any, list[list[TensorBase]]]:
-    output, pull = vjp(flat, *tensors)
+def _reverse_rows(flat: Callable[..., Any], tensors: list[TensorBase],
+                  has_aux: bool) -> tuple[Any, list[list[TensorBase]], Any]:
+    output, pull, *aux = vjp(flat, *tensors, has_aux=has_aux)
     leaves, structure = tree.flatten(output)
     table: list[list[TensorBase]] = []
     for k, o in enumerate(leaves):
@@ -677,4 +684,4 @@ def _reverse_rows(flat: Callable[..., Any], tensors: list[TensorBase]) -> tuple[
 
         rows = vmap(back)(_basis(o, k, leaves))
         table.append([_reshape(r, o.shape + t.shape) for r, t in zip(rows, tensors, strict=True)])
-    return structure, table
+    return structure, table, aux[0] if has_aux else None

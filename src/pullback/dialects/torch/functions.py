@@ -19,7 +19,8 @@ from pullback.engine.gradient_mode import grad_mode
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import local
 from pullback.util import config as flags
-from pullback.util.errors import ArgumentError, message
+from pullback.util import tree
+from pullback.util.errors import ArgumentError, ValueError_, message
 
 
 def sum(input: Any, *args: Any, **options: Any) -> Any:
@@ -174,11 +175,44 @@ def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> Any:
     return manipulation.split(input, list(split_sizes), dim)
 
 
-def vmap(func: Any, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error") -> Any:
-    """A function of batches, from a function of single elements."""
+def vmap(func: Any, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *,
+         chunk_size: int | None = None) -> Any:
+    """A function of batches, from a function of single elements; `chunk_size` of them at a time."""
     from pullback.engine.functional import vmap as native
 
-    return native(func, in_dims, out_dims)
+    if randomness not in ("error", "different", "same"):
+        raise ValueError_(message("vmap: randomness is 'error', 'different' or 'same'",
+                                  [("randomness", repr(randomness))]))
+    mapped = native(func, in_dims, out_dims)
+    if chunk_size is None:
+        return mapped
+    if chunk_size < 1:
+        raise ValueError_(message("vmap: chunk_size should be None or greater than 0",
+                                  [("chunk_size", repr(chunk_size))]))
+    return _in_chunks(mapped, in_dims, out_dims, chunk_size)
+
+
+def _in_chunks(mapped: Any, in_dims: Any, out_dims: Any, chunk_size: int) -> Any:
+    """A mapped function that is called for a part of the batch at a time."""
+    from pullback.engine.functional import spread_axes
+
+    def in_chunks(*args: Any) -> Any:
+        leaves, structure = tree.flatten(args)
+        dims = spread_axes(tuple(in_dims) if isinstance(in_dims, (tuple, list)) else (in_dims,) * len(args), args,
+                           "in_dims")
+        size = next((x.shape[d] for x, d in zip(leaves, dims, strict=True) if d is not None), 0)
+        found: list[Any] = []
+        for start in range(0, max(size, 1), chunk_size):
+            length = min(chunk_size, size - start)
+            part = [x if d is None else x.narrow(d, start, length) for x, d in zip(leaves, dims, strict=True)]
+            found.append(mapped(*tree.unflatten(structure, part)))
+        targets = spread_axes(out_dims, found[0], "out_dims")
+        parts = [tree.flatten(x)[0] for x in found]
+        joined = [columns[0] if d is None else manipulation.concatenate(columns, d)
+                  for columns, d in zip(zip(*parts, strict=True), targets, strict=True)]
+        return tree.unflatten(tree.flatten(found[0])[1], joined)
+
+    return in_chunks
 
 
 def compile(model: Any = None, **options: Any) -> Any:

@@ -72,10 +72,9 @@ def _listed(x: Any) -> list[Any]:
 
 
 def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
-         create_graph: bool = False,
-         allow_unused: bool | None = None, is_grads_batched: bool = False, materialize_grads: bool = False
-         ) -> tuple[Any, ...]:
-    """Gradients of outputs with respect to inputs, without touching `.grad`."""
+         create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None,
+         is_grads_batched: bool = False, materialize_grads: bool = False) -> tuple[Any, ...]:
+    """Gradients of outputs with respect to inputs, without touching `.grad`. `only_inputs` says nothing any more."""
     given = None if grad_outputs is None else _listed(grad_outputs)
     wanted = _listed(inputs)
     if not wanted:
@@ -130,6 +129,6 @@ class detect_anomaly:
 
 
 __getattr__, __dir__ = names(__name__, {"dialects.torch.autograd.functional": "functional=",
-                                          "dialects.torch.autograd.gradcheck": "gradcheck"})
+                                          "dialects.torch.autograd.gradcheck": "gradcheck gradgradcheck"})
 __all__ = ["Function", "Variable", "backward", "detect_anomaly", "enable_grad", "grad", "inference_mode", "no_grad",
            "set_detect_anomaly", "set_grad_enabled"]

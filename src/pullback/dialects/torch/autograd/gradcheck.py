@@ -9,14 +9,15 @@ import numpy as np
 
 from pullback.dialects.torch.creation import tensor
 from pullback.engine.autograd import gradients
-from pullback.engine.control import no_grad
+from pullback.engine.control import enable_grad, no_grad
 from pullback.engine.tensor import TensorBase
 from pullback.util.errors import GradientError, ValueError_, message
 
 
 def gradcheck(func: Callable[..., Any], inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
-              raise_exception: bool = True) -> bool:
-    """Whether the gradients of a function of float64 tensors are those of finite differences, by every element."""
+              raise_exception: bool = True, nondet_tol: float = 0.0, fast_mode: bool = False, **options: Any) -> bool:
+    """Whether the gradients of a function of float64 tensors are those of finite differences, by every element, also
+    where PyTorch's fast mode would look at one direction."""
     given = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
     checked = [k for k, x in enumerate(given) if isinstance(x, TensorBase) and x.requires_grad]
     if not checked:
@@ -38,6 +39,26 @@ def gradcheck(func: Callable[..., Any], inputs: Any, *, eps: float = 1e-6, atol:
                                              ("analytical", f"{np.reshape(found, wanted.shape).tolist()!s:.200}")],
                                             "look at the backward of this function; inputs should be float64"))
     return True
+
+
+def gradgradcheck(func: Callable[..., Any], inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6,
+                  atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True, **options: Any) -> bool:
+    """Whether the gradients of a function's gradients are those of finite differences."""
+    given = _listed(inputs)
+    outputs = _listed(func(*given))
+    drawn = np.random.default_rng(0)
+    seeds = _listed(grad_outputs) if grad_outputs is not None else [
+        tensor(drawn.uniform(-1, 1, y.shape)).to(y.dtype).requires_grad_() for y in outputs]
+    wanted = [k for k, x in enumerate(given) if isinstance(x, TensorBase) and x.requires_grad]
+
+    def pulled(*args: Any) -> tuple[Any, ...]:
+        new = [x.detach().requires_grad_() if k in wanted and not x.requires_grad else x
+               for k, x in enumerate(args[:len(given)])]
+        with enable_grad():
+            found = gradients(_listed(func(*new)), [new[k] for k in wanted], list(args[len(given):]), True, True, True)
+        return tuple(x * 0 if g is None else g for x, g in zip([new[k] for k in wanted], found, strict=True))
+
+    return gradcheck(pulled, (*given, *seeds), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception)
 
 
 def _listed(x: Any) -> list[Any]:

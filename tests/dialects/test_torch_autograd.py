@@ -1,0 +1,140 @@
+"""`torch.autograd` and `torch.func`: products with derivatives, and checks of derivatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pullback.torch as torch
+import pytest
+from pullback.torch import nn
+from pullback.torch.autograd.functional import hessian, hvp, jacobian, jvp, vhp, vjp
+
+from pullback.util.errors import ArgumentError, GradientError, ScalarOutputError, ValueError_
+
+T: Any = torch
+
+
+@pytest.fixture
+def x() -> Any:
+    return torch.tensor([1.0, 2.0], requires_grad=True)
+
+
+y = torch.tensor([3.0, 4.0])
+v = torch.tensor([1.0, -1.0])
+
+
+def both(a: Any, b: Any) -> Any:
+    return a * b, (a ** 2).sum() * b
+
+
+def lists(tree: Any) -> Any:
+    return tuple(map(lists, tree)) if isinstance(tree, tuple) else tree.tolist()
+
+
+def test_products_with_derivatives(x: Any) -> None:
+    for product in (hvp, vhp):
+        assert lists(product(lambda a: (a ** 3).sum(), x, v)) == (9, [6, -12])
+        assert lists(product(lambda a, b: (a * a * b).sum(), (x, y), (v, v))) == (19, ([8, -12], [2, -4]))
+    assert lists(jvp(both, (x, y), (v, v))) == (([3, 8], [15, 20]), ([4, -6], [-1, -13]))
+    assert lists(vjp(both, (x, y), (v, v))) == (([3, 8], [15, 20]), ([1, -8], [6, -7]))
+    assert lists(hvp(lambda a: a ** 3, torch.tensor([2.0]))) == ([8], [12])
+
+
+def test_results_have_history_where_it_is_asked_for(x: Any) -> None:
+    def cubes(a: Any) -> Any:
+        return (a ** 3).sum()
+
+    for product in (hvp, vhp, jvp):
+        assert not any(t.requires_grad for t in product(cubes, x, v))
+        assert all(t.requires_grad for t in product(cubes, x, v, create_graph=True))
+    assert not jacobian(cubes, x).requires_grad and jacobian(cubes, x, create_graph=True).requires_grad
+    assert not hessian(cubes, x).requires_grad and hessian(cubes, x, create_graph=True).requires_grad
+    assert jacobian(lambda a: a ** 2, x, strategy="forward-mode", vectorize=True).tolist() == [[2, 0], [0, 4]]
+
+
+def test_vectors_may_be_left_out_for_single_numbers(x: Any) -> None:
+    assert lists(vjp(lambda a: (a ** 3).sum(), x)) == (9, [3, 12])
+    for product in (jvp, hvp):
+        with pytest.raises(ScalarOutputError, match="single number"):
+            product(lambda a: (a ** 3).sum(), x)
+    with pytest.raises(ScalarOutputError, match="single number"):
+        vjp(lambda a: a * 2, x)
+    with pytest.raises(ScalarOutputError, match="single element"):
+        hvp(lambda a: a * 2, x, v)
+    with pytest.raises(ArgumentError, match="tuple of tensors"):
+        vjp(lambda a: a, [x])  # type: ignore[arg-type]
+
+
+def test_jacobians_with_what_is_not_differentiated() -> None:
+    for build in (torch.func.jacrev, torch.func.jacfwd):
+        found, total = build(lambda a: (a ** 2, {"sum": a.sum()}), has_aux=True)(y)
+        assert found.tolist() == [[6, 0], [0, 8]] and total["sum"].item() == 7
+    (_, second), total = torch.func.jacrev(lambda a: ((a ** 2, a), a.sum()), has_aux=True, chunk_size=1)(y)
+    assert second.tolist() == [[1, 0], [0, 1]] and total.item() == 7
+
+
+def test_a_batch_in_chunks() -> None:
+    calls: list[int] = []
+
+    def twice(a: Any) -> Any:
+        calls.append(1)
+        return a["k"] * 2
+
+    assert torch.vmap(twice, chunk_size=2)({"k": torch.arange(5.0)}).tolist() == [0, 2, 4, 6, 8]
+    assert torch.func.vmap(lambda a: a + 1, chunk_size=9)(y).tolist() == [4, 5]
+    products, sums = torch.vmap(lambda a, b: (a * b, a + b), in_dims=(1, None), out_dims=(1, 0),
+                                chunk_size=2)(torch.arange(10.0).view(2, 5), v)
+    assert products.tolist() == [[0, 1, 2, 3, 4], [-5, -6, -7, -8, -9]] and sums.shape == (5, 2)
+    with pytest.raises(ValueError_, match="chunk_size"):
+        torch.vmap(twice, chunk_size=0)
+    with pytest.raises(ValueError_, match="randomness"):
+        torch.vmap(twice, randomness="some")
+
+
+def test_an_ensemble_of_modules() -> None:
+    models = [nn.BatchNorm1d(2), nn.BatchNorm1d(2), nn.BatchNorm1d(2)]
+    parameters, buffers = torch.func.stack_module_state(models)
+    assert {name: (tuple(p.shape), p.requires_grad, p.is_leaf) for name, p in parameters.items()} == {
+        "weight": ((3, 2), True, True), "bias": ((3, 2), True, True)}
+    assert {name: (tuple(b.shape), b.requires_grad) for name, b in buffers.items()} == {
+        "running_mean": ((3, 2), False), "running_var": ((3, 2), False), "num_batches_tracked": ((3,), False)}
+    lines = [nn.Linear(2, 1) for _ in range(3)]
+    stacked, _ = torch.func.stack_module_state(lines)
+    found = torch.vmap(lambda p, a: torch.func.functional_call(lines[0], p, (a,)), (0, None))(stacked, torch.ones(4, 2))
+    assert torch.allclose(found, torch.stack([m(torch.ones(4, 2)) for m in lines]))
+    models[0].eval()
+    for wrong in ([], models, [lines[0], nn.ReLU()]):
+        with pytest.raises(ValueError_, match="stack_module_state"):
+            torch.func.stack_module_state(wrong)
+
+
+def test_gradients_flow_into_the_arguments_of_grad(x: Any) -> None:
+    seed = torch.ones(2, requires_grad=True)
+    first, = torch.autograd.grad(x ** 3, x, seed, create_graph=True, only_inputs=True)
+    assert lists(torch.autograd.grad(first.sum(), (x, seed))) == ([6, 12], [3, 12])
+    (x ** 2).backward(seed, create_graph=True)
+    x.grad.sum().backward()
+    assert seed.grad.tolist() == [2, 4]
+
+
+class Wrong(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return x ** 2
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        x, = ctx.saved_tensors
+        return gradients[0] * (2 * x.detach() + 0 * x)  # right, but with no derivative of its own
+
+
+def test_second_gradients_are_checked() -> None:
+    check, check_twice = T.autograd.gradcheck, T.autograd.gradgradcheck
+    x = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    assert check(lambda a: a ** 3, (x,), fast_mode=True, nondet_tol=1e-3, check_batched_grad=True)
+    assert check_twice(lambda a: a ** 3, (x,), fast_mode=True)
+    assert check_twice(lambda a, b: a * b, (x, x.detach().requires_grad_()))
+    assert check(Wrong.apply, (x,)) and not check_twice(Wrong.apply, (x,), raise_exception=False)
+    with pytest.raises(GradientError, match="mismatch"):
+        check_twice(Wrong.apply, (x,))
