@@ -9,6 +9,7 @@ import pytest
 
 import pullback as pb
 from pullback.optim import lr_scheduler as L
+from pullback.util.errors import ValueError_
 
 
 def optimizer(lr=0.1, **options):
@@ -93,3 +94,32 @@ def test_a_tensor_as_rate_keeps_its_identity():
     o = optimizer(rate)
     L.StepLR(o, 1, 0.5).step()
     assert o.param_groups[0]["lr"] is rate and rate.item() == 0.25
+
+
+class Power:
+    """A rate by an object that is called."""
+
+    def __init__(self, base):
+        self.base = base
+
+    def __call__(self, epoch):
+        return self.base ** epoch
+
+
+@pytest.mark.parametrize("kind", [L.LambdaLR, L.MultiplicativeLR])
+def test_functions_stay_where_the_state_has_none(kind):
+    """A state dict as PyTorch makes it: None for a function, the attributes of an object that is called."""
+    saved = {"_get_lr_called_within_step": False, "_is_initial": False, "_last_lr": [0.5], "_step_count": 2,
+             "base_lrs": [1.0], "last_epoch": 1}
+    for f, kept in ((lambda epoch: 0.5 ** epoch, None), (Power(0.9), {"base": 0.5}), (Power(0.5), None)):
+        schedule = kind(optimizer(1.0), f)
+        schedule.load_state_dict({**saved, "lr_lambdas": [kept]})
+        schedule.step()
+        assert schedule.get_last_lr() == [0.25]
+    schedule = kind(optimizer(1.0), [Power(0.5)])
+    assert schedule.state_dict()["lr_lambdas"] == [{"base": 0.5}]
+    assert kind(optimizer(1.0), lambda epoch: 1.0).state_dict()["lr_lambdas"] == [None]
+    schedule.load_state_dict(saved)  # of a version that did not save them
+    assert schedule.lr_lambdas[0](1) == 0.5
+    with pytest.raises(ValueError_, match="number of functions"):
+        schedule.load_state_dict({**saved, "lr_lambdas": [None, None]})

@@ -263,3 +263,32 @@ def test_a_gradient_of_another_shape():
     p = parameter(1.0, 2.0)
     with pytest.raises(GradientError, match="same shape"):
         p.grad = pb.ones(3)
+
+
+def test_hooks_around_state_dicts():
+    optimizer, seen = pb.optim.SGD([parameter(1.0)], lr=1.0), []
+    optimizer.register_state_dict_pre_hook(lambda o: seen.append("second"))
+    first = optimizer.register_state_dict_pre_hook(lambda o: seen.append("first"), prepend=True)
+    optimizer.register_state_dict_post_hook(lambda o, state: {**state, "note": 1})
+    optimizer.register_state_dict_post_hook(lambda o, state: seen.append(state["note"]))
+    assert optimizer.state_dict()["note"] == 1 and seen == ["first", "second", 1]
+    first.remove()
+    saved = optimizer.state_dict()
+    assert seen[3:] == ["second", 1]
+
+    def doubled(o, state):
+        return {**state, "param_groups": [{**group, "lr": group["lr"] * 2} for group in state["param_groups"]]}
+
+    optimizer.register_load_state_dict_pre_hook(doubled)
+    optimizer.register_load_state_dict_post_hook(lambda o: seen.append(o.param_groups[0]["lr"]))
+    optimizer.load_state_dict(saved)
+    assert seen[-1] == 2 and saved["param_groups"][0]["lr"] == 1
+    pickle.loads(pickle.dumps(pb.optim.SGD([parameter(1.0)], lr=1.0))).state_dict()
+
+
+def test_hooks_stay_when_their_handles_are_gone():
+    optimizer, seen = pb.optim.SGD([parameter(1.0)], lr=1.0), []
+    for k in range(20):
+        optimizer.register_step_pre_hook(lambda *a, k=k: seen.append(k))
+    optimizer.step()
+    assert seen == list(range(20))

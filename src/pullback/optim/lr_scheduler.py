@@ -10,6 +10,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 from pullback.engine.tensor import TensorBase, from_host
@@ -114,34 +115,45 @@ class LRScheduler:
         self.__dict__.update(state_dict)
 
 
-class LambdaLR(LRScheduler):
-    """The first rate times `lr_lambda(epoch)`."""
+class _ByFunction(LRScheduler):
+    """Rates by a function of the epoch for each group. Functions are not saved; objects that are called are, by their
+    attributes, as in PyTorch, whose state dicts are read too."""
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
-        self.lr_lambdas = _each("lr_lambda", _optimizer(self, optimizer), lr_lambda)
+        self.lr_lambdas: list[Any] = _each("lr_lambda", _optimizer(self, optimizer), lr_lambda)
         super().__init__(optimizer, last_epoch)
-
-    def get_lr(self) -> list[float]:
-        return [base * f(self.last_epoch) for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]  # type: ignore[operator]
 
     def state_dict(self) -> dict[str, Any]:
-        return {k: v for k, v in super().state_dict().items() if k != "lr_lambdas"}
+        saved = [dict(vars(f)) if hasattr(f, "__dict__") and not isinstance(f, FunctionType) else None
+                 for f in self.lr_lambdas]
+        return {**super().state_dict(), "lr_lambdas": saved}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        saved = state_dict.get("lr_lambdas") or [None] * len(self.lr_lambdas)
+        if len(saved) != len(self.lr_lambdas):
+            raise ValueError_(message(f"{type(self).__name__}: the state is of another number of functions",
+                                      [("saved", str(len(saved))), ("here", str(len(self.lr_lambdas)))],
+                                      "build the schedule with the same groups first"))
+        super().load_state_dict({k: v for k, v in state_dict.items() if k != "lr_lambdas"})
+        for f, attributes in zip(self.lr_lambdas, saved, strict=True):
+            if attributes is not None:
+                vars(f).update(attributes)
 
 
-class MultiplicativeLR(LRScheduler):
+class LambdaLR(_ByFunction):
+    """The first rate times `lr_lambda(epoch)`."""
+
+    def get_lr(self) -> list[float]:
+        return [base * f(self.last_epoch) for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+
+
+class MultiplicativeLR(_ByFunction):
     """The present rate times `lr_lambda(epoch)`."""
-
-    def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
-        self.lr_lambdas = _each("lr_lambda", _optimizer(self, optimizer), lr_lambda)
-        super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
         if self._is_initial:
             return _rates(self.optimizer)
-        return [r * f(self.last_epoch) for f, r in zip(self.lr_lambdas, _rates(self.optimizer), strict=True)]  # type: ignore[operator]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {k: v for k, v in super().state_dict().items() if k != "lr_lambdas"}
+        return [r * f(self.last_epoch) for f, r in zip(self.lr_lambdas, _rates(self.optimizer), strict=True)]
 
 
 class StepLR(LRScheduler):

@@ -68,8 +68,9 @@ class Optimizer:
         self.state: Any = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._plans: dict[int, Plan] = {}
-        self._pre_hooks: dict[int, Callable[..., Any]] = {}
-        self._post_hooks: dict[int, Callable[..., Any]] = {}
+        self._pre_hooks: dict[Any, Callable[..., Any]] = {}
+        self._post_hooks: dict[Any, Callable[..., Any]] = {}
+        self._state_hooks: dict[str, dict[Any, Callable[..., Any]]] = defaultdict(dict)
         if isinstance(params, TensorBase):
             raise ArgumentError(message("optimiser: params must be an iterable of tensors",
                                         [("given", repr(params.info.type))], "pass [x], or model.parameters()"))
@@ -239,19 +240,49 @@ class Optimizer:
         """Call `hook(optimizer, args, kwargs)` after each step."""
         return Handle(self._post_hooks, hook)
 
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
+        """Call `hook(optimizer)` before `state_dict()` is made."""
+        return Handle(self._state_hooks["state_dict_pre"], hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
+        """Call `hook(optimizer, state_dict)` on what `state_dict()` has made; what it returns replaces it."""
+        return Handle(self._state_hooks["state_dict_post"], hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
+        """Call `hook(optimizer, state_dict)` before it is loaded; what it returns is loaded in its place."""
+        return Handle(self._state_hooks["load_pre"], hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
+        """Call `hook(optimizer)` after a state dict has been loaded."""
+        return Handle(self._state_hooks["load_post"], hook, prepend)
+
+    def _changed(self, when: str, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """A state dict after the hooks that may replace it."""
+        for hook in list(self._state_hooks[when].values()):
+            found = hook(self, state_dict)
+            state_dict = state_dict if found is None else found
+        return state_dict
+
     # -- saving ------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """State and hyperparameters: `{"state": {index: {...}}, "param_groups": [{..., "params": [index, ...]}]}`."""
+        for hook in list(self._state_hooks["state_dict_pre"].values()):
+            hook(self)
         numbers: dict[int, int] = {}
         groups: list[dict[str, Any]] = []
         for group in self.param_groups:
             indices = [numbers.setdefault(id(p), len(numbers)) for p in group["params"]]
             groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": indices})
         state = {numbers[id(p)]: dict(s) for p, s in self.state.items() if id(p) in numbers and s}
-        return {"state": dict(sorted(state.items())), "param_groups": groups}
+        return self._changed("state_dict_post", {"state": dict(sorted(state.items())), "param_groups": groups})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict()` gave. Tensors are copied and cast to the dtype of their parameter."""
+        self._load(self._changed("load_pre", dict(state_dict)))
+        for hook in list(self._state_hooks["load_post"].values()):
+            hook(self)
+
+    def _load(self, state_dict: dict[str, Any]) -> None:
         for key in ("state", "param_groups"):
             if key not in state_dict:
                 raise KeyError_(message(f"load_state_dict: {key!r} is missing",
@@ -294,7 +325,7 @@ class Optimizer:
         state: Any = defaultdict(dict)
         state.update(saved["state"])
         self.state = state
-        self._plans, self._pre_hooks, self._post_hooks = {}, {}, {}
+        self._plans, self._pre_hooks, self._post_hooks, self._state_hooks = {}, {}, {}, defaultdict(dict)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -310,9 +341,13 @@ _NUMBERS = count()
 class Handle:
     """Removes a hook again."""
 
-    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+    def __init__(self, hooks: dict[Any, Any], hook: Any, prepend: bool = False) -> None:
         self._hooks, self._key = hooks, next(_NUMBERS)  # not the handle's address: few keep their handles
+        before = list(hooks.items()) if prepend else []
         hooks[self._key] = hook
+        for key, other in before:  # dicts keep the order in which keys came
+            del hooks[key]
+            hooks[key] = other
 
     def remove(self) -> None:
         self._hooks.pop(self._key, None)
