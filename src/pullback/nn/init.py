@@ -142,6 +142,13 @@ def _fans(tensor: Any) -> tuple[int, int]:
                         64))
 
 
+def fan_of(tensor: Any, mode: str) -> int:
+    """The number of inputs of each output ("fan_in"), or of outputs of each input ("fan_out")."""
+    if mode.lower() not in ("fan_in", "fan_out"):
+        raise ValueError_(message(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']"))
+    return _fans(tensor)[mode.lower() == "fan_out"]
+
+
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The gain recommended for a nonlinearity."""
     if nonlinearity in _LINEAR:
@@ -171,13 +178,10 @@ def xavier_normal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any
 
 def _kaiming(tensor: Any, a: float, mode: str, nonlinearity: str) -> float | None:
     """Standard deviation (None for an empty tensor)."""
-    if mode.lower() not in ("fan_in", "fan_out"):
-        raise ValueError_(message(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']"))
     if 0 in _shape(tensor):
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
         return None
-    fan = _fans(tensor)[mode.lower() == "fan_out"]
-    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan_of(tensor, mode))
 
 
 def kaiming_uniform_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",

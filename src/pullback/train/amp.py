@@ -183,6 +183,30 @@ class GradScaler:
         """The present scale."""
         return self._scale if self._enabled else 1.0
 
+    def get_growth_factor(self) -> float:
+        """What the scale is multiplied with after `growth_interval` good steps."""
+        return self._growth_factor
+
+    def set_growth_factor(self, new_factor: float) -> None:
+        """Set what `get_growth_factor` gives."""
+        self._growth_factor = new_factor
+
+    def get_backoff_factor(self) -> float:
+        """What the scale is multiplied with at an overflow."""
+        return self._backoff_factor
+
+    def set_backoff_factor(self, new_factor: float) -> None:
+        """Set what `get_backoff_factor` gives."""
+        self._backoff_factor = new_factor
+
+    def get_growth_interval(self) -> int:
+        """How many good steps make the scale grow."""
+        return self._growth_interval
+
+    def set_growth_interval(self, new_interval: int) -> None:
+        """Set what `get_growth_interval` gives."""
+        self._growth_interval = new_interval
+
     def is_enabled(self) -> bool:
         """Whether anything is scaled."""
         return self._enabled

@@ -67,4 +67,6 @@ def memory_stats(device: Any = None) -> dict[str, Any]:
 def is_bf16_supported(including_emulation: bool = True) -> bool:
     """False: there is no CUDA device."""
     return False
-__getattr__, __dir__ = names(__name__, {})
+
+
+__getattr__, __dir__ = names(__name__, {"dialects.torch.cuda_amp": "amp="})

@@ -104,6 +104,13 @@ class device(str):
     def __repr__(self) -> str:
         return f"device(type='{self.type}'" + (")" if self.index is None else f", index={self.index})")
 
+    def __enter__(self) -> device:
+        checked_device(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Tensors are on the CPU before and after."""
+
     def __reduce__(self) -> Any:
         return (device, (str(self),))
 
