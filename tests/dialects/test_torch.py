@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -458,3 +460,29 @@ def test_float32_matmul_precision() -> None:
             torch.set_float32_matmul_precision("low")
     finally:
         torch.set_float32_matmul_precision("highest")
+
+
+def test_negative_classes_are_refused_whether_or_not_their_number_is_given() -> None:
+    for count in (-1, 3):
+        with pytest.raises(RuntimeError, match="one_hot: class values must be from 0"):
+            nn.functional.one_hot(torch.tensor([0, -1]), count)
+    assert nn.functional.one_hot(torch.tensor([0, 1])).tolist() == [[1, 0], [0, 1]]
+
+
+def test_decompositions_are_methods_from_the_start() -> None:
+    """In a process of its own: they must not wait for `torch.linalg` to be used."""
+    lines = """import pullback.torch as torch
+a = torch.tensor([[2.0, 1.0], [1.0, 3.0]])
+b = torch.tensor([[1.0], [2.0]])
+u, s, v = a.svd()
+assert torch.allclose(u @ torch.diag(s) @ v.T, a, atol=1e-5)
+numbers = torch.stack([a.det(), a.logdet(), a.slogdet()[1]])
+assert torch.allclose(numbers, torch.tensor([5.0, 1.6094, 1.6094]), atol=1e-4)
+for inverse in (a.inverse(), a.pinverse()):
+    assert torch.allclose(inverse, torch.tensor([[0.6, -0.2], [-0.2, 0.4]]), atol=1e-5)
+q, r = a.qr()
+assert torch.allclose(q @ r, a, atol=1e-5) and torch.allclose(a.cholesky() @ a.cholesky().T, a, atol=1e-5)
+assert a.matrix_power(3).tolist() == [[15, 20], [20, 35]] and round(a.matrix_exp()[0, 0].item(), 2) == 13.18
+assert torch.allclose(b.lu_solve(*a.lu()), b.cholesky_solve(a.cholesky()), atol=1e-5)
+"""
+    subprocess.run([sys.executable, "-c", lines], check=True)

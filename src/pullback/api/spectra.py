@@ -176,7 +176,7 @@ def _tolerance(values: Any, x: Any, rtol: Any, atol: Any = None) -> Any:
     eps = float(np.finfo(values.dtype.numpy).eps) * max(x.shape[-2:])
     if rtol is None:
         rtol = 0.0 if atol is not None else eps
-    top = values.max(-1, keepdims=True) if values.shape[-1] else values.sum(-1, keepdims=True)
+    top = (reductions.max if values.shape[-1] else reductions.sum)(values, axis=-1, keepdims=True)
     relative = top * _raised(rtol)
     return relative if atol is None else elementwise.maximum(relative, _raised(atol))
 

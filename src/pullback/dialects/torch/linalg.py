@@ -12,7 +12,7 @@ from pullback.api import decompositions, linear_algebra, spectra
 from pullback.dialects import names
 from pullback.dialects.torch.dtypes import dtype_argument
 from pullback.dialects.torch.pairs import named_pair
-from pullback.dialects.torch.tensors import Tensor, as_torch
+from pullback.dialects.torch.tensors import as_torch
 from pullback.util.errors import UnsupportedError, ValueError_, message
 
 
@@ -254,22 +254,3 @@ __getattr__, __dir__ = names(__name__, {
     "api.linear_algebra": "matmul vecdot",
     "util.errors": "LinAlgError",
 })
-_METHODS: dict[str, Callable[..., Any]] = {
-    "det": decompositions.det, "inverse": decompositions.inv, "slogdet": decompositions.slogdet, "logdet": logdet,
-    "cholesky": old_cholesky, "qr": old_qr, "svd": old_svd, "pinverse": pinv, "matrix_power": spectra.matrix_power,
-    "matrix_exp": spectra.matrix_exp, "cholesky_solve": decompositions.cholesky_solve,
-    "cholesky_inverse": decompositions.cholesky_inverse,
-}
-
-
-def install() -> None:
-    """Give tensors the methods that decompose them."""
-    for name, function in _METHODS.items():
-        setattr(Tensor, name, _late(function))
-
-
-def _late(function: Callable[..., Any]) -> Any:
-    return lambda self, *args, **options: function(self, *args, **options)
-
-
-install()

@@ -178,7 +178,8 @@ _LATE = {
         new_empty_strided""",
     "signals": "stft istft",
     "nn.functional": "hardshrink",
-    "linalg": "lu=old_lu",
+    "linalg": """det slogdet logdet inverse=inv pinverse=pinv matrix_power matrix_exp svd=old_svd qr=old_qr lu=old_lu
+        cholesky=old_cholesky cholesky_solve cholesky_inverse lu_solve=old_lu_solve""",
 }
 #: `x.name_(...)` writes what `name(x, ...)` gives
 _LATE_IN_PLACE = {"composed": """sinc float_power ldexp i0 mvlgamma gcd lcm as_strided index_reduce masked_scatter

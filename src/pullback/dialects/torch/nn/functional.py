@@ -67,9 +67,9 @@ def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """1 at the class of each element, 0 elsewhere, along a new last dimension."""
-    if num_classes > 0 and local.trace.kind == "main":
+    if (num_classes > 0 or num_classes == -1) and local.trace.kind == "main":
         classes = tensor.numpy()
-        if classes.size and (classes.min() < 0 or classes.max() >= num_classes):
+        if classes.size and (classes.min() < 0 or -1 < num_classes <= classes.max()):
             raise ValueError_(message("one_hot: class values must be from 0 to num_classes - 1",
                                       [("classes", f"{classes.min()} to {classes.max()}"),
                                        ("num_classes", str(num_classes))], "give more classes, or none"))
