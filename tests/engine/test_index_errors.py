@@ -39,8 +39,8 @@ COUNTED = [
 @pytest.mark.parametrize(("operator", "call"), [
     ("gather", lambda i: pb.take(pb.arange(4), i, axis=0).sum()),
     ("gather", lambda i: pb.arange(4)[i].sum()),
-    ("take_along", COUNTED[0]),
-    ("gather", COUNTED[1]),
+    ("cross_entropy", COUNTED[0]),
+    ("embedding", COUNTED[1]),
     ("take_along", lambda i: pb.take_along_axis(pb.arange(4), i, axis=0).sum()),
     ("scatter", lambda i: pb.index_add(pb.zeros(4), 0, i, pb.ones(2)).sum()),
 ])
@@ -317,3 +317,18 @@ def test_a_refused_first_step_leaves_first_values() -> None:
     expected = pb.nn.functional.cross_entropy(fresh(pb.ones(2, 2)) + 2, pb.tensor([0, 1]))
     np.testing.assert_allclose(loss.item(), expected.item(), rtol=1e-6)
     np.testing.assert_array_equal(other.numpy(), [2, 2, 2])
+
+
+def test_what_is_valid_and_who_asked():
+    """The user's own function is named, backwards too, with the indices there are."""
+    logits, labels = pb.ones((2, 3)), pb.tensor([0, 3])
+    with pytest.raises(IndexError_, match=r"^nll_loss: an index .*\n(.*\n)+ *valid +0 to 2\n"):
+        nn.functional.nll_loss(logits, labels).item()
+    with pytest.raises(IndexError_, match=r"^cross_entropy: .*\n(.*\n)+ *valid +0 to 2\n"):
+        nn.functional.cross_entropy(logits, labels, label_smoothing=0.1).item()
+    with pytest.raises(IndexError_, match=r"^gather: .*\n(.*\n)+ *valid +-4 to 3\n"):
+        pb.take(pb.arange(4), pb.tensor([4]), axis=0).sum().item()
+    weight = pb.nn.Parameter(pb.ones((3, 2)))
+    nn.functional.embedding(pb.tensor([4]), weight).sum().backward()
+    with pytest.raises(IndexError_, match=r"^embedding: "):
+        weight.grad.sum().item()

@@ -19,6 +19,7 @@ from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import Operand, local
 from pullback.ir import dtypes
 from pullback.ir.node import Node
+from pullback.ops.indexing import located
 from pullback.util.errors import ArgumentError, IndexError_, ShapeError, ValueError_, message
 
 Array = Any
@@ -84,7 +85,7 @@ def _embedding(indices: Node, weight: Node, mode: str, padding: int | None) -> N
         row = build.binary("eq", build.iota(weight.shape, 0, dtypes.int32),
                            build.full(weight.shape, padding, dtypes.int32))
         weight = build.select(row, build.stop_gradient(weight), weight)
-    return build.gather(weight, indices, 0, mode)
+    return build.gather(weight, indices, 0, located(mode, "embedding"))
 
 
 def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_norm: float | None = None,

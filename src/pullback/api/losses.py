@@ -16,6 +16,7 @@ from pullback.engine.precision import in_single, is_narrow
 from pullback.engine.trace import Operand
 from pullback.ir.node import Node
 from pullback.ops.control import with_rule
+from pullback.ops.indexing import located
 from pullback.util.errors import DTypeError, ShapeError, ValueError_, message
 
 Array = Any
@@ -233,7 +234,7 @@ def _nll_node(scores: Node, target: Node, weight: Node | None, ignore: int, redu
 
 def _define_nll(x: Node, target: Node, *weight: Node, ignore: int, reduction: str, mode: str, single: bool) -> Node:
     scores, at = (build.expand_dims(v, (0,)) for v in (x, target)) if single else (x, target)
-    losses = _nll_node(scores, at, weight[0] if weight else None, ignore, reduction, mode)
+    losses = _nll_node(scores, at, weight[0] if weight else None, ignore, reduction, located(mode, "nll_loss"))
     return build.reshape(losses, ()) if single else losses
 
 
@@ -241,7 +242,7 @@ def _define_cross_entropy(x: Node, target: Node, *weight: Node, ignore: int, red
                           mode: str, single: bool) -> Node:
     scores, at = (build.expand_dims(v, (0,)) for v in (x, target)) if single else (x, target)
     found = _cross_entropy_nodes(log_softmax_node(scores, 1), at, weight[0] if weight else None, ignore, reduction,
-                                 smoothing, mode)
+                                 smoothing, located(mode, "cross_entropy"))
     return build.reshape(found, ()) if single else found
 
 

@@ -23,22 +23,23 @@ CHECKED = ("error", "positive")
 
 
 class Located(str):
-    """The mode "error" of an operator, with the user's line it was recorded at.
+    """The mode "error" of an operator, with the user's line it was recorded at, and the function that asked for it.
 
     It equals "error", so it takes no part in what is the same program: of equal nodes the first names its line. Rules
     hand their mode on, so derivatives and batched forms of an operator know its line too.
     """
 
-    __slots__ = ("line",)
+    __slots__ = ("asked", "line")
     line: str
+    asked: str
 
 
-def located(mode: str) -> str:
-    """The mode, with the present line if it needs one."""
+def located(mode: str, asked: str = "") -> str:
+    """The mode, with the present line if it needs one, and the user's name of what reads or writes there."""
     if mode not in CHECKED or isinstance(mode, Located):
         return mode
     found = Located(mode)
-    found.line = user_line()
+    found.line, found.asked = user_line(), asked
     return found
 
 
@@ -63,10 +64,12 @@ class _Indexed(Op):
         return b.reduce("or", bad, tuple(range(indices.tensor.rank)))
 
     def refusal(self, *types: TensorType) -> IndexError_:
-        line = self.mode.line if isinstance(self.mode, Located) else ""
+        line, asked = (self.mode.line, self.mode.asked) if isinstance(self.mode, Located) else ("", "")
         made = f"   (made at {line})" if line else ""
-        return IndexError_(message(f"{self.name}: an index is out of range{made}",
-                                   [("array", repr(types[0])), ("indices", repr(types[1]))],
+        size = types[0].shape[self.axis]
+        return IndexError_(message(f"{asked or self.name}: an index is out of range{made}",
+                                   [("array", repr(types[0])), ("indices", repr(types[1])),
+                                    ("valid", f"{0 if self.mode == 'positive' else -size} to {size - 1}")],
                                    "look for a label, token or position that is negative or too large"))
 
     def only_where(self, condition: Node, *inputs: Node) -> Node | None:
