@@ -243,7 +243,7 @@ def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> K
     for value in op.params().values():
         if isinstance(value, Function):
             written = states_of(op) if value is getattr(op, "body", None) else range(0)
-            inner = options._replace(inner=True, state=written.start if written else -1)
+            inner = options._replace(inner=True, checked=False, state=written.start if written else -1)
             bodies.append(plan(options.rewrite(value), frozenset(written), frozenset(), inner))
     inputs = tuple(roots.buffers[x] for x in node.inputs)
     results: list[Buffer | None] = [None] * len(node.type.items) if isinstance(node.type, TupleType) else [None]
