@@ -176,13 +176,14 @@ class Executable:
         return node.op.refusal(*(x.tensor for x in node.inputs))
 
     def lost(self) -> list[int]:
-        """The results that a run which refused something does not have: the others were made before it ended, or are
-        written over what they were."""
+        """The results that a run which refused something does not have: the others were made before it ended, of what
+        was not refused, or are arguments that it did not come to write over."""
         from pullback.passes.checks import untouched
 
         if self.reference:  # it ran to its end, and wrote over nothing
             return []
-        there = {*untouched(self.function), *self.program.alias} & {*self.program.early, *self.program.alias}
+        early = set(self.program.early)
+        there = (early & {*untouched(self.function)}) | (self.program.alias.keys() - early)
         return [k for k in range(len(self.out)) if k not in there]
 
     def arrays(self, arguments: list[Any]) -> list[Any]:
