@@ -127,9 +127,9 @@ def _programs_of_a_loop(hold, monkeypatch):
     made = []
     original = programs.Executable.__init__
 
-    def counted(self, function, immediates, donated):
+    def counted(self, function, immediates, donated, *rest):
         made.append(donated)
-        original(self, function, immediates, donated)
+        original(self, function, immediates, donated, *rest)
 
     monkeypatch.setattr(programs.Executable, "__init__", counted)
     pb.synchronize()
@@ -227,9 +227,9 @@ def _programs_of_a_loop_that_waits_seldom(train, monkeypatch):
     made = []
     original = programs.Executable.__init__
 
-    def counted(self, function, immediates, donated):
+    def counted(self, function, immediates, donated, *rest):
         made.append(donated)
-        original(self, function, immediates, donated)
+        original(self, function, immediates, donated, *rest)
 
     pb.synchronize()
     with monkeypatch.context() as patch:

@@ -247,41 +247,98 @@ def test_long_programs_report_after_they_were_queued():
     assert f(x, pb.tensor([1])).item() > 0
 
 
-def train(rounds: int, bad: set[int], look: bool, adam: bool) -> list[np.ndarray]:
-    """The weights after each step, where some have a target that is out of range."""
+#: one whose weights are all updated where they lie, one whose second weight is also read by the kernel that updates
+#: it, out of step, and one with state besides
+NETWORKS = {
+    "layer": lambda: nn.Sequential(nn.Linear(8, 3)),
+    "layers": lambda: nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 3)),
+    "convolutions": lambda: nn.Sequential(nn.Unflatten(1, (2, 2, 2)), nn.Conv2d(2, 4, 2), nn.BatchNorm2d(4), nn.ReLU(),
+                                          nn.Flatten(), nn.Linear(4, 3)),
+}
+OPTIMIZERS = {
+    "sgd": lambda p: pb.optim.SGD(p, 0.5, momentum=0.9), "adam": lambda p: pb.optim.Adam(p, 0.1, amsgrad=True),
+    "rmsprop": lambda p: pb.optim.RMSprop(p, 0.01),
+}
+
+
+def state_of(network: nn.Module, optimizer: pb.optim.Optimizer) -> list[np.ndarray]:
+    """Everything that a step changes, but for what merely counts."""
+    kept = [t.numpy().copy() for t in network.state_dict().values() if t.ndim]
+    states = optimizer.state_dict()["state"].values()
+    return kept + [s.numpy().copy() for state in states for s in state.values() if getattr(s, "ndim", 0)]
+
+
+def train(network: str, optimizer: str, bad: set[int], look: bool, wrap=lambda f: f) -> list[list[np.ndarray]]:
+    """What there is after each of six steps, of which some have a target that is out of range."""
     pb.manual_seed(0)
-    layer = pb.nn.Linear(2, 3)
-    optimizer = pb.optim.Adam(layer.parameters(), 0.1) if adam else pb.optim.SGD(layer.parameters(), 1.0, momentum=0.9)
-    found: list[np.ndarray] = []
-    for n in range(rounds):
-        optimizer.zero_grad()
-        loss = pb.nn.functional.cross_entropy(layer(pb.ones(2, 2)), pb.tensor([0, 5 if n in bad else 1]))
+    layers = NETWORKS[network]()
+    update = OPTIMIZERS[optimizer](layers.parameters())
+    found: list[list[np.ndarray]] = []
+
+    @wrap
+    def step(x: pb.Tensor, y: pb.Tensor) -> pb.Tensor:
+        update.zero_grad()
+        loss = nn.functional.cross_entropy(layers(x), y)
         loss.backward()
-        optimizer.step()
+        update.step()
+        return loss
+
+    for n in range(6):
+        loss = step(pb.arange(32.0).reshape((4, 8)) / 32, pb.tensor([0, 5 if n in bad else 1, 2, 2]))
         if look and n in bad:
             with pytest.raises(IndexError):
                 loss.item()
-            for gone in (loss, layer.weight.grad, loss * 2):
+            for gone in (loss, layers.get_parameter("0.weight").grad if network != "convolutions" else loss, loss * 2):
                 with pytest.raises(IndexError):
                     gone.numpy()
         if look:
-            found.append(layer.weight.numpy().copy())
+            found.append(state_of(layers, update))
     if not look:
         with pytest.raises(IndexError):
             pb.synchronize()
-        found.append(layer.weight.numpy().copy())
+        found.append(state_of(layers, update))
     return found
 
 
-@pytest.mark.parametrize("adam", [False, True])
-def test_a_refused_step_changes_nothing(adam: bool) -> None:
+@pytest.mark.parametrize("wrap", [lambda f: f, pb.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_refused_step_changes_nothing(network: str, optimizer: str, wrap) -> None:
     """A program ends before it writes over its inputs; what it would have given raises again, also from what was made
-    of it."""
-    found = train(6, {0, 3}, True, adam)
-    np.testing.assert_array_equal(found[3], found[2])
-    assert all((found[k] != found[k - 1]).any() for k in (1, 2, 4, 5))
-    unseen = train(6, {0, 3}, False, adam)
-    np.testing.assert_array_equal(unseen[-1], found[-1])
+    of it. Tensors that it would have changed are as before, wherever their new values would have been."""
+    found = train(network, optimizer, {0, 3}, True, wrap)
+    for before, after in zip(found[2], found[3], strict=True):
+        np.testing.assert_array_equal(before, after)
+    for k in (1, 2, 4, 5):
+        assert any((a != b).any() for a, b in zip(found[k - 1], found[k], strict=False))
+    unseen = train(network, optimizer, {0, 3}, False, wrap)
+    for seen, last in zip(found[-1], unseen[-1], strict=True):
+        np.testing.assert_array_equal(seen, last)
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_what_replaces_a_tensor_in_one_run_may_be_a_new_one_in_another(reference: bool) -> None:
+    """Equal operations: one writes into a tensor, which keeps what it had, the other makes a tensor, which has
+    nothing."""
+    def update(i: pb.Tensor) -> pb.Tensor:
+        return (w * 2 + pb.take(pb.arange(4.0), i, axis=0)).sum() + w
+
+    with config.override(reference=reference):
+        for written in (True, False, True, False):
+            w = pb.ones(3) + 0
+            pb.synchronize()
+            if written:
+                w.copy_(update(pb.tensor([9, 1, 1])))
+                made = w
+            else:
+                made = update(pb.tensor([9, 1, 1])) + 0
+            with pytest.raises(IndexError):
+                pb.synchronize()
+            if written:
+                np.testing.assert_array_equal(w.numpy(), 1)
+            else:
+                with pytest.raises(IndexError):
+                    made.numpy()
 
 
 def test_a_refused_call_of_a_jitted_function() -> None:

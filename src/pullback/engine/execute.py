@@ -393,10 +393,11 @@ def _scalar_positions(trace: Trace) -> frozenset[int]:
 class FlushPlan:
     """What a flush of one state with one set of wanted slots does."""
 
-    __slots__ = ("aliases", "apart", "copies", "executable", "freed", "live", "residuals", "simple", "slots",
-                 "with_history", "written")
+    __slots__ = ("aliases", "apart", "copies", "executable", "freed", "live", "replaced", "residuals", "simple",
+                 "slots", "with_history", "written")
 
-    def __init__(self, trace: Trace, live: tuple[int, ...], history: tuple[int, ...], donated: frozenset[int]) -> None:
+    def __init__(self, trace: Trace, live: tuple[int, ...], history: tuple[int, ...], donated: frozenset[int],
+                 replaced: dict[int, int]) -> None:
         from pullback.engine.autograd import residual_slots
 
         self.copies = 0  # how often it ran on copies of what could not be donated
@@ -412,7 +413,11 @@ class FlushPlan:
         self.slots = [s for s in wanted if nodes[s] not in position]
         function = Function([nodes[s] for s in leaf_slots], [nodes[s] for s in self.slots])
         free = donated - {k for _, k in self.aliases}  # an argument that is handed out is not written over
-        self.executable: Any = Executable(function, _scalar_positions(trace), free) if self.slots else None
+        place = {s: k for k, s in enumerate(leaf_slots)}
+        pairs = tuple([(o, place[replaced[s]]) for o, s in enumerate(self.slots) if replaced.get(s) in place])
+        self.executable: Any = Executable(function, _scalar_positions(trace), free, pairs) if self.slots else None
+        #: values that replace others, where it matters which: a program that refuses an index leaves them as before
+        self.replaced = replaced if self.slots and self.executable.checked else None
         #: the results are just those of the program, in order
         self.simple = not self.with_history and tuple(self.slots) == live
         self.live = live
@@ -447,6 +452,7 @@ def flush(trace: Trace) -> None:
         trace.values = []
     if trace.carried:
         trace.carried = {}
+    trace.exchanged = None
     if trace.hooks is not None:
         trace.hooks = {slot: [(None, *entry[1:]) for entry in found] for slot, found in trace.hooks.items()}
     if State.total > tracing.STATE_LIMIT:
@@ -482,6 +488,8 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
     key = (live, history, donated)
     plan = trace.state.programs.get(key)
     arguments = [leaf.buffer if type(leaf) is Value else leaf for leaf in leaves]
+    if plan is not None and plan.replaced is not None:
+        plan = _of_replaced(trace, plan, key)
     if plan is None:
         plan = _new_plan(trace, live, history, donated, arguments)
     elif plan.simple and plan.executable.at_once:
@@ -591,12 +599,17 @@ def _new_plan(trace: Trace, live: tuple[int, ...], history: tuple[int, ...], don
     from), later nobody does. So the program is made for later, and the first step runs it on copies.
     """
     programs = trace.state.programs
-    replaced: set[int] = set() if history else {s if s >= 0 else ~s for s in trace.carried.values() if s is not None}
+    pairs = trace.replaced()
+    replaced = set[int]() if history else {*pairs.values()}
     expected = tuple([k for k, s in enumerate(trace.state.leaf_slots()) if k in donated or s in replaced])
     plan = programs.get((live, history, expected))
+    if plan is not None and plan.replaced is not None:
+        plan = _of_replaced(trace, plan, (live, history, expected))
     if plan is None or (expected != donated and plan.copies >= COPIES):
         expected = donated if plan is not None else expected
-        plan = programs[live, history, expected] = FlushPlan(trace, live, history, frozenset(expected))
+        plan = FlushPlan(trace, live, history, frozenset(expected), pairs)
+        programs.setdefault((live, history, expected), plan)
+        programs[live, history, expected, *pairs.items()] = plan
     missing = set(expected).difference(donated)
     if missing:
         wait_oldest(0)
@@ -604,6 +617,12 @@ def _new_plan(trace: Trace, live: tuple[int, ...], history: tuple[int, ...], don
     for k in missing:
         arguments[k] = copied(arguments[k])
     return plan
+
+
+def _of_replaced(trace: Trace, plan: FlushPlan, key: tuple[Any, ...]) -> FlushPlan | None:
+    """The plan for what is replaced now: equal operations may write into a tensor once and make a new one then."""
+    pairs = trace.replaced()
+    return plan if plan.replaced == pairs else trace.state.programs.get((*key, *pairs.items()))
 
 
 def copied(buffer: Buffer) -> Buffer:

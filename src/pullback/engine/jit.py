@@ -260,7 +260,7 @@ class Entry:
         donated = self.donatable(arguments, leaves) if self.replaced else _NOTHING
         executable = self.executables.get(donated)
         if executable is None:
-            executable = self.executables[donated] = Executable(self.function, self.immediates, donated)
+            executable = self.executables[donated] = Executable(self.function, self.immediates, donated, self.pairs())
             if executable.at_once and not (self.changed or self.holders) and donated == self.replaced:
                 self.direct = executable
                 self.outside = [(c.owner, c.value, k in donated) for k, c in enumerate(self.captured, len(self.arrays))]
@@ -282,6 +282,13 @@ class Entry:
             owner = captured.owner
             found.append(captured.value if owner is None else owner._use() if differentiable else owner._peek())
         return found
+
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Which results are the new values of which arguments of the program."""
+        owners = {id(c.owner): len(self.arrays) + k for k, c in enumerate(self.captured)}
+        first = len(self.output_positions)
+        return (*((o, owners[id(t)]) for o, t in enumerate(self.mutated, first) if id(t) in owners),
+                *((o, self.arrays.index(k)) for o, k in enumerate(self.changed, first + len(self.mutated))))
 
     def donatable(self, arguments: list[Any], leaves: Sequence[Any]) -> frozenset[int]:
         """Tensors that are replaced by this call, whose value and its memory nobody else holds."""

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pullback.codegen.llvm.compile import FORMAT, host_target, preload, release, toolchain_version
 from pullback.engine import inspect
@@ -33,6 +33,9 @@ from pullback.util import config
 from pullback.util.disk_cache import default_cache, sha256
 from pullback.util.errors import CompileError, message
 from pullback.util.kinds import is_tuple
+
+if TYPE_CHECKING:
+    from pullback.schedule.donation import Pairs
 
 #: expected seconds of a program that may take any time
 LONG = 1.0
@@ -66,8 +69,8 @@ class Program:
     """
 
     __slots__ = ("address", "alias", "cached", "checked", "donated", "early", "error_slot", "flops", "function",
-                 "immediates", "in_types", "kernels", "loaded", "nbytes", "out_types", "seconds", "times",
-                 "workspace_bytes")
+                 "immediates", "in_types", "kept", "kernels", "loaded", "nbytes", "out_types", "replaced",
+                 "seconds", "times", "workspace_bytes")
 
     def __init__(self, function: Function, header: dict[str, Any], address: int, loaded: tuple[Code, ...],
                  donated: frozenset[int], immediates: frozenset[int]) -> None:
@@ -80,7 +83,10 @@ class Program:
         self.kernels = [KernelInfo(*k) for k in header["kernels"]]
         self.address, self.loaded = address, loaded
         self.donated, self.immediates = donated, immediates
-        self.early: tuple[int, ...] = header["early"]  # results that exist also where the program refused something
+        #: results that exist also where the program refused something, and those that are copies of parameters then
+        self.early: tuple[int, ...] = header["early"]
+        self.kept: Pairs = header["kept"]
+        self.replaced: Pairs | None = None
         self.error_slot = -1
         self.checked: tuple[Node, ...] = ()
         self.cached = False
@@ -92,11 +98,13 @@ class Program:
 
 
 def compile_function(function: Function, *, donated: frozenset[int] = frozenset(),
-                     immediates: frozenset[int] = frozenset(), check_indices: bool = False) -> Program:
+                     immediates: frozenset[int] = frozenset(), check_indices: bool = False,
+                     replaced: Pairs = ()) -> Program:
     """A program for this machine; CompileError where there is no native code for something in it.
 
     With `check_indices`, and where there are indices to check, the program has one more output, an int32 at
     `error_slot`: what `passes.checks.refused` finds the operator in `checked` by that met an index out of range.
+    Results that are `replaced`, each with a parameter, are then what the parameter was.
     """
     clock = Clock()
     if config.STOP_AFTER.value:
@@ -107,7 +115,8 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
         from pullback.passes.checks import with_checks
 
         function, checked = with_checks(function)
-    key = program_key(function, donated, immediates, bool(checked))
+    pairs = replaced if checked else None
+    key = program_key(function, donated, immediates, pairs)
     clock.lap("key")
     stored = default_cache().get(key)
     header, objects = unpack(stored) if stored is not None else (None, [])
@@ -116,7 +125,7 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
     cached = program is not None
     if program is None:
         preload()
-        header, objects = build(function, donated, immediates, clock, bool(checked))
+        header, objects = build(function, donated, immediates, clock, pairs)
         default_cache().put(key, pack(header, objects))
         clock.lap("store")
         program = load(function, header, objects, donated, immediates)
@@ -125,7 +134,7 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
         del objects
         release()
     clock.lap("load")
-    program.cached, program.times, program.checked = cached, clock.laps, checked
+    program.cached, program.times, program.checked, program.replaced = cached, clock.laps, checked, pairs
     if checked:
         program.error_slot, program.out_types = len(function.params) + results, program.out_types[:results]
     if config.DEBUG.value:
@@ -134,7 +143,7 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
 
 
 def build(function: Function, donated: frozenset[int], immediates: frozenset[int], clock: Clock,
-          checked: bool) -> tuple[dict[str, Any], list[bytes]]:
+          checked: Pairs | None) -> tuple[dict[str, Any], list[bytes]]:
     """Run every step; the header holds all that a program must know besides its code."""
     plan = make_plan(run_passes(function, clock), donated, immediates, checked)
     clock.lap("schedule")
@@ -142,7 +151,8 @@ def build(function: Function, donated: frozenset[int], immediates: frozenset[int
     kernels = [(k.name, k.kind, n, k.threads, k.flops, k.nbytes) for n, phase in enumerate(plan.phases) for k in phase]
     seconds = max(plan.seconds, LONG) if open_ended(plan) else plan.seconds
     header = {"alias": sorted(plan.alias.items()), "workspace_bytes": workspace_bytes, "flops": plan.flops,
-              "nbytes": plan.nbytes, "seconds": seconds, "kernels": kernels, "entry": entry, "early": plan.early,
+              "nbytes": plan.nbytes, "seconds": seconds, "kernels": kernels, "entry": entry,
+              "early": plan.early, "kept": plan.kept,
               "objects": [(o.symbols, len(o.data), o.callees) for o in objects]}
     return header, [o.data for o in objects]
 
@@ -212,7 +222,7 @@ def timed_program(program: Program, table: int) -> Any:
     from pullback.codegen.llvm.program import program_text
     from pullback.codegen.llvm.target import host
 
-    plan = make_plan(run_passes(program.function, Clock()), program.donated, program.immediates, bool(program.checked))
+    plan = make_plan(run_passes(program.function, Clock()), program.donated, program.immediates, program.replaced)
     return load_object(llvm.compile_ir(program_text(plan, host(), table)[0]), native().symbols)
 
 
@@ -237,8 +247,9 @@ def _rewritten(body: Function) -> Function:
     return run_passes(body, Clock())
 
 
-def make_plan(function: Function, donated: frozenset[int], immediates: frozenset[int], checked: bool = False) -> Any:
-    """Kernels, phases and buffers; `checked`: the last result says what was refused."""
+def make_plan(function: Function, donated: frozenset[int], immediates: frozenset[int],
+              checked: Pairs | None = None) -> Any:
+    """Kernels, phases and buffers; `checked`: the last result says what was refused (see `Options`)."""
     from pullback.codegen.llvm.target import host
     from pullback.schedule.plan import Options, Unsupported, plan
 
@@ -286,7 +297,8 @@ def unpack(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
     return header, objects
 
 
-def program_key(function: Function, donated: frozenset[int], immediates: frozenset[int], checked: bool = False) -> str:
+def program_key(function: Function, donated: frozenset[int], immediates: frozenset[int],
+                checked: Pairs | None = None) -> str:
     """Everything that the code depends on: graph, options, machine, compiler, and this library's own source."""
     options = (sorted(donated), sorted(immediates), checked, config.cache_key(), available_cores())
     head = "\n".join((FORMAT, sys.implementation.cache_tag or "", source_version(), toolchain_version(),

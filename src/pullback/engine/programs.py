@@ -7,7 +7,7 @@ import math
 import threading
 import weakref
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from pullback.ir.node import Function, Node, evaluate
 from pullback.runtime.memory import Buffer, allocate_all, homes_of
 from pullback.util import config
 from pullback.util.errors import CompileError, PullbackError
+
+if TYPE_CHECKING:
+    from pullback.schedule.donation import Pairs
 
 _lock = threading.RLock()
 #: programs expected to take longer than this are queued instead of run at once: a hand-over to a sleeping thread costs
@@ -29,13 +32,15 @@ BRIEF_SECONDS = 50e-3
 
 
 class Executable:
-    """A program with its calling convention. `immediates` are parameters that arrive as Python scalars."""
+    """A program with its calling convention. `immediates` are parameters that arrive as Python scalars; `replaced` are
+    results, each with the parameter whose place it takes: where the program refuses an index, they are as before."""
 
     __slots__ = ("_call", "_idle", "_submit", "at_once", "checked", "fresh", "fresh_bytes", "function",
-                 "homes", "immediates", "out", "program", "reference", "sources", "workspace_bytes")
+                 "homes", "immediates", "out", "program", "reference", "replaced", "sources", "workspace_bytes")
 
-    def __init__(self, function: Function, immediates: frozenset[int], donated: frozenset[int]) -> None:
-        self.function, self.immediates = function, immediates
+    def __init__(self, function: Function, immediates: frozenset[int], donated: frozenset[int],
+                 replaced: Pairs = ()) -> None:
+        self.function, self.immediates, self.replaced = function, immediates, replaced
         self.out = [t.nbytes for t in function.out_types]
         self.sources: list[int | None] = [None] * len(self.out)  # the argument whose memory a result takes
         self.homes = homes_of(self.out)  # of the other results, backwards where there are sources
@@ -60,7 +65,7 @@ class Executable:
         try:
             with _lock:
                 self.program = compile_function(self.function, donated=donated, immediates=self.immediates,
-                                                check_indices=True)
+                                                check_indices=True, replaced=self.replaced)
         except CompileError:
             self._interpret()
             return
@@ -177,13 +182,15 @@ class Executable:
 
     def lost(self) -> list[int]:
         """The results that a run which refused something does not have: the others were made before it ended, of what
-        was not refused, or are arguments that it did not come to write over."""
+        was not refused, or are as the arguments that they replace."""
         from pullback.passes.checks import untouched
 
-        if self.reference:  # it ran to its end, and wrote over nothing
-            return []
-        early = set(self.program.early)
-        there = (early & {*untouched(self.function)}) | (self.program.alias.keys() - early)
+        there = {*untouched(self.function)}
+        if self.reference:
+            there |= dict(self.replaced).keys()
+        else:
+            early = set(self.program.early)
+            there = (early & there) | (self.program.alias.keys() - early) | dict(self.program.kept).keys()
         return [k for k in range(len(self.out)) if k not in there]
 
     def arrays(self, arguments: list[Any]) -> list[Any]:
@@ -195,6 +202,9 @@ class Executable:
         with np.errstate(all="ignore"):
             results = evaluate(self.function, *self.arrays(arguments))
         held = (_number(int(results[-1])),) if self.checked else None
+        if self.checked and results[-1]:
+            given, kept = self.arrays(arguments), dict(self.replaced)
+            results = [given[kept[k]] if k in kept else r for k, r in enumerate(results)]
         return [Buffer.from_numpy(np.ascontiguousarray(r, numpy_dtype(t.dtype)))
                 for r, t in zip(results, self.function.out_types, strict=False)][:len(self.out)], 0, held
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -168,6 +168,8 @@ class Trace:
     buffers: dict[int, Any] | None = None
     history: tuple[int, ...] = ()  # what was held with a history when this was launched, by slot
     mutated: dict[int, Any] | None = None  # tensors changed in place while tracing, with their value before
+    #: `carry` of many at once: identities of the values before, and those that replaced them
+    exchanged: list[tuple[list[int], Sequence[Value]]] | None = None
 
     def __init__(self, kind: str = "main", outer: Trace | None = None, what: str = "") -> None:
         self.values: list[Value] = []
@@ -218,6 +220,20 @@ class Trace:
         """Remember that a value from before this trace was replaced in place."""
         carried = self.carried
         carried[value] = carried.pop(old) if old in carried else self.leaf_slots.get(old)
+
+    def exchange(self, before: list[Value], values: Sequence[Value]) -> None:
+        """`carry` of many at once, which holds nothing of what was before: a program may write over it."""
+        self.exchanged = [*(self.exchanged or ()), ([*map(id, before)], values)]
+
+    def replaced(self) -> dict[int, int]:
+        """The slots of values that in-place operations put in the place of leaves, with the slots of these."""
+        slots: dict[int, int | None] = {id(leaf): s for leaf, s in self.leaf_slots.items()}
+        slots |= {id(v): s for v, s in self.carried.items()}
+        found = dict(self.carried)
+        for before, values in self.exchanged or ():
+            found |= {v: slots.get(k) for k, v in zip(before, values, strict=True)}
+            slots |= {id(v): found[v] for v in values}
+        return {v.slot: s if s >= 0 else ~s for v, s in found.items() if s is not None}
 
     # -- leaves --------------------------------------------------------------------------------------------------
     def gradient_leaf(self, value: Value, sink: Any) -> Value:

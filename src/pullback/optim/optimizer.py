@@ -359,7 +359,10 @@ def _run(operation: Operation, part: Part, numbers: list[Any], static: Any) -> N
     if here.track is None and here.trace.kind == "main":
         values = _values(part)
         if None not in values:
-            _assign(part, record(operation, values + numbers, static))
+            results = record(operation, values + numbers, static)
+            count = len(part.params)
+            here.trace.exchange(values[:count] + values[len(values) - len(results) + count:], results)
+            _assign(part, results)
             return
     _run_traced(operation, part, numbers, static)
 

@@ -53,3 +53,8 @@ def waits(roots: tuple[Expr, ...]) -> bool:
 def chunks_of(size: int) -> int:
     """Into how many parts a split reduction over `size` rows is cut: by the size only, so the bits are fixed."""
     return 8 if size < 256 else 16 if size < 4096 else 64
+
+
+def worth_threads(work: int, threads: int) -> int:
+    """How many threads some work is worth."""
+    return max(1, min(threads, work // THREAD_WORK)) if work >= SERIAL_WORK else 1

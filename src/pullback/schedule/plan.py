@@ -17,10 +17,8 @@ from pullback.kernel.nodes import (
     Buffer,
     Expr,
     For,
-    Gathered,
     Kernel,
     Let,
-    Load,
     MatmulNest,
     Stmt,
     Store,
@@ -34,6 +32,7 @@ from pullback.schedule import costs
 from pullback.schedule.attention import attention_nest, operations
 from pullback.schedule.contract import matmul_nest, window_nest
 from pullback.schedule.counting import index_uses
+from pullback.schedule.donation import Pairs, donate, in_place, waits
 from pullback.schedule.groups import Group, Grouping
 from pullback.schedule.loops import LoopBuilder
 from pullback.schedule.prepare import past_barriers, prepare
@@ -47,23 +46,23 @@ CONTROL = ("scan", "while", "cond", "sort")
 SPECIAL = ("cumulative", "scatter")
 MAX_THREADS = 16
 SORT_COST = 100  # of an element of a line
-WRITTEN_BYTES = 8  # read and written for each element that is put in its place
 
 
 class Plan:
     """What `codegen` needs: kernels by phase, buffers, sizes."""
 
-    __slots__ = ("alias", "buffers", "early", "flops", "function", "nbytes", "phases", "seconds", "stops", "threads",
-                 "workspace_bytes")
+    __slots__ = ("alias", "buffers", "early", "flops", "function", "kept", "nbytes", "phases", "seconds", "stops",
+                 "threads", "workspace_bytes")
 
     def __init__(self, function: Function, phases: list[list[Kernel]], buffers: list[Buffer], alias: dict[int, int],
-                 workspace_bytes: int, flops: int, nbytes: int, seconds: float, threads: int, stops: int = -1,
-                 early: tuple[int, ...] = ()) -> None:
+                 workspace_bytes: int, flops: int, nbytes: int, seconds: float, threads: int) -> None:
         self.function, self.phases, self.buffers, self.alias = function, phases, buffers, alias
         self.workspace_bytes, self.flops, self.nbytes, self.seconds = workspace_bytes, flops, nbytes, seconds
         self.threads = threads
         #: the phase behind which the program ends if its last result is not 0 (none: -1), and results that it has then
-        self.stops, self.early = stops, early
+        self.stops, self.early = -1, tuple[int, ...]()
+        #: results that are copies of parameters then
+        self.kept: Pairs = ()
 
 
 class Options(NamedTuple):
@@ -71,7 +70,7 @@ class Options(NamedTuple):
 
     `state`: where the state of a loop begins among a body's inputs; result k may only take the memory of the k-th.
     `unit`: the processor multiplies matrices of bfloat16 numbers. `checked`: the last result is a number that ends the
-    program where it is not 0.
+    program where it is not 0, and these results, each with a parameter, are what the parameter was then.
     """
 
     threads: int = 1
@@ -80,7 +79,7 @@ class Options(NamedTuple):
     inner: bool = False
     state: int = -1
     unit: bool = False
-    checked: bool = False
+    checked: Pairs | None = None
 
 
 class Control:
@@ -108,10 +107,10 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     groups = grouping.ordered()
     mark_external(roots.roots, outputs)
     kernels = [build_kernel(g, f"k{n}", options, roots) for n, g in enumerate(groups)]
-    phases = in_phases(groups, kernels)
+    phases = in_phases(groups, kernels, waits(function, roots, groups, kernels, donated, options.state))
     if options.fuse:
         phases = [side_by_side(phase) for phase in phases]
-    alias = donate(function, roots, phases, donated, options.state)
+    alias = donate(function, roots, phases, donated, options.state, options.checked or ())
     in_place(function, roots, phases, alias)
     stream_results(kernels, {roots.buffers[function.results[o]] for o in alias})
     workspace = place_workspace(phases, roots)
@@ -120,20 +119,23 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     buffers = list(roots.params.values()) + [roots.buffers[r] for r in function.results]
     flops, nbytes = sum(k.flops for k in kernels), sum(k.nbytes for k in kernels)
     seconds = sum(max(estimate(k) for k in phase) for phase in phases) * 1e-9
-    stops, early = stop(function, roots, phases, alias) if options.checked else (-1, ())
-    return Plan(function, phases, buffers, alias, workspace, flops, nbytes, seconds, options.threads, stops, early)
+    made = Plan(function, phases, buffers, alias, workspace, flops, nbytes, seconds, options.threads)
+    if options.checked is not None:
+        stop(made, roots, options.checked)
+    return made
 
 
-def stop(function: Function, roots: Roots, phases: list[list[Kernel]],
-         alias: dict[int, int]) -> tuple[int, tuple[int, ...]]:
-    """Behind which phase a program ends whose last result, a number, is not 0, and the results that are there by then:
-    as late as possible before it writes over an argument."""
+def stop(made: Plan, roots: Roots, replaced: Pairs) -> None:
+    """Where a program ends whose last result, a number, is not 0: as late as possible before it writes over an
+    argument; and what there is to be copied then."""
+    phases, alias = made.phases, made.alias
     written = {x: n for n, phase in enumerate(phases) for k in phase for x in k.writes}
-    at = [written.get(roots.buffers[r], len(phases)) for r in function.results]
+    at = [written.get(roots.buffers[r], len(phases)) for r in made.function.results]
+    made.kept = tuple(pair for pair in replaced if pair[0] not in alias)
     stops = max(at[-1], min((at[o] for o in alias), default=len(phases)) - 1)
-    if stops + 1 >= len(phases):
-        return -1, tuple(range(len(at)))
-    return stops, tuple(o for o, n in enumerate(at) if n <= stops)
+    if stops + 1 < len(phases) or made.kept:
+        made.stops = min(stops, len(phases) - 1)
+    made.early = tuple(o for o, n in enumerate(at) if n <= stops)
 
 
 def stream_results(kernels: list[Kernel], aliased: set[Buffer]) -> None:
@@ -212,7 +214,7 @@ def build_kernel(group: Group, name: str, options: Options, roots: Roots) -> Ker
             kernel.flops //= prod(nest.b_step)  # places between elements cost nothing
         kernel.threads = threads if kernel.flops >= 200_000 else 1
     else:
-        kernel.threads = worth_threads(max(group.work, kernel.nbytes // 2), threads) if shares(kernel) else 1
+        kernel.threads = costs.worth_threads(max(group.work, kernel.nbytes // 2), threads) if shares(kernel) else 1
     return kernel
 
 
@@ -221,12 +223,7 @@ def special_loops(group: Group, threads: int) -> tuple[Stmt, ...]:
     root = group.members[0]
     if group.kind == "cumulative":
         return cumulative_loops(root) if prod(root.space) else ()
-    return scatter_loops(root, worth_threads(max(group.work, root.buffer.nbytes // 2), threads))
-
-
-def worth_threads(work: int, threads: int) -> int:
-    """How many threads some work is worth."""
-    return max(1, min(threads, work // costs.THREAD_WORK)) if work >= costs.SERIAL_WORK else 1
+    return scatter_loops(root, costs.worth_threads(max(group.work, root.buffer.nbytes // 2), threads))
 
 
 def shares(kernel: Kernel) -> bool:
@@ -243,7 +240,7 @@ def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> K
     for value in op.params().values():
         if isinstance(value, Function):
             written = states_of(op) if value is getattr(op, "body", None) else range(0)
-            inner = options._replace(inner=True, checked=False, state=written.start if written else -1)
+            inner = options._replace(inner=True, checked=None, state=written.start if written else -1)
             bodies.append(plan(options.rewrite(value), frozenset(written), frozenset(), inner))
     inputs = tuple(roots.buffers[x] for x in node.inputs)
     results: list[Buffer | None] = [None] * len(node.type.items) if isinstance(node.type, TupleType) else [None]
@@ -255,7 +252,7 @@ def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> K
     kernel.writes = [x for x in results if x is not None]
     if root.kind == "sort":
         kernel.flops, lines = inputs[0].size * SORT_COST, inputs[0].size // max(inputs[0].shape[axis], 1)
-        kernel.threads = min(worth_threads(kernel.flops, options.threads), max(lines, 1))
+        kernel.threads = min(costs.worth_threads(kernel.flops, options.threads), max(lines, 1))
         return kernel
     times = getattr(op, "length", 1)
     kernel.flops = sum(p.flops for p in bodies) * times
@@ -328,19 +325,16 @@ def estimate(kernel: Kernel) -> float:
     return max(kernel.flops * rate, kernel.nbytes / costs.BYTES_PER_NANOSECOND) / kernel.threads + 200
 
 
-def in_phases(groups: list[Group], kernels: list[Kernel]) -> list[list[Kernel]]:
-    """Kernels that do not depend on each other, together."""
-    level: dict[int, int] = {}
+def in_phases(groups: list[Group], kernels: list[Kernel], before: dict[int, int]) -> list[list[Kernel]]:
+    """Kernels that do not wait for each other, together."""
     phases: list[list[Kernel]] = []
-    for g, k in zip(groups, kernels, strict=True):
-        mine = 0
-        for other in groups:
-            if g.ancestors & other.bit:
-                mine = max(mine, level[other.bit] + 1)
-        level[g.bit] = mine
-        while len(phases) <= mine:
-            phases.append([])
-        phases[mine].append(k)
+    rest: list[tuple[int, Kernel]] = [(g.bit, k) for g, k in zip(groups, kernels, strict=True)]
+    while rest:
+        missing = sum(bit for bit, _ in rest)
+        ready = [(bit, k) for bit, k in rest if not before[bit] & missing]
+        assert ready, "a cycle among kernels"
+        phases.append([k for _, k in ready])
+        rest = [x for x in rest if x not in ready]
     return [part for phase in phases for part in apart(phase)]
 
 
@@ -373,107 +367,6 @@ def joined_kernel(kernels: list[Kernel]) -> Kernel:
                   list(dict.fromkeys(b for k in kernels for b in k.reads)),
                   list(dict.fromkeys(b for k in kernels for b in k.writes)),
                   [b for k in kernels for b in k.scratch])
-
-
-def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated: frozenset[int],
-           state: int) -> dict[int, int]:
-    """Results that may be written over a donated input: nobody reads it later, or elsewhere, or out of step.
-
-    First those whose own kernel reads it: lines that are read are written again, and equal layers have equal kernels.
-    """
-    alias: dict[int, int] = {}
-    if not donated:
-        return alias
-    last: dict[Buffer, int] = {}
-    readers: dict[Buffer, list[Kernel]] = {}
-    writer: dict[Buffer, tuple[int, Kernel]] = {}
-    statements: dict[Kernel, list[tuple[Stmt, list[Any]]]] = {}
-    for n, phase in enumerate(phases):
-        for k in phase:
-            for x in k.reads:
-                last[x] = n
-                readers.setdefault(x, []).append(k)
-            for x in k.writes:
-                writer[x] = (n, k)
-    free = {k: roots.params[function.params[k]] for k in sorted(donated)}
-    outs = [roots.buffers[r] for r in function.results]
-    written = [o for o, out in enumerate(outs) if out in writer]
-    in_turn = sorted(written, key=lambda o: writer[outs[o]][1].writes.index(outs[o]))  # as their kernel writes them
-    for o, own in [*((o, True) for o in in_turn), *((o, False) for o in written)]:
-        out = outs[o]
-        if o in alias:
-            continue
-        n, kernel = writer[out]
-        for k, source in free.items():
-            if source.space != "input" or source.shape != out.shape or source.dtype is not out.dtype:
-                continue
-            if state >= 0 and k != state + o:
-                continue
-            if last.get(source, -1) > n:
-                continue
-            now = [r for r in readers.get(source, []) if any(r is q for q in phases[n])]
-            if own and not now:
-                continue
-            if now and kernel not in statements:
-                statements[kernel] = loads_of(kernel)
-            if all(r is kernel and in_step(statements[kernel], source, out) for r in now):
-                alias[o] = k
-                del free[k]
-                break
-    return alias
-
-
-def in_place(function: Function, roots: Roots, phases: list[list[Kernel]], alias: dict[int, int]) -> None:
-    """Leave out what copies a donated input onto itself: of x[i] = v only the elements at i are written."""
-    same = {roots.buffers[function.results[o]]: roots.params[function.params[k]] for o, k in alias.items()}
-    for phase in phases if same else ():
-        for kernel in phase:
-            if kernel.kind in ("scatter", "loops") and any(x in same for x in kernel.writes):
-                body = without_copies(kernel.body, same)
-                if kernel.kind == "scatter" and len(body) < len(kernel.body):
-                    kernel.nbytes = WRITTEN_BYTES * kernel.flops
-                    kernel.threads = min(kernel.threads, worth_threads(kernel.flops, kernel.threads))
-                kernel.body = body
-
-
-def without_copies(body: tuple[Stmt, ...], same: dict[Buffer, Buffer]) -> tuple[Stmt, ...]:
-    found: list[Stmt] = []
-    for s in body:
-        if isinstance(s, For):
-            inner = without_copies(s.body, same)
-            if inner:
-                found.append(For(s.var, inner, s.lanes, s.parallel, s.start, s.count, s.extent, s.folded))
-        elif not (isinstance(s, Store) and isinstance(s.value, Load) and s.value.buffer is same.get(s.buffer)
-                  and s.value.flat == s.flat):
-            found.append(s)
-    return tuple(found)
-
-
-def loads_of(kernel: Kernel) -> list[tuple[Stmt, list[Any]]]:
-    """All statements of a kernel, each with the expressions that read memory for it."""
-    return [(s, [x for x in subexpressions(expressions(s)) if isinstance(x, (Load, Gathered))])
-            for s in walk(kernel.body)]
-
-
-def in_step(stmts: list[tuple[Stmt, list[Any]]], source: Buffer, out: Buffer) -> bool:
-    """Whether a kernel reads each element of the source only in the turn that writes the same element of the result."""
-    if any(isinstance(s, (MatmulNest, WindowNest)) and source in (s.a, s.b) for s, _ in stmts):
-        return False
-    stores = [s for s, _ in stmts if isinstance(s, Store) and s.buffer is out]
-    if len(stores) != 1:
-        return False
-    holders: list[Stmt] = []
-    late = False  # it would read what the store has written
-    for s, loads in stmts:
-        reads = [x for x in loads if x.buffer is source]
-        if not all(isinstance(x, Load) and x.flat == stores[0].flat for x in reads) or (reads and late):
-            return False
-        holders += [s] if reads else []
-        late = late or s is stores[0]
-    loops = [s for s, _ in stmts if hasattr(s, "body") or isinstance(s, (MatmulNest, WindowNest))]
-    inside = [set(map(id, walk(getattr(s, "body", ()) or getattr(s, "epilogue", ())))) for s in loops]
-    home = [k for k, ids in enumerate(inside) if id(stores[0]) in ids]
-    return all([k for k, ids in enumerate(inside) if id(h) in ids] == home for h in holders)
 
 
 def place_workspace(phases: list[list[Kernel]], roots: Roots) -> int:

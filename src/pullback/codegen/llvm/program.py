@@ -130,8 +130,8 @@ class PlanEmitter:
         tables = self.fill(fn, name)
         stops = not prefix and self.plan.seconds > STOP_SECONDS
         first = 0
-        for n, phase in enumerate(self.plan.phases):
-            if n and stops:
+        for n, phase in enumerate([*self.plan.phases, []]):
+            if n and stops and phase:
                 fn.unless_cancelled(f"go{n}", "end")
                 fn.label(f"go{n}")
             if n and n == self.plan.stops + 1:
@@ -146,10 +146,17 @@ class PlanEmitter:
         fn.ret()
 
     def unless_refused(self, fn: Fn) -> None:
-        """Go on where the last result, a number, is 0: nothing is written over because of what was refused."""
+        """Go on where the last result, a number, is 0. Else nothing is written over, and what replaces is as before."""
         slot = len(self.plan.function.params) + len(self.plan.function.results) - 1
         number = fn.load(fn.load(fn.gep(fn.params[0], i64(slot), "ptr"), "ptr", 8), "i32", 4)
-        fn.cond_br(fn.compare("icmp", "eq", number, const(0, "i32")), "accepted", "end")
+        fn.cond_br(fn.compare("icmp", "eq", number, const(0, "i32")), "accepted", "refused")
+        fn.label("refused")
+        for result, parameter in self.plan.kept:
+            places = [fn.load(fn.gep(fn.params[0], i64(k), "ptr"), "ptr", 8)
+                      for k in (len(self.plan.function.params) + result, parameter)]
+            nbytes = i64(self.plan.function.out_types[result].nbytes)
+            fn.call("llvm.memmove.p0.p0.i64", "void", *places, nbytes, V("false", "i1"))
+        fn.br("end")
         fn.label("accepted")
 
     def fill(self, fn: Fn, name: str) -> list[V]:
