@@ -77,29 +77,6 @@ def row(x: Node, k: int) -> Node:
     return b.squeeze(b.slice_axis(x, 0, k, k + 1), (0,))
 
 
-# -- threefry on nodes, for counters that are data -------------------------------------------------------------------
-
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-
-
-def threefry_nodes(key0: Node, key1: Node, x0: Node, x1: Node) -> tuple[Node, Node]:
-    """Threefry-2x32 with 20 rounds, on uint32 nodes of equal shape."""
-    def add(x: Node, y: Node) -> Node:
-        return b.binary("add", x, y)
-
-    keys = (key0, key1, binary_scalar("bitwise_xor", b.binary("bitwise_xor", key0, key1), 0x1BD11BDA))
-    x0, x1 = add(x0, keys[0]), add(x1, keys[1])
-    for group in range(5):
-        for r in _ROTATIONS[group % 2]:
-            x0 = add(x0, x1)
-            turned = b.binary("bitwise_or", binary_scalar("shift_left", x1, r),
-                              binary_scalar("shift_right", x1, 32 - r))
-            x1 = b.binary("bitwise_xor", turned, x0)
-        x0 = add(x0, keys[(group + 1) % 3])
-        x1 = binary_scalar("add", add(x1, keys[(group + 2) % 3]), group + 1)
-    return x0, x1
-
-
 # -- operations ------------------------------------------------------------------------------------------------------
 
 
@@ -126,6 +103,8 @@ def _random_fold(key: Node, data: Node) -> Node:
     high = b.zeros((), dtypes.uint32)
     if data.dtype.bits == 64:
         high = b.convert(binary_scalar("shift_right", b.convert(data, dtypes.uint64), 32), dtypes.uint32)
+    from pullback.ops.source import threefry_nodes  # lazy: operators load when first used
+
     pair = threefry_nodes(row(key, 0), row(key, 1), high, low)
     return b.concat([b.reshape(x, (1,)) for x in pair], 0)
 

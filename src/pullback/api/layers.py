@@ -394,11 +394,17 @@ def _drop(x: Node, noise: Node, p: Node) -> Node:
     return build.mul(x, broadcast_to(mask, x.shape))
 
 
-def _dropout(x: Any, p: Any, training: bool, inplace: bool, name: str, lead: int | None) -> Any:
-    rate = number(p, name, "p")
+def rate_of(p: Any, name: str, what: str = "p") -> float:
+    """A probability to drop."""
+    rate = number(p, name, what)
     if not 0 <= rate <= 1:
-        raise ValueError_(message(f"{name}: p must be from 0 to 1", [("p", str(p))],
-                                  "p is the probability to drop an element"))
+        raise ValueError_(message(f"{name}: {what} must be from 0 to 1", [(what, str(p))],
+                                  f"{what} is the probability to drop an element"))
+    return float(rate)
+
+
+def _dropout(x: Any, p: Any, training: bool, inplace: bool, name: str, lead: int | None) -> Any:
+    rate = rate_of(p, name)
     if not training or rate == 0:
         return x
     from pullback.api import random
@@ -446,10 +452,7 @@ def feature_alpha_dropout(input: Array, p: float = 0.5, training: bool = False, 
 
 
 def _alpha_dropout(input: Any, p: Any, training: bool, inplace: bool, name: str, channels: bool) -> Any:
-    rate = number(p, name, "p")
-    if not 0 <= rate <= 1:
-        raise ValueError_(message(f"{name}: p must be from 0 to 1", [("p", str(p))],
-                                  "p is the probability to drop an element"))
+    rate = rate_of(p, name)
     if not training or rate == 0:
         return input
     from pullback.api import random
@@ -467,15 +470,23 @@ def _alpha_dropout(input: Any, p: Any, training: bool, inplace: bool, name: str,
 
 
 @operation()
-def _attention(q: Node, k: Node, v: Node, *mask: Node, causal: bool, scale: float) -> Node:
+def _attention(q: Node, k: Node, v: Node, *rest: Node, causal: bool, scale: float, rate: float) -> Node:
+    """`rest`: a mask, and where weights are dropped at a rate, a key."""
+    count = len(rest) - (rate > 0)
+    mask, key = rest[:count], rest[count:]
     if q.dtype.kind == "f" and (not mask or mask[0].shape[-1:] == k.shape[-2:-1]):
-        return _tiled(q, k, v, mask, causal, scale)
+        return _tiled(q, k, v, mask, key, (causal, scale, rate))
     weights = attention_weights(q, k, mask[0] if mask else None, causal, scale)
+    if rate:
+        from pullback.ops.attention import dropped  # lazy: few programs attend
+
+        weights = dropped(weights, key[0], rate)
     return product(weights, v, "attention")
 
 
-def _tiled(q: Node, k: Node, v: Node, mask: tuple[Node, ...], causal: bool, scale: float) -> Node:
-    """By the primitive that stores no scores; of 16-bit numbers in float32."""
+def _tiled(q: Node, k: Node, v: Node, mask: tuple[Node, ...], key: tuple[Node, ...],
+           how: tuple[bool, float, float]) -> Node:
+    """By the primitive that stores no scores; of 16-bit numbers in float32. `how`: causal, scale, rate."""
     from pullback.ops.attention import Attention  # lazy: few programs attend
 
     first = broadcast_to(q, (*batch_of(q, k, "attention"), *q.shape[-2:]))
@@ -488,8 +499,9 @@ def _tiled(q: Node, k: Node, v: Node, mask: tuple[Node, ...], causal: bool, scal
             zero = build.zeros(added.shape, wide)
             added = build.select(added, zero, build.scalar_like(zero, float("-inf")))
         given.append(broadcast_to(build.convert(added, wide), (*batch, q.shape[-2], k.shape[-2])))
-    op = Attention(causal, scale, bool(mask))
-    return build.convert(build.project(build.apply(op, *given))[0], q.dtype)
+    causal, scale, rate = how
+    op = Attention(causal, scale, bool(mask), rate)
+    return build.convert(build.project(build.apply(op, *given, *key))[0], q.dtype)
 
 
 def attention_weights(q: Node, k: Node, mask: Node | None, causal: bool, scale: float) -> Node:
@@ -539,6 +551,13 @@ def _grouped(q: Array, k: Array, v: Array, apart: bool) -> tuple[Array, Array, A
     return q, repeat_interleave(k, heads // few, -3), repeat_interleave(v, heads // few, -3)
 
 
+def _next_key(like: Any) -> Array:
+    """A key, also of a generator that draws its numbers itself."""
+    from pullback.api import random
+
+    return random.next_key(like=like)
+
+
 def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_mask: Array = None,
                                  dropout_p: float = 0.0,
                                  is_causal: bool = False, scale: float | None = None,
@@ -546,6 +565,8 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
     """softmax(query @ key.mT * scale + mask) @ value (Vaswani et al. 2017); scale is 1 / sqrt(features) by default.
 
     `attn_mask` is added, or, if bool, says which keys may be used. `enable_gqa` repeats heads of key and value.
+    `dropout_p`: weights are dropped with that probability, the others scaled by 1 / (1 - dropout_p); the bits are those
+    of a key that the generator gives, wherever a weight is computed. No weights are stored.
     """
     name = "attention"
     q, k, v = (as_tensor(t, name) for t in (query, key, value))
@@ -555,7 +576,7 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
                                  "query (..., m, d), key (..., n, d), value (..., n, e)"))
     shape = q.shape
     if enable_gqa and q.ndim > 2:
-        q, k, v = _grouped(q, k, v, attn_mask is None and not dropout_p)
+        q, k, v = _grouped(q, k, v, attn_mask is None)
     factor = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else number(scale, name, "scale")
     operands = [q, k, v]
     if attn_mask is not None:
@@ -564,11 +585,12 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
             raise ShapeError(message("attention: the mask has more dimensions than query and key",
                                      [("attn_mask", described(operands[3])), ("query", described(q)),
                                       ("key", described(k))], "(..., m, n), or what broadcasts to it"))
-    if not dropout_p:
-        found = _attention(*operands, causal=bool(is_causal), scale=float(factor))
-        return found if q.ndim == len(shape) else found.reshape((*shape[:-1], v.shape[-1]))
-    weights = _weights(*operands[:2], *operands[3:], causal=bool(is_causal), scale=float(factor))
-    return dropout(weights, dropout_p) @ v
+    rate = rate_of(dropout_p, name, "dropout_p")
+    if 0 < rate < 1:
+        operands.append(_next_key(q))
+    found = _attention(*operands, causal=bool(is_causal), scale=float(factor), rate=rate if rate < 1 else 0.0)
+    found = found if q.ndim == len(shape) else found.reshape((*shape[:-1], v.shape[-1]))
+    return found if rate < 1 else found * 0
 
 
 @operation()

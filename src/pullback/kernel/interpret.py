@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.ir.dtypes import DType, numpy_dtype
+from pullback.ir.dtypes import DType, numpy_dtype, uint32
 from pullback.ir.index import Index, Var
 from pullback.kernel.nodes import (
     Accumulate,
@@ -40,6 +40,7 @@ from pullback.kernel.nodes import (
     WindowNest,
 )
 from pullback.util.errors import VerifyError, message
+from pullback.util.threefry import rounds
 
 COMBINE: dict[str, Any] = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum,
                            "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
@@ -213,20 +214,38 @@ class Interpreter:
                 s = s + self.memory[nest.mask.buffer][places(nest.mask, batch, nest.m, nest.n)]
             if nest.causal:
                 s = np.where(np.tri(nest.m, nest.n, dtype=bool), s, -np.inf)
+            kept = self.kept(nest, batch, s.dtype)
             if rest:
                 lse, delta, ct = rest
                 p = np.exp(s - np.where(lse == -np.inf, 0, lse))
-                w = p * (ct @ v.T - delta) * q.dtype.type(nest.scale)
-                found = [w @ k, w.T @ q, p.T @ ct]
+                w = p * (ct @ v.T * kept - delta) * q.dtype.type(nest.scale)
+                found = [w @ k, w.T @ q, (p * kept).T @ ct]
             else:
                 with np.errstate(divide="ignore"):
                     top = np.max(s, 1, keepdims=True, initial=-np.inf)
                     top = np.where(top == -np.inf, 0, top)
                     total = np.exp(s - top).sum(1, keepdims=True)
-                    found = [np.exp(s - top) @ v / np.where(total == 0, 1, total), top + np.log(total)]
+                    found = [np.exp(s - top) * kept @ v / np.where(total == 0, 1, total), top + np.log(total)]
             for rows, (count, width), value in zip(nest.results, nest.result_sizes, found, strict=True):
                 if rows is not None:
                     self.write(rows.buffer, places(rows, batch, count, width), value)
+
+    def kept(self, nest: AttentionNest, batch: tuple[int, ...], kind: Any) -> Any:
+        """What each weight of a batch index is multiplied by."""
+        found = nest.dropout
+        if found is None:
+            return kind.type(1)
+        key0, key1 = self.memory[found.key.buffer][places(found.key, batch, 2, 1)][:, 0]
+        inner = nest.batch[found.lead:]
+        first = int(np.ravel_multi_index(batch[found.lead:], inner)) * nest.m if inner else 0
+        counters = [np.arange(first, first + nest.m)[:, None], np.arange(-(-nest.n // 2))]
+
+        def row(name: str, x: Any, y: Any) -> Any:
+            return self.rows(name, (), [x, y], uint32)
+
+        words = rounds(row, np.uint32, (key0, key1), *(x.astype(np.uint32) for x in counters))
+        bits: Any = np.stack(np.broadcast_arrays(*words), -1).reshape(nest.m, -1)[:, :nest.n]
+        return (bits >= found.threshold) * kind.type(found.factor)
 
     def windows(self, nest: WindowNest) -> None:
         a, b = self.memory[nest.a], self.memory[nest.b]

@@ -373,6 +373,20 @@ class Rows:
         self.buffer, self.offset, self.strides, self.row_stride = buffer, offset, strides, row_stride
 
 
+class Dropout:
+    """Weights whose bits (of the key, at the row and pair of columns, as `ops.attention.dropped` says) are below
+    `threshold` are dropped, the others times `factor`.
+
+    `key`: two rows of one element. The first `lead` batch indices have keys of their own; rows of weights are counted
+    through the others.
+    """
+
+    __slots__ = ("factor", "key", "lead", "threshold")
+
+    def __init__(self, key: Rows, lead: int, threshold: int, factor: float) -> None:
+        self.key, self.lead, self.threshold, self.factor = key, lead, threshold, factor
+
+
 class AttentionNest:
     """For each batch index, s = scale q k^T plus the mask; where `causal`, s = -inf where a key is after its query:
 
@@ -380,20 +394,23 @@ class AttentionNest:
         inputs q, k, v, lse, delta, ct  p = exp(s - lse), w = scale p (ct v^T - delta); results w k, w^T q, p^T ct
 
     m queries, n keys, d features of both, e of the values. A row without keys has lse -inf, y and p 0. Results may be
-    None: not asked for.
+    None: not asked for. Where there is a `dropout`, exp(s - lse) is dropped for y, ct v^T for w, and p.
     """
 
-    __slots__ = ("batch", "causal", "d", "e", "inputs", "m", "mask", "n", "results", "scale")
+    __slots__ = ("batch", "causal", "d", "dropout", "e", "inputs", "m", "mask", "n", "results", "scale")
 
     def __init__(self, batch: tuple[int, ...], m: int, n: int, d: int, e: int, causal: bool, scale: float,
-                 inputs: tuple[Rows, ...], results: tuple[Rows | None, ...], mask: Rows | None = None) -> None:
+                 inputs: tuple[Rows, ...], results: tuple[Rows | None, ...], mask: Rows | None = None,
+                 dropout: Dropout | None = None) -> None:
         self.batch, self.m, self.n, self.d, self.e = batch, m, n, d, e
         self.causal, self.scale, self.inputs, self.results, self.mask = causal, scale, inputs, results, mask
+        self.dropout = dropout
 
     @property
     def reads(self) -> tuple[Rows, ...]:
         """All that is read."""
-        return self.inputs if self.mask is None else (*self.inputs, self.mask)
+        key = None if self.dropout is None else self.dropout.key
+        return (*self.inputs, *(x for x in (self.mask, key) if x is not None))
 
     @property
     def widths(self) -> tuple[int, ...]:

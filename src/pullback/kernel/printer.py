@@ -114,6 +114,7 @@ class _Printer:
         names = "q k v lse delta ct".split()
         given = ", ".join(f"{name} {rows(x)}" for name, x in zip(names, s.inputs, strict=False))
         given += "" if s.mask is None else f", mask {rows(s.mask)}"
+        given += "" if s.dropout is None else f", dropped below {s.dropout.threshold} by {rows(s.dropout.key)}"
         kind = ("causal " if s.causal else "") + ("attention" if len(s.inputs) == 3 else "attention backward")
         sizes = " x ".join(map(str, (*s.batch, s.m, s.n, s.d, s.e)))
         return f"{kind} {sizes} scale {s.scale}: {given} -> {', '.join(map(rows, s.results))}"

@@ -108,6 +108,8 @@ class _Verifier:
         for rows, (count, width) in zip((*s.inputs, s.mask, *s.results), sizes, strict=True):
             if rows is not None and count and width and 0 not in s.batch:
                 self.rows(rows, s.batch, count, width)
+        if s.dropout is not None and 0 not in s.batch:
+            self.rows(s.dropout.key, s.batch, 2, 1)
 
     def rows(self, rows: Rows, batch: tuple[int, ...], count: int, width: int) -> None:
         steps = [(rows.row_stride, count), (1, width), *zip(rows.strides, batch, strict=True)]

@@ -1,22 +1,27 @@
 """Scaled dot product attention (Vaswani et al. 2017): the scores are computed block by block and never stored.
 
 Beside the result, the logarithm of each row's sum of exponentials is kept; the derivative computes the scores again.
+With a `rate` of dropout, weights are dropped with that probability and the others are scaled by 1 / (1 - rate): bits
+are computed where they are needed, and again in the derivative, from a key and the place of the weight.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
 
 import pullback.ops.build as b
+from pullback.ir.dtypes import uint32
 from pullback.ir.node import Function, Node, Op, TensorType, Transforms, TupleType, param, primitive, project
 from pullback.ops.control import spread, tangent_part
 from pullback.ops.map import Sample, described
 from pullback.ops.matrix import at, mm, turned, where
 from pullback.ops.partial import pick
+from pullback.ops.source import threefry, threefry_nodes
 from pullback.util.errors import DTypeError, ShapeError, message
 
 
@@ -27,7 +32,8 @@ def _sizes(name: str, types: Sequence[TensorType]) -> tuple[tuple[int, ...], int
             q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]):
         raise ShapeError(message(f"{name}: shapes do not fit", described(types),
                                  "query (..., m, d), key (..., n, d), value (..., n, e)"))
-    if any(t.dtype is not q.dtype for t in types) or q.dtype.kind != "f" or q.dtype.itemsize < 4:
+    kinds = {t.dtype for t in types} - {uint32}  # a key's
+    if len(kinds) > 1 or q.dtype.kind != "f" or q.dtype.itemsize < 4:
         raise DTypeError(message(f"{name}: needs float32 or float64, all the same", described(types)))
     return q.shape[:-2], q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1]
 
@@ -36,6 +42,49 @@ def _check_mask(name: str, types: Sequence[TensorType], mask: TensorType) -> Non
     wanted = (*types[0].shape[:-1], types[1].shape[-2])
     if mask.shape != wanted:
         raise ShapeError(message(f"{name}: the mask does not fit", described((*types[:2], mask)), f"shape {wanted}"))
+
+
+def _check_key(name: str, types: Sequence[TensorType], key: TensorType) -> None:
+    lead = key.shape[:-1]
+    if key.dtype is not uint32 or key.shape[-1:] != (2,) or lead != types[0].shape[:-2][:len(lead)]:
+        raise ShapeError(message(f"{name}: the key does not fit", described((types[0], key)),
+                                 "uint32[..., 2], of the first of the leading dimensions, or of none"))
+
+
+def _threshold(rate: float) -> int:
+    """A weight is kept where its 32 bits, as a number, are not less."""
+    return min(round(rate * 2**32), 2**32 - 1)
+
+
+def _halves(shape: Sequence[int], lead: int) -> tuple[int, int, int]:
+    """How many keys; rows of weights for each; and pairs of weights in a row: one counter gives two words."""
+    return prod(shape[:lead]), prod(shape[lead:-1]), -(-shape[-1] // 2)
+
+
+def dropped(weights: Node, key: Node | None, rate: float) -> Node:
+    """Weights [..., m, n] after dropout: the two words of the counter (row, pair) of the key are for weights 2 pair
+    and 2 pair + 1 of that row, counted through the dimensions that have one key."""
+    if key is None:
+        return weights
+    lead = key.tensor.rank - 1
+    space = _halves(weights.shape, lead)
+    key0, key1 = (b.broadcast(b.reshape(b.slice_axis(key, lead, k, k + 1), space[:1]), space, (0,)) for k in (0, 1))
+    words = threefry_nodes(key0, key1, b.iota(space, 1, uint32), b.iota(space, 2, uint32))
+    bits = b.concat([b.expand_dims(x, (3,)) for x in words], 3)
+    bits = b.slice_axis(b.reshape(bits, (*space[:2], 2 * space[2])), 2, 0, weights.shape[-1])
+    bits = b.reshape(bits, weights.shape)
+    keep = b.binary("ge", bits, b.scalar_like(bits, _threshold(rate)))
+    return where(keep, b.mul(weights, b.scalar_like(weights, 1 / (1 - rate))), 0.0)
+
+
+def _numpy_dropped(weights: Any, key: Sequence[Any], rate: float) -> Any:
+    if not key:
+        return weights
+    keys, rows, pairs = _halves(weights.shape, key[0].ndim - 1)
+    one = key[0].reshape(keys, 2, 1, 1)
+    words = threefry(one[:, 0], one[:, 1], np.arange(rows, dtype=np.uint32)[:, None], np.arange(pairs, dtype=np.uint32))
+    bits = np.stack(words, -1).reshape(keys, rows, 2 * pairs)[..., :weights.shape[-1]].reshape(weights.shape)
+    return np.where(bits >= _threshold(rate), weights * weights.dtype.type(1 / (1 - rate)), 0)
 
 
 def _scores(q: Node, k: Node, mask: Node | None, causal: bool, scale: float) -> Node:
@@ -63,6 +112,29 @@ class Attend(Op):
     causal: bool
     scale: float
     masked: bool
+    rate: float
+
+    @property
+    def threshold(self) -> int:
+        """Weights whose 32 bits, as a number, are less are dropped."""
+        return _threshold(self.rate)
+
+    @property
+    def extra(self) -> int:
+        """How many operands there are behind those that there always are: a mask, a key."""
+        return self.masked + (self.rate > 0)
+
+    def split(self, rest: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The mask and the key among operands that begin with them, each as a sequence of one or none."""
+        return rest[:self.masked], rest[self.masked:self.extra]
+
+    def check(self, types: Sequence[TensorType], rest: Sequence[TensorType]) -> None:
+        """Refuse a mask or a key that does not fit."""
+        mask, key = self.split(rest)
+        for t in mask:
+            _check_mask(self.name, types, t)
+        for t in key:
+            _check_key(self.name, types, t)
 
     def function_for(self, types: Sequence[TensorType]) -> Function:
         """The same in primitives that store the scores."""
@@ -83,7 +155,8 @@ class Attention(Attend):
     """y = softmax(s) v and lse = log(sum(exp(s))) of s = scale q k^T; where `causal`, of the keys not after the query.
 
     Inputs: q [..., m, d], k [..., n, d], v [..., n, e]; where `masked`, what is added to s, [..., m, n]. Results:
-    y [..., m, e], lse [..., m]. A row whose scores are all -inf, or that has no keys, gives zeros.
+    y [..., m, e], lse [..., m]. A row whose scores are all -inf, or that has no keys, gives zeros. Where `rate` is
+    above 0, the last input is a key, uint32[..., 2], of some first leading dimensions, and softmax(s) is dropped.
     """
 
     name: ClassVar[str] = "attention"
@@ -93,28 +166,30 @@ class Attention(Attend):
     causal: bool
     scale: float
     masked: bool = False
+    rate: float = 0.0
 
     def infer(self, *types: TensorType) -> TupleType:
         batch, m, _, _, e = _sizes(self.name, types)
-        if self.masked:
-            _check_mask(self.name, types, types[3])
+        self.check(types, types[3:])
         return TupleType((types[0].with_shape((*batch, m, e)), types[0].with_shape((*batch, m))))
 
     def reference(self, *arrays: Any) -> Any:
-        q, k, v, *mask = arrays
+        q, k, v, *rest = arrays
+        mask, key = self.split(rest)
         with np.errstate(invalid="ignore", divide="ignore"):
             scores = _numpy_scores(q, k, mask, self.causal, self.scale)
             top = np.max(scores, -1, keepdims=True, initial=-np.inf)
             top = np.where(top == -np.inf, 0, top)
             powers = np.exp(scores - top)
             total = powers.sum(-1, keepdims=True)
-            y = powers @ v / np.where(total == 0, 1, total)
+            y = _numpy_dropped(powers, key, self.rate) @ v / np.where(total == 0, 1, total)
             return y.astype(q.dtype), (top + np.log(total))[..., 0].astype(q.dtype)
 
     def function_for(self, types: Sequence[TensorType]) -> Function:
         params = [param(t) for t in types]
         q, k, v = params[:3]
-        scores = _scores(q, k, params[3] if self.masked else None, self.causal, self.scale)
+        masks, keys = self.split(params[3:])
+        scores = _scores(q, k, masks[0] if masks else None, self.causal, self.scale)
         last = (scores.tensor.rank - 1,)
         top = b.stop_gradient(b.reduce("max", scores, last))
         top = where(b.binary("eq", top, b.scalar_like(top, -math.inf)), b.zeros_like(top), top)
@@ -122,15 +197,16 @@ class Attention(Attend):
         total = b.reduce("add", powers, last)
         empty = b.binary("eq", total, b.zeros_like(total))
         lse = where(empty, b.scalar_like(total, -math.inf), b.add(b.log(where(empty, b.ones_like(total), total)), top))
-        y = mm(powers, v)
+        y = mm(dropped(powers, keys[0] if keys else None, self.rate), v)
         return Function(params, [b.div(y, _along(where(empty, b.ones_like(total), total), y)), lse])
 
     def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
             tangents: tuple[Node | None, ...]) -> Any:
         if self.masked and tangents[3] is not None:  # as large as the scores
             return super().jvp(transforms, inputs, output, tangents)
-        op = AttentionTangent(self.causal, self.scale, tuple(t is not None for t in tangents[:3]), self.masked)
-        return b.apply(op, *inputs[:3], *project(output), *inputs[3:], *(t for t in tangents if t is not None))
+        active = tuple(t is not None for t in tangents[:3])
+        op = AttentionTangent(self.causal, self.scale, active, self.masked, self.rate)
+        return b.apply(op, *inputs[:3], *project(output), *inputs[3:], *(t for t in tangents[:3] if t is not None))
 
     @staticmethod
     def samples() -> Iterator[Sample]:
@@ -140,12 +216,19 @@ class Attention(Attend):
         yield Attention(True, 0.5), [x.astype(np.float32) for x in _sample((2,), 19, 23, 5, 9)]
         for causal in (False, True):
             yield Attention(causal, 0.7, True), [*_sample((2,), 7, 5, 4, 3), _mask_sample((2,), 7, 5)]
+        for batch, m, n, keys in (((2,), 7, 5, ()), ((2, 3), 4, 3, (2,)), ((), 19, 40, ())):
+            yield Attention(bool(keys), 0.7, False, 0.3), [*_sample(batch, m, n, 4, 3), _key_sample(keys)]
+        yield Attention(True, 0.7, True, 0.5), [*_sample((2,), 7, 5, 4, 3), _mask_sample((2,), 7, 5), _key_sample()]
         yield Attention(False, 1.0), _sample((2,), 3, 0, 2, 2)
         yield Attention(False, 1.0), _sample((0,), 3, 2, 2, 2)
 
 
 def _mask_sample(batch: tuple[int, ...], m: int, n: int) -> Any:
     return np.random.default_rng(m * n).normal(size=(*batch, m, n))
+
+
+def _key_sample(lead: tuple[int, ...] = ()) -> Any:
+    return np.random.default_rng(5).integers(0, 2**32, (*lead, 2), np.uint32)
 
 
 def _sample(batch: tuple[int, ...], m: int, n: int, d: int, e: int) -> list[Any]:
@@ -157,8 +240,8 @@ def _sample(batch: tuple[int, ...], m: int, n: int, d: int, e: int) -> list[Any]
 class AttentionTangent(Attend):
     """The tangents of `Attention`: linear in those of q, k and v, of which `active` says which there are.
 
-    Inputs: q, k, v, y, lse, the mask (`masked`), the active tangents. Results: the tangents of y and lse. Transposed,
-    it is `AttentionBackward`.
+    Inputs: q, k, v, y, lse, the mask (`masked`), the key (`rate`), the active tangents. Results: the tangents of y
+    and lse. Transposed, it is `AttentionBackward`.
     """
 
     name: ClassVar[str] = "attention_tangent"
@@ -168,6 +251,7 @@ class AttentionTangent(Attend):
     scale: float
     active: tuple[bool, ...]
     masked: bool = False
+    rate: float = 0.0
 
     def infer(self, *types: TensorType) -> TupleType:
         _sizes(self.name, types)
@@ -176,8 +260,10 @@ class AttentionTangent(Attend):
     def function_for(self, types: Sequence[TensorType]) -> Function:
         params = [param(t) for t in types]
         q, k, v, y, lse = params[:5]
-        tq, tk, tv = spread(params[5 + self.masked:], self.active)
-        shares = _shares(q, k, params[5] if self.masked else None, lse, self.causal, self.scale)
+        tq, tk, tv = spread(params[5 + self.extra:], self.active)
+        masks, keys = self.split(params[5:])
+        key = keys[0] if keys else None
+        shares = _shares(q, k, masks[0] if masks else None, lse, self.causal, self.scale)
         moved: Node | None = None
         for left, right in ((tq, k), (q, tk)):
             if left is not None and right is not None:
@@ -187,20 +273,22 @@ class AttentionTangent(Attend):
         if moved is not None:
             weighted = b.mul(shares, b.mul(moved, b.scalar_like(moved, self.scale)))
             mean = b.reduce("add", weighted, (weighted.tensor.rank - 1,))
-            ty = b.sub(mm(weighted, v), b.mul(_along(mean, y), y))
+            ty = b.sub(mm(dropped(weighted, key, self.rate), v), b.mul(_along(mean, y), y))
         if tv is not None:
-            ty = b.add(ty, mm(shares, tv))
+            ty = b.add(ty, mm(dropped(shares, key, self.rate), tv))
         return Function(params, [ty, mean])
 
     def reference(self, *arrays: Any) -> Any:
         q, k, v, y, lse = arrays[:5]
-        rest = iter(arrays[5 + self.masked:])
+        mask, key = self.split(arrays[5:])
+        rest = iter(arrays[5 + self.extra:])
         tq, tk, tv = (next(rest) if on else np.zeros_like(x) for x, on in zip((q, k, v), self.active, strict=True))
-        shares = _numpy_shares(q, k, arrays[5:5 + self.masked], lse, self.causal, self.scale)
+        shares = _numpy_shares(q, k, mask, lse, self.causal, self.scale)
         moved = tq @ np.swapaxes(k, -1, -2) + q @ np.swapaxes(tk, -1, -2)
         weighted = shares * (moved * q.dtype.type(self.scale))
         mean = weighted.sum(-1)
-        return weighted @ v - mean[..., None] * y + shares @ tv, mean
+        kept, kept_shares = (_numpy_dropped(x, key, self.rate) for x in (weighted, shares))
+        return kept @ v - mean[..., None] * y + kept_shares @ tv, mean
 
     def transpose(self, transforms: Transforms, cotangent: Any, inputs: tuple[Node, ...],
                   linear: tuple[bool, ...]) -> Sequence[Node | None]:
@@ -209,10 +297,9 @@ class AttentionTangent(Attend):
         delta = b.reduce("add", b.mul(ct, y), (y.tensor.rank - 1,))
         if cotangent[1] is not None:
             delta = b.sub(delta, ct_lse)
-        mask = inputs[5:5 + self.masked]
-        op = AttentionBackward(self.causal, self.scale, self.masked)
-        found = project(b.apply(op, q, k, v, lse, delta, ct, *mask))
-        return (*(None,) * (5 + self.masked), *pick(found, self.active))
+        op = AttentionBackward(self.causal, self.scale, self.masked, self.rate)
+        found = project(b.apply(op, q, k, v, lse, delta, ct, *inputs[5:5 + self.extra]))
+        return (*(None,) * (5 + self.extra), *pick(found, self.active))
 
     @staticmethod
     def samples() -> Iterator[Sample]:
@@ -225,6 +312,10 @@ class AttentionTangent(Attend):
         y, lse = Attention(True, 0.7, True).reference(*arrays, mask)
         yield AttentionTangent(True, 0.7, (False, True, True), True), [
             *arrays, y, lse, mask, *(np.cos(3 * x) for x in arrays[1:])]
+        arrays, key = _sample((2,), 3, 4, 3, 2), _key_sample()
+        y, lse = Attention(True, 0.7, False, 0.3).reference(*arrays, key)
+        yield AttentionTangent(True, 0.7, (True, True, True), False, 0.3), [
+            *arrays, y, lse, key, *(np.cos(3 * x) for x in arrays)]
         yield AttentionTangent(False, 1.0, (True, False, False)), [
             np.zeros(s) for s in ((0, 2, 2), (0, 1, 2), (0, 1, 3), (0, 2, 3), (0, 2), (0, 2, 2))]
 
@@ -242,10 +333,11 @@ def _numpy_shares(q: Any, k: Any, mask: Sequence[Any], lse: Any, causal: bool, s
 
 @primitive
 class AttentionBackward(Attend):
-    """The cotangents of q, k and v: with p = exp(scale q k^T + mask - lse) and s = scale p (ct v^T - delta),
-    s k, s^T q and p^T ct.
+    """The cotangents of q, k and v: with p = exp(scale q k^T + mask - lse) and s = scale p (drop(ct v^T) - delta),
+    s k, s^T q and drop(p)^T ct.
 
-    Inputs: q, k, v, lse, delta = sum(ct y) less the cotangent of lse, ct (the cotangent of y), the mask (`masked`).
+    Inputs: q, k, v, lse, delta = sum(ct y) less the cotangent of lse, ct (the cotangent of y), the mask (`masked`),
+    the key (`rate`).
     """
 
     name: ClassVar[str] = "attention_backward"
@@ -255,12 +347,12 @@ class AttentionBackward(Attend):
     causal: bool
     scale: float
     masked: bool = False
+    rate: float = 0.0
 
     def infer(self, *types: TensorType) -> TupleType:
         batch, m, _, _, e = _sizes(self.name, types)
         lse, delta, ct = types[3:6]
-        if self.masked:
-            _check_mask(self.name, types, types[6])
+        self.check(types, types[6:])
         if lse.shape != (*batch, m) or delta.shape != lse.shape or ct.shape != (*batch, m, e):
             raise ShapeError(message(f"{self.name}: cotangents do not fit", described(types)))
         return TupleType(tuple(types[:3]))
@@ -268,16 +360,21 @@ class AttentionBackward(Attend):
     def function_for(self, types: Sequence[TensorType]) -> Function:
         params = [param(t) for t in types]
         q, k, v, lse, delta, ct = params[:6]
-        shares = _shares(q, k, params[6] if self.masked else None, lse, self.causal, self.scale)
-        moved = b.sub(mm(ct, turned(v)), _along(delta, shares))
+        masks, keys = self.split(params[6:])
+        key = keys[0] if keys else None
+        shares = _shares(q, k, masks[0] if masks else None, lse, self.causal, self.scale)
+        moved = b.sub(dropped(mm(ct, turned(v)), key, self.rate), _along(delta, shares))
         weighted = b.mul(b.mul(shares, moved), b.scalar_like(shares, self.scale))
-        return Function(params, [mm(weighted, k), mm(turned(weighted), q), mm(turned(shares), ct)])
+        kept = dropped(shares, key, self.rate)
+        return Function(params, [mm(weighted, k), mm(turned(weighted), q), mm(turned(kept), ct)])
 
     def reference(self, *arrays: Any) -> Any:
-        q, k, v, lse, delta, ct, *mask = arrays
+        q, k, v, lse, delta, ct, *rest = arrays
+        mask, key = self.split(rest)
         shares = _numpy_shares(q, k, mask, lse, self.causal, self.scale)
-        weighted = shares * (ct @ np.swapaxes(v, -1, -2) - delta[..., None]) * q.dtype.type(self.scale)
-        return weighted @ k, np.swapaxes(weighted, -1, -2) @ q, np.swapaxes(shares, -1, -2) @ ct
+        moved = _numpy_dropped(ct @ np.swapaxes(v, -1, -2), key, self.rate) - delta[..., None]
+        weighted, kept = shares * moved * q.dtype.type(self.scale), _numpy_dropped(shares, key, self.rate)
+        return weighted @ k, np.swapaxes(weighted, -1, -2) @ q, np.swapaxes(kept, -1, -2) @ ct
 
     @staticmethod
     def samples() -> Iterator[Sample]:
@@ -288,6 +385,10 @@ class AttentionBackward(Attend):
         arrays = _sample((2,), 7, 5, 4, 3)
         y, lse = Attention(True, 0.7, True).reference(*arrays, mask)
         yield AttentionBackward(True, 0.7, True), [*arrays, lse, y.sum(-1), np.cos(3 * y), mask]
+        for batch, m, n, keys in (((2,), 7, 5, ()), ((2, 3), 4, 3, (2,)), ((), 19, 40, ())):
+            given, key = _sample(batch, m, n, 4, 3), _key_sample(keys)
+            y, lse = Attention(bool(keys), 0.7, False, 0.3).reference(*given, key)
+            yield AttentionBackward(bool(keys), 0.7, False, 0.3), [*given, lse, y.sum(-1), np.cos(3 * y), key]
         narrow = [x.astype(np.float32) for x in _backward_sample(True, (2,), 19, 23, 5, 9)]
         yield AttentionBackward(True, 0.7), narrow
         yield AttentionBackward(False, 0.7), _backward_sample(False, (0,), 2, 3, 2, 2)
@@ -300,4 +401,4 @@ def _backward_sample(causal: bool, batch: tuple[int, ...], m: int, n: int, d: in
     return [*arrays, lse, (ct * y).sum(-1), ct]
 
 
-__all__ = ["Attend", "Attention", "AttentionBackward", "AttentionTangent"]
+__all__ = ["Attend", "Attention", "AttentionBackward", "AttentionTangent", "dropped"]

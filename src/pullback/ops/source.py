@@ -14,6 +14,7 @@ from pullback.ir.node import Node, Op, TensorType, Transforms, primitive
 from pullback.ops.map import Sample
 from pullback.ops.view import Value, ViewContext
 from pullback.util.errors import ArgumentError, AxisError, ShapeError, message
+from pullback.util.threefry import rounds
 
 _SOURCE = {"transpose": "it has no input"}
 
@@ -96,22 +97,23 @@ class Iota(Op):
             yield Iota(shape, axis, dtype), []
 
 
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = 0x1BD11BDA
+_NUMPY = {"add": np.add, "bitwise_xor": np.bitwise_xor, "bitwise_or": np.bitwise_or, "shift_left": np.left_shift,
+          "shift_right": np.right_shift}
+
+
+def _numpy_row(name: str, x: Any, y: Any) -> Any:
+    return _NUMPY[name](x, y)
 
 
 def threefry(key0: Any, key1: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
-    """Threefry-2x32, 20 rounds (Salmon et al., SC 2011), on uint32 arrays."""
-    keys = (key0, key1, key0 ^ key1 ^ np.uint32(_PARITY))
+    """Threefry on uint32 arrays."""
     with np.errstate(over="ignore"):
-        x0, x1 = x0 + keys[0], x1 + keys[1]
-        for group in range(5):
-            for r in _ROTATIONS[group % 2]:
-                x0 = x0 + x1
-                x1 = ((x1 << np.uint32(r)) | (x1 >> np.uint32(32 - r))) ^ x0
-            x0 = x0 + keys[(group + 1) % 3]
-            x1 = x1 + keys[(group + 2) % 3] + np.uint32(group + 1)
-    return x0, x1
+        return rounds(_numpy_row, np.uint32, (key0, key1), x0, x1)
+
+
+def threefry_nodes(key0: Node, key1: Node, x0: Node, x1: Node) -> tuple[Node, Node]:
+    """Threefry on uint32 nodes of equal shape."""
+    return rounds(b.binary, lambda number: b.scalar_like(x0, number), (key0, key1), x0, x1)
 
 
 @primitive
@@ -244,17 +246,7 @@ def _join(ctx: ViewContext, high: Value, low: Value) -> Value:
 
 def _rounds(ctx: ViewContext, key: Sequence[Value], x0: Value, x1: Value) -> tuple[Value, Value]:
     """`threefry` on scalar values."""
-
     def row(name: str, *values: Value) -> Value:
         return ctx.scalar(name, (), values, uint32)
 
-    keys = (key[0], key[1], row("bitwise_xor", row("bitwise_xor", key[0], key[1]), ctx.const(_PARITY, uint32)))
-    x0, x1 = row("add", x0, keys[0]), row("add", x1, keys[1])
-    for group in range(5):
-        for r in _ROTATIONS[group % 2]:
-            x0 = row("add", x0, x1)
-            left, right = row("shift_left", x1, ctx.const(r, uint32)), row("shift_right", x1, ctx.const(32 - r, uint32))
-            x1 = row("bitwise_xor", row("bitwise_or", left, right), x0)
-        x0 = row("add", x0, keys[(group + 1) % 3])
-        x1 = row("add", row("add", x1, keys[(group + 2) % 3]), ctx.const(group + 1, uint32))
-    return x0, x1
+    return rounds(row, lambda number: ctx.const(number, uint32), (key[0], key[1]), x0, x1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback.ir.node import Node, Proj, TupleType
-from pullback.kernel.nodes import AttentionNest, Load, Rows
+from pullback.kernel.nodes import AttentionNest, Dropout, Load, Rows
 from pullback.schedule.contract import side
 from pullback.schedule.roots import Root, Roots
 
@@ -27,8 +27,17 @@ def attention_nest(root: Root, roots: Roots) -> AttentionNest:
     for proj in roots.order:
         if isinstance(proj.op, Proj) and proj.inputs[0] is node:
             results[proj.op.index] = _rows(roots, proj, len(q) - 2)
+    dropout = _dropout(given.pop(), op, len(q) - 2) if op.rate else None
     mask = given.pop() if op.masked else None
-    return AttentionNest(q[:-2], q[-2], k[-2], q[-1], v[-1], op.causal, op.scale, tuple(given), tuple(results), mask)
+    return AttentionNest(q[:-2], q[-2], k[-2], q[-1], v[-1], op.causal, op.scale, tuple(given), tuple(results), mask,
+                         dropout)
+
+
+def _dropout(key: Rows, op: Any, batch: int) -> Dropout:
+    """The key was read as one row for each index; it is two rows of one number."""
+    lead = len(key.strides)
+    rows = Rows(key.buffer, key.offset, (*key.strides, *(0,) * (batch - lead)), key.row_stride)
+    return Dropout(rows, lead, op.threshold, 1 / (1 - op.rate))
 
 
 def _rows(roots: Roots, result: Node, batch: int) -> Rows:

@@ -7,7 +7,7 @@
         for each block of keys that these queries see:
           scores = scale q k^T
           new = max(top, max(scores));  factor = exp(top - new);  top = new
-          scores = exp(scores - top);  total = total * factor + sum(scores)
+          scores = exp(scores - top);  total = total * factor + sum(scores)    dropped behind the sum
           out = out * factor + scores v
         y = out / total;  lse = top + log(total)
 
@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from math import prod
 
+from pullback.codegen.llvm import attention_dropout as dropping
 from pullback.codegen.llvm import attention_parts as parts
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.attention_backward import emit_backward
@@ -42,7 +43,8 @@ def emit_attention(module: Module, kernel: Kernel, name: str, table: Slots, targ
     assert isinstance(nest, AttentionNest)
     scalar = {"float32": "float", "float64": "double"}[nest.inputs[0].buffer.dtype.name]
     b = parts.blocks_of(nest, scalar, target)
-    emit = emit_backward if len(nest.inputs) > 3 else emit_few if nest.m < b.rows else emit_forward
+    few = nest.m < b.rows and nest.dropout is None
+    emit = emit_backward if len(nest.inputs) > 3 else emit_few if few else emit_forward
     return emit(Site(module, name, table, min(max_threads, kernel.threads), kernel.flops, linkage), nest, b)
 
 
@@ -93,10 +95,11 @@ class _Forward:
         def one(flat: V) -> None:
             index = parts.batch_index(fn, self.nest, flat)
             self.pack(index)
+            lines = dropping.lines(fn, self.nest, self.operands, index, flat)
             before = ix.mul(fn, flat, blocks)
             start = ix.maximum(fn, ix.sub(fn, low, before), 0)
             stop = ix.minimum(fn, ix.sub(fn, high, before), blocks)
-            for_range(fn, start, stop, 1, lambda block: self.block(index, block))
+            for_range(fn, start, stop, 1, lambda block: self.block(index, block, lines))
 
         for_range(fn, ix.div(fn, low, blocks), parts.tiles_for(fn, high, blocks), 1, one)
 
@@ -112,7 +115,7 @@ class _Forward:
         self.fn.call(f"{self.name}.{which}", "void", src, dst, i64(rows.row_stride), valid, total,
                      const(factor, self.b.scalar), declare=False)
 
-    def block(self, index: list[V], number: V) -> None:
+    def block(self, index: list[V], number: V, lines: dropping.Lines | None) -> None:
         """One block of queries."""
         fn, b, nest, areas = self.fn, self.b, self.nest, self.areas
         row = ix.mul(fn, number, b.queries)
@@ -124,10 +127,10 @@ class _Forward:
         for_range(fn, i64(0), i64(b.queries), b.wide, lambda n: fn.store(
             parts.lowest(b), fn.gep(areas["top"], n, b.scalar), b.size))
         end = ix.minimum(fn, ix.add(fn, row, valid), nest.n) if nest.causal else i64(nest.n)
-        for_range(fn, i64(0), end, b.keys, lambda key: self.pair(index, row, valid, key, end))
+        for_range(fn, i64(0), end, b.keys, lambda key: self.pair(index, row, valid, key, end, lines))
         for_range(fn, i64(0), valid, 1, lambda r: self.finish(index, ix.add(fn, row, r), r))
 
-    def pair(self, index: list[V], row: V, valid: V, key: V, end: V) -> None:
+    def pair(self, index: list[V], row: V, valid: V, key: V, end: V, lines: dropping.Lines | None) -> None:
         """One block of scores."""
         fn, b, nest, name, areas = self.fn, self.b, self.nest, self.name, self.areas
         width = ix.minimum(fn, ix.sub(fn, end, key), b.keys)
@@ -141,7 +144,7 @@ class _Forward:
         mask = scores if nest.mask is None else self.operands.at(nest.mask, index, row)
         mask = mask if nest.mask is None else fn.gep(mask, key, b.scalar)
         fn.call(f"{name}.softmax", "void", scores, areas["top"], areas["total"], factor, valid, width, diagonal, mask,
-                declare=False)
+                *(() if lines is None else lines.at(fn, row, key)), declare=False)
         parts.call_tiles(fn, f"{name}.values", scores, values, areas["out"], factor, (row_tiles, i64(b.e_tiles)), width,
                          diagonal)
 
@@ -152,11 +155,16 @@ class _Forward:
         total, top = (fn.load(fn.gep(x, r, b.scalar), b.scalar, b.size) for x in (areas["total"], areas["top"]))
         y, lse = self.nest.results
         if y is not None:
-            factor = o.div(o.c(1.0), o.sel(o.cmp("oeq", total, o.c(0.0)), o.c(1.0), total))
+            scale = 1.0 if self.nest.dropout is None else self.nest.dropout.factor
+            factor = o.div(o.c(scale), o.sel(o.cmp("oeq", total, o.c(0.0)), o.c(1.0), total))
             parts.over_row(fn, b, fn.gep(areas["out"], ix.mul(fn, r, b.e_padded), b.scalar),
                            self.operands.at(y, index, row), self.nest.e, factor)
         if lse is not None:
             fn.store(o.add(top, log(o, total)), self.operands.at(lse, index, row), b.size)
+
+
+SOFTMAX_PARAMS = [("ptr", "scores"), ("ptr", "top"), ("ptr", "total"), ("ptr", "factor"), ("i64", "rows"),
+                  ("i64", "width"), ("i64", "diagonal"), ("ptr", "mask")]
 
 
 def _emit_softmax(module: Module, name: str, nest: AttentionNest, b: Blocks) -> None:
@@ -164,10 +172,9 @@ def _emit_softmax(module: Module, name: str, nest: AttentionNest, b: Blocks) -> 
 
     Each step is a loop of its own, so that rows need not wait for each other's sums across lanes.
     """
-    fn = module.function(name, [("ptr", "scores"), ("ptr", "top"), ("ptr", "total"), ("ptr", "factor"), ("i64", "rows"),
-                                ("i64", "width"), ("i64", "diagonal"), ("ptr", "mask")], attributes="#1",
-                         linkage="internal")
-    scores, top, total, factor, rows, width, diagonal, mask = fn.params
+    fn = module.function(name, [*SOFTMAX_PARAMS, *dropping.params(nest)], attributes="#1", linkage="internal")
+    scores, top, total, factor, rows, width, diagonal, mask = fn.params[:8]
+    dropper = dropping.dropper(fn, b, nest)
     type_ = vector(b.scalar, b.wide)
     one, wide = Ops(fn, b.scalar), Ops(fn, type_)
 
@@ -200,7 +207,7 @@ def _emit_softmax(module: Module, name: str, nest: AttentionNest, b: Blocks) -> 
         loop = fn.begin_loop(i64(0), stop, i64(b.wide), [const(0.0, type_)])
         place = fn.gep(line, loop.counter, b.scalar)
         power = exp_flushed(wide, wide.sub(fn.load(place, type_, b.size), shifts))
-        fn.store(power, place, b.size)
+        fn.store(power if dropper is None else dropper.drop(r, loop.counter, power)[0], place, b.size)
         found = fn.end_loop(loop, [wide.add(loop.carried[0], power)])[0]
         place = fn.gep(total, r, b.scalar)
         fn.store(one.add(fn.load(place, b.scalar, b.size), folded(fn, found, lambda o, x, y: o.add(x, y))), place,

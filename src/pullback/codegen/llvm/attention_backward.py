@@ -9,7 +9,8 @@
           w = p (cts v^T - delta)
           dv += p^T cts;  dk += w^T queries;  dq += scale w k
 
-Five products, so that nothing is computed twice. The order of sums depends on the shapes only.
+With dropout, p is dropped where dv reads it, and so is cts v^T; cts have its factor. Five products, so that nothing is
+computed twice. The order of sums depends on the shapes only.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import math
 from math import prod
 
+from pullback.codegen.llvm import attention_dropout as dropping
 from pullback.codegen.llvm import attention_parts as parts
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.attention_parts import Blocks, Operands, Scratch, Site, Tiles, begin
@@ -86,14 +88,16 @@ class _Backward:
         q, ct, m = nest.inputs[0], nest.inputs[5], i64(nest.m)
         total = i64(parts.padded(nest.m, b.rows))
         self.copy("fetch", self.operands.at(q, index), areas["queries"], q, m, total, nest.scale)
-        self.copy("fetch" + self.e, self.operands.at(ct, index), areas["cts"], ct, m, total, 1.0)
+        self.copy("fetch" + self.e, self.operands.at(ct, index), areas["cts"], ct, m, total,
+                  1.0 if nest.dropout is None else nest.dropout.factor)
+        lines = dropping.lines(fn, nest, self.operands, index, flat)
         parts.clear(fn, b, areas["dq"], ix.mul(fn, total, b.d_padded))
-        for_range(fn, i64(0), i64(nest.n), b.keys, lambda key: self.keys(index, key))
+        for_range(fn, i64(0), i64(nest.n), b.keys, lambda key: self.keys(index, key, lines))
         if nest.results[0] is not None:
             rows = nest.results[0]
             self.copy("give", areas["dq"], self.operands.at(rows, index), rows, m, m, nest.scale)
 
-    def keys(self, index: list[V], key: V) -> None:
+    def keys(self, index: list[V], key: V, lines: dropping.Lines | None) -> None:
         """One block of keys."""
         fn, nest, b, areas = self.fn, self.nest, self.b, self.areas
         width = ix.minimum(fn, ix.sub(fn, i64(nest.n), key), b.keys)
@@ -106,12 +110,12 @@ class _Backward:
         parts.clear(fn, b, areas["dk"], i64(b.keys * b.d_padded))
         parts.clear(fn, b, areas["dv"], i64(b.keys * b.e_padded))
         for_range(fn, key if nest.causal else i64(0), i64(nest.m), b.queries,
-                  lambda row: self.pair(index, row, key, width))
+                  lambda row: self.pair(index, row, key, width, lines))
         for rows, which, source in ((nest.results[1], "give", "dk"), (nest.results[2], "give" + self.e, "dv")):
             if rows is not None:
                 self.copy(which, areas[source], self.operands.at(rows, index, key), rows, width, width, 1.0)
 
-    def pair(self, index: list[V], row: V, key: V, width: V) -> None:
+    def pair(self, index: list[V], row: V, key: V, width: V, lines: dropping.Lines | None) -> None:
         """One block of scores: the two products that make it, and what it adds to the three results."""
         fn, nest, b, areas, name = self.fn, self.nest, self.b, self.areas, self.name
         valid = ix.minimum(fn, ix.sub(fn, i64(nest.m), row), b.queries)
@@ -127,7 +131,7 @@ class _Backward:
         mask = areas["p"] if nest.mask is None else self.operands.at(nest.mask, index, row)
         mask = mask if nest.mask is None else fn.gep(mask, key, b.scalar)
         fn.call(f"{name}.weights", "void", areas["p"], areas["w"], lse, delta, valid, width, diagonal, mask,
-                declare=False)
+                *(() if lines is None else lines.at(fn, row, key)), declare=False)
         rows = parts.tiles_for(fn, width, b.rows)
         if nest.results[2] is not None:
             parts.call_tiles(fn, f"{name}.sums{self.e}", areas["p"], cts, areas["dv"], None,
@@ -141,12 +145,15 @@ class _Backward:
                              (both[0], i64(b.d_tiles)), width, diagonal)
 
 
+WEIGHTS_PARAMS = [("ptr", "p"), ("ptr", "w"), ("ptr", "lse"), ("ptr", "delta"), ("i64", "rows"), ("i64", "width"),
+                  ("i64", "diagonal"), ("ptr", "mask")]
+
+
 def _emit_weights(module: Module, name: str, nest: AttentionNest, b: Blocks) -> None:
     """Emit the steps between the products: p = exp(p - lse), w = p (w - delta), for the rows of a block."""
-    fn = module.function(name, [("ptr", "p"), ("ptr", "w"), ("ptr", "lse"), ("ptr", "delta"), ("i64", "rows"),
-                                ("i64", "width"), ("i64", "diagonal"), ("ptr", "mask")], attributes="#1",
-                         linkage="internal")
-    shares, weights, lse, delta, rows, width, diagonal, mask = fn.params
+    fn = module.function(name, [*WEIGHTS_PARAMS, *dropping.params(nest)], attributes="#1", linkage="internal")
+    shares, weights, lse, delta, rows, width, diagonal, mask = fn.params[:8]
+    dropper = dropping.dropper(fn, b, nest)
     type_ = vector(b.scalar, b.wide)
     one, wide = Ops(fn, b.scalar), Ops(fn, type_)
 
@@ -166,7 +173,8 @@ def _emit_weights(module: Module, name: str, nest: AttentionNest, b: Blocks) -> 
             places = [fn.gep(line, c, b.scalar) for line in lines]
             score, product = (fn.load(place, type_, b.size) for place in places)
             power = exp_flushed(wide, wide.sub(score, total))
-            fn.store(power, places[0], b.size)
+            kept, product = (power, product) if dropper is None else dropper.drop(r, c, power, product)
+            fn.store(kept, places[0], b.size)
             fn.store(wide.mul(power, wide.sub(product, shift)), places[1], b.size)
 
         for_range(fn, i64(0), stop, b.wide, some)

@@ -293,14 +293,14 @@ class Operands:
         self.bases = {id(rows): load_pointer(fn, fn.params[0], table.of(rows.buffer, rows.offset))
                       for rows in (*nest.reads, *nest.results) if rows is not None}
 
-    def at(self, rows: Rows, index: list[V], row: V | None = None) -> V:
+    def at(self, rows: Rows, index: list[V], row: V | None = None, scalar: str = "") -> V:
         """The address of a row (the first) of a batch index."""
         total = i64(0)
         for i, stride in zip(index, rows.strides, strict=True):
             total = ix.add(self.fn, total, ix.mul(self.fn, i, stride))
         if row is not None:
             total = ix.add(self.fn, total, ix.mul(self.fn, row, rows.row_stride))
-        return ix.offset(self.fn, self.bases[id(rows)], total, self.b.scalar)
+        return ix.offset(self.fn, self.bases[id(rows)], total, scalar or self.b.scalar)
 
 
 class Shared(NamedTuple):
