@@ -90,7 +90,7 @@ def test_index_checks() -> None:
         slots = (ctypes.c_uint64 * 5)(*(a.ctypes.data for a in arrays))
         ctypes.CFUNCTYPE(None, ctypes.c_void_p)(program.address)(slots)
         assert bool(arrays[3][0]) is expected
-        assert not expected or refused(program.checked, arrays[3][0]) is program.checked[0]
+        assert not expected or refused(program.watched[1], arrays[3][0]) is program.watched[1][0]
 
 
 def test_a_contraction_read_transposed_only_is_computed_transposed() -> None:

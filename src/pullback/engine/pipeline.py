@@ -48,7 +48,7 @@ PASSES = (
     ("recognise", "pullback.passes.recognise", "recognise"),
     ("orient", "pullback.passes.orient", "orient"),
 )
-SOURCES = ("ir", "ops", "passes", "schedule", "kernel", "codegen", "engine/pipeline.py")
+SOURCES = ("ir", "ops", "passes", "schedule", "kernel", "codegen", "engine/pipeline.py", "util/threefry.py")
 
 
 class KernelInfo(NamedTuple):
@@ -65,11 +65,12 @@ class KernelInfo(NamedTuple):
 class Program:
     """Compiled code: `void prog(ptr args)` at `address`; slots are inputs, outputs, workspace.
 
-    `alias` says which results take over a donated input's memory; `seconds` is the expected time of one run.
+    `alias` says which results take over a donated input's memory; `seconds` is the expected time of one run. One that
+    is `checked` has an output more, an int32 at `error_slot`: see `watched`.
     """
 
-    __slots__ = ("address", "alias", "cached", "checked", "donated", "early", "error_slot", "flops", "function",
-                 "immediates", "in_types", "kept", "kernels", "loaded", "nbytes", "out_types", "replaced",
+    __slots__ = ("_watched", "address", "alias", "cached", "checked", "donated", "early", "error_slot", "flops",
+                 "function", "immediates", "in_types", "kept", "kernels", "loaded", "nbytes", "out_types", "replaced",
                  "seconds", "times", "workspace_bytes")
 
     def __init__(self, function: Function, header: dict[str, Any], address: int, loaded: tuple[Code, ...],
@@ -86,11 +87,22 @@ class Program:
         #: results that exist also where the program refused something, and those that are copies of parameters then
         self.early: tuple[int, ...] = header["early"]
         self.kept: Pairs = header["kept"]
-        self.replaced: Pairs | None = None
-        self.error_slot = -1
-        self.checked: tuple[Node, ...] = ()
+        self.replaced: Pairs = ()
+        self.checked: bool = header["checked"]
+        self.error_slot = len(function.params) + len(function.results) if self.checked else -1
+        self._watched: tuple[Function, tuple[Node, ...]] | None = None
         self.cached = False
         self.times: dict[str, float] = {}
+
+    @property
+    def watched(self) -> tuple[Function, tuple[Node, ...]]:
+        """The function with its checks, and what `passes.checks.refused` finds the operator in that met an index out
+        of range. Made when asked for: a program that is found on disk needs neither."""
+        if self._watched is None:
+            from pullback.passes.checks import with_checks
+
+            self._watched = with_checks(self.function) if self.checked else (self.function, ())
+        return self._watched
 
     def text(self, stage: str) -> str:
         """The program at a stage: "graph", "schedule", "loops", "llvm" or "asm" (made anew from the graph)."""
@@ -102,20 +114,13 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
                      replaced: Pairs = ()) -> Program:
     """A program for this machine; CompileError where there is no native code for something in it.
 
-    With `check_indices`, and where there are indices to check, the program has one more output, an int32 at
-    `error_slot`: what `passes.checks.refused` finds the operator in `checked` by that met an index out of range.
-    Results that are `replaced`, each with a parameter, are then what the parameter was.
+    With `check_indices`, and where there are indices to check, the program is `checked`; results that are `replaced`,
+    each with a parameter, are what the parameter was where it meets an index out of range.
     """
     clock = Clock()
     if config.STOP_AFTER.value:
         inspect.stop(function, donated, immediates)
-    checked: tuple[Node, ...] = ()
-    results = len(function.results)
-    if check_indices:
-        from pullback.passes.checks import with_checks
-
-        function, checked = with_checks(function)
-    pairs = replaced if checked else None
+    pairs = replaced if check_indices else None
     key = program_key(function, donated, immediates, pairs)
     clock.lap("key")
     stored = default_cache().get(key)
@@ -134,9 +139,7 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
         del objects
         release()
     clock.lap("load")
-    program.cached, program.times, program.checked, program.replaced = cached, clock.laps, checked, pairs
-    if checked:
-        program.error_slot, program.out_types = len(function.params) + results, program.out_types[:results]
+    program.cached, program.times, program.replaced = cached, clock.laps, replaced
     if config.DEBUG.value:
         inspect.debug(program)
     return program
@@ -144,15 +147,22 @@ def compile_function(function: Function, *, donated: frozenset[int] = frozenset(
 
 def build(function: Function, donated: frozenset[int], immediates: frozenset[int], clock: Clock,
           checked: Pairs | None) -> tuple[dict[str, Any], list[bytes]]:
-    """Run every step; the header holds all that a program must know besides its code."""
-    plan = make_plan(run_passes(function, clock), donated, immediates, checked)
+    """Run every step; the header holds all that a program must know besides its code. `checked`: `replaced`, or None
+    where nothing is to be checked."""
+    found: tuple[Node, ...] = ()
+    if checked is not None:
+        from pullback.passes.checks import with_checks
+
+        function, found = with_checks(function)
+        clock.lap("checks")
+    plan = make_plan(run_passes(function, clock), donated, immediates, checked if found else None)
     clock.lap("schedule")
     entry, workspace_bytes, objects = compile_plan(plan, clock)
     kernels = [(k.name, k.kind, n, k.threads, k.flops, k.nbytes) for n, phase in enumerate(plan.phases) for k in phase]
     seconds = max(plan.seconds, LONG) if open_ended(plan) else plan.seconds
     header = {"alias": sorted(plan.alias.items()), "workspace_bytes": workspace_bytes, "flops": plan.flops,
               "nbytes": plan.nbytes, "seconds": seconds, "kernels": kernels, "entry": entry,
-              "early": plan.early, "kept": plan.kept,
+              "early": plan.early, "kept": plan.kept, "checked": bool(found),
               "objects": [(o.symbols, len(o.data), o.callees) for o in objects]}
     return header, [o.data for o in objects]
 
@@ -222,7 +232,8 @@ def timed_program(program: Program, table: int) -> Any:
     from pullback.codegen.llvm.program import program_text
     from pullback.codegen.llvm.target import host
 
-    plan = make_plan(run_passes(program.function, Clock()), program.donated, program.immediates, program.replaced)
+    plan = make_plan(run_passes(program.watched[0], Clock()), program.donated, program.immediates,
+                     program.replaced if program.checked else None)
     return load_object(llvm.compile_ir(program_text(plan, host(), table)[0]), native().symbols)
 
 

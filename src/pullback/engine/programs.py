@@ -35,7 +35,7 @@ class Executable:
     """A program with its calling convention. `immediates` are parameters that arrive as Python scalars; `replaced` are
     results, each with the parameter whose place it takes: where the program refuses an index, they are as before."""
 
-    __slots__ = ("_call", "_idle", "_submit", "at_once", "checked", "fresh", "fresh_bytes", "function",
+    __slots__ = ("_call", "_idle", "_refusing", "_submit", "at_once", "checked", "fresh", "fresh_bytes", "function",
                  "homes", "immediates", "out", "program", "reference", "replaced", "sources", "workspace_bytes")
 
     def __init__(self, function: Function, immediates: frozenset[int], donated: frozenset[int],
@@ -52,7 +52,8 @@ class Executable:
         self.workspace_bytes = 0
         self._call: Any = None
         self._submit: Any = None
-        self.checked: tuple[Node, ...] = ()  # operators that may refuse the values of their inputs
+        self.checked = False  # there are operators that may refuse the values of their inputs
+        self._refusing: tuple[Node, ...] = ()  # those, where this is interpreted
         self._idle: list[Buffer] = []  # the workspace of the last run at once
         self._compile(donated)
 
@@ -102,7 +103,8 @@ class Executable:
         from pullback.passes.checks import with_checks
 
         self.reference = True
-        self.function, self.checked = with_checks(self.function)
+        self.function, self._refusing = with_checks(self.function)
+        self.checked = bool(self._refusing)
 
     def run(self, arguments: list[Any]) -> list[Any]:
         """Run a program that is `at_once` while nothing is queued; returns the buffers of its results."""
@@ -177,7 +179,7 @@ class Executable:
             return None
         from pullback.passes.checks import refused
 
-        node = refused(self.checked, number)
+        node = refused(self._refusing if self.reference else self.program.watched[1], number)
         return node.op.refusal(*(x.tensor for x in node.inputs))
 
     def lost(self) -> list[int]:
