@@ -160,3 +160,17 @@ def test_blocks_in_huge_pages_go_back_and_come_again(nbytes: int) -> None:
 def _resident() -> int:
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * memory.PAGE
+
+
+@pytest.mark.parametrize("nbytes", [0, 40, 100_000, 300_001, 3 << 20, 9 << 20])
+def test_zeroed_blocks_are_zeros_whether_new_or_used_before(nbytes: int) -> None:
+    for _ in range(3):
+        held = [memory.zeroed(nbytes) for _ in range(3)]
+        for x in held:
+            bytes_of = x.numpy(np.uint8, (nbytes,))
+            assert not bytes_of.any()
+            bytes_of[...] = 255
+        del held, x, bytes_of
+        gc.collect()
+    memory.trim()
+    assert not memory.zeroed(nbytes).numpy(np.uint8, (nbytes,)).any()

@@ -23,7 +23,7 @@ from pullback.engine.trace import Info, State, Trace, Value, local, new, refuse_
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, TensorType
 from pullback.runtime import native as runtime
-from pullback.runtime.memory import Buffer, allocate_all, use_memory_error
+from pullback.runtime.memory import Buffer, allocate_all, use_memory_error, zeroed
 from pullback.runtime.native import native
 from pullback.util import config
 from pullback.util.errors import InterruptedError_, OutOfMemoryError, PullbackError, TracerLeakError, message
@@ -90,9 +90,7 @@ def upload_as(array: Any, info: Info) -> Value:
 def zeros(shape: tuple[int, ...], dtype: DType) -> Value:
     """A concrete value of zeros."""
     info = Info.of(TensorType.of(shape, dtype))
-    buffer = Buffer(info.type.nbytes)
-    ctypes.memset(buffer.address, 0, info.type.nbytes)
-    return _held(buffer, info)
+    return _held(zeroed(info.type.nbytes), info)
 
 
 def _held(buffer: Buffer, info: Info) -> Value:

@@ -96,6 +96,7 @@ class _State:
         self.error: type[MemoryError] = MemoryError
         self.free_region: tuple[int, int] = (0, 0)  # what is left of the region that blocks are carved from: begin, end
         self.returned: dict[int, list[int]] = {}  # by size: carved blocks whose memory the system has back
+        self.clean = False  # the block that was obtained last is zeros
 
 
 _state = _State()
@@ -214,6 +215,23 @@ def allocate_all(homes: list[tuple[int, SizeClass]]) -> list[Buffer]:
     return found
 
 
+def zeroed(nbytes: int) -> Buffer:
+    """A buffer of zeros. Large blocks that are new from the system are zeros, and not touched before they are used."""
+    home = _KNOWN.get(nbytes) or _class_of(nbytes)
+    clean = False
+    try:
+        address = home.pop()
+    except IndexError:
+        with _state.lock:
+            address = home.take() if home.size < CARVED else _obtain(home.size)
+            clean = home.size >= CARVED and _state.clean
+    buffer = _new(Buffer)
+    buffer.address, buffer.nbytes, buffer._home = address, nbytes, home  # pyright: ignore[reportPrivateUsage]
+    if not clean:
+        ctypes.memset(address, 0, nbytes)
+    return buffer
+
+
 class _View:
     """Holds the buffer on behalf of an array."""
 
@@ -289,7 +307,8 @@ def _obtain(size: int) -> int:
 def _allocate(size: int) -> int:
     """The address of `size` bytes from the system, or 0."""
     system = _system()
-    if system.map is not None and size >= CARVED:
+    _state.clean = system.map is not None and size >= CARVED
+    if _state.clean:
         return _carve(size) if size < HUGE else _map(size)
     result = ctypes.c_void_p()
     failed = system.allocate(ctypes.byref(result), PAGE if size >= SMALL_LIMIT else ALIGNMENT, size)
@@ -313,6 +332,7 @@ def _carve(size: int) -> int:
     """A block of a region, whose huge pages it shares with its neighbours."""
     with _state.lock:
         if returned := _state.returned.get(size):
+            _state.clean = False  # its ends share pages with others
             return returned.pop()
         begin, end = _state.free_region
         if end - begin < size:
