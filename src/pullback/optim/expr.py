@@ -7,6 +7,8 @@ float64 and rounded once.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pullback.api._lazy import build
 from pullback.ir.dtypes import DType, float64, promote
 from pullback.ir.node import Node
@@ -15,12 +17,13 @@ Number = float | int
 
 
 class Expr:
-    """A node with Python's operators."""
+    """A node with Python's operators. A scalar keeps what is made of it alone: all parameters of a step share it."""
 
-    __slots__ = ("node",)
+    __slots__ = ("made", "node")
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.made: dict[Any, Any] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -108,13 +111,34 @@ def _meet(operands: tuple[Expr | Number, ...]) -> list[Node]:
         shape = _shape(shape, x.shape)
     nodes: list[Node] = []
     for x in operands:
-        node = x.node if isinstance(x, Expr) else build.const_scalar(x, dtype)
-        nodes.append(_broadcast(build.convert(node, dtype), shape))
+        node = x.made.get((dtype, shape)) if isinstance(x, Expr) else None
+        if node is None:
+            node = x.node if isinstance(x, Expr) else build.const_scalar(x, dtype)
+            node = _broadcast(build.convert(node, dtype), shape)
+            if isinstance(x, Expr) and not x.shape:
+                x.made[dtype, shape] = node
+        nodes.append(node)
     return nodes
 
 
 def apply(row: str, *operands: Expr | Number) -> Expr:
     """A scalar function over expressions and numbers."""
+    scalar: Expr | None = None
+    for x in operands:
+        if isinstance(x, Expr):
+            if x.node.shape:
+                return _apply(row, operands)
+            scalar = x
+    if scalar is None:
+        return _apply(row, operands)
+    key = (row, *[x.node if isinstance(x, Expr) else repr(x) for x in operands])
+    found = scalar.made.get(key)
+    if found is None:
+        found = scalar.made[key] = _apply(row, operands)
+    return found
+
+
+def _apply(row: str, operands: tuple[Expr | Number, ...]) -> Expr:
     nodes = _meet(operands)
     if len(nodes) == 3:
         return Expr(build.ternary(row, *nodes))
