@@ -46,6 +46,8 @@ class AliasFinder:
 
     def __init__(self) -> None:
         self.homes: dict[str, str] = {}
+        #: modules that are not here, by home: what makes them, from the name they are shown by
+        self.absent: dict[str, tuple[str, dict[str, Any]]] = {}
         for name in DIALECTS:
             self.add(f"pullback.{name}", f"{HOME}.{name}")
             self.homes[f"{HOME}.{name}"] = f"{HOME}.{name}"
@@ -72,7 +74,24 @@ class AliasFinder:
         module = sys.modules.get(parent)
         if module is None or parent == HOME:
             return None
+        spec = self._absent(fullname)
+        if spec is not None:
+            return spec
         raise MissingModuleError(missing_text(parent, name, dir(module)))
+
+
+    def _absent(self, fullname: str) -> ModuleSpec | None:
+        """A module that says what is missing when it is used; so do those below it."""
+        head = fullname
+        while head not in self.absent:
+            head = head.rpartition(".")[0]
+            if not head:
+                return None
+        from pullback.dialects.absent import AbsentModule  # few programs need it
+
+        cure, answers = self.absent[head]
+        loader: Any = AbsentModule(public_name(fullname), cure, answers if head == fullname else {})
+        return ModuleSpec(fullname, loader, is_package=True)
 
 
 FINDER = AliasFinder()
@@ -128,6 +147,8 @@ def names(module: str, table: dict[str, str]) -> tuple[Callable[[str], Any], Cal
 
     def find(name: str) -> Any:
         if name not in homes:
+            if f"{module}.{name}" in FINDER.absent:
+                return importlib.import_module(f"{module}.{name}")
             if name.startswith("__"):
                 raise AttributeError(f"module {module!r} has no attribute {name!r}")
             raise AttributeError_(missing_text(module, name, listed()))

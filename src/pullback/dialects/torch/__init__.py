@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import e, inf, nan, pi
 from typing import TYPE_CHECKING
 
-from pullback.dialects import names
+from pullback.dialects import FINDER, names
+from pullback.dialects.torch.absent import ABSENT
 from pullback.dialects.torch.dtypes import SHOWN, Size, device, dtype, tensor_types
 from pullback.dialects.torch.in_place import NAMES as IN_PLACE
 from pullback.dialects.torch.variants import Tensor  # from where all methods have been installed
@@ -98,7 +99,11 @@ _TABLE = {
     "dialects.torch.cuda": "cuda=", "dialects.torch.utils": "utils=", "dialects.torch.backends": "backends=",
     "dialects.torch.func": "func=", "dialects.torch.accelerator": "accelerator=", "dialects.torch.random": "random=",
     "dialects.torch.distributions": "distributions=",
+    "dialects.torch.jit": "jit=", "dialects.torch.compiler": "compiler=", "dialects.torch.testing": "testing=",
+    "dialects.torch.types": "types=", "dialects.torch.version": "version=",
+    "dialects.torch.multiprocessing": "multiprocessing=",
     "dialects.torch.fft": "fft=", "dialects.torch.special": "special=", "dialects.torch.signal": "signal=",
 }
 __getattr__, __dir__ = names(__name__, _TABLE)
+FINDER.absent |= {f"{__name__}.{name}": entry for name, entry in ABSENT.items()}
 __all__ = ["Size", "Tensor", "device", "dtype", "e", "inf", "nan", "pi"]
