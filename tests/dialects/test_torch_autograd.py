@@ -138,3 +138,37 @@ def test_second_gradients_are_checked() -> None:
     assert check(Wrong.apply, (x,)) and not check_twice(Wrong.apply, (x,), raise_exception=False)
     with pytest.raises(GradientError, match="mismatch"):
         check_twice(Wrong.apply, (x,))
+
+
+STEPS: dict[str, Any] = {
+    **{name: getattr(T, name) for name in ("floor", "ceil", "round", "trunc", "fix", "sign", "sgn")},
+    "decimals": lambda a: torch.round(a, decimals=1),
+    "divided": lambda a: torch.div(a, 2, rounding_mode="floor") + torch.div(a, 2, rounding_mode="trunc"),
+    "in place": lambda a: (a * 2).round_().sign_(),
+    "quantised": lambda a: (a / 3).round().clamp(-1, 1) * 3,
+    "drawn": lambda a: torch.bernoulli(a / 10) + torch.poisson(a),
+    "placed": lambda a: T.nn.functional.grid_sample(torch.ones(1, 1, 2, 2), a.reshape(1, 1, 1, 2) / 4, mode="nearest",
+                                                    align_corners=False),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_what_changes_by_steps_has_a_gradient_of_zeros(name: str, x: Any) -> None:
+    y = STEPS[name](x)
+    assert y.requires_grad and torch.autograd.grad(y.sum(), x)[0].tolist() == [0, 0]
+    STEPS[name](x).sum().backward()
+    assert x.grad.tolist() == [0, 0]
+
+
+def test_zeros_go_on_to_what_is_behind_and_nowhere_else(x: Any) -> None:
+    line, other, seen = nn.Linear(2, 3), nn.Linear(2, 3), torch.ones(3, requires_grad=True)
+    middle = line(x)
+    assert len(middle.tolist()) == 3  # launched half-way
+    middle.retain_grad()
+    ((middle.sign() + other(x).detach()) * (seen > 0)).sum().backward()
+    assert line.weight.grad.tolist() == [[0, 0]] * 3 and x.grad.tolist() == [0, 0] == middle.grad.tolist()[:2]
+    assert other.weight.grad is None and seen.grad is None
+    straight = x + (x.round() - x).detach()
+    assert torch.autograd.grad((straight * x.floor()).sum(), x)[0].tolist() == [1, 2]
+    with pytest.raises(GradientError, match="not used"):
+        torch.autograd.grad(x.floor().sum(), seen)

@@ -10,8 +10,8 @@ import pytest
 from pullback.ir.dtypes import float32, float64, int32
 from pullback.ir.node import Function, Node, TensorType, apply, evaluate, param, project, verify
 from pullback.ops import build as b
-from pullback.ops.control import Barrier, Custom, Scan, While, absorb
-from pullback.transforms import batch, jvp, pullback_nodes, pushforward_nodes, remat, vjp
+from pullback.ops.control import Barrier, Call, Custom, Scan, While, absorb, by_steps
+from pullback.transforms import batch, jvp, pullback_nodes, pushforward_nodes, remat, vjp, zeros_where_linked
 from pullback.util.errors import GradientError
 
 
@@ -190,3 +190,17 @@ def test_gradient_of_integers_is_an_error() -> None:
     n = param(TensorType.of((2,), int32))
     with pytest.raises(GradientError, match="floating point"):
         vjp(Function([n], [b.add(n, n)]), (0,), (0,))
+
+
+def test_what_is_reached_by_steps_alone_has_a_gradient_of_zero() -> None:
+    x, y, z, w = (param(TensorType.of((3,), float32)) for _ in range(4))
+    p, q = param(x.tensor), param(x.tensor)
+    called = project(apply(Call(Function([p, q], [b.floor(p), b.mul(q, q)])), x, y))
+    through = b.add(b.mul(called[0], called[1]), b.convert(b.binary("lt", z, y), float32))
+    result = b.add(b.sign(by_steps("sum", b.add, through, x)), b.stop_gradient(w))
+    wrt = [x, y, z, w]
+    found = zeros_where_linked([result], pullback_nodes([result], [b.ones_like(result)], wrt), wrt)
+    assert [g is not None for g in found] == [True, True, False, False]
+    assert evaluate(Function([x], [found[0] or x]), np.ones(3, np.float32))[0].tolist() == [0, 0, 0]
+    only = zeros_where_linked([called[1]], pullback_nodes([called[1]], [b.ones_like(y)], wrt), wrt)
+    assert [g is not None for g in only] == [False, True, False, False]

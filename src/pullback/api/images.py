@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from pullback.engine.operation import operation
 from pullback.ir import dtypes
 from pullback.ir.index import loop_vars
 from pullback.ir.node import Node
+from pullback.ops.control import by_steps
 from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
 
 Array = Any
@@ -333,9 +335,9 @@ def _placed(x: Node, size: int, padding: str, align: bool) -> Node:
     return x
 
 
-def _read(x: Node, at: list[Node]) -> Node:
-    """x[n, :, at...] with 0 outside; `at` are float positions (n, *out) of whole numbers. Result
-    (n, *out, channels)."""
+def _read(x: Node, at: list[Node], beside: Sequence[Node] = ()) -> Node:
+    """x[n, :, at...] with 0 outside; `at` are float positions (n, *out) of whole numbers, which change by steps with
+    those `beside`. Result (n, *out, channels)."""
     sizes = x.shape[2:]
     inside: Node | None = None
     flat: Node | None = None
@@ -353,7 +355,8 @@ def _read(x: Node, at: list[Node]) -> Node:
     lined = build.reshape(build.move_axis(x, 1, len(x.shape) - 1), (n * total, c))
     taken = build.gather(lined, rows, 0, "clip")
     wide = build.broadcast(inside, taken.shape, tuple(range(len(inside.shape))))
-    return build.select(wide, taken, build.zeros_like(taken))
+    nothing = by_steps("positions", lambda *_: build.zeros_like(taken), *beside) if beside else build.zeros_like(taken)
+    return build.select(wide, taken, nothing)
 
 
 @operation(promote="dtype")
@@ -366,7 +369,7 @@ def _grid_sample(x: Node, grid: Node, mode: str, padding: str, align: bool) -> N
         y = _bicubic(x, raw, padding, align)
     else:
         at = [_placed(p, n, padding, align) for p, n in zip(raw, sizes, strict=True)]
-        y = _read(x, [build.unary("round", p) for p in at]) if mode == "nearest" else _linear(x, at)
+        y = _read(x, [build.unary("round", p) for p in at], at) if mode == "nearest" else _linear(x, at)
     return build.move_axis(y, len(y.shape) - 1, 1)
 
 

@@ -8,9 +8,12 @@ from pullback.api import _random as r
 from pullback.api import random
 from pullback.api.arguments import as_tensor, check_memory, dtype_or, integer, number, shape_of
 from pullback.api.random import Generator
+from pullback.engine.operation import operation
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
+from pullback.ir.node import Node
+from pullback.ops.control import by_steps
 from pullback.util.errors import ShapeError, ValueError_, message
 
 Array = Any
@@ -115,9 +118,19 @@ def bernoulli(input: Array, *, generator: Generator | None = None) -> Array:
     x = as_tensor(input, "bernoulli")
     kind, source = _floating(x.dtype, "bernoulli"), random.source_of(generator, x)
     if random.on_host(source):
-        return from_host(source.chances(x.numpy(), x.shape), kind)
+        return drawn_by(from_host(source.chances(x.numpy(), x.shape), kind), x)
     drawn = r._random_unit(source.next_key(), shape=x.shape, dtype=kind, layout=_LAYOUT)
-    return (drawn < x).to(kind)
+    return drawn_by((drawn < x).to(kind), x)
+
+
+def drawn_by(drawn: Array, parameter: Array) -> Array:
+    """What was drawn by a parameter: its gradient is zero."""
+    return _drawn(drawn, parameter) if parameter.requires_grad else drawn
+
+
+@operation(name="drawn")
+def _drawn(drawn: Node, parameter: Node) -> Node:
+    return by_steps("drawn", lambda x, _: x, drawn, parameter)
 
 
 def normal(

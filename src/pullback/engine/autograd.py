@@ -51,10 +51,13 @@ def residual_slots(nodes: list[Node], leaf_slots: list[int], wrt_slots: list[int
 
 
 def _pullback(nodes: list[Node], roots: list[int], wrt: list[Node]) -> tuple[list[Node | None], list[Node]]:
-    from pullback.transforms import pullback_nodes
+    """Gradients of slots, and the parameters that stand for the roots' own: None for what the roots do not depend on,
+    zeros for what they depend on by steps alone."""
+    from pullback.transforms import pullback_nodes, zeros_where_linked
 
-    cotangents = [param(nodes[r].tensor) for r in roots]
-    return pullback_nodes([nodes[r] for r in roots], cotangents, wrt), cotangents
+    results = [nodes[r] for r in roots]
+    cotangents = [param(x.tensor) for x in results]
+    return zeros_where_linked(results, pullback_nodes(results, cotangents, wrt), wrt), cotangents
 
 
 class Plan:

@@ -85,6 +85,9 @@ Watch = Callable[["Function"], "Function | None"]
 class Transforms(Protocol):
     """What rules of primitives with bodies need from the room above (see `transforms/`)."""
 
+    #: whether a derivative of zero counts as one: what depends on inputs by `floor` alone has a tangent then
+    zeros: bool
+
     def jvp(self, function: Function, active: tuple[bool, ...]) -> tuple[Function, tuple[bool, ...]]:
         """f(x...) -> g(x..., tangents of active inputs) = (y..., tangents of active results), and which those are."""
         ...

@@ -193,8 +193,9 @@ Rule = Callable[..., Any]
 class Custom(_Body):
     """outs = function(inputs), with the user's derivative.
 
-    jvp_rule(inputs, tangents) -> (outputs, tangents of outputs). vjp_rule(inputs, outputs, cotangents) -> cotangents of
-    the inputs (None where there is none). All are sequences of nodes; missing tangents come as zeros.
+    jvp_rule(inputs, tangents) -> (outputs, tangents of outputs; None where these are zero). vjp_rule(inputs, outputs,
+    cotangents) -> cotangents of the inputs (None where there is none). All are sequences of nodes; missing tangents
+    come as zeros.
     """
 
     name: ClassVar[str] = "custom"
@@ -212,7 +213,7 @@ class Custom(_Body):
         inexact = tuple(r.dtype.is_inexact for r in self.function.results)
         if self.jvp_rule is not None:
             _, found = self.jvp_rule(inputs, b.materialise(tangents, inputs))
-            return tuple(t if k else None for t, k in zip(found, inexact, strict=True))
+            return found and tuple(t if k else None for t, k in zip(found, inexact, strict=True))
         if self.vjp_rule is None:
             return super().jvp(transforms, inputs, output, tangents)
         active = tuple(t is not None for t in tangents)
@@ -252,6 +253,17 @@ def with_rule(label: str, f: Callable[..., Any], rule: Rule, *inputs: Node) -> t
     found = f(*params)
     results = (found,) if isinstance(found, Node) else tuple(found)
     return project(b.apply(Custom(Function(params, results), rule, None, label), *inputs))
+
+
+def by_steps(label: str, f: Callable[..., Node], *inputs: Node) -> Node:
+    """f(inputs...), which changes with its inputs by steps alone: its derivative is zero."""
+    params = [param(x.tensor) for x in inputs]
+    op = Custom(Function(params, [f(*params)]), _no_slope, None, label)
+    return project(b.apply(op, *inputs))[0]
+
+
+def _no_slope(inputs: Sequence[Node], tangents: Sequence[Node]) -> Any:
+    return None, None
 
 
 def _rule_forward(inputs: Sequence[Node], tangents: Sequence[Node]) -> Any:
@@ -339,6 +351,8 @@ class BatchedJvp:
     def __call__(self, inputs: Sequence[Node], tangents: Sequence[Node]) -> Any:
         xs, ts = ([param(t) for t in self.types] for _ in range(2))
         outs, touts = self.rule(xs, ts)
+        if touts is None:
+            return None, None
         count = len(outs)
         function = Function([*xs, *ts], [*outs, *touts])
         flags = (*self.batched, *self.batched)

@@ -8,10 +8,10 @@ from pullback.ir.node import Function, Node
 from pullback.transforms.batch import batched_nodes
 from pullback.transforms.remat import checkpoint_nodes, remat
 from pullback.transforms.rules import RULES
-from pullback.transforms.vjp import pullback_nodes, pushforward_nodes, vjp
+from pullback.transforms.vjp import pullback_nodes, pushforward_nodes, vjp, zeros_where_linked
 
 __all__ = ["RULES", "batch", "batch_nodes", "checkpoint_nodes", "jvp", "pullback_nodes", "pushforward_nodes", "remat",
-           "transpose", "vjp"]
+           "transpose", "vjp", "zeros_where_linked"]
 
 
 def jvp(function: Function, active: tuple[bool, ...]) -> tuple[Function, tuple[bool, ...]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pullback.ir.dtypes import bool_
 from pullback.ir.node import Function, Node, Proj, TensorType, Transforms, param, project, topological
+from pullback.ops import build as b
 from pullback.util.errors import GradientError, VerifyError, message
 
 Tangent = Any  # a node or None; a tuple of them for a node with several results
@@ -32,17 +34,32 @@ def _tangent(rules: Transforms, node: Node, known: dict[Node, Tangent]) -> Tange
     if not any(t.dtype.is_inexact for t in outputs):
         return None
     found = node.op.jvp(rules, node.inputs, node, tuple(known.get(x) for x in node.inputs))
+    if found is None and rules.zeros and node.op.passes_derivatives:
+        given = tuple([known[x] for x in node.inputs if x in known])
+        zeros = tuple([_zero(t, given) if t.dtype.is_inexact else None for t in outputs])
+        found = zeros[0] if isinstance(node.type, TensorType) else zeros
     if isinstance(node.type, TensorType):
         if isinstance(found, Node) and found.type is not node.type:
             raise VerifyError(message(f"jvp of {node.op.name}: the tangent has another type",
                                       [("output", repr(node.type)), ("tangent", repr(found.type))]))
         return found
+    if found is None:
+        return None
     parts: tuple[Any, ...] = project(found) if isinstance(found, Node) else tuple(found)
     for t, type_ in zip(parts, outputs, strict=True):
         if t is not None and t.type is not type_:
             raise VerifyError(message(f"jvp of {node.op.name}: a tangent has another type",
                                       [("output", repr(type_)), ("tangent", repr(t.type))]))
     return parts if any(t is not None for t in parts) else None
+
+
+def _zero(type: TensorType, tangents: Sequence[Node]) -> Node:
+    """Zeros that are linear in tangents."""
+    total = b.zeros((), type.dtype)
+    for t in tangents:
+        nothing = b.select(b.full(t.shape, False, bool_), t, b.zeros_like(t))
+        total = b.add(total, b.convert(b.reduce("add", nothing, range(len(t.shape))), type.dtype))
+    return b.broadcast(total, type.shape, ())
 
 
 def jvp_function(rules: Transforms, function: Function,

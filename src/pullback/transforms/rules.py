@@ -11,6 +11,9 @@ from pullback.transforms.transpose import transpose_function
 class Rules:
     """The transformations, for `ir.node.Transforms`."""
 
+    def __init__(self, zeros: bool = False) -> None:
+        self.zeros = zeros
+
     def jvp(self, function: Function, active: tuple[bool, ...]) -> tuple[Function, tuple[bool, ...]]:
         return jvp_function(self, function, active)
 
@@ -23,3 +26,5 @@ class Rules:
 
 
 RULES = Rules()
+#: what depends on inputs by steps has a tangent, which is zero: says where a gradient is zero, and where there is none
+STEPS = Rules(zeros=True)

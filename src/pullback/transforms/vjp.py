@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pullback.ir.node import Function, Node, param
+from pullback.ir.node import Function, Node, param, topological
 from pullback.ops import build as b
 from pullback.transforms.jvp import pushforward
-from pullback.transforms.rules import RULES
+from pullback.transforms.rules import RULES, STEPS, Rules
 from pullback.transforms.transpose import backward
 from pullback.util.errors import GradientError, message
 
@@ -24,11 +24,32 @@ def pullback_nodes(results: Sequence[Node], cotangents: Sequence[Node | None],
 
     Integer and bool nodes of `wrt` have None.
     """
+    return _pullback(RULES, results, cotangents, wrt)
+
+
+def zeros_where_linked(results: Sequence[Node], gradients: Sequence[Node | None],
+                       wrt: Sequence[Node]) -> list[Node | None]:
+    """Gradients of recorded nodes with respect to others, as `pullback_nodes` gives them, with zeros for those that the
+    results depend on by steps alone (`floor`, `sign`); None for those that they do not depend on."""
+    missing = [x for x, g in zip(wrt, gradients, strict=True) if g is None and x.dtype.is_inexact]
+    every = topological(results) if missing else []
+    ends = [node for node in every if not node.op.passes_derivatives]
+    behind = set(topological(results, ends)).difference(ends) if missing else set[Node]()
+    missing = [x for x in missing if x in behind]
+    if not missing:
+        return list(gradients)
+    found = _pullback(STEPS, results, [b.ones_like(r) for r in results], missing)
+    linked = {x for x, g in zip(missing, found, strict=True) if g is not None}
+    return [b.zeros_like(x) if x in linked else g for x, g in zip(wrt, gradients, strict=True)]
+
+
+def _pullback(rules: Rules, results: Sequence[Node], cotangents: Sequence[Node | None],
+              wrt: Sequence[Node]) -> list[Node | None]:
     active = list(dict.fromkeys(x for x in wrt if x.dtype.is_inexact))
     tangents = [param(x.tensor) for x in active]
-    found = pushforward(RULES, results, active, tangents)
+    found = pushforward(rules, results, active, tangents)
     pairs = [(t, ct) for t, ct in zip(found, cotangents, strict=True) if t is not None and ct is not None]
-    gradients = backward(RULES, [t for t, _ in pairs], [ct for _, ct in pairs], tangents)
+    gradients = backward(rules, [t for t, _ in pairs], [ct for _, ct in pairs], tangents)
     by_node = dict(zip(active, gradients, strict=True))
     return [by_node.get(x) for x in wrt]
 

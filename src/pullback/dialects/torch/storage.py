@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pullback.api import rejection
+from pullback.api.rand import drawn_by
 from pullback.dialects.torch.creation import default_generator, rand, tensor, zeros
 from pullback.dialects.torch.tensors import Tensor, as_torch
 from pullback.util.errors import ArgumentError, DTypeError, ShapeError, ValueError_, message
@@ -166,7 +167,7 @@ def poisson(input: Any, generator: Any = None) -> Any:
     if not (rates >= 0).all():
         raise ValueError_(message("poisson: rates are 0 or more", [("input", repr(x.info.type))], "input.clamp(min=0)"))
     source = default_generator if generator is None else generator
-    return tensor(rejection.drawn(rejection.poisson, source.unit, rates), dtype=x.dtype)
+    return drawn_by(tensor(rejection.drawn(rejection.poisson, source.unit, rates), dtype=x.dtype), x)
 
 
 def binomial(count: Any, prob: Any, generator: Any = None) -> Any:
