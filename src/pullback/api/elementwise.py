@@ -766,8 +766,8 @@ def astype(x: Array, dtype: Any, *, copy: bool = True, device: Any = None) -> Ar
     return _astype(x, dtype=target)
 
 
-def clone(x: Array) -> Array:
-    """A copy with its own storage; gradients flow through it."""
+def clone(x: Array, *, memory_format: Any = None) -> Array:
+    """A copy with its own storage, row by row whatever is asked for; gradients flow through it."""
     value = x._value if isinstance(x, TensorBase) and x._meta is None else None
     if value is not None and thread.context.track is None:
         return x.result_class(value)  # values are immutable: each handle may change its own

@@ -37,7 +37,7 @@ Array = Any
 # -- the same elements -------------------------------------------------------------------------------------------------
 
 
-def reshape(x: Array, *shape: Any, copy: bool | None = None) -> Array:
+def reshape(x: Array, *sizes: Any, shape: Any = None, copy: bool | None = None) -> Array:
     """The same elements under another shape; one size may be -1. A view: writing to it writes to x.
 
     >>> import pullback as pb
@@ -46,6 +46,7 @@ def reshape(x: Array, *shape: Any, copy: bool | None = None) -> Array:
             [2, 3]], dtype=int32)
     """
     x = as_tensor(x, "reshape")
+    shape = sizes if shape is None else (shape,)
     if not shape:
         raise ArgumentError(message("reshape: no shape is given", [("x", described(x))],
                                     "x.reshape(2, -1), for example"))
@@ -56,8 +57,9 @@ def reshape(x: Array, *shape: Any, copy: bool | None = None) -> Array:
     return result.clone() if copy else result
 
 
-def view(x: Array, *shape: Any) -> Array:
+def view(x: Array, *sizes: Any, size: Any = None, dtype: Any = None) -> Array:
     """`reshape`; with a dtype, the bits read as that dtype."""
+    shape = sizes if size is None and dtype is None else (dtype if size is None else size,)
     if len(shape) == 1 and isinstance(shape[0], DType):
         from pullback.api.elementwise import bitcast
 
@@ -121,9 +123,11 @@ def permute_dims(x: Array, /, axes: Any) -> Array:
     return views.transpose_view(x, order)
 
 
-def permute(x: Array, *dims: Any) -> Array:
+def permute(x: Array, *axes: Any, dims: Any = None) -> Array:
     """`permute_dims`, with the axes as a tuple or one by one."""
-    return permute_dims(x, dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims)
+    if dims is not None:
+        return permute_dims(x, dims)
+    return permute_dims(x, axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes)
 
 
 def transpose(x: Array, *axes: Any, dim0: Any = UNSET, dim1: Any = UNSET) -> Array:
@@ -419,10 +423,10 @@ def unbind(x: Array, dim: int = 0) -> tuple[Array, ...]:
 # -- repeating and moving ----------------------------------------------------------------------------------------------
 
 
-def broadcast_to(x: Array, *shape: Any) -> Array:
+def broadcast_to(x: Array, *sizes: Any, shape: Any = None) -> Array:
     """x repeated to a shape by NumPy's rule."""
     x = as_tensor(x, "broadcast_to")
-    return _broadcast(x, shape_of(shape, "broadcast_to"), "broadcast_to")
+    return _broadcast(x, shape_of(sizes if shape is None else (shape,), "broadcast_to"), "broadcast_to")
 
 
 def _broadcast(x: Any, target: tuple[int, ...], name: str) -> Any:
@@ -435,9 +439,10 @@ def _broadcast(x: Any, target: tuple[int, ...], name: str) -> Any:
     return x if own == target else views.broadcast_copy(x, target)
 
 
-def expand(x: Array, *sizes: Any) -> Array:
+def expand(x: Array, *sizes: Any, size: Any = None) -> Array:
     """x repeated to a shape; -1 keeps a size."""
     x = as_tensor(x, "expand")
+    sizes = sizes if size is None else (size,)
     target = shape_of(sizes, "expand", free=False) if -1 not in _flat(sizes) else _flat(sizes)
     lead = len(target) - x.ndim
     if lead < 0 or -1 in target[:lead]:
@@ -515,7 +520,7 @@ def _roll(x: Node, shifts: tuple[int, ...], axes: tuple[int, ...]) -> Node:
     return build.reindex(x, x.shape, indices)
 
 
-def roll(x: Array, shift: Any, axis: Any = None, *, shifts: Any = UNSET, dims: Any = UNSET) -> Array:
+def roll(x: Array, shift: Any = None, axis: Any = None, *, shifts: Any = UNSET, dims: Any = UNSET) -> Array:
     """Elements moved along axes, what falls out at one end coming in at the other; without an axis, in row-major
     order."""
     x = as_tensor(x, "roll")

@@ -384,8 +384,8 @@ def bucketize(values: Array, boundaries: Array, *, right: bool = False) -> Array
     return searchsorted(boundaries, values, right=right)
 
 
-def isin(x: Array, test: Array, *, invert: bool = False) -> Array:
-    """Whether each element is among the elements of another array."""
+def isin(x: Array, test: Array, *, assume_unique: bool = False, invert: bool = False) -> Array:
+    """Whether each element is among the elements of another array, which need not be unique."""
     found = _isin(x, test)
     return ~found if invert else found
 

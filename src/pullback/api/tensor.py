@@ -102,7 +102,9 @@ def _in_place(op: Operation) -> Callable[[Any, Any], Any]:
 
 
 def _method_in_place(op: Operation, name: str) -> Callable[..., Any]:
-    def update(self: Tensor, *others: Any) -> Any:
+    def update(self: Tensor, *others: Any, **named: Any) -> Any:
+        if named:
+            return self._assign(getattr(self, name.rstrip("_"))(*others, **named))
         return self.in_place(op, *others)
 
     update.__name__ = name
@@ -421,8 +423,8 @@ class Tensor(TensorBase):
         """The elements as nested lists of Python numbers."""
         return self.numpy().tolist()
 
-    def clone(self) -> Any:
-        """A copy with its own storage; gradients flow through it."""
+    def clone(self, *, memory_format: Any = None) -> Any:
+        """A copy with its own storage, row by row whatever is asked for; gradients flow through it."""
         return elementwise.clone(self)
 
     copy = clone

@@ -127,13 +127,13 @@ def importable(module: str, name: str, home: str) -> None:
         sys.modules[module].__path__ = []
 
 
-def names(module: str, table: dict[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def names(module: str, table: dict[str, str],
+          adapt: Callable[[Any, str], Any] | None = None) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """`__getattr__` and `__dir__` of a dialect's module: names that are functions or modules of the library, found at
     first use.
 
     `table` says for each home, a module below `pullback`, which of its names are shown, as "name" or
-    "name=name_there". An
-    entry "name=" is the module itself.
+    "name=name_there". An entry "name=" is the module itself. `adapt(found, name)` makes of what is there what is shown.
 
         __getattr__, __dir__ = names(__name__, {"api.elementwise": "exp neg=negative", "dialects.torch.nn": "nn="})
     """
@@ -155,7 +155,7 @@ def names(module: str, table: dict[str, str]) -> tuple[Callable[[str], Any], Cal
         home, there = homes[name]
         found: Any = importlib.import_module(f"pullback.{home}")
         if there:
-            found = getattr(found, there)
+            found = getattr(found, there) if adapt is None else adapt(getattr(found, there), name)
         setattr(sys.modules[module], name, found)
         return found
 

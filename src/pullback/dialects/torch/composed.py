@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pullback.api import complex_parts, joining, series, sorting, special, statistics, writing
+from pullback.dialects.torch.arguments import named
 from pullback.dialects.torch.pairs import named_pair
 from pullback.dialects.torch.tensors import as_torch, styled, styled_tree
 from pullback.dialects.torch.written import put
@@ -37,16 +38,22 @@ _OF_LISTS = ("block_diag", "cartesian_prod", "column_stack", "dstack", "float_po
              "polygamma")
 
 
+#: what PyTorch calls the second argument of splits, by its type
+_SPLITS: dict[str, str] = dict.fromkeys(("sections", "indices", "tensor_indices_or_sections"), "indices_or_sections")
+
+
 def _shown(name: str, native: Callable[..., Any]) -> Any:
     """A function of the array room that answers with PyTorch's tensors."""
+    native = named(native, name)
+
     @wraps(native)
     def call(*args: Any, out: Any = None, **options: Any) -> Any:
         if args and name not in _OF_LISTS and not isinstance(args[0], TensorBase):
             raise ArgumentError(message(f"{name}: the first argument must be a tensor",
                                         [("argument", f"{type(args[0]).__name__} {args[0]!r:.60}")],
                                         f"torch.{name}(torch.tensor(...))"))
-        if "input" in options:
-            args = (options.pop("input"), *args)
+        if options and name.endswith("split"):
+            options = {_SPLITS.get(k, k): v for k, v in options.items()}
         found = styled_tree(native(*args, **options))
         return found if out is None else put(found, out, name)
 

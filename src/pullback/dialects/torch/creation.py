@@ -135,31 +135,37 @@ def from_dlpack(data: Any) -> Any:
     return styled(creation.from_dlpack(data))
 
 
+def _given(sizes: tuple[Any, ...], size: Any) -> tuple[Any, ...]:
+    """Sizes one by one, or as one argument, by its name or not."""
+    return sizes if size is None else (size,)
+
+
 def _filled(make: Any, size: Any, dtype: Any, device: Any, requires_grad: bool) -> Any:
     checked_device(device)
     return finished(styled(make(*(size or ((),)), dtype=_floating(dtype))), requires_grad)
 
 
-def zeros(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-          requires_grad: bool = False) -> Any:
+def zeros(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+          requires_grad: bool = False, pin_memory: bool = False) -> Any:
     """Zeros."""
-    return _filled(creation.zeros, size, dtype, device, requires_grad)
+    return _filled(creation.zeros, _given(sizes, size), dtype, device, requires_grad)
 
 
-def ones(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-         requires_grad: bool = False) -> Any:
+def ones(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+         requires_grad: bool = False, pin_memory: bool = False) -> Any:
     """Ones."""
-    return _filled(creation.ones, size, dtype, device, requires_grad)
+    return _filled(creation.ones, _given(sizes, size), dtype, device, requires_grad)
 
 
-def empty(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+def empty(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
           requires_grad: bool = False,
           pin_memory: bool = False, memory_format: Any = None) -> Any:
     """A tensor to be filled; its elements are 0."""
-    return _filled(creation.zeros, size, dtype, device, requires_grad)
+    return _filled(creation.zeros, _given(sizes, size), dtype, device, requires_grad)
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+         layout: Any = None, pin_memory: bool = False) -> Any:
     """One number everywhere."""
     checked_device(device)
     fill_value = fill_value.item() if isinstance(fill_value, np.generic) else fill_value
@@ -173,15 +179,13 @@ def _like(make: Any, x: Any, dtype: Any, device: Any, requires_grad: bool, *args
 
 
 def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-               memory_format: Any = None,
-               layout: Any = None) -> Any:
+               memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Zeros of the shape and dtype of another tensor."""
     return _like(creation.zeros_like, input, dtype, device, requires_grad)
 
 
 def ones_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-              memory_format: Any = None,
-              layout: Any = None) -> Any:
+              memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Ones of the shape and dtype of another tensor."""
     return _like(creation.ones_like, input, dtype, device, requires_grad)
 
@@ -189,14 +193,14 @@ def ones_like(input: Any, *, dtype: Any = None, device: Any = None, requires_gra
 empty_like = zeros_like
 
 
-def full_like(input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
-              requires_grad: bool = False) -> Any:
+def full_like(input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+              memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """One number everywhere, with the shape and dtype of another tensor."""
     return _like(creation.full_like, input, dtype, device, requires_grad, fill_value)
 
 
 def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
-           requires_grad: bool = False) -> Any:
+           requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
     """Numbers from start (0 where one is given) up to, not including, end."""
     checked_device(device)
     if dtype is None:
@@ -208,32 +212,35 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
     return finished(styled(creation.arange(start, end, step, dtype=dtype_argument(dtype))), requires_grad)
 
 
-def inclusive_range(start: float, end: float, step: float = 1, *, dtype: Any = None) -> Any:
+def inclusive_range(start: float, end: float, step: float = 1, *, dtype: Any = None, layout: Any = None,
+                    device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Any:
     """Numbers from start to end, both included."""
     return arange(start, end + step / 2, step, dtype=_floating(dtype))
 
 
 def linspace(start: Any, end: Any, steps: int = 100, *, dtype: Any = None, device: Any = None,
-             requires_grad: bool = False) -> Any:
+             requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
     """Evenly spaced numbers, both ends included."""
     checked_device(device)
     return finished(styled(creation.linspace(start, end, steps, dtype=_floating(dtype))), requires_grad)
 
 
 def logspace(start: Any, end: Any, steps: int = 100, base: float = 10.0, *, dtype: Any = None, device: Any = None,
-             requires_grad: bool = False) -> Any:
+             requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
     """Powers of a base, evenly spaced in their exponents."""
     checked_device(device)
     return finished(styled(creation.logspace(start, end, steps, base=base, dtype=_floating(dtype))), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+        layout: Any = None, pin_memory: bool = False) -> Any:
     """The identity matrix."""
     checked_device(device)
     return finished(styled(creation.eye(n, m, dtype=_floating(dtype))), requires_grad)
 
 
-def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None, layout: Any = None, pin_memory: bool = False,
+                  requires_grad: bool = False) -> Any:
     """A 0-dimensional tensor."""
     return full((), value, dtype=_floating(dtype), device=device)
 
@@ -263,45 +270,46 @@ def _complex(pairs: Any, requires_grad: bool) -> Any:
     return finished(view_as_complex(pairs), requires_grad)
 
 
-def rand(*size: Any, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-         out: Any = None, layout: Any = None) -> Any:
+def rand(*sizes: Any, size: Any = None, generator: Any = None, dtype: Any = None, device: Any = None,
+         requires_grad: bool = False, out: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Uniform in [0, 1)."""
     checked_device(device)
+    sizes = _given(sizes, size)
     parts = _parts(dtype)
     if parts is not None:
-        return _complex(rand(*_sizes(size), 2, generator=generator, dtype=parts), requires_grad)
-    return styled(api_rand.rand(*size, generator=_source(generator), dtype=_floating(dtype),
+        return _complex(rand(*_sizes(sizes), 2, generator=generator, dtype=parts), requires_grad)
+    return styled(api_rand.rand(*sizes, generator=_source(generator), dtype=_floating(dtype),
                                 requires_grad=requires_grad))
 
 
-def randn(*size: Any, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-          out: Any = None, layout: Any = None) -> Any:
+def randn(*sizes: Any, size: Any = None, generator: Any = None, dtype: Any = None, device: Any = None,
+          requires_grad: bool = False, out: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Standard normal."""
     checked_device(device)
+    sizes = _given(sizes, size)
     parts = _parts(dtype)
     if parts is not None:
-        return _complex(normal(0.0, 0.5 ** 0.5, (*_sizes(size), 2), generator=generator, dtype=parts), requires_grad)
-    return styled(api_rand.randn(*size, generator=_source(generator), dtype=_floating(dtype),
+        return _complex(normal(0.0, 0.5 ** 0.5, (*_sizes(sizes), 2), generator=generator, dtype=parts), requires_grad)
+    return styled(api_rand.randn(*sizes, generator=_source(generator), dtype=_floating(dtype),
                                  requires_grad=requires_grad))
 
 
-def rand_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-              generator: Any = None) -> Any:
+def rand_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Any = None,
+              memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Uniform in [0, 1), with the shape and dtype of another tensor."""
     return rand(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad,
                 generator=generator)
 
 
-def randn_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-               generator: Any = None) -> Any:
+def randn_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Any = None,
+               memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Standard normal, with the shape and dtype of another tensor."""
     return randn(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad,
                  generator=generator)
 
 
 def randint(low: Any = 0, high: Any = None, size: Any = None, *, generator: Any = None, dtype: Any = None,
-            device: Any = None,
-            requires_grad: bool = False) -> Any:
+            device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
     """Whole numbers in [low, high), or in [0, low)."""
     checked_device(device)
     if high is None and size is not None:
@@ -310,14 +318,16 @@ def randint(low: Any = 0, high: Any = None, size: Any = None, *, generator: Any 
     return finished(styled(made), requires_grad)
 
 
-def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, generator: Any = None) -> Any:
+def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, generator: Any = None,
+                 device: Any = None, memory_format: Any = None, layout: Any = None, pin_memory: bool = False,
+                 requires_grad: bool = False) -> Any:
     """Whole numbers, with the shape and dtype of another tensor."""
     low, high = (0, low) if high is None else (low, high)
     return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype, generator=generator)
 
 
-def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None,
-             requires_grad: bool = False) -> Any:
+def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+             layout: Any = None, pin_memory: bool = False) -> Any:
     """A shuffle of range(n)."""
     checked_device(device)
     return styled(api_rand.randperm(n, generator=_source(generator), dtype=dtype_argument(dtype)))
@@ -350,8 +360,8 @@ def exponential(shape: Any, dtype: Any, rate: float, generator: Any = None) -> A
     return from_host(_source(generator).exponential(tuple(shape), dtype_argument(dtype), rate), cls=Tensor)
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None,
-           device: Any = None) -> Any:
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None,
+           layout: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Any:
     """Normal with a mean and standard deviation, numbers (then with a size) or tensors."""
     checked_device(device)
     kind = dtype_argument(dtype)

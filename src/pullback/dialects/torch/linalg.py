@@ -10,28 +10,29 @@ import numpy as np
 
 from pullback.api import decompositions, linear_algebra, spectra
 from pullback.dialects import names
+from pullback.dialects.torch.arguments import named
 from pullback.dialects.torch.dtypes import dtype_argument
 from pullback.dialects.torch.pairs import named_pair
 from pullback.dialects.torch.tensors import as_torch
 from pullback.util.errors import UnsupportedError, ValueError_, message
 
 
-def vector_norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def vector_norm(input: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """(sum |x|^ord)^(1/ord) over dimensions (all by default)."""
-    x = as_torch(x)
-    if dim is not None and not x.ndim:
-        return vector_norm(x.reshape(1), ord, None, dtype=dtype)
-    return linear_algebra.vector_norm(x, ord, dim, keepdim, dtype=dtype_argument(dtype))
+    input = as_torch(input)
+    if dim is not None and not input.ndim:
+        return vector_norm(input.reshape(1), ord, None, dtype=dtype)
+    return linear_algebra.vector_norm(input, ord, dim, keepdim, dtype=dtype_argument(dtype))
 
 
-def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Any:
+def matrix_norm(input: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Norms of matrices: "fro", "nuc", 1, 2, inf and their negatives."""
-    return spectra.matrix_norm(as_torch(A), ord=ord, axis=dim, keepdims=keepdim, dtype=dtype_argument(dtype))
+    return spectra.matrix_norm(as_torch(input), ord=ord, axis=dim, keepdims=keepdim, dtype=dtype_argument(dtype))
 
 
-def norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def norm(input: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """A vector norm, or with two dimensions a matrix norm."""
-    return spectra.norm(as_torch(A), ord, dim, keepdim, dtype=dtype_argument(dtype))
+    return spectra.norm(as_torch(input), ord, dim, keepdim, dtype=dtype_argument(dtype))
 
 
 def solve(A: Any, B: Any, *, left: bool = True) -> Any:
@@ -56,9 +57,9 @@ def svd(A: Any, full_matrices: bool = True, *, driver: Any = None) -> Any:
 _Eig = named_pair("linalg_eig", "eigenvalues eigenvectors")
 
 
-def eig(A: Any) -> Any:
+def eig(input: Any) -> Any:
     """Eigenvalues and eigenvectors of square matrices, complex numbers."""
-    return _Eig(*spectra.eig(as_torch(A)))
+    return _Eig(*spectra.eig(as_torch(input)))
 
 
 def svdvals(A: Any, *, driver: Any = None) -> Any:
@@ -66,19 +67,19 @@ def svdvals(A: Any, *, driver: Any = None) -> Any:
     return spectra.svdvals(as_torch(A))
 
 
-def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: Any = None) -> Any:
-    """The X of least norm that minimises |A X - B|."""
-    return spectra.lstsq(as_torch(A), as_torch(B), rtol=rcond)
+def lstsq(input: Any, b: Any, rcond: Any = None, *, driver: Any = None) -> Any:
+    """The X of least norm that minimises |input X - B|."""
+    return spectra.lstsq(as_torch(input), as_torch(b), rtol=rcond)
 
 
-def pinv(A: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Any:
+def pinv(input: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Any:
     """The Moore-Penrose inverse."""
-    return spectra.pinv(as_torch(A), rtol=rcond if rtol is None else rtol, atol=atol, hermitian=hermitian)
+    return spectra.pinv(as_torch(input), rtol=rcond if rtol is None else rtol, atol=atol, hermitian=hermitian)
 
 
-def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Any:
+def matrix_rank(input: Any, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Any:
     """How many singular values exceed the tolerance."""
-    return spectra.matrix_rank(as_torch(A), rtol=rtol, atol=tol if atol is None else atol, hermitian=hermitian)
+    return spectra.matrix_rank(as_torch(input), rtol=rtol, atol=tol if atol is None else atol, hermitian=hermitian)
 
 
 def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
@@ -197,6 +198,8 @@ _Info = {name: named_pair(f"linalg_{name}", fields) for name, fields in (
 
 
 def _flagged(name: str, run: Callable[..., Any]) -> Any:
+    run = named(run, f"linalg.{name.removesuffix('_ex')}")
+
     def call(*args: Any, check_errors: bool = False, **options: Any) -> Any:
         found = run(*map(as_torch, args), **options, **({} if name == "lu_factor_ex" else {"check": check_errors}))
         parts = found if isinstance(found, tuple) else (found,)
@@ -212,16 +215,16 @@ inv_ex, solve_ex = _flagged("inv_ex", decompositions.inv), _flagged("solve_ex", 
 lu_factor_ex = _flagged("lu_factor_ex", decompositions.lu_factor)
 
 
-def tensorinv(A: Any, ind: int = 2) -> Any:
+def tensorinv(input: Any, ind: int = 2) -> Any:
     """The inverse for `tensordot`: the first `ind` dimensions are one index, the others the second."""
-    x = as_torch(A)
+    x = as_torch(input)
     head, tail = tuple(x.shape[:ind]), tuple(x.shape[ind:])
     return decompositions.inv(x.reshape(int(np.prod(head)), -1)).reshape((*tail, *head))
 
 
-def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
-    """X with tensordot(A, X, X.ndim) = B."""
-    x, y = as_torch(A), as_torch(B)
+def tensorsolve(input: Any, other: Any, dims: Any = None) -> Any:
+    """X with tensordot(input, X, X.ndim) = other."""
+    x, y = as_torch(input), as_torch(other)
     if dims is not None:
         moved = [d % x.ndim for d in dims]
         x = x.permute(*[d for d in range(x.ndim) if d not in moved], *moved)
@@ -253,4 +256,4 @@ __getattr__, __dir__ = names(__name__, {
     "api.spectra": "cond eigh eigvals eigvalsh matrix_exp matrix_power multi_dot",
     "api.linear_algebra": "matmul vecdot",
     "util.errors": "LinAlgError",
-})
+}, lambda found, name: named(found, f"linalg.{name}"))

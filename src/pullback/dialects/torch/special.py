@@ -6,6 +6,7 @@ from typing import Any
 
 from pullback.api import special
 from pullback.dialects import names
+from pullback.dialects.torch.arguments import named
 from pullback.dialects.torch.composed import as_special
 from pullback.dialects.torch.tensors import as_torch, styled
 
@@ -37,4 +38,4 @@ __getattr__, __dir__ = names(__name__, {
     "dialects.torch.written": """digamma psi=digamma erf erfc erfinv exp2 expm1 expit=sigmoid gammaln=lgamma log1p logit
         xlogy round""",
     "dialects.torch.composed": "polygamma multigammaln=mvlgamma",
-})
+}, named)

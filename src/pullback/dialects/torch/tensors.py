@@ -324,22 +324,26 @@ class Tensor(NativeTensor):
         """A tensor of data, with this one's dtype."""
         return _creation().tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
-    def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    def new_zeros(self, *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
+                  requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
         """Zeros with this tensor's dtype."""
-        return _creation().zeros(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+        return _creation().zeros(*sizes, size=size, dtype=dtype or self.dtype, device=device,
+                                 requires_grad=requires_grad)
 
-    def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    def new_ones(self, *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
+                 requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
         """Ones with this tensor's dtype."""
-        return _creation().ones(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+        return _creation().ones(*sizes, size=size, dtype=dtype or self.dtype, device=device,
+                                 requires_grad=requires_grad)
 
     def new_full(self, size: Any, fill_value: Any, dtype: Any = None, device: Any = None,
-                 requires_grad: bool = False) -> Any:
+                 requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
         """One number everywhere, with this tensor's dtype."""
         return _creation().full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
-    def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    def new_empty(self, *sizes: Any, **options: Any) -> Any:
         """A tensor to be filled, with this one's dtype."""
-        return self.new_zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+        return self.new_zeros(*sizes, **options)
 
     def new(self, *args: Any) -> Any:
         """A tensor of the same type (PyTorch 0.3)."""

@@ -4,6 +4,7 @@ element."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from types import FunctionType
 from typing import Any
@@ -19,8 +20,10 @@ from pullback.api import (
     reductions,
     selecting,
 )
+from pullback.api.tensor import Tensor as NativeTensor
 from pullback.dialects.torch import creation as torch_creation
 from pullback.dialects.torch import functions, pairs
+from pullback.dialects.torch.arguments import named
 from pullback.dialects.torch.tensors import Tensor, as_torch
 from pullback.engine.tensor import TensorBase
 from pullback.util.errors import ShapeError, message
@@ -46,11 +49,14 @@ _IN_PLACE: dict[Any, str] = {
 _METHODS: dict[Any, str] = {
     elementwise: "arccosh arcsinh arctanh arctan2 fix=trunc", comparison: "bitwise_left_shift bitwise_right_shift",
     linear_algebra: "ger=outer", creation: "diag", activations: "prelu",
-    functions: "cross dist is_nonzero split_with_sizes", torch_creation: "bernoulli multinomial",
+    functions: "cross dist equal is_nonzero split_with_sizes", torch_creation: "bernoulli multinomial",
 }
 
 
 def _written(function: Callable[..., Any], name: str) -> Any:
+    function = named(function, name[:-1], True)
+
+    @wraps(function)
     def update(self: Any, *args: Any, **options: Any) -> Any:
         found = function(self, *args, **options)
         if found.shape != self.shape:  # another layout: a storage of its own
@@ -69,6 +75,9 @@ def _raised(x: Any) -> Any:
 def _of_one(function: Callable[..., Any]) -> Any:
     """A function of arrays as one that takes a 0-dimensional tensor as an array of one element."""
 
+    function = named(function, function.__name__)
+
+    @wraps(function)
     def call(input: Any, *args: Any, **options: Any) -> Any:
         x = as_torch(input)
         if x.info.type.shape:
@@ -76,7 +85,6 @@ def _of_one(function: Callable[..., Any]) -> Any:
         found = function(_raised(x), *map(_raised, args), **{k: _raised(v) for k, v in options.items()})
         return type(found)(*[v.reshape(()) for v in found]) if isinstance(found, tuple) else found.reshape(())
 
-    call.__name__, call.__doc__ = function.__name__, function.__doc__
     return call
 
 
@@ -96,8 +104,9 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     return manipulation.swapaxes(x, dim0, dim1) if x.ndim else x
 
 
-def repeat(self: Any, *repeats: Any) -> Any:
+def repeat(self: Any, *counts: Any, repeats: Any = None) -> Any:
     """Copies of the whole tensor along dimensions."""
+    repeats = counts if repeats is None else (repeats,)
     counts = tuple(repeats[0]) if len(repeats) == 1 and isinstance(repeats[0], (tuple, list)) else repeats
     if len(counts) < self.ndim or not repeats:
         raise ShapeError(message("repeat: needs a number for each dimension",
@@ -156,13 +165,18 @@ for _name, _function in {**ONE_ELEMENT, "squeeze": squeeze, "transpose": transpo
 for _module, _names in _METHODS.items():
     for _entry in _names.split():
         _name, _, _source = _entry.partition("=")
-        setattr(Tensor, _name, vars(_module)[_source or _name])
+        setattr(Tensor, _name, named(vars(_module)[_source or _name], _name, True))
 for _module, _names in _IN_PLACE.items():
     for _entry in _names.split():
         _name, _, _source = _entry.partition("=")
         _found = globals().get(_name) or ONE_ELEMENT.get(_name) or vars(_module)[_source or _name]
         setattr(Tensor, f"{_name}_", _written(_found, f"{_name}_"))
 globals().update(ONE_ELEMENT)
+for _name in NativeTensor.__dict__.keys() - Tensor.__dict__.keys():
+    _native = NativeTensor.__dict__[_name]
+    _found = named(_native, _name, True)
+    if _found is not _native:
+        setattr(Tensor, _name, _found)
 
 
 # -- methods from files that are loaded when one of them is first used -------------------------------------------------
@@ -177,7 +191,9 @@ _LATE = {
         share_memory_ to_dense is_pinned is_conj is_neg is_inference is_coalesced is_set_to dim_order
         new_empty_strided""",
     "signals": "stft istft",
-    "nn.functional": "hardshrink",
+    "dialects.torch.nn.functional": "hardshrink",
+    "api.linear_algebra": "matmul mm bmm mv dot outer inner kron vdot", "api.selecting": "take",
+    "api.sorting": "quantile",
     "linalg": """det slogdet logdet inverse=inv pinverse=pinv matrix_power matrix_exp svd=old_svd qr=old_qr lu=old_lu
         cholesky=old_cholesky cholesky_solve cholesky_inverse lu_solve=old_lu_solve""",
 }
@@ -188,8 +204,8 @@ _LATE_IN_PLACE = {"composed": """sinc float_power ldexp i0 mvlgamma gcd lcm as_s
 
 def _late(home: str, name: str, there: str, in_place: bool) -> Callable[..., Any]:
     def load(self: Any, *args: Any, **options: Any) -> Any:
-        function = getattr(import_module(f"pullback.dialects.torch.{home}"), there)
-        setattr(Tensor, name, _written(function, name) if in_place else _method(function))
+        function = getattr(import_module(f"pullback.{home if '.' in home else f'dialects.torch.{home}'}"), there)
+        setattr(Tensor, name, _written(function, name) if in_place else _method(named(function, name, True)))
         return getattr(self, name)(*args, **options)
 
     load.__name__, load.__doc__ = name, f"`{name}` of this tensor."

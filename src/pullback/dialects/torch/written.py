@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any
 
 from pullback.api import comparison, elementwise, linear_algebra, manipulation
+from pullback.dialects.torch.arguments import named
 from pullback.dialects.torch.tensors import Tensor
 from pullback.dialects.torch.variants import cat as _cat
 from pullback.util.errors import ArgumentError, message
@@ -34,7 +35,7 @@ def put(found: Any, out: Any, name: str) -> Any:
 def __getattr__(name: str) -> Any:
     for home in (elementwise, comparison, linear_algebra, manipulation):
         if not name.startswith("_") and callable(getattr(home, name, None)):
-            found = globals()[name] = _written(getattr(home, name))
+            found = globals()[name] = _written(named(getattr(home, name), name))
             return found
     raise AttributeError(name)
 
