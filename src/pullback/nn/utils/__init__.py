@@ -216,7 +216,7 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
     _put(found, _unrecorded(_pieces, [vec], [], shapes=tuple(p.shape for p in found)))
 
 
-_HOMES = {"rnn": "rnn", "parametrize": "parametrize", "parametrizations": "parametrizations",
+_HOMES = {"rnn": "rnn", "prune": "prune", "parametrize": "parametrize", "parametrizations": "parametrizations",
           "weight_norm": "parametrizations:hooked_weight_norm", "remove_weight_norm": "parametrizations",
           **dict.fromkeys(("fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval",
                            "fuse_linear_bn_weights"), "fusion"), "fusion": "fusion",

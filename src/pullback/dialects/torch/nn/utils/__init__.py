@@ -21,5 +21,5 @@ __getattr__, __dir__ = names(__name__, {
     "dialects.torch.nn.utils.clip_grad": "clip_grad=", "dialects.torch.nn.utils.stateless": "stateless=",
     "dialects.torch.nn.utils.convert_parameters": "convert_parameters=", "nn.utils.fusion": "fusion=",
     "dialects.torch.nn.utils.rnn": "rnn=", "dialects.torch.nn.utils.parametrize": "parametrize=",
-    "dialects.torch.nn.utils.parametrizations": "parametrizations=",
+    "dialects.torch.nn.utils.parametrizations": "parametrizations=", "dialects.torch.nn.utils.prune": "prune=",
 })

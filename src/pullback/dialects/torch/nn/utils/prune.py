@@ -1,0 +1,3 @@
+"""`torch.nn.utils.prune`."""
+
+from pullback.nn.utils.prune import *  # noqa: F403
