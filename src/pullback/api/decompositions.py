@@ -8,6 +8,9 @@ from typing import Any
 
 from pullback.api._lazy import build
 from pullback.api.arguments import as_tensor, described, one_of
+from pullback.api.creation import eye, tril, triu
+from pullback.api.elementwise import conj
+from pullback.api.linear_algebra import matmul
 from pullback.engine.operation import broadcast_to, operation
 from pullback.ir import dtypes
 from pullback.ir.node import Node, project
@@ -135,6 +138,25 @@ def solve_triangular(a: Array, b: Array, /, *, upper: bool, left: bool = True, u
     if not left:
         return solve_triangular(a.mT, b.mT, upper=not upper, unitriangular=unitriangular).mT
     return _solve_triangular(a, b, upper=bool(upper), unit=bool(unitriangular))
+
+
+def householder_product(a: Array, tau: Array, /) -> Array:
+    """The first columns of the product of reflections 1 - tau_i v_i v_i^H, where v_i is column i of `a` below its
+    diagonal, under a one; as many columns as `a` has."""
+    a = matrices(a, "householder_product")
+    rows, columns = a.shape[-2:]
+    tau = as_tensor(tau, "householder_product")
+    count = tau.shape[-1] if tau.ndim else 0
+    if tau.ndim != a.ndim - 1 or not count <= columns <= rows:
+        raise ShapeError(message("householder_product: needs at least as many rows as columns, and a number for each "
+                                 "reflection", [("a", described(a)), ("tau", described(tau))], "a.mT where it is wide"))
+    unit = eye(rows, columns, dtype=a.dtype)
+    v = (tril(a, -1) + unit)[..., :count]
+    # the product is 1 - V T V^H with T = (1 + diag(tau) U)^-1 diag(tau), U what V^H V has above its diagonal
+    turned = conj(v.mT)
+    mixed = eye(count, dtype=a.dtype) + tau[..., :, None] * triu(matmul(turned, v), 1)
+    scaled = tau[..., :, None] * turned[..., :, :columns]
+    return unit - matmul(v, solve_triangular(mixed, scaled, upper=True, unitriangular=True))
 
 
 # -- LU ----------------------------------------------------------------------------------------------------------------

@@ -89,6 +89,10 @@ class NoDerivativeError(GradientError, ValueError):
     """An operation has no derivative in this direction, for example a `while_loop` in reverse."""
 
 
+class NoInverseError(PullbackError, NotImplementedError):
+    """A parametrised weight cannot be assigned: what it is computed by has no `right_inverse`."""
+
+
 class RuleError(GradientError, TypeError, AttributeError):
     """A function's own rule for its derivative is missing, or does not fit."""
 

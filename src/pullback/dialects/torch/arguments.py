@@ -32,6 +32,7 @@ ndtri: p=input
 broadcast_to: shape=size
 linalg.det linalg.slogdet linalg.inv linalg.lu linalg.lu_factor: x=A
 linalg.solve_triangular: a=input b=B
+linalg.householder_product: a=input
 linalg.lu_solve: factors=LU b=B
 linalg.vecdot: x=x y=y axis=dim
 det slogdet inverse: A=input

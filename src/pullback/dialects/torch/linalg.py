@@ -252,7 +252,7 @@ def _listed(dims: Any) -> list[int]:
 
 __getattr__, __dir__ = names(__name__, {
     "api.decompositions": """cholesky det inv lu lu_factor lu_solve slogdet solve_triangular cholesky_solve
-        cholesky_inverse""",
+        cholesky_inverse householder_product""",
     "api.spectra": "cond eigh eigvals eigvalsh matrix_exp matrix_power multi_dot",
     "api.linear_algebra": "matmul vecdot",
     "util.errors": "LinAlgError",

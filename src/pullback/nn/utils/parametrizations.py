@@ -6,14 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from pullback.api.elementwise import clip
+from pullback.api.creation import eye, tril
+from pullback.api.decompositions import householder_product, solve
+from pullback.api.elementwise import clip, conj
 from pullback.api.linear_algebra import matmul, vector_norm
+from pullback.api.manipulation import diagonal, pad_pairs
 from pullback.api.spectra import matrix_exp
 from pullback.engine.control import no_grad
-from pullback.engine.tensor import from_host
+from pullback.engine.tensor import TensorBase, from_host
+from pullback.ir import dtypes
+from pullback.nn import draw
 from pullback.nn.module import Module
 from pullback.nn.utils.parametrize import register_parametrization
-from pullback.util.errors import ShapeError, ValueError_, message
+from pullback.util.errors import NoInverseError, ShapeError, ValueError_, message
 
 
 def norm_except_dim(x: Any, dim: int | None = 0) -> Any:
@@ -57,8 +62,6 @@ class _SpectralNorm(Module):
         if weight.ndim > 1:
             with no_grad():
                 flat = self._matrix(weight)
-                from pullback.nn import draw
-
                 for name, size in (("_u", flat.shape[0]), ("_v", flat.shape[1])):
                     start = from_host(np.asarray(draw.normal(flat, 0, 1, None, (size,)), flat.info.type.dtype.numpy))
                     self.register_buffer(name, self._unit(start))
@@ -101,41 +104,114 @@ def spectral_norm(module: Module, name: str = "weight", n_power_iterations: int 
     return register_parametrization(module, name, _SpectralNorm(weight, n_power_iterations, dim, eps))
 
 
-class _Orthogonal(Module):
-    """The exponential of an antisymmetric matrix, times a fixed orthogonal base."""
+_MAPS = ("matrix_exp", "cayley", "householder")
 
-    def __init__(self, weight: Any) -> None:
+
+def _orthogonalised(array: Any) -> Any:
+    """The Q of Q R, where R has a positive diagonal."""
+    q, r = np.linalg.qr(array)
+    diagonal = np.diagonal(r, axis1=-2, axis2=-1)
+    return q * np.sign(np.where(diagonal == 0, 1, diagonal))[..., None, :]
+
+
+def _is_orthogonal(array: Any) -> bool:
+    n, k = array.shape[-2:]
+    distance = np.abs(array.swapaxes(-2, -1).conj() @ array - np.eye(k, dtype=array.dtype))
+    return n >= k and bool((distance <= 10 * n * np.finfo(array.dtype).eps).all())
+
+
+class _Orthogonal(Module):
+    """An orthogonal map of the entries below a diagonal, behind a fixed orthogonal matrix (the base) if there is one:
+    the exponential or Cayley's map of an antisymmetric matrix, or a product of Householder's reflections."""
+
+    def __init__(self, weight: Any, orthogonal_map: str, based: bool) -> None:
         super().__init__()
-        if weight.ndim < 2:
-            raise ShapeError(message("orthogonal: needs a matrix", [("weight", repr(weight.info.type))]))
-        tall = weight.shape[-2] >= weight.shape[-1]
-        array = weight.numpy() if tall else weight.mT.numpy()
-        base, r = np.linalg.qr(array, "complete")
-        signs = np.sign(np.diagonal(r, axis1=-2, axis2=-1))
-        base[..., :, :array.shape[-1]] *= np.where(signs == 0, 1, signs)[..., None, :]
-        self.tall = tall
-        self.register_buffer("base", from_host(base.astype(array.dtype)))
+        self.shape, self.orthogonal_map, self.based = tuple(weight.shape), orthogonal_map, based
+        if based:
+            self.register_buffer("base", None)
 
     def forward(self, x: Any) -> Any:
-        from pullback.api.creation import tril
-        from pullback.api.manipulation import pad_pairs
+        wide = x.shape[-2] < x.shape[-1]
+        flat = x.mT if wide else x
+        q = self._reflected(flat) if self.orthogonal_map == "householder" else self._turned(flat)
+        q = matmul(self.base, q) if self.based else q
+        return q.mT if wide else q
 
-        flat = x if self.tall else x.mT
-        n, k = flat.shape[-2:]
-        lower = tril(pad_pairs(flat, (*((0, 0),) * (flat.ndim - 1), (0, n - k)), "constant", 0), -1)
-        turned = matmul(self.base, matrix_exp(lower - lower.mT))[..., :, :k]
-        return turned if self.tall else turned.mT
+    def _turned(self, x: Any) -> Any:
+        n, k = x.shape[-2:]
+        lower = tril(pad_pairs(x, (*((0, 0),) * (x.ndim - 1), (0, n - k)), "constant", 0))
+        a = lower - conj(lower.mT)
+        if self.orthogonal_map == "matrix_exp":
+            return matrix_exp(a)[..., :, :k]
+        one = eye(n, dtype=a.dtype)
+        return solve(one - a / 2, one + a / 2)[..., :, :k]
+
+    def _reflected(self, x: Any) -> Any:
+        below = tril(x, -1)
+        signs = diagonal(x, 0, -2, -1).detach().to(dtypes.int32).to(x.dtype)
+        q = householder_product(below, 2.0 / (1.0 + (below * below).sum(-2)))
+        return q * signs[..., None, :]
 
     def right_inverse(self, value: Any) -> Any:
-        return value * 0
+        """The entries of a matrix; with a base, that becomes the matrix, and the entries those of the identity."""
+        if tuple(value.shape) != self.shape:
+            raise ShapeError(message(f"Expected a matrix or batch of matrices of shape {self.shape}",
+                                     [("value", repr(value.info.type))], "assign a tensor of the weight's shape"))
+        wide = value.shape[-2] < value.shape[-1]
+        array = (value.mT if wide else value).detach().numpy()
+        if not self.based:
+            found = from_host(self._reflections(array), cls=value.result_class)
+            return found.mT.clone() if wide else found
+        n, k = array.shape[-2:]
+        if n != k:
+            more = draw.normal(value, 0, 1, None, (*array.shape[:-2], n, n - k))
+            array = np.concatenate([array, np.asarray(more, array.dtype)], -1)
+        base = array if n == k and _is_orthogonal(array) else _orthogonalised(array)
+        self.base = from_host(np.ascontiguousarray(base, array.dtype), cls=value.result_class)
+        return (value * 0 - eye(*value.shape[-2:], dtype=value.dtype)).detach()
+
+    def _reflections(self, array: Any) -> Any:
+        """What `forward` makes the orthogonal matrix of: reflections below the diagonal, signs on it."""
+        if self.orthogonal_map != "householder":
+            raise NoInverseError(message(
+                "It is not possible to assign to the matrix exponential or the Cayley parametrizations when "
+                "use_trivialization=False", [("orthogonal_map", repr(self.orthogonal_map))],
+                "leave use_trivialization=True, or take orthogonal_map='householder'"))
+        raw, tau = np.linalg.qr(array, "raw")
+        found = np.array(raw.swapaxes(-2, -1))
+        places = np.arange(found.shape[-1])
+        signs = np.sign(found[..., places, places])
+        found[..., places, places] = np.where(tau == 0, -signs, signs)
+        return found
 
 
 def orthogonal(module: Module, name: str = "weight", orthogonal_map: str | None = None, *,
                use_trivialization: bool = True) -> Module:
-    """A weight with orthonormal rows or columns, whichever are fewer, that starts near the present one."""
-    if orthogonal_map not in (None, "matrix_exp"):
-        raise ValueError_(message("orthogonal: the map is 'matrix_exp'", [("orthogonal_map", repr(orthogonal_map))]))
-    return register_parametrization(module, name, _Orthogonal(getattr(module, name)), unsafe=True)
+    """A weight with orthonormal rows or columns, whichever are fewer.
+
+    With `use_trivialization` it starts at the present one, made orthogonal. The map is "matrix_exp" (of square and of
+    complex matrices), "householder" (of others), or "cayley".
+
+    >>> import pullback as pb
+    >>> layer = pb.nn.utils.parametrizations.orthogonal(pb.nn.Linear(3, 2))
+    >>> bool(pb.allclose(layer.weight @ layer.weight.mT, pb.eye(2), atol=1e-6))
+    True
+    """
+    weight = getattr(module, name, None)
+    if not isinstance(weight, TensorBase):
+        raise ValueError_(message(f"Module {type(module).__name__} has no parameter or buffer with name {name!r}",
+                                  [("name", repr(name))]))
+    if weight.ndim < 2:
+        raise ShapeError(message("orthogonal: expected a matrix or batch of matrices",
+                                 [("weight", repr(weight.info.type))], "a weight of two or more dimensions"))
+    is_complex = weight.info.type.dtype.kind == "c"
+    if orthogonal_map is None:
+        orthogonal_map = "matrix_exp" if weight.shape[-2] == weight.shape[-1] or is_complex else "householder"
+    if orthogonal_map not in _MAPS or (is_complex and orthogonal_map == "householder"):
+        raise ValueError_(message('orthogonal_map has to be one of "matrix_exp", "cayley", "householder" (of real '
+                                  "matrices)", [("orthogonal_map", repr(orthogonal_map)),
+                                                ("weight", repr(weight.info.type))]))
+    return register_parametrization(module, name, _Orthogonal(weight, orthogonal_map, use_trivialization), unsafe=True)
 
 
 # -- the older form: a hook in front of `forward` ----------------------------------------------------------------------
@@ -211,8 +287,6 @@ class _SpectralNormHook:
 def hooked_spectral_norm(module: Module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12,
                          dim: int | None = None) -> Module:
     """`spectral_norm` with the parameter `weight_orig` and the vectors of the power iteration in the module itself."""
-    from pullback.nn import draw
-
     if n_power_iterations <= 0:
         raise ValueError_(message("spectral_norm: n_power_iterations must be positive",
                                   [("n_power_iterations", repr(n_power_iterations))]))

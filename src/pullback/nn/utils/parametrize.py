@@ -6,13 +6,16 @@ then the parameter `layer.parametrizations.weight.original`.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, ClassVar
 
+from pullback.engine.control import no_grad
 from pullback.engine.tensor import TensorBase
 from pullback.nn.containers import ModuleDict, ModuleList
 from pullback.nn.module import Module
 from pullback.nn.parameter import Parameter
-from pullback.util.errors import ArgumentError, KeyError_, ShapeError, message
+from pullback.util.errors import ArgumentError, KeyError_, NoInverseError, ShapeError, ValueError_, message
 
 
 class ParametrizationList(ModuleList):
@@ -29,16 +32,89 @@ class ParametrizationList(ModuleList):
                 self.register_buffer(name, x)
 
     def forward(self) -> Any:
-        names = ["original"] if self.is_tensor else [f"original{k}" for k in range(self.ntensors)]
         first, *rest = list(self)
-        x = first(*(getattr(self, n) for n in names))
+        x = first(*self._originals())
         for module in rest:
             x = module(x)
         return x
 
 
+    def right_inverse(self, value: Any) -> None:
+        """Give the originals the values of which the present value is this one."""
+        with no_grad():
+            for module in reversed(list(self)):
+                inverse = getattr(module, "right_inverse", None)
+                if inverse is None:
+                    raise NoInverseError(message(f"parametrization {type(module).__name__} does not implement "
+                                                 "right_inverse", [("value", _described(value))],
+                                                 "give it right_inverse(value), or assign to the original"))
+                value = inverse(value)
+            parts: list[Any] = [value] if self.is_tensor else list(value)
+            if len(parts) != self.ntensors:
+                raise ValueError_(message(f"'right_inverse' must return {self.ntensors} tensors",
+                                          [("returned", str(len(parts)))]))
+            for original, part in zip(self._originals(), parts, strict=True):
+                self._put(original, part)
+
+    def _originals(self) -> list[Any]:
+        names = ["original"] if self.is_tensor else [f"original{k}" for k in range(self.ntensors)]
+        return [getattr(self, name) for name in names]
+
+    def _put(self, original: Any, value: Any) -> None:
+        if not isinstance(value, TensorBase) or value.dtype != original.dtype:
+            raise ValueError_(message("`right_inverse` returned another dtype than the original's",
+                                      [("returned", _described(value)), ("original", _described(original))],
+                                      "convert what is assigned"))
+        if tuple(value.shape) != tuple(original.shape):
+            raise ShapeError(message("`right_inverse` returned another shape than the original's",
+                                     [("returned", _described(value)), ("original", _described(original))]))
+        original.copy_(value)
+
+
+def _described(value: Any) -> str:
+    return repr(value.info.type) if isinstance(value, TensorBase) else type(value).__name__
+
+
+class _Cache:
+    """Values of parametrised tensors, while they are kept."""
+
+    depth = 0
+    values: ClassVar[dict[tuple[int, str], Any]] = {}
+
+
+@contextmanager
+def cached() -> Iterator[None]:
+    """Within, each parametrised tensor is computed once, when it is first used.
+
+    >>> import pullback as pb
+    >>> layer = pb.nn.utils.parametrizations.weight_norm(pb.nn.Linear(2, 2))
+    >>> with pb.nn.utils.parametrize.cached():
+    ...     layer.weight is layer.weight
+    True
+    """
+    _Cache.depth += 1
+    try:
+        yield
+    finally:
+        _Cache.depth -= 1
+        if not _Cache.depth:
+            _Cache.values.clear()
+
+
 def _property(name: str) -> property:
-    return property(lambda self: self.parametrizations[name]())
+    def value(self: Any) -> Any:
+        if not _Cache.depth:
+            return self.parametrizations[name]()
+        key = id(self), name
+        if key not in _Cache.values:
+            _Cache.values[key] = self.parametrizations[name]()
+        return _Cache.values[key]
+
+    def assign(self: Any, value: Any) -> None:
+        self.parametrizations[name].right_inverse(value)
+        _Cache.values.pop((id(self), name), None)
+
+    return property(value, assign)
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
@@ -72,7 +148,8 @@ def register_parametrization(module: Module, tensor_name: str, parametrization: 
     found: Any = original
     inverse = getattr(parametrization, "right_inverse", None)
     if inverse is not None:
-        found = inverse(original)
+        with suppress(NotImplementedError), no_grad():  # without an inverse, the original is the value
+            found = inverse(original)
     single = isinstance(found, TensorBase)
     parts: list[Any] = [found] if single else list(found)
     if isinstance(original, Parameter):
