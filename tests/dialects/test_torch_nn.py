@@ -224,3 +224,42 @@ def test_a_module_begins_before_it_holds_anything(kind: str, assign: Any) -> Non
 def test_packed_sequences_are_on_the_cpu() -> None:
     packed = nn.utils.rnn.pack_sequence([torch.ones(2, 1)])
     assert packed.is_cuda is False and packed.is_pinned() is False
+
+
+# -- a layer of scores and its loss ------------------------------------------------------------------------------------
+
+
+def test_linear_cross_entropy() -> None:
+    f = torch.nn.functional.linear_cross_entropy
+    x = (torch.arange(6.0).reshape(2, 3) / 4).requires_grad_()
+    w = (torch.arange(12.0).reshape(4, 3) / 10 - 0.5).requires_grad_()
+    b, y = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([1, 3])
+    found = [f(x, w, y), f(x, w, y, linear_bias=b, reduction="sum", label_smoothing=0.1, weight=b),
+             f(x[0], w, torch.tensor(2), ignore_index=0)]
+    assert torch.allclose(torch.stack(found), torch.tensor([1.0122, 0.5172, 1.3052]), atol=1e-4)
+    even = f(x, w, torch.full((2, 4), 0.25), reduction="none")
+    assert torch.allclose(even, torch.tensor([1.4177, 1.8441]), atol=1e-4)
+    several, classes = w.reshape(2, 2, 3), torch.tensor([[0, 1], [1, 1]])
+    each = f(x, several, classes, linear_bias=b.reshape(2, 2), reduction="none")
+    assert torch.allclose(each, torch.tensor([[1.0701, 0.4201], [0.1269, 0.1269]]), atol=1e-4)
+    assert abs(f(x, several, classes, ignore_index=1).item() - 0.9432) < 1e-4
+    f(x, w, y).backward()
+    assert torch.allclose(x.grad, torch.tensor([[0.1166], [-0.0859]]).expand(2, 3), atol=1e-4)
+    torch.manual_seed(0)
+    options = torch.nn.LinearCrossEntropyOptions()
+    layer = torch.nn.LinearCrossEntropyLoss(3, 2, out_features=(2,), bias=True, options=options)
+    assert list(layer.state_dict()) == ["linear.weight", "linear.bias"]
+    assert abs(layer(x, classes).item() - 0.5871) < 1e-4
+
+
+def test_wrong_calls_of_linear_cross_entropy() -> None:
+    f = torch.nn.functional.linear_cross_entropy
+    x, w, y = torch.ones(2, 3), torch.ones(4, 3), torch.tensor([1, 3])
+    for given, options, text in (((x[None], w, y), {}, "dimensionality 1 or 2"), ((x, w.T, y), {}, "last dimensions"),
+                                 ((x, w, y), {"linear_bias": torch.ones(2)}, "linear_bias shape"),
+                                 ((x[0], w.reshape(2, 2, 3), y), {}, "batched input"),
+                                 ((x, w, torch.full((2, 4), 0.25)), {"ignore_index": 1}, "probabilities")):
+        with pytest.raises(RuntimeError, match=text):
+            f(*given, **options)
+    with pytest.raises(RuntimeError, match="weight shape"):
+        torch.nn.LinearCrossEntropyLoss(3, 2, weight=torch.ones(4))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from types import FunctionType
 from typing import Any
 
 from pullback.api.activations import (
@@ -94,18 +93,15 @@ from pullback.api.losses import (
     triplet_margin_loss,
 )
 from pullback.api.selecting import one_hot
+from pullback.util.renamed import renamed
 
 
 def _named(function: Any) -> Any:
     """A function whose first argument is called x in the array room and `input` here; its code is the same."""
-    code = function.__code__
-    if code.co_varnames[0] != "x":
+    if function.__code__.co_varnames[0] != "x":
         return function
-    names, cells = (tuple("input" if v == "x" else v for v in held) for held in (code.co_varnames, code.co_cellvars))
-    made = FunctionType(code.replace(co_varnames=names, co_cellvars=cells), function.__globals__, function.__name__,
-                        function.__defaults__, function.__closure__)
-    made.__kwdefaults__, made.__doc__, made.__module__ = function.__kwdefaults__, function.__doc__, __name__
-    made.__annotations__ = {"input" if k == "x" else k: v for k, v in function.__annotations__.items()}
+    made = renamed(function, {"x": "input"})
+    made.__module__ = __name__
     return made
 
 
@@ -135,8 +131,8 @@ _LATE: dict[str, str] = {
     "images": "upsample upsample_bilinear upsample_nearest",
     "pooling": """affine_grid channel_shuffle fractional_max_pool2d fractional_max_pool3d lp_pool1d
         lp_pool2d lp_pool3d max_unpool1d max_unpool2d max_unpool3d pdist""",
-    "sequence_losses": """ctc_loss gumbel_softmax multilabel_margin_loss multilabel_soft_margin_loss
-        triplet_margin_with_distance_loss""",
+    "sequence_losses": """ctc_loss gumbel_softmax linear_cross_entropy multilabel_margin_loss
+        multilabel_soft_margin_loss triplet_margin_with_distance_loss""",
 }
 LATE = {name: home for home, names in _LATE.items() for name in names.split()}
 

@@ -10,7 +10,8 @@ import numpy as np
 from pullback.api._lazy import build
 from pullback.api.activations import log_softmax_node
 from pullback.api.arguments import as_tensor, described
-from pullback.api.losses import checked_reduction, pairwise_distance, reduced, reduction_of
+from pullback.api.layers import linear
+from pullback.api.losses import checked_reduction, cross_entropy, pairwise_distance, reduced, reduction_of
 from pullback.engine.operation import operation
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import local
@@ -266,3 +267,44 @@ def gumbel_softmax(logits: Array, tau: float = 1, hard: bool = False, eps: float
 
 __all__ = ["ctc_loss", "gumbel_softmax", "multilabel_margin_loss", "multilabel_soft_margin_loss",
            "triplet_margin_with_distance_loss"]
+
+
+# -- a layer of scores and its loss ------------------------------------------------------------------------------------
+
+
+def linear_cross_entropy(input: Array, linear_weight: Array, target: Array, *, linear_bias: Array | None = None,
+                         weight: Array | None = None, reduction: str = "mean", ignore_index: int | None = None,
+                         label_smoothing: float = 0.0, options: Any = None) -> Array:
+    """The cross entropy of the scores that a linear layer, (classes, ..., features), gives inputs (batch, features) or
+    one of (features,). `options` say how PyTorch cuts the batch up; the value does not depend on them.
+
+    >>> import pullback as pb
+    >>> pb.nn.functional.linear_cross_entropy(pb.zeros(2, 3), pb.ones((4, 3)), pb.tensor([0, 3]))
+    Tensor(1.3862944, dtype=float32)
+    """
+    x, w, y = (as_tensor(v, "linear_cross_entropy") for v in (input, linear_weight, target))
+    shape = _scores_shape(x, w, linear_bias)
+    if ignore_index is not None and tuple(y.shape) == shape:
+        raise ValueError_(message("linear_cross_entropy: ignore_index cannot be specified when target contains "
+                                  "probabilities", [("ignore_index", str(ignore_index)), ("target", described(y))],
+                                  "give classes, or a weight of 0 to the class"))
+    bias = None if linear_bias is None else as_tensor(linear_bias, "linear_cross_entropy").reshape(-1)
+    scores = linear(x, w.reshape(-1, w.shape[-1]), bias).reshape(shape)
+    return cross_entropy(scores, y, weight, -100 if ignore_index is None else ignore_index, reduction, label_smoothing)
+
+
+def _scores_shape(x: Any, w: Any, bias: Any) -> tuple[int, ...]:
+    """The shape of scores: (batch, classes, ...)."""
+    operands = [("input", described(x)), ("linear_weight", described(w))]
+    if x.ndim not in (1, 2) or w.ndim < 2 or (x.ndim == 1 and w.ndim > 2):
+        raise ShapeError(message("linear_cross_entropy: expected input with dimensionality 1 or 2, linear_weight with "
+                                 "at least 2, and batched input for more", operands,
+                                 "input (batch, features), linear_weight (classes, features)"))
+    if x.shape[-1] != w.shape[-1]:
+        raise ShapeError(message("linear_cross_entropy: expected equal input and linear_weight last dimensions "
+                                 "(in_features)", operands, "did you mean linear_weight.T?"))
+    outer = tuple(w.shape[:-1])
+    if bias is not None and tuple(bias.shape) != outer:
+        raise ShapeError(message(f"linear_cross_entropy: expected linear_bias shape {outer}",
+                                 [*operands, ("linear_bias", described(bias))]))
+    return (*x.shape[:-1], *outer)

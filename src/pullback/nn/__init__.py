@@ -173,6 +173,7 @@ if TYPE_CHECKING:
     from pullback.nn.recurrent import RNNCellBase as RNNCellBase
     from pullback.nn.sequence_loss import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
     from pullback.nn.sequence_loss import CTCLoss as CTCLoss
+    from pullback.nn.sequence_loss import LinearCrossEntropyLoss as LinearCrossEntropyLoss
     from pullback.nn.sequence_loss import MultiLabelMarginLoss as MultiLabelMarginLoss
     from pullback.nn.sequence_loss import MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss
     from pullback.nn.sequence_loss import MultiMarginLoss as MultiMarginLoss
@@ -192,8 +193,8 @@ _LATE: dict[str, str] = {
         PairwiseDistance PixelUnshuffle RReLU ReflectionPad3d ReplicationPad1d ReplicationPad3d Unfold
         UpsamplingBilinear2d UpsamplingNearest2d ZeroPad1d ZeroPad3d""",
     "recurrent": """GRU GRUCell LSTM LSTMCell RNN RNNBase RNNCell RNNCellBase""",
-    "sequence_loss": """AdaptiveLogSoftmaxWithLoss CTCLoss MultiLabelMarginLoss MultiLabelSoftMarginLoss MultiMarginLoss
-        NLLLoss2d TripletMarginWithDistanceLoss""",
+    "sequence_loss": """AdaptiveLogSoftmaxWithLoss CTCLoss LinearCrossEntropyLoss MultiLabelMarginLoss
+        MultiLabelSoftMarginLoss MultiMarginLoss NLLLoss2d TripletMarginWithDistanceLoss""",
 }
 LATE = {name: home for home, names in _LATE.items() for name in names.split()}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import namedtuple
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pullback.api.creation import zeros
@@ -13,7 +15,7 @@ from pullback.nn.containers import ModuleList, Sequential
 from pullback.nn.linear import Linear
 from pullback.nn.loss import NLLLoss, _Loss, _Weighted  # pyright: ignore[reportPrivateUsage]
 from pullback.nn.module import Module
-from pullback.util.errors import ValueError_, message
+from pullback.util.errors import ShapeError, ValueError_, message
 
 ASMoutput = namedtuple("ASMoutput", "output loss")
 
@@ -71,6 +73,47 @@ class TripletMarginWithDistanceLoss(_Loss):
     def forward(self, anchor: Any, positive: Any, negative: Any) -> Any:
         return F.triplet_margin_with_distance_loss(anchor, positive, negative, margin=self.margin, swap=self.swap,
                                                    distance_function=self.distance_function, reduction=self.reduction)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearCrossEntropyOptions:
+    """How PyTorch cuts up the batch of `LinearCrossEntropyLoss`; here no value and no memory depends on them."""
+
+    allow_retain_graph: bool = False
+    batch_chunk_size: int | None = None
+    chunking_method: str | None = "auto"
+    acc_policy: str = "auto"
+    acc_dtype: Any = None
+
+
+class LinearCrossEntropyLoss(_Weighted):
+    """A linear layer of scores for classes, and their cross entropy with classes or probabilities."""
+
+    def __init__(self, in_features: int, num_classes: int, *, out_features: tuple[int, ...] = (), bias: bool = False,
+                 device: Any = None, dtype: Any = None, reduction: str = "mean", weight: Any = None,
+                 ignore_index: int | None = None, label_smoothing: float = 0.0, options: Any = None) -> None:
+        super().__init__(weight, reduction=reduction)
+        if weight is not None and tuple(weight.shape) != (num_classes,):
+            raise ShapeError(message(f"expected weight shape to be {(num_classes,)}",
+                                     [("weight", repr(weight.info.type))], "one weight for each class"))
+        if not 0.0 <= label_smoothing <= 1.0:
+            raise ValueError_(message("expected label_smoothing to be in range [0, 1]",
+                                      [("label_smoothing", repr(label_smoothing))]))
+        self.num_classes, self.out_features = num_classes, tuple(out_features)
+        self.ignore_index, self.label_smoothing, self.options = ignore_index, label_smoothing, options
+        self.linear = self.child(Linear, in_features, num_classes * math.prod(self.out_features), bias, device, dtype)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        outer, bias = (self.num_classes, *self.out_features), self.linear.bias
+        return F.linear_cross_entropy(
+            input, self.linear.weight.reshape(*outer, -1), target, linear_bias=None if bias is None else
+            bias.reshape(outer), weight=self.weight, reduction=self.reduction, ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing, options=self.options)
+
+    def extra_repr(self) -> str:
+        return (f"in_features={self.linear.in_features}, num_classes={self.num_classes}, "
+                f"out_features={self.out_features}, bias={self.linear.bias is not None}, reduction={self.reduction}, "
+                f"ignore_index={self.ignore_index}, label_smoothing={self.label_smoothing}, options={self.options}")
 
 
 class NLLLoss2d(NLLLoss):

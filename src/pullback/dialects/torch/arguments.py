@@ -6,6 +6,8 @@ from __future__ import annotations
 from types import FunctionType
 from typing import Any
 
+from pullback.util.renamed import renamed
+
 #: names here, and PyTorch's
 _USUAL = {"x": "input", "y": "other", "arrays": "tensors"}
 #: the same for functions where they are others, as "function function: name=PyTorch's"
@@ -57,11 +59,4 @@ def named(function: Any, name: str, method: bool = False) -> Any:
     changed = {k: names[k] for k in code.co_varnames[:count] if names.get(k, k) != k}
     if not set(changed).difference(code.co_varnames[:1] if method else ()) and not code.co_posonlyargcount:
         return function
-    made = FunctionType(code.replace(co_varnames=tuple(changed.get(k, k) for k in code.co_varnames),
-                                     co_cellvars=tuple(changed.get(k, k) for k in code.co_cellvars),
-                                     co_posonlyargcount=0),
-                        function.__globals__, function.__name__, function.__defaults__, function.__closure__)
-    made.__kwdefaults__ = {changed.get(k, k): v for k, v in (function.__kwdefaults__ or {}).items()}
-    made.__annotations__ = {changed.get(k, k): v for k, v in function.__annotations__.items()}
-    made.__doc__, made.__qualname__, made.__module__ = function.__doc__, function.__qualname__, function.__module__
-    return made
+    return renamed(function, changed)

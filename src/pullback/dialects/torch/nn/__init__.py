@@ -137,7 +137,7 @@ _find, _listed = names(__name__, {
     "dialects.torch.nn.functional": "functional=", "dialects.torch.nn.grad": "grad=", "dialects.torch.nn.init": "init=",
     "dialects.torch.nn.utils": "utils=", "dialects.torch.nn.attention": "attention=",
     "dialects.torch.nn.parameter": "parameter=", "dialects.torch.nn.modules": "modules=",
-    "dialects.torch.nn.parallel": "parallel=",
+    "dialects.torch.nn.parallel": "parallel=", "nn.sequence_loss": "LinearCrossEntropyOptions",
 })
 
 
@@ -146,7 +146,7 @@ def __getattr__(name: str) -> Any:
         found = _layer(getattr(native, name))
         globals()[name] = found
         return found
-    if name in ("attention", "functional", "grad", "init", "utils", "parallel", "parameter", "modules"):
+    if name in _listed():
         return _find(name)
     if name.startswith("__"):
         raise AttributeError(name)
