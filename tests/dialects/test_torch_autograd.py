@@ -172,3 +172,24 @@ def test_zeros_go_on_to_what_is_behind_and_nowhere_else(x: Any) -> None:
     assert torch.autograd.grad((straight * x.floor()).sum(), x)[0].tolist() == [1, 2]
     with pytest.raises(GradientError, match="not used"):
         torch.autograd.grad(x.floor().sum(), seen)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 1, 2, 7])
+def test_jacobians_in_chunks(chunk_size: int | None) -> None:
+    jacrev, seen = torch.func.jacrev, []
+
+    def cubes(a: Any) -> Any:
+        seen.append(1)
+        return a ** 3
+
+    assert jacrev(cubes, chunk_size=chunk_size)(torch.tensor([1.0, 2.0, 3.0])).tolist() == [[3, 0, 0], [0, 12, 0],
+                                                                                           [0, 0, 27]]
+    assert len(seen) == 1
+    (one, two), rest = jacrev(lambda a, b: (a * b.sum(), {"s": a.sum()}), (0, 1), chunk_size=chunk_size)(
+        torch.ones(2), torch.ones(3))
+    assert one.tolist() == [[3, 0], [0, 3]] and two.tolist() == [[1, 1, 1]] * 2
+    assert lists(rest["s"]) == ([1, 1], [0, 0, 0])
+    found = jacrev(lambda a: (a * a).sum(0), chunk_size=chunk_size)(torch.ones(2, 2))
+    assert found.tolist() == [[[2, 0], [2, 0]], [[0, 2], [0, 2]]]
+    with pytest.raises(ValueError_, match="greater than 0"):
+        jacrev(cubes, chunk_size=0)

@@ -263,3 +263,16 @@ def test_wrong_calls_of_linear_cross_entropy() -> None:
             f(*given, **options)
     with pytest.raises(RuntimeError, match="weight shape"):
         torch.nn.LinearCrossEntropyLoss(3, 2, weight=torch.ones(4))
+
+
+def test_what_is_made_of_the_default_dtype() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        empty, mask = nn.Parameter(), nn.Transformer.generate_square_subsequent_mask(2)
+        assert nn.Parameter(torch.ones(2, dtype=torch.float32)).dtype is torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert empty.dtype is mask.dtype is torch.float64 and empty.shape == (0,) and empty.requires_grad
+    assert isinstance(mask, torch.Tensor) and mask.tolist() == [[0, -torch.inf], [0, 0]]
+    assert nn.Transformer.generate_square_subsequent_mask(2, dtype=torch.float16).dtype is torch.float16
+    assert nn.Parameter().dtype is torch.float32

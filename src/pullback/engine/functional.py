@@ -191,11 +191,20 @@ def _zeros_of(shape: tuple[int, ...], dtype: DType) -> Node:
 
 
 @operation(name="eye", differentiable=False)
-def _eye(n: int, shape: tuple[int, ...], dtype: DType) -> Node:
+def _eye(n: int, shape: tuple[int, ...], dtype: DType, first: int, count: int) -> Node:
+    """Rows of the identity, as arrays of a shape."""
     from pullback.ops import build
 
-    rows, columns = (build.iota((n, n), axis, dtypes.int32) for axis in (0, 1))
-    return build.reshape(build.convert(build.binary("eq", rows, columns), dtype), (n, *shape))
+    rows, columns = (build.iota((count, n), axis, dtypes.int32) for axis in (0, 1))
+    rows = build.add(rows, build.scalar_like(rows, first)) if first else rows
+    return build.reshape(build.convert(build.binary("eq", rows, columns), dtype), (count, *shape))
+
+
+@operation(name="concatenate", promote="exact")
+def _joined(*parts: Node) -> Node:
+    from pullback.ops import build
+
+    return build.concat(parts, 0)
 
 
 def _identity() -> Operation:
@@ -597,9 +606,11 @@ def jacfwd(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_a
     return _jacobian(function, argnums, True, has_aux)
 
 
-def jacrev(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
-    """The Jacobian by reverse mode: result dimensions, then argument dimensions. `has_aux` as in `jacfwd`."""
-    return _jacobian(function, argnums, False, has_aux)
+def jacrev(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, *,
+           chunk_size: int | None = None) -> Callable[..., Any]:
+    """The Jacobian by reverse mode: result dimensions, then argument dimensions. `has_aux` as in `jacfwd`. With
+    `chunk_size`, so many of its rows are computed at a time: slower, in less memory."""
+    return _jacobian(function, argnums, False, has_aux, chunk_size)
 
 
 def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
@@ -613,8 +624,8 @@ def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
     return jacfwd(jacrev(function, argnums), argnums)
 
 
-def _jacobian(function: Callable[..., Any], argnums: int | Sequence[int], forward: bool,
-              has_aux: bool) -> Callable[..., Any]:
+def _jacobian(function: Callable[..., Any], argnums: int | Sequence[int], forward: bool, has_aux: bool,
+              chunk: int | None = None) -> Callable[..., Any]:
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @wraps(function)
@@ -628,8 +639,8 @@ def _jacobian(function: Callable[..., Any], argnums: int | Sequence[int], forwar
                 replaced[n] = value
             return function(*replaced, **kwargs)
 
-        build = _forward_columns if forward else _reverse_rows
-        out_structure, table, aux = build(flat, tensors, has_aux)
+        out_structure, table, aux = _forward_columns(flat, tensors, has_aux) if forward else \
+            _reverse_rows(flat, tensors, has_aux, chunk)
         rows = [tree.unflatten(structure, row) for row in table]
         rows = [r[0] if isinstance(argnums, int) else tuple(r) for r in rows]
         found = tree.unflatten(out_structure, rows)
@@ -638,10 +649,12 @@ def _jacobian(function: Callable[..., Any], argnums: int | Sequence[int], forwar
     return jacobian_of
 
 
-def _basis(tensor: TensorBase, k: int, tensors: Sequence[TensorBase]) -> Any:
-    n = tensor.info.type.size
+def _basis(tensor: TensorBase, first: int = 0, count: int | None = None) -> Any:
+    """The arrays of a tensor's shape that are 1 in one place, `count` of them from `first` on."""
     t = tensor.info.type
-    return TensorBase.default_class(record(_eye, [], (("n", n), ("shape", t.shape), ("dtype", t.dtype)))[0])
+    count = t.size if count is None else count
+    static = (("n", t.size), ("shape", t.shape), ("dtype", t.dtype), ("first", first), ("count", count))
+    return TensorBase.default_class(record(_eye, [], static)[0])
 
 
 def _zeros(t: TensorType) -> TensorBase:
@@ -663,7 +676,7 @@ def _forward_columns(flat: Callable[..., Any], tensors: list[TensorBase],
             tangents = [direction if j == k else _zeros(x.info.type) for j, x in enumerate(tensors)]
             return jvp(alone, tensors, tangents)[1]  # pyright: ignore[reportUnknownArgumentType]
 
-        columns, structure = tree.flatten(vmap(push)(_basis(t, k, tensors)))
+        columns, structure = tree.flatten(vmap(push)(_basis(t)))
         for i, c in enumerate(columns):
             last = move_axis(c, 0, c.ndim - 1)
             if len(table) <= i:
@@ -672,8 +685,8 @@ def _forward_columns(flat: Callable[..., Any], tensors: list[TensorBase],
     return structure, table, aux
 
 
-def _reverse_rows(flat: Callable[..., Any], tensors: list[TensorBase],
-                  has_aux: bool) -> tuple[Any, list[list[TensorBase]], Any]:
+def _reverse_rows(flat: Callable[..., Any], tensors: list[TensorBase], has_aux: bool,
+                  chunk: int | None = None) -> tuple[Any, list[list[TensorBase]], Any]:
     output, pull, *aux = vjp(flat, *tensors, has_aux=has_aux)
     leaves, structure = tree.flatten(output)
     table: list[list[TensorBase]] = []
@@ -682,6 +695,17 @@ def _reverse_rows(flat: Callable[..., Any], tensors: list[TensorBase],
             seeds = [ct if j == k else _zeros(x.info.type) for j, x in enumerate(leaves)]
             return pull(tree.unflatten(structure, seeds))
 
-        rows = vmap(back)(_basis(o, k, leaves))
+        rows = _in_chunks(vmap(back), o, chunk)
         table.append([_reshape(r, o.shape + t.shape) for r, t in zip(rows, tensors, strict=True)])
     return structure, table, aux[0] if has_aux else None
+
+
+def _in_chunks(rows: Callable[[Any], Any], output: TensorBase, chunk: int | None) -> Any:
+    """The rows for all elements of an output, so many of them at a time."""
+    size = output.info.type.size
+    if chunk is None or chunk >= size:
+        return rows(_basis(output))
+    parts: list[tuple[TensorBase, ...]] = [rows(_basis(output, first, min(chunk, size - first)))
+                                           for first in range(0, size, chunk)]
+    return tuple([type(column[0]).result_class(record(_joined, [value_of(x) for x in column])[0])
+                  for column in zip(*parts, strict=True)])

@@ -17,8 +17,11 @@ from pullback.util.errors import ValueError_, message
 
 def jacrev(func: Any, argnums: Any = 0, *, has_aux: bool = False, chunk_size: int | None = None,
            _preallocate_and_copy: bool = False) -> Any:
-    """The Jacobian by reverse mode; all rows at once, whatever `chunk_size` says."""
-    return _jacrev(func, argnums, has_aux)
+    """The Jacobian by reverse mode: all rows at once, or `chunk_size` of them at a time."""
+    if chunk_size is not None and chunk_size <= 0:
+        raise ValueError_(message("jacrev: `chunk_size` should be greater than 0", [("chunk_size", repr(chunk_size))],
+                                  "leave it out for all rows at once"))
+    return _jacrev(func, argnums, has_aux, chunk_size=chunk_size)
 
 
 def jacfwd(func: Any, argnums: Any = 0, has_aux: bool = False, *, randomness: str = "error") -> Any:

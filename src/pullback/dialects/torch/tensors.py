@@ -400,6 +400,9 @@ class Parameter(NativeParameter, Tensor):
 
     result_class = Tensor
 
+    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
+        super().__init__(_creation().empty(0) if data is None else data, requires_grad)
+
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         return "Parameter containing:\n" + printing.tensor_text(self)
 

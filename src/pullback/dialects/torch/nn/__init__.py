@@ -8,6 +8,7 @@ from typing import Any
 
 from pullback import nn as native
 from pullback.dialects import missing_text, names
+from pullback.dialects.torch.creation import full
 from pullback.dialects.torch.dtypes import DefaultDtype, checked_device, device, dtype_argument, no_device
 from pullback.dialects.torch.tensors import Parameter, UninitializedBuffer, UninitializedParameter, styled
 from pullback.engine.tensor import TensorBase
@@ -99,12 +100,21 @@ class Module(native.Module):
         """Nothing to do: what a module records is compiled."""
 
 
+def _causal_mask(sz: int, device: Any = None, dtype: Any = None) -> Any:
+    """-inf above the diagonal, 0 elsewhere, in the default dtype: positions see themselves and what is before them."""
+    return full((sz, sz), float("-inf"), dtype=DefaultDtype.current if dtype is None else dtype, device=device).triu(1)
+
+
+#: what layers have that the library's have otherwise
+_OWN: dict[str, dict[str, Any]] = {"Transformer": {"generate_square_subsequent_mask": staticmethod(_causal_mask)}}
+
+
 def _layer(cls: Any) -> Any:
     """A layer of the library as PyTorch's: the same code on PyTorch's parameters."""
     code: Any = getattr(cls.__init__, "__code__", None)
     takes = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount] if code is not None else ()
     made: Any = type(cls.__name__, (Module, cls), {
-        "__doc__": cls.__doc__, "__module__": __name__, "__slots__": (),
+        **_OWN.get(cls.__name__, {}), "__doc__": cls.__doc__, "__module__": __name__, "__slots__": (),
         "__init__": _placed(cls.__init__, takes) if "dtype" in takes or "device" in takes else cls.__init__})
     return made
 
