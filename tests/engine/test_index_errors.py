@@ -33,6 +33,7 @@ def refused(call, function, text, operator="gather"):
 COUNTED = [
     lambda i: nn.CrossEntropyLoss()(pb.ones((2, 4)), i),
     lambda i: nn.Embedding(4, 2)(i).sum(),
+    lambda i: nn.EmbeddingBag(4, 2)(i, pb.tensor([0])).sum(),
 ]
 
 
@@ -41,6 +42,7 @@ COUNTED = [
     ("gather", lambda i: pb.arange(4)[i].sum()),
     ("cross_entropy", COUNTED[0]),
     ("embedding", COUNTED[1]),
+    ("embedding_bag", COUNTED[2]),
     ("take_along", lambda i: pb.take_along_axis(pb.arange(4), i, axis=0).sum()),
     ("scatter", lambda i: pb.index_add(pb.zeros(4), 0, i, pb.ones(2)).sum()),
 ])

@@ -9,7 +9,7 @@ import numpy as np
 
 from pullback.api._lazy import build
 from pullback.api.arguments import as_tensor, described, number, one_of
-from pullback.api.layers import embedding
+from pullback.api.layers import rows_of
 from pullback.api.linear_algebra import norm_nodes
 from pullback.engine.operation import operation
 from pullback.engine.tensor import TensorBase, from_host
@@ -145,7 +145,7 @@ def embedding_bag(input: Array, weight: Array, offsets: Array = None, max_norm: 
     if not count:
         return table[:0]
     skip = padding_idx % table.shape[0] if sparse and padding_idx is not None else None
-    given = [embedding(flat, table, skip, max_norm, norm_type, scale_grad_by_freq, sparse), bag]
+    given = [rows_of(name, flat, table, skip, max_norm, norm_type, scale_grad_by_freq, sparse), bag]
     if per_sample_weights is not None:
         given.append(as_tensor(per_sample_weights, name).reshape((-1,)))
     if padding_idx is not None:

@@ -80,12 +80,12 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array = None) ->
 
 
 @operation()
-def _embedding(indices: Node, weight: Node, mode: str, padding: int | None) -> Node:
+def _embedding(indices: Node, weight: Node, mode: str, padding: int | None, name: str = "embedding") -> Node:
     if padding is not None:
         row = build.binary("eq", build.iota(weight.shape, 0, dtypes.int32),
                            build.full(weight.shape, padding, dtypes.int32))
         weight = build.select(row, build.stop_gradient(weight), weight)
-    return build.gather(weight, indices, 0, located(mode, "embedding"))
+    return build.gather(weight, indices, 0, located(mode, name))
 
 
 def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_norm: float | None = None,
@@ -96,37 +96,45 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None, max_n
     `scale_grad_by_freq` divides the gradient of a row by how often it was read. With `sparse`, the gradient that
     `backward()` gives weight is a `SparseTensor` of the rows that were read.
     """
-    weight = as_tensor(weight, "embedding")
+    return rows_of("embedding", input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+
+
+def rows_of(name: str, input: Array, weight: Array, padding_idx: int | None, max_norm: float | None, norm_type: float,
+            scale_grad_by_freq: bool, sparse: bool) -> Array:
+    """`embedding`, under the name of the function that was called."""
+    weight = as_tensor(weight, name)
     if weight.ndim != 2:
-        raise ShapeError(message("embedding: weight needs two dimensions", [("weight", described(weight))],
+        raise ShapeError(message(f"{name}: weight needs two dimensions", [("weight", described(weight))],
                                  "(entries, features)"))
-    indices, mode = checked_indices(input, weight.shape[0], "embedding")
+    indices, mode = checked_indices(input, weight.shape[0], name)
     mode = "positive" if mode == "error" else mode
     if not isinstance(input, TensorBase) and np.any(np.asarray(input) < 0):
-        raise IndexError_(message("embedding: an index is negative", [("indices", f"{input!r:.60}")],
+        raise IndexError_(message(f"{name}: an index is negative", [("indices", f"{input!r:.60}")],
                                   f"rows count from 0 to {weight.shape[0] - 1}"))
+    named = {} if name == "embedding" else {"name": name}
     row = None
     if padding_idx is not None:
-        row = integer(padding_idx, "embedding", "padding_idx")
+        row = integer(padding_idx, name, "padding_idx")
         if not -weight.shape[0] <= row < weight.shape[0]:
-            raise ValueError_(message("embedding: padding_idx is not a row",
+            raise ValueError_(message(f"{name}: padding_idx is not a row",
                                       [("weight", described(weight)), ("padding_idx", str(row))],
                                       f"use a number below {weight.shape[0]}"))
         row %= weight.shape[0]
     if max_norm is not None:
         from pullback.api.embeddings import limit_rows
 
-        limit_rows(weight, indices, max_norm, norm_type, "embedding")
+        limit_rows(weight, indices, max_norm, norm_type, name)
     if sparse:
         from pullback.api.sparse import rows_apart
 
         if scale_grad_by_freq:
             raise ValueError_(message("embedding_backward: scale_grad_by_freq not supported with sparse gradients",
                                       help="sparse=False, or scale_grad_by_freq=False"))
-        apart = rows_apart(weight, indices, lambda: _embedding(indices, weight, mode=mode, padding=None), row, mode)
+        apart = rows_apart(weight, indices, lambda: _embedding(indices, weight, mode=mode, padding=None, **named), row,
+                           mode)
         if apart is not None:
             return apart
-    found = _embedding(indices, weight, mode=mode, padding=row)
+    found = _embedding(indices, weight, mode=mode, padding=row, **named)
     if not scale_grad_by_freq:
         return found
     from pullback.api.embeddings import shared_gradient

@@ -707,5 +707,8 @@ def _in_chunks(rows: Callable[[Any], Any], output: TensorBase, chunk: int | None
         return rows(_basis(output))
     parts: list[tuple[TensorBase, ...]] = [rows(_basis(output, first, min(chunk, size - first)))
                                            for first in range(0, size, chunk)]
-    return tuple([type(column[0]).result_class(record(_joined, [value_of(x) for x in column])[0])
-                  for column in zip(*parts, strict=True)])
+    return tuple([_concatenated([part[k] for part in parts]) for k in range(len(parts[0]))])
+
+
+def _concatenated(parts: list[TensorBase]) -> TensorBase:
+    return type(parts[0]).result_class(record(_joined, [value_of(x) for x in parts])[0])
