@@ -116,6 +116,11 @@ def test_inner_size_one_is_no_matrix_product() -> None:
     assert count(function) == 1
 
 
+def test_an_outer_product_runs_along_its_columns() -> None:
+    x, y = floats(40, 1), floats(64, 1)
+    assert lanes_of(Function([x, y], [b.contract(x, y, 0, 1)])) > 1
+
+
 def test_mlp_step() -> None:
     function = mlp_step([20, 16, 12, 5], 8, 0.1)
     program = check(function, *randoms(function, scale=0.3), donated=frozenset(range(2, 8)))

@@ -199,6 +199,9 @@ def products(node: Node, batch: tuple[int, ...], free_x: tuple[int, ...], free_y
     """sum over k of a[..] * b[..] as loops: the terms innermost, or outermost where that is how memory lies."""
     x, y = node.inputs
     op: Any = node.op
+    if terms and prod(terms) == 1:  # an outer product: one row each of one element would be no loop to vectorise
+        x, y = (b.reshape(v, v.shape[:len(v.shape) - len(terms)]) for v in (x, y))
+        terms = ()
     wide = float32 if x.dtype.kind == "f" and x.dtype.itemsize < 4 else op.dtype
     sizes = [("batch", n) for n in batch] + [("x", n) for n in free_x] + [("y", n) for n in free_y]
     out_rank, k_rank = len(sizes), len(terms)
