@@ -39,6 +39,8 @@ from pullback.schedule.groups import Group
 from pullback.schedule.roots import Root
 
 VECTOR_BYTES = 32
+FEW = 16  # elements of a row up to which rows are lanes
+LEAST_ROWS = 8
 
 
 def identity_literal(root: Root) -> Literal:
@@ -119,6 +121,8 @@ class LoopBuilder:
             return self._chunked(list(stages.values()))
         if len(stages) == 1 and group.members[0].space[self.rows:] == () and self.rows:
             return self._elementwise(group.members)
+        if self.rows and self._few(group.members):
+            return self._side_by_side([m for members in stages.values() for m in members])
         body: list[Stmt] = []
         alone = len(stages) == 1 and self.rows == 0
         for members in stages.values():
@@ -257,6 +261,38 @@ class LoopBuilder:
             return root.vars, root.value
         return root.out, Literal(0, root.buffer.dtype) if root.kind == "argreduce" else root.value
 
+    # -- rows of few elements ----------------------------------------------------------------------------------------
+    def _few(self, members: list[Root]) -> bool:
+        """Whether rows are sums of few elements each, which lie near those of the next row."""
+        row = variable(members[0].vars[self.rows - 1])
+        most = max(prod(m.space[self.rows:]) for m in members)
+        if row is None or row.size < LEAST_ROWS or not 1 < most <= FEW:
+            return False
+        for m in members:
+            several = prod(m.space[self.rows:]) > 1
+            if m.kind not in ("map", "reduce") or (several and (m.kind == "map" or self._partial(m))):
+                return False
+            if any(not isinstance(x, Load) or not near(x, row) for x in m.loads):
+                return False
+        return True
+
+    def _side_by_side(self, members: list[Root]) -> tuple[Stmt, ...]:
+        """The rows are the lanes: each sums up its own elements."""
+        first, body = members[0], list[Stmt]()
+        for m in members:
+            if m.kind == "map":
+                body.append(self._keep(m, m.vars, m.value))
+                continue
+            accumulator = self._accumulator(m, horizontal=False)
+            assert m.value is not None
+            loops = merge(m, list(range(self.rows, len(m.space))), [m], [])
+            body += [Init(accumulator), *nest(loops, (Accumulate(accumulator, m.value),), 1, False),
+                     self._keep(m, m.out, Total(accumulator, m.buffer.dtype))]
+        lanes = choose_lanes([m.value for m in members if m.value is not None])
+        outputs = [m.buffer.flat(m.vars if m.kind == "map" else m.out) for m in members if m.buffer.space != "register"]
+        loops = merge(first, list(range(self.rows)), members, outputs)
+        return tuple(nest(loops, tuple(body), lanes_for(loops[-1][1], lanes), True))
+
     # -- reductions over the leading dimension, in parts -------------------------------------------------------------
     def _chunked(self, stages: list[list[Root]]) -> tuple[Stmt, ...]:
         """for each part: start its accumulators; run its rows; keep them."""
@@ -389,6 +425,11 @@ def unravel_binds(row: Var, live: list[tuple[int, Var]], prefix: tuple[int, ...]
 
 
 # -- loops -------------------------------------------------------------------------------------------------------------
+
+
+def near(x: Load, row: Var) -> bool:
+    """Whether what a row reads lies within two elements of what the row before reads, so that vectors hold both."""
+    return x.buffer.space == "register" or x.flat.coefficient(row) in (0, 1, 2, -1)
 
 
 def merge(first: Root, dims: list[int], members: list[Root], outputs: list[Index]) -> list[LoopPlan]:

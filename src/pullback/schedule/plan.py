@@ -40,6 +40,7 @@ from pullback.schedule.roots import Root, Roots, Unsupported
 from pullback.schedule.scatter import scatter_loops
 from pullback.schedule.segments import in_segments
 from pullback.schedule.special import cumulative_loops
+from pullback.schedule.unroll import unrolled
 
 ALIGN = 64
 CONTROL = ("scan", "while", "cond", "sort")
@@ -191,7 +192,7 @@ def build_kernel(group: Group, name: str, options: Options, roots: Roots) -> Ker
         return control_kernel(group, name, options, roots)
     if group.kind == "loops":
         builder = LoopBuilder(group, name)
-        kernel = Kernel(name, "loops", in_segments(builder.build()), scratch=builder.scratch)
+        kernel = Kernel(name, "loops", unrolled(in_segments(builder.build())), scratch=builder.scratch)
     elif group.kind == "contract":
         kernel = contract_kernel(group, name)
     elif group.kind == "attention":

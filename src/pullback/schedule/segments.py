@@ -11,25 +11,9 @@ from __future__ import annotations
 import itertools
 
 from pullback.ir.index import Index, Part, Var, const
-from pullback.kernel.nodes import (
-    Bind,
-    Cast,
-    Expr,
-    For,
-    Gathered,
-    Guarded,
-    IndexValue,
-    Inside,
-    Let,
-    Literal,
-    Load,
-    Scalar,
-    Stmt,
-    Store,
-    subexpressions,
-    walk,
-)
+from pullback.kernel.nodes import Bind, For, Inside, Let, Stmt, Store, subexpressions, walk
 from pullback.schedule.loops import lanes_for
+from pullback.schedule.places import Place
 
 MOST = 32  # parts of a loop
 LEAST = 16  # turns of a part of an innermost loop
@@ -74,12 +58,12 @@ def shared_parts(loop: For) -> list[For]:
 def _shared_part(loop: For, binds: list[Bind], cut: Var, low: int, high: int) -> For:
     """The turns of a loop in which one of its dimensions is in a range."""
     var = Var(cut.name, high - low)
-    place = _Place({cut: Index(((var, 1),), low)})
+    place = Place({cut: Index(((var, 1),), low)})
     if not binds:
         only = loop.body[0] if len(loop.body) == 1 else None
         if high - low > 1 or not isinstance(only, For) or only.count >= 0:
             return For(var, tuple(place.statement(t) for t in loop.body), parallel=True)
-        inner = _Place({cut: const(low)}).statement(only)
+        inner = Place({cut: const(low)}).statement(only)
         assert isinstance(inner, For)
         return For(inner.var, inner.body, inner.lanes, True, extent=inner.extent, folded=inner.folded)
     row = Var(loop.var.name, loop.size // cut.size * var.size)
@@ -114,7 +98,7 @@ def cuts(loop: For, var: Var, size: int, least: int) -> list[tuple[int, int]]:
 
 def _part(loop: For, low: int, high: int) -> Stmt:
     var = Var(loop.var.name, high - low)
-    place = _Place({loop.var: Index(((var, 1),), low)})
+    place = Place({loop.var: Index(((var, 1),), low)})
     return For(var, tuple(place.statement(t) for t in loop.body), lanes_for(var.size, loop.lanes))
 
 
@@ -126,66 +110,6 @@ def unit_of(at: Index, var: Var) -> int:
     if isinstance(atom, Part):
         return atom.divisor if atom.quotient and atom.inner == Index(((var, 1),), 0) else 0
     return 1 if atom == var else 0
-
-
-class _Place:
-    """Expressions with other variables; guards that are decided there are gone."""
-
-    def __init__(self, values: dict[Var, Index]) -> None:
-        self.values = values
-        self.done: dict[Expr, Expr] = {}
-
-    def index(self, x: Index) -> Index:
-        return x.substitute(self.values)
-
-    def indices(self, given: tuple[Index, ...]) -> tuple[Index, ...]:
-        return tuple(self.index(x) for x in given)
-
-    def statement(self, s: Stmt) -> Stmt:
-        if isinstance(s, Store):
-            return Store(s.buffer, self.indices(s.indices), self.value(s.value), s.stream)
-        if isinstance(s, Let):
-            return Let(s.buffer, self.value(s.value))
-        assert isinstance(s, For)
-        body = tuple(self.statement(t) for t in s.body)
-        return For(s.var, body, s.lanes, s.parallel, self.index(s.start), s.count, s.extent, s.folded)
-
-    def value(self, x: Expr) -> Expr:
-        found = self.done.get(x)
-        if found is None:
-            found = self.done[x] = self._made(x)
-        return found
-
-    def _made(self, x: Expr) -> Expr:
-        if isinstance(x, Load):
-            return x if x.buffer.space == "register" else Load(x.buffer, self.indices(x.indices))
-        if isinstance(x, Gathered):
-            return Gathered(x.buffer, tuple(self.index(i) if isinstance(i, Index) else self.value(i)
-                                            for i in x.indices))
-        if isinstance(x, Scalar):
-            return Scalar(x.row, x.static, tuple(self.value(a) for a in x.args), x.dtype)
-        if isinstance(x, Cast):
-            return Cast(self.value(x.arg), x.dtype, x.bits)
-        if isinstance(x, IndexValue):
-            return IndexValue(self.index(x.index), x.dtype)
-        if isinstance(x, Inside):
-            return self._inside(x)
-        if isinstance(x, Guarded):
-            return self._guarded(x)
-        return x
-
-    def _inside(self, x: Inside) -> Expr:
-        left = [(at, low, high) for i, low, high in x.tests
-                if not ((at := self.index(i)).low >= low and at.high <= high)]
-        if any(at.high < low or at.low > high for at, low, high in left):
-            return Literal(False, x.dtype)
-        return Inside(tuple(left)) if left else Literal(True, x.dtype)
-
-    def _guarded(self, x: Guarded) -> Expr:
-        condition = self.value(x.condition)
-        if not isinstance(condition, Literal):
-            return Guarded(condition, self.value(x.value), self.value(x.otherwise))
-        return self.value(x.value if condition.value else x.otherwise)
 
 
 __all__ = ["in_segments"]

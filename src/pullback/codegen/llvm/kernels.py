@@ -9,11 +9,12 @@ from pullback.codegen.llvm.lower import Emitter, scratch_size
 from pullback.codegen.llvm.math import emit_convert, register_type, storage_type
 from pullback.codegen.llvm.text import Fn, Module, V, i64
 from pullback.ir.index import ZERO
-from pullback.kernel.nodes import Buffer, For, Kernel, Let, Store, Update, walk
+from pullback.kernel.nodes import Buffer, For, Kernel, Let, Load, Store, Update, expressions, subexpressions, walk
 from pullback.util.disk_cache import sha256
 
 PARAMS = [("ptr", "slots"), ("i64", "tid"), ("i64", "nthreads")]
 STACK_BYTES = 48 << 10
+MARGIN_BYTES = 8 << 10  # most before and after scratch memory
 
 
 class Slots:
@@ -113,7 +114,8 @@ def emit_loops(module: Module, kernel: Kernel, name: str, table: Slots, linkage:
         fn.cond_br(fn.compare("icmp", "eq", tid, i64(0)), "work", "done")
         fn.label("work")
     pointers = load_pointers(fn, slots, table, [*kernel.reads, *kernel.writes])
-    area = sum(-(-b.nbytes // kernel_rows(b) // 64) * 64 for b in kernel.scratch)
+    room = margins(kernel)
+    area = sum(-(-(scratch_size(b) + 2 * room[b]) * b.dtype.itemsize // 64) * 64 for b in kernel.scratch)
     big = area > STACK_BYTES
     threads = kernel.threads if divided else 1
     base = slots
@@ -122,13 +124,16 @@ def emit_loops(module: Module, kernel: Kernel, name: str, table: Slots, linkage:
         base = fn.gep(base, fn.mul(tid, i64(area)), "i8")
     at = 0
     for b in kernel.scratch:
-        size = scratch_size(b)
+        size = scratch_size(b) + 2 * room[b]
         if big:
             pointers[b] = fn.gep(base, i64(at), "i8")
             at += -(-size * b.dtype.itemsize // 64) * 64
         else:
             pointers[b] = fn.alloca(storage_type(b.dtype.name), max(size, 1))
+        if room[b]:
+            pointers[b] = fn.gep(pointers[b], i64(room[b]), storage_type(b.dtype.name))
     emitter = Emitter(fn, pointers)
+    emitter.roomy = {b for b, n in room.items() if n}
     emitter.tid, emitter.threads = tid, nthreads
     emitter.pending = written(kernel)
     load_immediates(emitter, slots, table, kernel.reads)
@@ -140,5 +145,12 @@ def emit_loops(module: Module, kernel: Kernel, name: str, table: Slots, linkage:
     return EmittedKernel(name, threads, area * threads if big else 0)
 
 
-def kernel_rows(buffer: Buffer) -> int:
-    return max(buffer.size // max(scratch_size(buffer), 1), 1)
+def margins(kernel: Kernel) -> dict[Buffer, int]:
+    """Elements before and after each scratch buffer that reads under guards may touch: no lane needs a mask then."""
+    found = dict.fromkeys(kernel.scratch, 0)
+    values = tuple(x for s in walk(kernel.body) for x in expressions(s)) if found else ()
+    for x in subexpressions(values):
+        if isinstance(x, Load) and x.buffer in found:
+            beyond = max(-x.flat.low, x.flat.high - scratch_size(x.buffer) + 1)
+            found[x.buffer] = max(found[x.buffer], beyond)
+    return {b: n if n * b.dtype.itemsize <= MARGIN_BYTES else 0 for b, n in found.items()}

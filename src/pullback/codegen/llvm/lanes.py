@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import gcd
 
-from pullback.codegen.llvm.text import Fn, V, element, i64, lanes, vector
+from pullback.codegen.llvm.text import Fn, V, const, element, i64, lanes, literals, vector, with_element
 from pullback.ir.index import Index, Part, Var
 
 MOST_STARTS = 64  # remainders that are tried one by one
+MASKED = (4, 8)  # bytes of elements that every target with masks reads under one
 
 
 def alignment(index: Index, lane: Var | None, origin: int, itemsize: int) -> int:
@@ -73,8 +74,21 @@ def _multiple(index: Index, lane: Var | None, step: int) -> int:
     return found
 
 
-def load_pattern(fn: Fn, first: V, steps: tuple[int, ...], scalar: str, size: int) -> V | None:
-    """The elements `steps` from an address, by one or two vector loads; None where they lie too far apart."""
+def static(index: Index, lane: Var | None, step: int) -> int | None:
+    """The value at the first lane where it is always the same: of remainders that the lane's steps do not change."""
+    total = index.const
+    for atom, c in index.terms:
+        if isinstance(atom, Var) or atom.quotient or _multiple(atom.inner, lane, step) % atom.divisor:
+            return None
+        total += c * (atom.inner.const % atom.divisor)
+    return total
+
+
+def load_pattern(fn: Fn, load: Callable[[int, str], V], steps: tuple[int, ...], scalar: str) -> V | None:
+    """The elements `steps` from a place, by one or two vector loads; None where they lie too far apart.
+
+    `load` reads a vector of a type that begins so many elements from the place.
+    """
     width = len(steps)
     low, high = min(steps), max(steps)
     span = high - low + 1
@@ -82,14 +96,44 @@ def load_pattern(fn: Fn, first: V, steps: tuple[int, ...], scalar: str, size: in
     if span > 2 * piece or piece < 2:
         return None
     type_ = vector(scalar, piece)
-    loads = [fn.load(fn.gep(first, i64(low), scalar) if low else first, type_, size)]
+    loads = [load(low, type_)]
     if span > piece:
-        loads.append(fn.load(fn.gep(first, i64(high + 1 - piece), scalar), type_, size))
+        loads.append(load(high + 1 - piece, type_))
     picks = [s - low if s - low < piece else s - (high + 1 - piece) + piece for s in steps]
     text = ", ".join(f"i32 {p}" for p in picks)
     other = loads[-1].ref if len(loads) > 1 else "poison"
     return fn.op(f"shufflevector {type_} {loads[0].ref}, {type_} {other}, <{width} x i32> <{text}>",
                  vector(scalar, width))
+
+
+def guarded_pattern(fn: Fn, base: V, first: V, steps: tuple[int, ...], some: bool, scalar: str, itemsize: int,
+                    size: int) -> V | None:
+    """The same under a guard, of an array of `size` elements; None where only one lane at a time can be read.
+
+    A guard that holds for all lanes or none moves the place into the array; where it holds for `some`, what is not in
+    the array is not read. What the guard leaves out is any number.
+    """
+    low, high = min(steps), max(steps)
+    if high - low >= size:
+        return None
+    if not some:
+        inside = fn.intrinsic("llvm.smin", "i64", fn.intrinsic("llvm.smax", "i64", first, i64(-low)),
+                              i64(size - 1 - high))
+        at = fn.gep(base, inside, scalar)
+        return load_pattern(fn, lambda offset, type_: fn.load(fn.gep(at, i64(offset), scalar), type_, itemsize),
+                            steps, scalar)
+    if itemsize not in MASKED:
+        return None
+
+    def load(offset: int, type_: str) -> V:
+        places = with_element(type_, "i64")
+        each = literals(range(offset, offset + lanes(type_)), "i64")
+        mask = fn.compare("icmp", "ult", fn.add(fn.splat(first, lanes(type_)), each), const(size, places))
+        at = fn.gep(base, fn.add(first, i64(offset)), scalar)
+        return fn.call("llvm.masked.load." + mangled(type_) + ".p0", type_, at, V(str(itemsize), "i32"), mask,
+                       const(0, type_))
+
+    return load_pattern(fn, load, steps, scalar)
 
 
 def mangled(type_: str) -> str:
@@ -111,3 +155,25 @@ def whole(fn: Fn, value: V) -> V:
     count = lanes(value.type)
     more = 1 << (count - 1).bit_length()
     return value if more == count else picked(fn, value, [min(k, count) for k in range(more)])
+
+
+def collect(fn: Fn, addresses: Sequence[V], wide: str, size: int) -> V:
+    """One element for each lane."""
+    total = V("poison", wide)
+    for k, at in enumerate(addresses):
+        total = fn.insert(total, fn.load(at, element(wide), size), k)
+    return total
+
+
+def clamp(fn: Fn, position: V, size: int) -> V:
+    """A place that exists, whatever the position."""
+    low = fn.intrinsic("llvm.smax", position.type, position, const(0, position.type))
+    return fn.intrinsic("llvm.smin", position.type, low, const(size - 1, position.type))
+
+
+def widen(fn: Fn, value: V, width: int, filler: V) -> V:
+    """A short vector in the first lanes, the filler's value in the rest."""
+    have = lanes(value.type)
+    picks = ", ".join(f"i32 {min(k, have)}" for k in range(width))
+    text = f"shufflevector {value.type} {value.ref}, {value.type} {filler.ref}, <{width} x i32> <{picks}>"
+    return fn.op(text, vector(element(value.type), width))

@@ -11,7 +11,19 @@ from collections.abc import Iterable
 from math import gcd, prod
 from typing import Any
 
-from pullback.codegen.llvm.lanes import alignment, load_pattern, mangled, pattern, picked, whole
+from pullback.codegen.llvm.index_values import IndexValues, Terms, variables_of
+from pullback.codegen.llvm.lanes import (
+    alignment,
+    clamp,
+    collect,
+    guarded_pattern,
+    load_pattern,
+    mangled,
+    picked,
+    static,
+    whole,
+    widen,
+)
 from pullback.codegen.llvm.math import (
     emit_bitcast,
     emit_convert,
@@ -26,9 +38,9 @@ from pullback.codegen.llvm.math import (
     round_to_storage,
     storage_type,
 )
-from pullback.codegen.llvm.text import Fn, V, const, element, i64, lanes, vector, with_element
+from pullback.codegen.llvm.text import Fn, V, const, i64, lanes, literals, vector, with_element
 from pullback.ir.dtypes import DType
-from pullback.ir.index import Atom, Index, Part, Var
+from pullback.ir.index import Index, Var
 from pullback.kernel.nodes import (
     Accumulate,
     Accumulator,
@@ -55,7 +67,6 @@ from pullback.kernel.nodes import (
 )
 from pullback.util.errors import CompileError, message
 
-Terms = tuple[tuple[Atom, int], ...]
 NARROW = ("float16", "bfloat16")
 UNCHANGED = ("real", "conj")  # of numbers that are not complex
 MONOID_COMPARE = {"argmax": "ogt", "argmin": "olt"}
@@ -66,39 +77,23 @@ def accumulation_dtype(dtype: DType) -> str:
     return "float32" if dtype.name in NARROW else dtype.name
 
 
-class Emitter:
+class Emitter(IndexValues):
     """Writes statements into one function. `pointers` finds the address of a buffer's first element."""
 
     def __init__(self, fn: Fn, pointers: dict[Buffer, V]) -> None:
-        self.fn = fn
+        super().__init__(fn)
         self.pointers = pointers
-        self.cache: dict[Any, V] = {}
-        self.log: list[Any] = []
-        self.index: dict[Var, V] = {}
         self.order: list[Var] = []
         self.bound: set[Any] = set()
         self.pending: set[Buffer] = set()
-        self.lane_var: Var | None = None
-        self.width, self.lane_step = 1, 1  # the first lane's variable is a multiple of the step
-        self.lane_origin: int = 1  # the same, where a loop starts anywhere
-        self.known_steps: dict[Any, tuple[int, ...] | None] = {}
+        self.lane_origin: int = 1  # as `lane_step`, where a loop starts anywhere
         self.mask: V | None = None
+        self.roomy: set[Buffer] = set()  # scratch that may be read beyond its ends
         self.running: dict[Accumulator, list[V]] = {}
         self.tid: V = i64(0)
         self.threads: V = i64(1)
 
     # -- scopes ------------------------------------------------------------------------------------------------------
-    def put(self, key: Any, value: V) -> V:
-        self.cache[key] = value
-        self.log.append(key)
-        return value
-
-    def forget(self, mark: int) -> None:
-        """Leave a scope: values computed in it are not available after it."""
-        log, cache = self.log, self.cache
-        while len(log) > mark:
-            cache.pop(log.pop(), None)
-
     def available(self, free: Iterable[Any]) -> bool:
         bound, pending = self.bound, self.pending
         for x in free:
@@ -198,7 +193,7 @@ class Emitter:
             value = self.fn.splat(value, self.width)
             have = self.width
         if have < want and have > 1:
-            value = self.widen(value, want, const(monoid_identity(accumulator.monoid, dtype), value.type))
+            value = widen(self.fn, value, want, const(monoid_identity(accumulator.monoid, dtype), value.type))
         elif have < want:
             identity = const(monoid_identity(accumulator.monoid, dtype), current[0].type)
             value = self.fn.insert(identity, value, 0)
@@ -206,20 +201,13 @@ class Emitter:
             value = emit_horizontal(self.fn, accumulator.monoid, value, dtype)
         self.running[accumulator] = [emit_monoid(self.fn, accumulator.monoid, current[0], value, dtype)]
 
-    def widen(self, value: V, width: int, filler: V) -> V:
-        """A short vector in the first lanes, the filler's value in the rest."""
-        have = lanes(value.type)
-        picks = ", ".join(f"i32 {min(k, have)}" for k in range(width))
-        text = f"shufflevector {value.type} {value.ref}, {value.type} {filler.ref}, <{width} x i32> <{picks}>"
-        return self.fn.op(text, vector(element(value.type), width))
-
     def better(self, accumulator: Accumulator, current: list[V], value: V, position: V) -> list[V]:
         """The running extreme and its first position; a NaN is more extreme than any number."""
         fn, (best, where) = self.fn, current
         want, have = lanes(best.type), lanes(value.type)
         if have < want:
-            value = self.widen(value, want, value) if have > 1 else fn.splat(value, want)
-            position = self.widen(position, want, position) if have > 1 else fn.splat(position, want)
+            value = widen(fn, value, want, value) if have > 1 else fn.splat(value, want)
+            position = widen(fn, position, want, position) if have > 1 else fn.splat(position, want)
         empty = fn.compare("icmp", "slt", where, const(0, where.type))
         if accumulator.dtype.kind == "f":
             wins = fn.compare("fcmp", MONOID_COMPARE[accumulator.monoid], value, best)
@@ -470,7 +458,7 @@ class Emitter:
     def hoist_address(self, buffer: Buffer, flat: Index) -> None:
         if buffer not in self.pointers:
             return
-        terms = tuple((a, c) for a, c in flat.terms if self.available(_variables(a)))
+        terms = tuple((a, c) for a, c in flat.terms if self.available(variables_of(a)))
         if terms and len(terms) < len(flat.terms):
             self.address(buffer, Index(terms, 0))
 
@@ -492,7 +480,7 @@ class Emitter:
         if found is not None:
             return found
         level = {v: k for k, v in enumerate(self.order)}
-        ranks = [level[a] if type(a) is Var else max([level[v] for v in _variables(a)], default=0) for a, _ in terms]
+        ranks = [level[a] if type(a) is Var else max([level[v] for v in variables_of(a)], default=0) for a, _ in terms]
         missing: list[int] = []
         at = self.pointers[buffer]
         for rank in sorted(set(ranks), reverse=True):
@@ -508,93 +496,6 @@ class Emitter:
             part = tuple([t for t, r in zip(terms, ranks, strict=True) if r <= rank])
             at = self.put((buffer, part, 0), self.fn.gep(at, self.sum_of(inner, 0), type_))
         return at
-
-    def index_value(self, index: Index) -> V:
-        """An index expression (at the first lane) as an i64."""
-        return self.sum_of(index.terms, index.const)
-
-    def sum_of(self, terms: Terms, constant: int) -> V:
-        if not terms:
-            return i64(constant)
-        key = ("index", terms, constant)
-        found = self.cache.get(key)
-        if found is not None:
-            return found
-        total: V | None = None
-        for atom, c in terms:
-            value = self.index[atom] if isinstance(atom, Var) else self.part_value(atom)
-            if c != 1:
-                value = self.fn.op(f"mul nsw i64 {value.ref}, {c}", "i64")
-            total = value if total is None else self.fn.op(f"add nsw i64 {total.ref}, {value.ref}", "i64")
-        assert total is not None
-        if constant:
-            total = self.fn.op(f"add nsw i64 {total.ref}, {constant}", "i64")
-        return self.put(key, total)
-
-    def part_value(self, part: Part) -> V:
-        return self.divide(self.index_value(part.inner), part)
-
-    def divide(self, inner: V, part: Part) -> V:
-        fn, d = self.fn, const(part.divisor, inner.type)
-        if part.inner.low >= 0 and lanes(inner.type) > 1 and part.inner.high < 1 << 31 and part.divisor < 1 << 31:
-            half = with_element(inner.type, "i32")  # there is no vector division, nor a wide product of 64 bits
-            value = fn.binary("udiv" if part.quotient else "urem", fn.cast("trunc", inner, half),
-                              const(part.divisor, half))
-            return fn.cast("zext", value, inner.type)
-        if part.inner.low >= 0:
-            return fn.binary("udiv" if part.quotient else "urem", inner, d)
-        rest = fn.binary("srem", inner, d)
-        negative = fn.compare("icmp", "slt", rest, const(0, rest.type))
-        if not part.quotient:
-            return fn.select(negative, fn.add(rest, d), rest)
-        quotient = fn.binary("sdiv", inner, d)
-        return fn.binary("sub", quotient, fn.cast("zext", negative, quotient.type))
-
-    def steps(self, index: Index) -> tuple[int, ...] | None:
-        """How much an index grows from the first lane to each; None where that differs from turn to turn."""
-        if self.lane_var is None or self.width == 1:
-            return (0,)
-        key = (index, self.lane_var, self.lane_step, self.width)
-        if key not in self.known_steps:
-            self.known_steps[key] = pattern(*key)
-        return self.known_steps[key]
-
-    def stride(self, index: Index) -> int | None:
-        """How much an index grows from lane to lane: 0 where all lanes have it in common, None where that differs."""
-        steps = self.steps(index)
-        each = steps[-1] // (len(steps) - 1) if steps and steps[-1] else 0
-        return each if steps and all(k * each == x for k, x in enumerate(steps)) else None
-
-    def index_at(self, index: Index) -> V:
-        """An index expression: a vector where it varies along the lanes."""
-        return self.index_value(index) if self.stride(index) == 0 else self.index_lanes(index)
-
-    def index_lanes(self, index: Index) -> V:
-        """An index expression at every lane, as a vector of i64."""
-        key = ("lanes", index, self.width)
-        found = self.cache.get(key)
-        if found is not None:
-            return found
-        fn = self.fn
-        steps = self.steps(index)
-        if steps is not None:
-            first = fn.splat(self.index_value(index), self.width)
-            if any(steps):
-                first = fn.add(first, V(f"<{', '.join([f'i64 {k}' for k in steps])}>", first.type))
-            return self.put(key, first)
-        fixed = tuple(t for t in index.terms if self.lane_var not in _variables(t[0]))
-        total = fn.splat(self.index_value(Index(fixed, index.const)), self.width)
-        for atom, c in index.terms:
-            if (atom, c) in fixed:
-                continue
-            if isinstance(atom, Var):
-                value = self.index_lanes(Index(((atom, c),), 0))
-            else:
-                assert isinstance(atom, Part)
-                value = self.divide(self.index_lanes(atom.inner), atom)
-                value = fn.mul(value, const(c, value.type)) if c != 1 else value
-            total = fn.add(total, value)
-        return self.put(key, total)
 
     def lane_addresses(self, buffer: Buffer, flat: Index) -> list[V]:
         """One address for each lane."""
@@ -636,13 +537,6 @@ class Emitter:
             raise CompileError(message("lower: no such expression", [("expression", repr(x))]))
         return self.put(x, value)
 
-    def splat(self, v: V, width: int) -> V:
-        if width == 1 or v.ref[0] != "%":
-            return self.fn.splat(v, width)
-        key = ("splat", v.ref, width)
-        found = self.cache.get(key)
-        return found if found is not None else self.put(key, self.fn.splat(v, width))
-
     def vec(self, v: V) -> V:
         """A value in every lane of the current loop."""
         return v if self.width == 1 or lanes(v.type) > 1 else self.splat(v, self.width)
@@ -676,49 +570,52 @@ class Emitter:
         size, type_ = buffer.dtype.itemsize, storage_type(buffer.dtype.name)
         if buffer.size == 0:
             return const(0, type_)
-        stride = self.stride(flat)
+        stride, guard = self.stride(flat), None if buffer in self.roomy else self.mask
         if stride == 0:
-            at = self.address(buffer, flat) if self.mask is None else self.clamped(buffer, flat)
+            at = self.address(buffer, flat) if guard is None else self.clamped(buffer, flat)
             return fn.load(at, type_, size)
         wide = vector(type_, self.width)
         if stride == 1:
             at = self.address(buffer, flat)
-            if self.mask is None:
+            if guard is None:
                 return fn.load(at, wide, size)
-            mask = whole(fn, self.vec(self.mask))
+            mask = whole(fn, self.vec(guard))
             broad = vector(type_, lanes(mask.type))
             found = fn.call("llvm.masked.load." + mangled(broad) + ".p0", broad, at, V(str(size), "i32"), mask,
                             const(0, broad))
             return found if broad == wide else picked(fn, found, range(self.width))
-        if stride == -1 and self.mask is None:
+        if stride == -1 and guard is None:
             last = fn.gep(self.address(buffer, flat), i64(1 - self.width), type_)
             raw = fn.load(last, wide, size)
             picks = ", ".join(f"i32 {k}" for k in reversed(range(self.width)))
             return fn.op(f"shufflevector {wide} {raw.ref}, {wide} poison, <{self.width} x i32> <{picks}>", wide)
-        if self.mask is None:
-            steps = self.steps(flat)
-            found = load_pattern(fn, self.address(buffer, flat), steps, type_, size) if steps else None
-            if found is not None:
-                return found
-            return self.collect(self.lane_addresses(buffer, flat), wide, size)
-        positions = self.clamp(self.index_lanes(flat), scratch_size(buffer))
+        steps = self.steps(flat)
+        found = self.by_vectors(buffer, flat, steps, guard) if steps else None
+        if found is not None:
+            return found
+        if guard is None:
+            return collect(fn, self.lane_addresses(buffer, flat), wide, size)
+        positions = clamp(fn, self.index_lanes(flat), scratch_size(buffer))
         base = self.pointers[buffer]
-        return self.collect([fn.gep(base, fn.extract(positions, k), type_) for k in range(self.width)], wide, size)
+        return collect(fn, [fn.gep(base, fn.extract(positions, k), type_) for k in range(self.width)], wide, size)
 
-    def collect(self, addresses: list[V], wide: str, size: int) -> V:
-        total = V("poison", wide)
-        for k, at in enumerate(addresses):
-            total = self.fn.insert(total, self.fn.load(at, element(wide), size), k)
-        return total
+    def by_vectors(self, buffer: Buffer, flat: Index, steps: tuple[int, ...], guard: V | None) -> V | None:
+        """Lanes at known steps from the first one, by vector loads."""
+        fn, size, type_ = self.fn, buffer.dtype.itemsize, storage_type(buffer.dtype.name)
+        if guard is not None:
+            return guarded_pattern(fn, self.pointers[buffer], self.index_value(flat), steps, lanes(guard.type) > 1,
+                                   type_, size, scratch_size(buffer))
+        first = self.address(buffer, flat)
+
+        def load(offset: int, wide: str) -> V:
+            return fn.load(fn.gep(first, i64(offset), type_) if offset else first, wide, size)
+
+        return load_pattern(fn, load, steps, type_)
 
     def clamped(self, buffer: Buffer, flat: Index) -> V:
         """An address that exists, whatever the index."""
-        return self.fn.gep(self.pointers[buffer], self.clamp(self.index_value(flat), scratch_size(buffer)),
+        return self.fn.gep(self.pointers[buffer], clamp(self.fn, self.index_value(flat), scratch_size(buffer)),
                            storage_type(buffer.dtype.name))
-
-    def clamp(self, position: V, size: int) -> V:
-        low = self.fn.intrinsic("llvm.smax", position.type, position, const(0, position.type))
-        return self.fn.intrinsic("llvm.smin", position.type, low, const(size - 1, position.type))
 
     def position(self, buffer: Buffer, indices: tuple[Index | Expr, ...]) -> V:
         """Row-major position of computed indices: i64, or a vector of them."""
@@ -739,7 +636,7 @@ class Emitter:
         if buffer.space == "register":
             return self.cache[buffer]  # its one element
         type_, size = storage_type(buffer.dtype.name), buffer.dtype.itemsize
-        at = self.clamp(self.position(buffer, x.indices), max(scratch_size(buffer), 1))
+        at = clamp(fn, self.position(buffer, x.indices), max(scratch_size(buffer), 1))
         if buffer.size == 0:
             return const(0, with_element(at.type, register_type(buffer.dtype.name)))
         base = self.pointers[buffer]
@@ -747,21 +644,27 @@ class Emitter:
             raw = fn.load(fn.gep(base, at, type_), type_, size)
         else:
             addresses = [fn.gep(base, fn.extract(at, k), type_) for k in range(lanes(at.type))]
-            raw = self.collect(addresses, vector(type_, lanes(at.type)), size)
+            raw = collect(fn, addresses, vector(type_, lanes(at.type)), size)
         return emit_load_convert(fn, raw, buffer.dtype.name)
 
     def number(self, x: IndexValue) -> V:
-        return emit_convert(self.fn, self.index_at(x.index), "int64", x.dtype.name)
+        steps, type_ = self.steps(x.index), register_type(x.dtype.name)
+        if x.dtype.kind not in "iu" or x.dtype.bits == 64 or not steps or not any(steps):
+            return emit_convert(self.fn, self.index_at(x.index), "int64", x.dtype.name)
+        known = static(x.index, self.lane_var, self.lane_step)
+        if known is not None:
+            return literals([known + k for k in steps], type_)
+        first = self.fn.cast("trunc", self.index_value(x.index), type_)
+        return self.fn.add(self.splat(first, len(steps)), literals(steps, type_))
 
     def inside(self, x: Inside) -> V:
         fn = self.fn
         total: V | None = None
         for index, low, high in x.tests:
-            value = self.index_at(index)
             for needed, predicate, limit in ((index.low < low, "sge", low), (index.high > high, "sle", high)):
                 if not needed:
                     continue
-                test = fn.compare("icmp", predicate, value, const(limit, value.type))
+                test = self.compared(index, predicate, limit)
                 if total is not None and lanes(total.type) != lanes(test.type):
                     total, test = self.vec(total), self.vec(test)
                 total = test if total is None else fn.binary("and", total, test)
@@ -791,7 +694,3 @@ class Emitter:
 def scratch_size(buffer: Buffer) -> int:
     """Elements that are in memory at a time."""
     return prod(buffer.shape[buffer.drop:])
-
-
-def _variables(atom: Var | Part) -> set[Var]:
-    return {atom} if isinstance(atom, Var) else atom.inner.variables()

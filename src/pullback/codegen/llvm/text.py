@@ -8,6 +8,7 @@ Types are LLVM's own spelling: "float", "i64", "<8 x float>", "ptr".
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -81,6 +82,12 @@ def const(value: float | int | bool, type_: str) -> V:
     if type_[0] == "<":
         text = "<" + ", ".join([f"{scalar} {text}"] * lanes(type_)) + ">"
     return V(text, type_)
+
+
+def literals(values: Sequence[int], scalar: str) -> V:
+    """A vector of integers or truths, one for each lane."""
+    each = [const(k, scalar).ref for k in values]
+    return V(f"<{', '.join(f'{scalar} {x}' for x in each)}>", vector(scalar, len(each)))
 
 
 class Module:
