@@ -136,6 +136,16 @@ def test_pad() -> None:
     same(pb.nn.functional.pad(a, (-1, 0)), x[:, 1:])
 
 
+def test_padding_by_what_is_near_reads_runs() -> None:
+    """No place is looked up where each end is one run; where there are more, the values are the same."""
+    x, a = both(2, 5, 7)
+    for mode in ("reflect", "edge", "wrap", "symmetric"):
+        for width in (((0, 0), (1, 2), (3, 1)), ((0, 0), (9, 0), (0, 16))):
+            same(pb.pad(a, width, mode=mode), np.pad(x, width, mode=mode))
+        text = pb.show(lambda a, mode=mode: pb.pad(a, ((0, 0), (1, 2), (3, 1)), mode=mode), "graph")(a)
+        assert "gather" not in text
+
+
 def test_parts() -> None:
     x, a = both(4, 5)
     for k in (-2, 0, 1, 9):

@@ -641,8 +641,22 @@ def _pad_mirrored(x: Node, widths: tuple[tuple[int, int], ...], mode: str) -> No
             period = max(2 * n - 2, 1)
             at = at % period
             at = np.where(at >= n, period - at, at)
-        x = build.gather(x, build.const_array(at.astype(np.int32)), axis, "clip")
+        x = _at_places(x, axis, at, max(a, 0), max(z, 0))
     return x
+
+
+def _at_places(x: Node, axis: int, at: Any, low: int, high: int) -> Node:
+    """x at places along an axis: the first and last few and what is between are joined where each is one run of
+    places, since vectors read a run at once."""
+    parts = [p for p in np.split(at, [low, len(at) - high]) if len(p)]
+    if any(len(set(np.diff(p))) > 1 for p in parts):
+        return build.gather(x, build.const_array(at.astype(np.int32)), axis, "clip")
+    pieces: list[Node] = []
+    for p in parts:
+        shape = (*x.shape[:axis], len(p), *x.shape[axis + 1:])
+        i, step = loop_vars(shape), int(p[1] - p[0]) if len(p) > 1 else 0
+        pieces.append(build.reindex(x, shape, [*i[:axis], i[axis] * step + int(p[0]), *i[axis + 1:]]))
+    return build.concat(pieces, axis)
 
 
 _PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "edge", "replicate": "edge", "wrap": "wrap",
