@@ -121,6 +121,16 @@ def test_an_outer_product_runs_along_its_columns() -> None:
     assert lanes_of(Function([x, y], [b.contract(x, y, 0, 1)])) > 1
 
 
+def test_running_sums_of_lines_run_side_by_side() -> None:
+    x = floats(40, 30)
+    for shape in ((40, 30), (5, 8, 30), (3, 2, 7), (1, 9), (30,)):
+        z = floats(*shape)
+        for reverse in (False, True):
+            function = Function([z], [b.cumulative("mul", z, len(shape) - 1, reverse)])
+            check(function, *randoms(function))
+    assert lanes_of(Function([x], [b.cumulative("add", x, 1)])) > 1
+
+
 def test_mlp_step() -> None:
     function = mlp_step([20, 16, 12, 5], 8, 0.1)
     program = check(function, *randoms(function, scale=0.3), donated=frozenset(range(2, 8)))

@@ -12,6 +12,7 @@ from pullback.schedule.loops import lanes_for
 from pullback.schedule.roots import Root
 
 COLUMN_LANES = 16
+LINE_LANES = 2  # lines side by side, which wait for their own sums only; with four, joining lanes costs what is gained
 
 
 def cumulative_loops(root: Root) -> tuple[Stmt, ...]:
@@ -31,7 +32,11 @@ def cumulative_loops(root: Root) -> tuple[Stmt, ...]:
         body = (For(last, body, lanes_for(last.size, COLUMN_LANES)),)
     outer = [(k, v) for k, v in enumerate(map(variable, root.vars))
              if k != axis and v is not None and not (inner and k == inner[-1][0])]
-    return over(outer, body)
+    if inner or not outer:
+        return over(outer, body)
+    most = max(outer, key=lambda x: x[1].size)
+    rest = [x for x in outer if x is not most]
+    return over(rest, (For(most[1], body, min(most[1].size, LINE_LANES), parallel=not rest),))
 
 
 def over(live: list[tuple[int, Var]], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
