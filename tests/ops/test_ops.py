@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from pullback.ir.dtypes import bfloat16, bool_, float16, float32, float64, int8, int32
+from pullback.ir.index import const, loop_vars
 from pullback.ir.node import Function, TensorType, apply, evaluate, param
 from pullback.ops import build as b
 from pullback.ops import numeric
 from pullback.ops.map import Convert, Map
+from pullback.ops.shape import Reindex, places, strided
 from pullback.ops.source import RandomBits, threefry
 from pullback.util.errors import AxisError, DTypeError, ShapeError
 
@@ -99,3 +101,17 @@ def test_nodes_are_shared() -> None:
     assert b.add(x, x) is b.add(x, x)
     assert b.transpose(b.transpose(x, (1, 0)), (0, 1)).shape == (3, 2)
     assert b.const_scalar(0.0, float64) is not b.const_scalar(-0.0, float64)
+
+
+def test_elements_read_where_they_lie_are_those_at_their_places() -> None:
+    x = np.arange(2 * 5 * 7.0).reshape(2, 5, 7)[:, ::-1]
+    i = loop_vars((4, 2, 3))
+    for indices in ([i[1], i[0], i[2]], [i[1], i[0] * -1 + 4, i[2] * 2 + 1], [i[1], i[1] + i[2] * -1 + 2, i[2] + i[0]],
+                    [const(1), const(3), i[0] + i[1] + i[2]], [const(0), i[2], i[2]]):
+        wanted = x[tuple(places(tuple(indices), (4, 2, 3)))]
+        found = strided(x, tuple(indices), (4, 2, 3))
+        assert found is not None
+        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(Reindex((4, 2, 3), tuple(indices)).reference(x), wanted)
+    assert strided(x, (i[1], i[0] + 2, i[2]), (4, 2, 3)) is None  # one is outside
+    assert strided(x, (i[1], i[0] // 2, i[2]), (4, 2, 3)) is None

@@ -99,6 +99,18 @@ def in_range(indices: Indices, shape: Shape) -> bool:
     return all(x.low >= 0 and x.high < n for x, n in zip(indices, shape, strict=True))
 
 
+def strided(x: Any, indices: Indices, shape: Shape) -> Any:
+    """The elements at sums of multiples of variables, where they lie; None where an index is more than that, or may be
+    outside."""
+    atoms = [atom for i in indices for atom, _ in i.terms]
+    if not in_range(indices, x.shape) or any(isinstance(a, Part) for a in atoms):
+        return None
+    steps = [sum(dict(i.terms).get(Var(f"i{k}", n), 0) * step for i, step in zip(indices, x.strides, strict=True))
+             for k, n in enumerate(shape)]
+    first = x[tuple(slice(i.const, None) for i in indices)]
+    return np.lib.stride_tricks.as_strided(first, shape, steps, writeable=False)
+
+
 def moved(indices: Indices, shape: Shape, size: int) -> Indices:
     """Index expressions over `shape` as expressions over (size, *shape), with the new index in front."""
     fresh = loop_vars((size, *shape))
@@ -139,9 +151,12 @@ class Reindex(Op):
 
     def reference(self, *arrays: Any) -> Any:
         x = arrays[0]
-        found = places(self.indices, self.shape)
         if x.size == 0 or 0 in self.shape:
             return np.full(self.shape, 0 if self.fill is None else self.fill, x.dtype)
+        there = strided(x, self.indices, self.shape)
+        if there is not None:
+            return there.copy()
+        found = places(self.indices, self.shape)
         value = x[tuple(np.clip(i, 0, n - 1) for i, n in zip(found, x.shape, strict=True))]
         if self.fill is None:
             return value.reshape(self.shape)
