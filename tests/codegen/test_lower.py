@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.programs import Grower, close, randoms, run
+from tests.programs import Grower, check, close, randoms, run
 
+import pullback.ops.build as build
 from pullback.engine.pipeline import compile_function
-from pullback.ir.dtypes import dtype_of
+from pullback.ir.dtypes import dtype_of, float32, int32
 from pullback.ir.node import Function, Op, TensorType, apply, evaluate, param, project
 from pullback.ops import contract, control, indexing, loops, map, order, reduce, shape, source
 from pullback.util.errors import CompileError
@@ -76,3 +77,20 @@ def test_stages_are_text() -> None:
     program = compile_function(function)
     for stage in ("graph", "schedule", "loops", "llvm", "asm"):
         assert program.text(stage)
+
+
+@pytest.mark.parametrize("width", [8, 21, 64])
+def test_rows_that_are_looked_up_are_read_by_vectors(width: int) -> None:
+    x, at = param(TensorType.of((5, width), float32)), param(TensorType.of((9,), int32))
+    function = Function([x, at], [build.gather(x, at, 0, "clip"), build.gather(build.flip(x, (1,)), at, 0, "clip")])
+    program = check(function, np.arange(5.0 * width).reshape(5, width), np.asarray([4, 0, 1, 4, -3, 9, 2, 0, 4]))
+    assert "= load float," not in program.text("llvm")
+
+
+def test_rows_that_are_looked_up_and_joined_with_others() -> None:
+    """Some lanes of a vector are of one array, some of the other: the rows begin before and end after the memory."""
+    x, y = param(TensorType.of((5, 11), float32)), param(TensorType.of((3, 6), float32))
+    at = param(TensorType.of((4,), int32))
+    rows = [build.gather(v, at, 0, "clip") for v in (x, y)]
+    check(Function([x, y, at], [build.concat(rows, 1), build.concat(rows[::-1], 1)]),
+          np.arange(55.0).reshape(5, 11), -np.arange(18.0).reshape(3, 6), np.asarray([4, 0, 1, 2]))

@@ -40,7 +40,7 @@ from pullback.codegen.llvm.math import (
 )
 from pullback.codegen.llvm.text import Fn, V, const, i64, lanes, literals, vector, with_element
 from pullback.ir.dtypes import DType
-from pullback.ir.index import Index, Var
+from pullback.ir.index import ZERO, Index, Var
 from pullback.kernel.nodes import (
     Accumulate,
     Accumulator,
@@ -636,6 +636,9 @@ class Emitter(IndexValues):
         if buffer.space == "register":
             return self.cache[buffer]  # its one element
         type_, size = storage_type(buffer.dtype.name), buffer.dtype.itemsize
+        together = self.gathered_together(x) if self.width > 1 and buffer.size else None
+        if together is not None:
+            return emit_load_convert(fn, together, buffer.dtype.name)
         at = clamp(fn, self.position(buffer, x.indices), max(scratch_size(buffer), 1))
         if buffer.size == 0:
             return const(0, with_element(at.type, register_type(buffer.dtype.name)))
@@ -669,6 +672,29 @@ class Emitter(IndexValues):
                     total, test = self.vec(total), self.vec(test)
                 total = test if total is None else fn.binary("and", total, test)
         return total if total is not None else const(True, "i1")
+
+    def gathered_together(self, x: Gathered) -> V | None:
+        """Lanes whose computed indices are the same, by vector loads: rows that are looked up."""
+        fn, buffer = self.fn, x.buffer
+        place, scale, computed = ZERO, 1, list[tuple[Expr, int]]()
+        for index, n in reversed(list(zip(x.indices, buffer.shape, strict=True))[buffer.drop:]):
+            if isinstance(index, Index):
+                place = place + index * scale
+            else:
+                computed.append((index, scale))
+            scale *= n
+        steps = self.steps(place)
+        if not steps or not any(steps):
+            return None
+        first = self.index_value(place)
+        for expr, stride in computed:
+            value = emit_convert(fn, self.emit(expr), expr.dtype.name, "int64")
+            if lanes(value.type) > 1:
+                return None
+            first = fn.add(first, fn.mul(value, i64(stride)))
+        some = self.mask is not None and lanes(self.mask.type) > 1
+        return guarded_pattern(fn, self.pointers[buffer], first, steps, some, storage_type(buffer.dtype.name),
+                               buffer.dtype.itemsize, scratch_size(buffer))
 
     def guarded(self, x: Guarded) -> V:
         condition = self.emit(x.condition)
