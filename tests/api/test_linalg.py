@@ -11,6 +11,7 @@ import pytest
 import pullback as pb
 from pullback import linalg
 from pullback.linalg import LinAlgError
+from pullback.ops.linalg import Lu
 from pullback.util.errors import DTypeError, GradientError, ShapeError
 
 RNG = np.random.default_rng(0)
@@ -149,6 +150,27 @@ def test_sizes_and_scales_that_decompositions_meet() -> None:
     w, v = (np.asarray(p) for p in linalg.eigh(tensor(x @ x.T)))  # 40 eigenvalues are 0
     close(v * w @ v.T, x @ x.T, 1e-11)
     close(v.T @ v, np.eye(60), 1e-11)
+
+
+@pytest.mark.parametrize("shape", [(33, 33), (2, 65, 65), (100, 40), (40, 100), (140, 140)], ids=str)
+def test_matrices_of_several_blocks(shape: tuple[int, ...]) -> None:
+    """What is decomposed by blocks is what is decomposed column by column, with the same pivots."""
+    x = np.random.default_rng(1).normal(size=shape)
+    packed, pivots, _ = Lu().reference(x)
+    found = linalg.lu_factor(tensor(x))
+    close(found[0], packed, 1e-8)
+    assert np.array_equal(np.asarray(found[1]), pivots + 1)
+    n = shape[-1]
+    if shape[-2] != n:
+        return
+    y = np.random.default_rng(2).normal(size=(*shape[:-1], 3))
+    close(linalg.solve(tensor(x), tensor(y)), np.linalg.solve(x, y), 1e-7)
+    stable = x / n + np.eye(n)
+    for upper, cut in ((False, np.tril), (True, np.triu)):
+        close(linalg.solve_triangular(tensor(stable), tensor(y), upper=upper), np.linalg.solve(cut(stable), y), 1e-9)
+        ones = cut(stable, 1 if upper else -1) + np.eye(n)
+        got = linalg.solve_triangular(tensor(stable), tensor(y), upper=upper, unitriangular=True)
+        close(got, np.linalg.solve(ones, y), 1e-9)
 
 
 def test_complex_matrices() -> None:

@@ -133,6 +133,10 @@ def each(run: Callable[..., Any], *arrays: Any) -> list[Any]:
     return [np.stack(part).reshape((*batch, *part[0].shape)) for part in zip(*found, strict=True)]
 
 
+LEAST_ROWS, LEAST_COLUMNS = 16, 32  # of a triangle that is solved, of a matrix that is decomposed, one by one
+MOST_BLOCKS = 8  # of either: each is compiled
+
+
 # -- triangular systems ------------------------------------------------------------------------------------------------
 
 
@@ -189,9 +193,23 @@ class TriangularSolve(Decomposition):
 
     def build(self, *inputs: Node) -> Sequence[Node]:
         a, y = inputs
+        return [self._solved(a, y, _block_size(a.shape[-1], LEAST_ROWS)) if y.tensor.size else y]
+
+    def _solved(self, a: Node, y: Node, block: int) -> Node:
+        """Halves, one after the other: what the first gives leaves the second's sides by one matrix product."""
+        n = a.shape[-1]
+        if n <= block:
+            return self._by_rows(a, y)
+        half = -(-n // (2 * block)) * block
+        near, far = ((0, half), (half, n)) if self.lower else ((half, n), (0, half))
+        first, second = (b.slice_axis(y, -2, *part) for part in (near, far))
+        found = self._solved(_block(a, near, near), first, block)
+        second = b.sub(second, mm(_block(a, far, near), found))
+        other = self._solved(_block(a, far, far), second, block)
+        return b.concat([found, other] if self.lower else [other, found], y.tensor.rank - 2)
+
+    def _by_rows(self, a: Node, y: Node) -> Node:
         n, m = y.shape[-2:]
-        if not y.tensor.size:
-            return [y]
         steps = b.transpose(flat_batch(self.triangle(a)), (1, 0, 2))
         sides = b.transpose(flat_batch(y), (1, 0, 2))
         count = sides.shape[1]
@@ -204,7 +222,7 @@ class TriangularSolve(Decomposition):
 
         start = b.zeros((count, m, n), a.dtype)
         found = loop(turn, n, [start], [steps, sides], reverse=not self.lower)[0]
-        return [b.reshape(turned(found), y.shape)]
+        return b.reshape(turned(found), y.shape)
 
     @staticmethod
     def samples() -> Iterator[Sample]:
@@ -215,6 +233,14 @@ class TriangularSolve(Decomposition):
             yield TriangularSolve(lower, True), [a[0], y[0, :, :1]]
         yield TriangularSolve(True), [np.ones((0, 0)), np.ones((0, 2))]
         yield TriangularSolve(False), [a.astype(np.float32), y.astype(np.float32)]
+
+
+def _block_size(n: int, least: int) -> int:
+    return max(least, -(-n // MOST_BLOCKS))
+
+
+def _block(a: Node, of_rows: tuple[int, int], of_columns: tuple[int, int]) -> Node:
+    return b.slice_axis(b.slice_axis(a, -2, *of_rows), -1, *of_columns)
 
 
 def solve_lower(a: Node, y: Node, unit: bool = False) -> Node:
@@ -362,11 +388,9 @@ class Lu(Decomposition):
         batch, (m, n) = x.shape[:-2], x.shape[-2:]
         if not x.tensor.size:
             return [x, b.zeros((*batch, min(m, n)), int32), b.iota((*batch, m), len(batch), int32)]
-        start = flat_batch(x)
-        count = start.shape[0]
-        left, order, pivots = loop(_lu_step, min(m, n), [start, b.iota((count, m), 1, int32)])
-        return [b.reshape(left, x.shape), b.reshape(turned(pivots), (*batch, min(m, n))),
-                b.reshape(order, (*batch, m))]
+        block = _block_size(min(m, n), LEAST_COLUMNS)
+        packed, pivots, order = _lu_by_columns(flat_batch(x), block)
+        return [b.reshape(packed, x.shape), b.reshape(pivots, (*batch, min(m, n))), b.reshape(order, (*batch, m))]
 
     @staticmethod
     def samples() -> Iterator[Sample]:
@@ -389,6 +413,35 @@ def _lu(x: Any) -> Any:
                 left[k + 1:, k] /= left[k, k]
             left[k + 1:, k + 1:] -= np.outer(left[k + 1:, k], left[k, k + 1:])
     return left, pivots, order
+
+
+def _lu_by_columns(x: Node, block: int) -> tuple[Node, Node, Node]:
+    """The first half of the columns, then what it leaves of the others: most of the work is matrix products.
+
+    The packed factors, the pivot of each column, the order of the rows.
+    """
+    count, m, n = x.shape
+    if n <= min(m, block):
+        left, order, pivots = loop(_lu_step, n, [x, b.iota((count, m), 1, int32)])
+        return left, turned(pivots), order
+    half = -(-n // (2 * block)) * block if n <= m else m
+    near, pivots, order = _lu_by_columns(b.slice_axis(x, 2, 0, half), block)
+    far = _in_order(b.slice_axis(x, 2, half, n), order)
+    top = TriangularSolve(True, True).build(b.slice_axis(near, 1, 0, half), b.slice_axis(far, 1, 0, half))[0]
+    if half == m:
+        return b.concat([near, top], 2), pivots, order
+    below = b.slice_axis(near, 1, half, m)
+    rest, later, moved = _lu_by_columns(b.sub(b.slice_axis(far, 1, half, m), mm(below, top)), block)
+    packed = b.concat([b.concat([b.slice_axis(near, 1, 0, half), top], 2),
+                       b.concat([_in_order(below, moved), rest], 2)], 1)
+    later = b.add(later, b.full(later.shape, half, int32))
+    last = b.take_along(b.slice_axis(order, 1, half, m), moved, 1)
+    return packed, b.concat([pivots, later], 1), b.concat([b.slice_axis(order, 1, 0, half), last], 1)
+
+
+def _in_order(x: Node, order: Node) -> Node:
+    """The rows of matrices in another order."""
+    return b.take_along(x, rows(order, x.shape), 1)
 
 
 def _lu_step(step: Node, left: Node, order: Node) -> Sequence[Node]:
