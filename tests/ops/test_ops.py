@@ -13,7 +13,7 @@ from pullback.ir.node import Function, TensorType, apply, evaluate, param
 from pullback.ops import build as b
 from pullback.ops import numeric
 from pullback.ops.map import Convert, Map
-from pullback.ops.shape import Reindex, places, strided
+from pullback.ops.shape import Reindex, added, places, strided
 from pullback.ops.source import RandomBits, threefry
 from pullback.util.errors import AxisError, DTypeError, ShapeError
 
@@ -115,3 +115,17 @@ def test_elements_read_where_they_lie_are_those_at_their_places() -> None:
         np.testing.assert_array_equal(Reindex((4, 2, 3), tuple(indices)).reference(x), wanted)
     assert strided(x, (i[1], i[0] + 2, i[2]), (4, 2, 3)) is None  # one is outside
     assert strided(x, (i[1], i[0] // 2, i[2]), (4, 2, 3)) is None
+
+
+def test_elements_added_where_they_overlap_are_those_added_one_by_one() -> None:
+    x = np.random.default_rng(0).integers(-9, 9, (3, 4, 200)).astype(float)
+    i = loop_vars(x.shape)
+    for indices, shape in (([i[0], i[1] * 50 + i[2]], (3, 350)), ([i[0] + i[1], i[2]], (6, 200)),
+                           ([i[1], i[2] * -1 + 199], (4, 200)), ([i[2] * 3 + i[0]], (600,)),
+                           ([i[0], i[1], i[2]], x.shape)):
+        wanted = np.zeros(shape)
+        np.add.at(wanted, tuple(places(tuple(indices), x.shape)), x)
+        found = added(x, tuple(indices), shape)
+        assert found is not None
+        np.testing.assert_array_equal(found, wanted)
+    assert added(x, (i[1],), (4,)) is None  # every turn would add few elements

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from pullback.util.errors import ArgumentError, AxisError, DTypeError, GradientE
 
 Shape = tuple[int, ...]
 Indices = tuple[Index, ...]
+TURN_SIZE = 64  # elements that are worth a turn in Python
 
 
 @primitive
@@ -99,16 +101,50 @@ def in_range(indices: Indices, shape: Shape) -> bool:
     return all(x.low >= 0 and x.high < n for x, n in zip(indices, shape, strict=True))
 
 
-def strided(x: Any, indices: Indices, shape: Shape) -> Any:
-    """The elements at sums of multiples of variables, where they lie; None where an index is more than that, or may be
-    outside."""
+def element_steps(indices: Indices, at: Any, shape: Shape) -> list[int] | None:
+    """How many bytes of an array lie from one turn of each variable to the next; None where an index is more than a sum
+    of multiples of variables, or may be outside."""
     atoms = [atom for i in indices for atom, _ in i.terms]
-    if not in_range(indices, x.shape) or any(isinstance(a, Part) for a in atoms):
+    if not in_range(indices, at.shape) or any(isinstance(a, Part) for a in atoms):
         return None
-    steps = [sum(dict(i.terms).get(Var(f"i{k}", n), 0) * step for i, step in zip(indices, x.strides, strict=True))
-             for k, n in enumerate(shape)]
+    return [sum(dict(i.terms).get(Var(f"i{k}", n), 0) * step for i, step in zip(indices, at.strides, strict=True))
+            for k, n in enumerate(shape)]
+
+
+def strided(x: Any, indices: Indices, shape: Shape, write: bool = False) -> Any:
+    """The elements at index expressions, where they lie; None where they have no fixed steps."""
+    steps = element_steps(indices, x, shape)
+    if steps is None:
+        return None
     first = x[tuple(slice(i.const, None) for i in indices)]
-    return np.lib.stride_tricks.as_strided(first, shape, steps, writeable=False)
+    return np.lib.stride_tricks.as_strided(first, shape, steps, writeable=write)
+
+
+def overlapping(steps: Sequence[int], shape: Shape) -> list[int]:
+    """Dimensions along which elements may meet; no two elements of the others are one."""
+    reach, found = 0, list[int]()
+    for k in sorted(range(len(shape)), key=lambda k: abs(steps[k])):
+        if shape[k] > 1 and abs(steps[k]) <= reach:
+            found.append(k)
+        else:
+            reach += (shape[k] - 1) * abs(steps[k])
+    return found
+
+
+def added(x: Any, indices: Indices, shape: Shape) -> Any:
+    """x added up where indices put it, all at once but along what overlaps; None where that would be many turns."""
+    out = np.zeros(shape, x.dtype)
+    steps = element_steps(indices, out, x.shape)
+    over = [] if steps is None else overlapping(steps, x.shape)
+    turns = math.prod(x.shape[k] for k in over)
+    if steps is None or not x.size or turns * TURN_SIZE > x.size:
+        return None
+    target = strided(out, indices, x.shape, write=True)
+    for index in np.ndindex(*(x.shape[k] for k in over)):
+        known = dict(zip(over, index, strict=True))
+        part = tuple(known.get(k, slice(None)) for k in range(x.ndim))
+        target[part] += x[part]
+    return out
 
 
 def moved(indices: Indices, shape: Shape, size: int) -> Indices:
@@ -320,6 +356,10 @@ class ReindexReduce(Op):
 
     def reference(self, *arrays: Any) -> Any:
         x = arrays[0]
+        whole = self.monoid == "add" and x.dtype.kind in "fc" and x.dtype.itemsize > 2
+        total = added(x, self.indices, self.shape) if whole else None
+        if total is not None:
+            return total
         out = np.full(self.shape, identity(self.monoid, b.dtype_of(x.dtype)), x.dtype)
         found = places(self.indices, x.shape)
         inside = _inside(found, self.shape, x.shape)
