@@ -65,10 +65,12 @@ def checked_key(key: Any, depth: int = 8) -> Any:
 
 
 class Reader:
-    """The machine: `Reader(data, names, outside).run()`. `outside` gives what stands outside the pickle."""
+    """The machine: `Reader(data, names, outside, restore).run()`. `outside` gives what stands outside the pickle,
+    `restore` puts attributes on what a maker made, and says whether it may."""
 
-    def __init__(self, data: bytes, names: Mapping[str, Any], outside: Callable[[Any], Any]) -> None:
-        self.data, self.names, self.outside = data, names, outside
+    def __init__(self, data: bytes, names: Mapping[str, Any], outside: Callable[[Any], Any],
+                 restore: Callable[[Any, Any], bool] = lambda target, state: False) -> None:
+        self.data, self.names, self.outside, self.restore = data, names, outside, restore
         self.at = 0
         self.stack: list[Any] = []
         self.marks: list[int] = []
@@ -130,7 +132,7 @@ class Reader:
         found = self.pop()
         self.push(found)
         if not isinstance(found, kind):
-            raise wrong(f"the pickle adds to something that is no {kind.__name__}", ("value", f"{found!r:.60}"))
+            raise wrong(f"the pickle adds to something that is no {kind.__name__}", ("value", type(found).__name__))
         return found
 
     def name(self, module: Any, name: Any) -> None:
@@ -150,8 +152,12 @@ class Reader:
         self.push(maker.make(*arguments))
 
     def put_state(self) -> None:
-        """Attributes are put on nothing but the dict that `state_dict()` gives, and of those only its versions."""
-        state, target = self.pop(), self.top(OrderedDict)
+        """Attributes are put on what `restore` takes, and on the dict that `state_dict()` gives: of those only its
+        versions."""
+        state, target = self.pop(), self.top(object)
+        if self.restore(target, state):
+            return
+        self.top(OrderedDict)
         if isinstance(state, dict) and "_metadata" in state:
             target._metadata = state["_metadata"]
 

@@ -15,7 +15,14 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pullback import io, nn
+from pullback.dialects.torch import instances
 from pullback.dialects.torch.dtypes import SHOWN, Size, checked_device, device, dtype
+from pullback.dialects.torch.instances import (
+    add_safe_globals,
+    clear_safe_globals,
+    get_safe_globals,
+    safe_globals,
+)
 from pullback.dialects.torch.tensors import Parameter, Tensor, styled, styled_tree
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.io import archive, pickles
@@ -26,10 +33,11 @@ from pullback.util.errors import ArgumentError, MissingFileError, MissingFolderE
 
 def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: Any = None,
          _use_new_zipfile_serialization: bool = True) -> None:
-    """Write a state dict, a tensor, or a tree of them, numbers and texts."""
-    if isinstance(obj, nn.Module):
-        raise ArgumentError(message("save: a whole module would need code in the file", [("obj", type(obj).__name__)],
-                                    "torch.save(model.state_dict(), path); model.load_state_dict(torch.load(path))"))
+    """Write a state dict, a tensor, a module, or a tree of them, numbers and texts.
+
+    Of a module the name of its class is written and its attributes, which must be of these kinds: no code. PyTorch does
+    not read it; it reads `model.state_dict()`.
+    """
     if not isinstance(f, (str, os.PathLike)):
         _write(_stream("save", f, "write"), "archive", obj)
         return
@@ -65,7 +73,7 @@ def _described(value: Any, storages: archive.Storages) -> Any:
         versions = getattr(value, "_metadata", None)
         return Call("collections.OrderedDict", (), None if versions is None else {"_metadata": versions})
     written = _WRITTEN.get(kind)
-    return None if written is None else Call(written[0], written[1](value))
+    return instances.described(value) if written is None else Call(written[0], written[1](value))
 
 
 #: what is written as a call of its class, and with which arguments
@@ -83,14 +91,18 @@ _WRITTEN: dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
 def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None,
          mmap: bool | None = None, **pickle_load_args: Any) -> Any:
     """Read what `save` wrote, here or in PyTorch, or any safetensors file. Nothing in the file is ever run, whatever
-    `weights_only` says. All tensors come to the CPU: a function as `map_location` is not asked."""
+    `weights_only` says. All tensors come to the CPU: a function as `map_location` is not asked.
+
+    With `weights_only=False`, whole modules too, of classes that the program has loaded.
+    """
+    whole = weights_only is False
     if isinstance(map_location, str) or hasattr(map_location, "type"):
         checked_device(map_location)
     if not isinstance(f, (str, os.PathLike)):
-        return _read(_stream("load", f, "read"), map_location)
+        return _read(_stream("load", f, "read"), map_location, whole)
     with _opened(f) as file:
         if file.read(len(archive.START)) == archive.START:
-            return _read(file, map_location)
+            return _read(file, map_location, whole)
     return styled_tree(io.load(f))
 
 
@@ -114,9 +126,11 @@ def _stream(name: str, f: Any, method: str) -> Any:
     return f
 
 
-def _read(file: BinaryIO, map_location: Any) -> Any:
+def _read(file: BinaryIO, map_location: Any, whole: bool) -> Any:
     found = archive.Archive(file, _KINDS, Tensor, lambda where: _checked_place(where, map_location))
-    return pickles.Reader(found.read("data.pkl"), _NAMES, found.storage).run()
+    made = instances.Instances(not whole)
+    names = made.names(_NAMES)
+    return pickles.Reader(found.read("data.pkl"), names, found.storage, made.restore).run()
 
 
 def _checked_place(where: str, map_location: Any) -> None:
@@ -203,3 +217,5 @@ _NAMES: dict[str, Any] = {
     "builtins.bytearray": Maker(lambda raw=b"": bytearray(_exactly(bytes, raw))),
     "_codecs.encode": Maker(_bytes),
 }
+
+__all__ = ["add_safe_globals", "clear_safe_globals", "get_safe_globals", "load", "safe_globals", "save"]

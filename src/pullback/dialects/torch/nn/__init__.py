@@ -152,6 +152,8 @@ _find, _listed = names(__name__, {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "NonDynamicallyQuantizableLinear":  # what attention has at its end
+        return __getattr__("Linear")
     if name in _LAYER_NAMES:
         found = _layer(getattr(native, name))
         globals()[name] = found
