@@ -365,11 +365,11 @@ def test_encodings(tmp_path: Path) -> None:
 
 def test_missing_module_names_the_scripts_line(tmp_path: Path) -> None:
     """How imports are answered is not part of the traceback; packages beside a framework are named."""
-    path = script(tmp_path, "import torch\nimport torch.distributed as dist\n")
+    path = script(tmp_path, "import torch\nimport torch.distribution as dist\n")
     done = run(path)
     assert done.stderr.splitlines()[:3] == ["Traceback (most recent call last):",
                                             f'  File "{path}", line 2, in <module>',
-                                            "    import torch.distributed as dist"]
+                                            "    import torch.distribution as dist"]
     assert len(re.findall("  File ", done.stderr)) == 1
     done = run(script(tmp_path, "import torchvision\n"))
     assert "torchvision is no part of them and needs the real torch" in done.stderr

@@ -176,7 +176,7 @@ def test_what_lies_within_a_storage_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["os.system", "builtins.eval", "builtins.getattr", "torch.load", "torch.nn.Linear",
-                                  "collections.namedtuple", "numpy.core.multiarray.scalar", "argparse.Namespace"])
+                                  "collections.namedtuple", "numpy.core.multiarray.fromstring", "argparse.Namespace"])
 def test_names_of_code_are_refused(name: str) -> None:
     with pytest.raises(FileFormatError, match=name):
         torch.load(written({"a": Call(name, ("echo",))}), weights_only=False)

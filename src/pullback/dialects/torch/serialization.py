@@ -24,8 +24,8 @@ from pullback.dialects.torch.instances import (
     safe_globals,
 )
 from pullback.dialects.torch.tensors import Parameter, Tensor, styled, styled_tree
-from pullback.engine.tensor import TensorBase, from_host
-from pullback.io import archive, pickles
+from pullback.engine.tensor import TensorBase
+from pullback.io import archive, arrays, pickles
 from pullback.io.atomic import write_atomic
 from pullback.io.pickles import Call, Maker, Name
 from pullback.util.errors import ArgumentError, MissingFileError, MissingFolderError, NoDeviceError, message
@@ -65,7 +65,7 @@ def _described(value: Any, storages: archive.Storages) -> Any:
             return Call("torch._utils._rebuild_parameter", (value.detach(), value.requires_grad, OrderedDict()))
         return storages.described(value, OrderedDict())
     if isinstance(value, (np.ndarray, np.generic)):
-        return from_host(value)
+        return arrays.described(value)
     if isinstance(value, dtype):
         return Name(repr(value))
     kind = type(value)
@@ -128,9 +128,13 @@ def _stream(name: str, f: Any, method: str) -> Any:
 
 def _read(file: BinaryIO, map_location: Any, whole: bool) -> Any:
     found = archive.Archive(file, _KINDS, Tensor, lambda where: _checked_place(where, map_location))
-    made = instances.Instances(not whole)
-    names = made.names(_NAMES)
-    return pickles.Reader(found.read("data.pkl"), names, found.storage, made.restore).run()
+    made, numbers = instances.Instances(not whole), arrays.Arrays()
+    names = made.names(_NAMES | numbers.names())
+
+    def restore(target: Any, state: Any) -> bool:
+        return numbers.restore(target, state) or made.restore(target, state)
+
+    return pickles.Reader(found.read("data.pkl"), names, found.storage, restore).run()
 
 
 def _checked_place(where: str, map_location: Any) -> None:
@@ -214,6 +218,7 @@ _NAMES: dict[str, Any] = {
     "collections.OrderedDict": Maker(lambda: OrderedDict()),
     "collections.Counter": Maker(lambda counts: Counter(_exactly(dict, counts))),
     "builtins.set": Maker(_set), "builtins.complex": Maker(complex),
+    "builtins.bytes": Maker(lambda: b""),
     "builtins.bytearray": Maker(lambda raw=b"": bytearray(_exactly(bytes, raw))),
     "_codecs.encode": Maker(_bytes),
 }
