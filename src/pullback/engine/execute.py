@@ -391,7 +391,7 @@ def _scalar_positions(trace: Trace) -> frozenset[int]:
 class FlushPlan:
     """What a flush of one state with one set of wanted slots does."""
 
-    __slots__ = ("aliases", "apart", "copies", "executable", "freed", "live", "replaced", "residuals", "simple",
+    __slots__ = ("aliases", "apart", "carried", "copies", "executable", "freed", "live", "residuals", "simple",
                  "slots", "with_history", "written")
 
     def __init__(self, trace: Trace, live: tuple[int, ...], history: tuple[int, ...], donated: frozenset[int],
@@ -414,8 +414,8 @@ class FlushPlan:
         place = {s: k for k, s in enumerate(leaf_slots)}
         pairs = tuple([(o, place[replaced[s]]) for o, s in enumerate(self.slots) if replaced.get(s) in place])
         self.executable: Any = Executable(function, _scalar_positions(trace), free, pairs) if self.slots else None
-        #: values that replace others, where it matters which: a program that refuses an index leaves them as before
-        self.replaced = replaced if self.slots and self.executable.checked else None
+        #: what in-place operations replace, where it matters: a program that refuses an index leaves that as before
+        self.carried = {v.slot: s for v, s in trace.carried.items()} if self.slots and self.executable.checked else None
         #: the results are just those of the program, in order
         self.simple = not self.with_history and tuple(self.slots) == live
         self.live = live
@@ -486,8 +486,8 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
     key = (live, history, donated)
     plan = trace.state.programs.get(key)
     arguments = [leaf.buffer if type(leaf) is Value else leaf for leaf in leaves]
-    if plan is not None and plan.replaced is not None:
-        plan = _of_replaced(trace, plan, key)
+    if plan is not None and plan.carried is not None:
+        plan = _of_carried(trace, plan, key)
     if plan is None:
         plan = _new_plan(trace, live, history, donated, arguments)
     elif plan.simple and plan.executable.at_once:
@@ -601,13 +601,13 @@ def _new_plan(trace: Trace, live: tuple[int, ...], history: tuple[int, ...], don
     replaced = set[int]() if history else {*pairs.values()}
     expected = tuple([k for k, s in enumerate(trace.state.leaf_slots()) if k in donated or s in replaced])
     plan = programs.get((live, history, expected))
-    if plan is not None and plan.replaced is not None:
-        plan = _of_replaced(trace, plan, (live, history, expected))
+    if plan is not None and plan.carried is not None:
+        plan = _of_carried(trace, plan, (live, history, expected))
     if plan is None or (expected != donated and plan.copies >= COPIES):
         expected = donated if plan is not None else expected
         plan = FlushPlan(trace, live, history, frozenset(expected), pairs)
         programs.setdefault((live, history, expected), plan)
-        programs[live, history, expected, *pairs.items()] = plan
+        programs[live, history, expected, *(plan.carried or {}).items()] = plan
     missing = set(expected).difference(donated)
     if missing:
         wait_oldest(0)
@@ -617,10 +617,11 @@ def _new_plan(trace: Trace, live: tuple[int, ...], history: tuple[int, ...], don
     return plan
 
 
-def _of_replaced(trace: Trace, plan: FlushPlan, key: tuple[Any, ...]) -> FlushPlan | None:
-    """The plan for what is replaced now: equal operations may write into a tensor once and make a new one then."""
-    pairs = trace.replaced()
-    return plan if plan.replaced == pairs else trace.state.programs.get((*key, *pairs.items()))
+def _of_carried(trace: Trace, plan: FlushPlan, key: tuple[Any, ...]) -> FlushPlan | None:
+    """The plan for what is replaced now: equal operations may write into a tensor once and make a new one then. (Those
+    of an optimiser replace what they read, always.)"""
+    carried = {v.slot: s for v, s in trace.carried.items()}
+    return plan if plan.carried == carried else trace.state.programs.get((*key, *carried.items()))
 
 
 def copied(buffer: Buffer) -> Buffer:
