@@ -160,3 +160,11 @@ def test_processes() -> None:
         mp.spawn(divmod, (0,), nprocs=1)
     with pytest.raises(ArgumentError, match="no such strategy"):
         mp.set_sharing_strategy("none")
+
+
+def test_modules_of_many_processes_may_be_asked_for() -> None:
+    parallel = importlib.import_module("pullback.torch.nn.parallel")
+    model = torch.nn.Linear(2, 3)
+    assert not isinstance(model, parallel.DistributedDataParallel)
+    with pytest.raises(MissingModuleError, match="there is one process"):
+        parallel.DistributedDataParallel(model, device_ids=[0])
