@@ -13,6 +13,7 @@ from pullback.ir.node import Function, Node, TensorType, param
 from pullback.kernel.nodes import For, walk
 from pullback.runtime.native import native
 from pullback.schedule.plan import Options, plan
+from pullback.schedule.roots import Roots
 
 
 def count(function: Function, kind: str = "", **options: object) -> int:
@@ -314,3 +315,21 @@ def test_workspace_is_reused() -> None:
     function = Function([x], [y])
     program = check(function, *randoms(function, scale=0.1))
     assert program.workspace_bytes < 4 * 64 * 64 * 4 + 200_000
+
+
+def test_what_is_stored_late_costs_what_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values that are read at too many places are stored as that is found out: all others are lowered once."""
+    lowered: list[Node] = []
+    original = Roots._root  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(Roots, "_root", lambda self, node: lowered.append(node) or original(self, node))
+    x = floats(4096)
+    y = x
+    for k in range(12):
+        wave = b.mul(b.unary("sin", y), b.scalar_like(y, 0.1 + 0.01 * k))
+        shifted = [b.concat([b.slice_axis(wave, 0, s, 4096), b.slice_axis(wave, 0, 0, s)], 0) for s in (1, 3, 5, 8, 13)]
+        y = shifted[0]
+        for other in shifted[1:]:
+            y = b.add(y, other)
+    made = check(Function([x], [y]), *randoms(Function([x], [y])))
+    assert len(made.kernels) >= 12
+    assert len(set(lowered)) < len(lowered) < 4 * len(set(lowered))

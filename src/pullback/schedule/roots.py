@@ -260,31 +260,43 @@ class Roots:
 
     # -- lowering ----------------------------------------------------------------------------------------------------
     def _lower(self) -> None:
+        self.buffers = dict(self.params)
+        self.values = Values(self.buffers)
+        done: dict[Node, Root] = {}
         while True:
+            for node in self.order:
+                if node in self.stored and node not in self.buffers:
+                    self.buffers[node] = Buffer(f"t{len(self.buffers) - len(self.params)}", node.dtype, node.shape)
             try:
-                self._try_lower()
-                return
+                self._lower_missing(done)
+                break
             except MustStore as need:
                 self.stored[need.node] = None
+                self._forget(need.node, done)
+        self.roots = [done[node] for node in self.order if node in done]
+        for root in self.roots:
+            self._connect(root)
 
-    def _try_lower(self) -> None:
-        self.buffers = dict(self.params)
-        self.roots, self.producer = [], {}
-        number = 0
+    def _lower_missing(self, done: dict[Node, Root]) -> None:
+        """The roots that there are not yet."""
         for node in self.order:
-            if node in self.stored and node not in self.params:
-                self.buffers[node] = Buffer(f"t{number}", node.dtype, node.shape)
-                number += 1
-        self.values = Values(self.buffers)
-        for node in self.order:
-            if node in self.params:
+            if node in self.params or node in done or isinstance(node.op, Proj):
                 continue
             if node in self.stored or not isinstance(node.type, TensorType):
-                if isinstance(node.op, Proj):
-                    continue
-                self._root(node)
+                done[node] = self._root(node)
 
-    def _root(self, node: Node) -> None:
+    def _forget(self, stored: Node, done: dict[Node, Root]) -> None:
+        """Forget what was made of a node that is to be stored after all: up to what is stored itself."""
+        through = {stored}
+        for node in self.order:
+            if through.isdisjoint(node.inputs):
+                continue
+            done.pop(node, None)
+            if node not in self.buffers and isinstance(node.type, TensorType):
+                through.add(node)
+        self.values.forget(through)
+
+    def _root(self, node: Node) -> Root:
         kind = lowering(node)
         self.values.begin(max(map(node_size, (node, *node.inputs))))
         if kind == "view":
@@ -310,17 +322,20 @@ class Roots:
             root.loads = [x for x in found if isinstance(x, (Load, Gathered))]
             root.cost = costs.expression_cost((root.value,))
         root.work = prod(root.space) * root.cost
+        return root
+
+    def _connect(self, root: Root) -> None:
+        """What a root reads of those before it, and what it makes."""
         sources: dict[Root, None] = {}
         for x in root.loads:
             source = self.producer.get(x.buffer)
             if source is not None:
                 sources[source] = None
         root.sources = list(sources)
-        for result in results_of(node, self.order):
-            if kind == "barrier" and isinstance(result.op, Proj):
-                self.buffers[result].alias = self.buffers[node.inputs[result.op.index]]
+        for result in results_of(root.node, self.order):
+            if root.kind == "barrier" and isinstance(result.op, Proj):
+                self.buffers[result].alias = self.buffers[root.node.inputs[result.op.index]]
             self.producer[self.buffers[result]] = root
-        self.roots.append(root)
 
     def _reduction(self, node: Node, kind: str) -> Root:
         op: Any = node.op

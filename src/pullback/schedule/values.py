@@ -51,6 +51,10 @@ class Values:
         self.places: dict[Node, set[tuple[Index, ...]]] = {}
         self.turns = turns
 
+    def forget(self, nodes: set[Node]) -> None:
+        """Forget the values of some nodes."""
+        self.memo = {key: value for key, value in self.memo.items() if key[0] not in nodes}
+
     def _count(self, node: Node, indices: tuple[Index, ...]) -> None:
         """Shifted reads of shifted reads double at every step: such values are kept, not computed at every place."""
         places = self.places.setdefault(node, set())
