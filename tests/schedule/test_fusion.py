@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
+
 import numpy as np
 import pytest
 from tests.programs import check, floats, layer_norm, linear, mlp_step, randoms, run, softmax
@@ -11,6 +14,7 @@ import pullback.ops.build as b
 from pullback.ir.dtypes import float32
 from pullback.ir.node import Function, Node, TensorType, param
 from pullback.kernel.nodes import For, walk
+from pullback.kernel.signature import signature
 from pullback.runtime.native import native
 from pullback.schedule.plan import Options, plan
 from pullback.schedule.roots import Roots
@@ -333,3 +337,25 @@ def test_what_is_stored_late_costs_what_reads_it(monkeypatch: pytest.MonkeyPatch
     made = check(Function([x], [y]), *randoms(Function([x], [y])))
     assert len(made.kernels) >= 12
     assert len(set(lowered)) < len(lowered) < 4 * len(set(lowered))
+
+
+def test_many_pieces_side_by_side_are_no_deep_choice() -> None:
+    """A list of the results of a thousand steps is joined in memory, also where each is computed in its place."""
+    pieces = [floats(3, 1) for _ in range(700)]
+    for given in (pieces, [b.neg(x) for x in pieces]):
+        function = Function(pieces, [b.concat(given, 1)])
+        check(function, *(np.full((3, 1), k, np.float32) for k in range(len(pieces))))
+
+
+def test_signatures_of_long_chains_need_no_deep_calls() -> None:
+    """Whatever calls the library may have used up most of the depth that Python allows."""
+    x = floats(40)
+    y = x
+    for k in range(90):
+        y = b.select(b.binary("lt", y, b.scalar_like(y, float(k))), b.add(y, x), b.neg(y))
+    kernels = [k for phase in plan(Function([x], [y]), frozenset(), frozenset(), Options()).phases for k in phase]
+
+    def deep(left: int) -> int:
+        return deep(left - 1) if left else len([signature(k) for k in kernels])
+
+    assert deep(sys.getrecursionlimit() - len(inspect.stack()) - 200) == len(kernels)

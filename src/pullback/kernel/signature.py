@@ -6,7 +6,7 @@ from typing import Any
 
 from pullback.ir.dtypes import DType
 from pullback.ir.index import Index, Var
-from pullback.kernel.nodes import Accumulator, Buffer, Kernel
+from pullback.kernel.nodes import Accumulator, Buffer, Expr, Kernel, expressions, walk
 
 #: what differs from one equal kernel to another, or follows from the rest
 _LEFT_OUT = {Buffer: ("name", "offset", "size", "slot"), Accumulator: ("name",)}
@@ -60,9 +60,26 @@ def _fields_of(kind: Any) -> tuple[str, ...]:
     return tuple(name for base in kind.__mro__ for name in getattr(base, "__slots__", ()) if name not in left_out)
 
 
+def _ends_first(roots: tuple[Expr, ...]) -> list[Expr]:
+    """All expressions reachable, each once, after those that it is made of."""
+    found: dict[Expr, None] = {}
+    stack = list(roots)
+    while stack:
+        x = stack[-1]
+        missing = [] if x in found else [part for part in x.children() if part not in found]
+        if missing:
+            stack += missing
+        else:
+            found[stack.pop()] = None
+    return list(found)
+
+
 def signature(kernel: Kernel) -> tuple[Any, list[Buffer]]:
     """A key that equal kernels share, and the buffers in the order in which all of them meet theirs."""
     visitor = _Visitor()
+    for stmt in walk(kernel.body):  # expressions from their ends on: a chain of them may be longer than calls go deep
+        for x in _ends_first(expressions(stmt)):
+            visitor.of(x)
     heads = visitor.of([kernel.kind, kernel.flops, kernel.threads, kernel.body, kernel.reads, kernel.writes,
                         kernel.scratch])
     return (heads, tuple(visitor.rows)), [x for x in visitor.numbers if isinstance(x, Buffer)]

@@ -401,6 +401,9 @@ class ReindexReduce(Op):
         yield ReindexReduce((3,), (var("i1", 4) // 2,)), [x]
 
 
+MANY_PIECES = 16
+
+
 @primitive
 class Concat(Op):
     """The inputs one after the other along an axis."""
@@ -454,7 +457,7 @@ class Concat(Op):
         return self._choose(ctx, node, indices, pieces) if pieces else ctx.const(0, node.dtype)
 
     def _choose(self, ctx: ViewContext, node: Node, indices: Indices, pieces: list[tuple[Node, int]]) -> Value:
-        """Nested choices, built from the last piece to the first."""
+        """Nested choices, built from the last piece to the first; of many pieces halves of halves: not deep."""
         at = indices[self.axis]
 
         def load(x: Node, start: int) -> Value:
@@ -463,6 +466,11 @@ class Concat(Op):
         possible = [(x, s) for x, s in pieces if s <= at.high and at.low < s + x.shape[self.axis]] or pieces[:1]
         if len(possible) == 1:
             return load(*possible[0])
+        if len(possible) > MANY_PIECES:
+            middle = len(possible) // 2
+            first, last = possible[0][1], possible[middle][1] - 1
+            before, behind = (self._choose(ctx, node, indices, part) for part in (possible[:middle], possible[middle:]))
+            return ctx.guarded(ctx.inside([(at, first, last)]), lambda: before, behind)
         value = ctx.const(0, node.dtype)
         for x, start in reversed(possible):
             value = self._guarded(ctx, at, x, start, load, value)
