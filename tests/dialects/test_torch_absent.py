@@ -141,6 +141,7 @@ def test_trees() -> None:
 
 def test_shares_of_a_dataset() -> None:
     sampler = importlib.import_module("pullback.torch.utils.data.distributed").DistributedSampler
+    assert torch.utils.data.DistributedSampler is torch.utils.data.distributed.DistributedSampler is sampler
     assert [list(sampler(range(7), 2, r, seed=3)) for r in (0, 1)] == [[5, 4, 0, 1], [3, 6, 2, 5]]
     third = sampler(range(7), 3, 1, drop_last=True)
     third.set_epoch(2)

@@ -175,7 +175,10 @@ def default_collate(batch: Any) -> Any:
     return styled_tree(native.default_collate(batch))
 
 
-__getattr__, __dir__ = names(__name__, {"dialects.torch.utils.data": "dataloader= dataset= sampler="})
+__getattr__, __dir__ = names(__name__, {
+    "dialects.torch.utils.data": "dataloader= dataset= sampler=",
+    "dialects.torch.utils.data.distributed": "distributed= DistributedSampler",
+})
 __all__ = ["BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "RandomSampler", "Sampler",
            "SequentialSampler", "Subset", "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler",
            "default_collate", "random_split"]
