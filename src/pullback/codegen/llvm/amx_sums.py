@@ -1,9 +1,11 @@
-"""A tile of results on AMX: the sums of a block of k, what earlier blocks left, and the epilogue, row by row."""
+"""A tile of results on AMX: sums of a block of k, what earlier blocks left, and the epilogue, row by row, beside the
+next tile's products."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pullback.codegen.llvm import amx_tile as amx
 from pullback.codegen.llvm import matmul_index as ix
@@ -15,17 +17,15 @@ from pullback.codegen.llvm.text import Fn, V, i64, vector
 SUM_BYTES = amx.SIDE * amx.LINE_BYTES
 
 
+
 @dataclass(frozen=True)
 class Sum:
-    """A panel of A and where B is, of numbers of so many parts, `count` of at most `most` blocks of 32 steps of k, and
-    where finished sums are put."""
+    """A panel of A and where B is, of numbers of so many parts, and how many blocks of 32 steps of k."""
 
     parts: int
     a: V
     b: amx.Columns
     count: V
-    most: int
-    out: V
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,17 @@ class Partial:
     last: V  # whether it is the last one
 
 
+class Tile(NamedTuple):
+    """Which results a tile is."""
+
+    row: V
+    rows: V
+    col: V
+
+
 @dataclass(frozen=True)
 class Results:
-    """Which results a tile is."""
+    """Which results of a tile are finished: up to so many rows of it."""
 
     epilogue: Epilogue
     batch_index: list[V]
@@ -51,12 +59,47 @@ class Results:
     col: V
 
 
-def emit_tile(fn: Fn, of: Sum, partial: Partial | None, results: Results, deliver: Callable[[], None]) -> None:
-    """The sums of a block of k; behind the last block they are at `of.out`, and `deliver` is emitted."""
+#: hand rows of finished sums over: the function, where the sums are, which results, and the first row
+Finish = Callable[[Fn, V, Results, V], None]
+
+
+class Later:
+    """The epilogue of a tile beside the next tile's products: the matrix unit and vectors work at the same time.
+
+    Meanwhile the sums are at `out`. `finish` hands rows of a tile over, from one on; `batch_index` is that of all tiles
+    between `begin` and `end`.
+    """
+
+    def __init__(self, fn: Fn, epilogue: Epilogue, batch_index: list[V], out: V, finish: Finish) -> None:
+        self.fn, self.epilogue, self.batch_index, self.out, self.finish = fn, epilogue, batch_index, out, finish
+        self.waiting = fn.alloca("i64", 3)  # the tile's row, how many rows it has, and its column
+
+    def begin(self) -> None:
+        """No tile waits."""
+        self.put(i64(0), i64(0), i64(0))
+
+    def put(self, *tile: V) -> None:
+        for n, value in enumerate(tile):
+            self.fn.store(value, ix.offset(self.fn, self.waiting, i64(n), "i64"), 8)
+
+    def rows(self, first: V, stop: V) -> None:
+        """Some rows of the tile that waits."""
+        fn = self.fn
+        row, rows, col = (fn.load(ix.offset(fn, self.waiting, i64(n), "i64"), "i64", 8) for n in range(3))
+        results = Results(self.epilogue, self.batch_index, row, ix.minimum(fn, stop, rows), col)
+        self.finish(fn, self.out, results, first)
+
+    def end(self) -> None:
+        """The last tile."""
+        self.rows(i64(0), i64(amx.SIDE))
+
+
+def emit_tile(fn: Fn, of: Sum, partial: Partial | None, tile: Tile, later: Later) -> None:
+    """The sums of a block of k; behind the last block they wait for the next tile."""
     def last(before: V) -> None:
-        add_products(fn, of, results)
-        amx.leave(fn, of.parts, of.a, of.b, of.count, before, of.out)
-        deliver()
+        add_products(fn, of, tile, later)
+        amx.leave(fn, of.parts, of.a, of.b, of.count, before, later.out)
+        later.put(*tile)
 
     if partial is None:
         amx.clear(fn)
@@ -76,42 +119,43 @@ def emit_tile(fn: Fn, of: Sum, partial: Partial | None, results: Results, delive
     emit_either(fn, partial.last, lambda: last(before), leave)
 
 
-def add_products(fn: Fn, of: Sum, results: Results) -> None:
-    """The sums; what the epilogue will read is asked for meanwhile, some rows in each block of k."""
+def add_products(fn: Fn, of: Sum, tile: Tile, later: Later) -> None:
+    """The sums; meanwhile, some rows in each block of k, the tile before is handed over, and what this one's epilogue
+    will read is asked for."""
     def fetch(fn: Fn, row: V) -> None:
-        results.epilogue.fetch(fn, results.batch_index, row, results.col, amx.SIDE)
+        later.epilogue.fetch(fn, later.batch_index, row, tile.col, amx.SIDE)
 
-    if not lines_of(fn, lambda trial: fetch(trial, i64(0))):
-        amx.add_products(fn, of.parts, of.a, of.b, of.count)
-        return
-    each = -(-amx.SIDE // of.most)
+    each = ix.div(fn, ix.add(fn, of.count, amx.SIDE - 1), of.count)
     loop = fn.begin_loop(i64(0), of.count, i64(1), [of.a])
-    rows = fn.begin_loop(ix.mul(fn, loop.counter, each),
-                         ix.minimum(fn, ix.mul(fn, ix.add(fn, loop.counter, 1), each), results.rows), i64(1))
-    fetch(fn, ix.add(fn, results.row, rows.counter))
-    fn.end_loop(rows)
+    first = ix.mul(fn, loop.counter, each)
+    stop = ix.add(fn, first, each)
+    later.rows(first, stop)
+    if lines_of(fn, lambda trial: fetch(trial, i64(0))):
+        rows = fn.begin_loop(first, ix.minimum(fn, stop, tile.rows), i64(1))
+        fetch(fn, ix.add(fn, tile.row, rows.counter))
+        fn.end_loop(rows)
     amx.add_products(fn, of.parts, loop.carried[0], of.b.behind(fn, loop.counter, of.parts), i64(1))
     fn.end_loop(loop, [fn.gep(loop.carried[0], i64(amx.block_bytes(of.parts)), "i8")])
 
 
-def finish(fn: Fn, out: V, results: Results, parts: tuple[Chunk, ...]) -> None:
+def finish(fn: Fn, out: V, results: Results, first: V, parts: tuple[Chunk, ...]) -> None:
     """Hand finished sums over, row by row."""
-    loop = fn.begin_loop(i64(0), results.rows, i64(1), [out])
-    row = ix.add(fn, results.row, loop.counter)
+    loop = fn.begin_loop(first, results.rows, i64(1))
+    row, at = ix.add(fn, results.row, loop.counter), fn.gep(out, ix.mul(fn, loop.counter, amx.SIDE), "float")
     for chunk in parts:
-        value = fn.load(ix.offset(fn, loop.carried[0], i64(chunk.col), "float"), vector("float", chunk.width), 4)
+        value = fn.load(ix.offset(fn, at, i64(chunk.col), "float"), vector("float", chunk.width), 4)
         hand_over(fn, value, chunk, results.epilogue, results.batch_index, row, results.col)
-    fn.end_loop(loop, [fn.gep(loop.carried[0], i64(amx.SIDE), "float")])
+    fn.end_loop(loop)
 
 
-def finish_column(fn: Fn, out: V, results: Results, column: V, n: int) -> None:
-    """The same in a column of tiles over n columns of results; the last may be narrower."""
+def finish_columns(n: int) -> Finish:
+    """The same in tiles of n columns of results; the last may be narrower."""
     whole, rest = (chunks(width, amx.STRIP, True) for width in (min(n, amx.SIDE), n % amx.SIDE))
     if not rest or n < amx.SIDE:
-        finish(fn, out, results, whole)
-        return
-    emit_either(fn, fn.compare("icmp", "slt", column, i64(n // amx.SIDE)),
-                lambda: finish(fn, out, results, whole), lambda: finish(fn, out, results, rest))
+        return lambda fn, out, results, first: finish(fn, out, results, first, whole)
+    return lambda fn, out, results, first: emit_either(
+        fn, fn.compare("icmp", "slt", results.col, i64(n - n % amx.SIDE)),
+        lambda: finish(fn, out, results, first, whole), lambda: finish(fn, out, results, first, rest))
 
 
 def emit_either(fn: Fn, condition: V, then: Callable[[], None], otherwise: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from math import prod
 from pullback.codegen.llvm import amx_tile as amx
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.amx_pack import Form, Source, pack
-from pullback.codegen.llvm.amx_sums import SUM_BYTES, Partial, Results, Sum, emit_tile, finish_column
+from pullback.codegen.llvm.amx_sums import SUM_BYTES, Later, Partial, Sum, Tile, emit_tile, finish_columns
 from pullback.codegen.llvm.claims import CLAIM_FLOPS, await_done, counter, for_claims, note_done
 from pullback.codegen.llvm.matmul_nest import batch_index, dot_index, for_range
 from pullback.codegen.llvm.matmul_spec import Epilogue, MatmulSpec, Operand
@@ -41,7 +41,7 @@ NOMINAL_THREADS = 2  # for which that is asked: who computes changes no result, 
 
 
 @dataclass(frozen=True)
-class Tile:
+class Place:
     """Where a tile is: panels of A and B, which of the unit's they are, and the block of k."""
 
     row: V
@@ -163,7 +163,6 @@ class AmxNest:
         self.b_panels = fn.gep(workspace, ix.add(fn, mine, plan.shared_bytes), "i8")
         self.scratch = ix.offset(fn, self.b_panels, i64(plan.b_bytes), "i8")
         self.out = fn.alloca("float", amx.SIDE * amx.SIDE)
-        self.batch_index: list[V] = []
         a_source, b_source = source_of(spec.a, spec.m), source_of(spec.b.transposed, spec.n)
         assert a_source is not None and b_source is not None
         self.source_a, self.source_b = a_source, b_source
@@ -234,8 +233,9 @@ class AmxNest:
         pair = ix.div(fn, n, plan.groups)
         first = ix.mul(fn, ix.rem(fn, n, plan.groups), plan.group)
         stop = ix.minimum(fn, ix.add(fn, first, plan.group), plan.columns)
-        self.batch_index, low, high = self.cut_of(ix.add(fn, pair, start))
-        b = ix.offset(fn, self.b, dot_index(fn, self.batch_index, spec.b.batch_strides), spec.element)
+        batch_index, low, high = self.cut_of(ix.add(fn, pair, start))
+        b = ix.offset(fn, self.b, dot_index(fn, batch_index, spec.b.batch_strides), spec.element)
+        later = Later(fn, self.epilogue, batch_index, self.out, finish_columns(spec.n))
 
         def terms(block: V) -> None:
             at = ix.mul(fn, block, plan.block)
@@ -249,26 +249,26 @@ class AmxNest:
                 local = ix.sub(fn, i, low)
                 a = ix.offset(fn, self.a_panel(pair, local), ix.mul(fn, at, plan.block_bytes), "i8")
                 for_range(fn, first, stop, 1, lambda j: self.tile(
-                    a, Tile(i, j, local, ix.sub(fn, j, first), block, at, count)))
+                    a, Place(i, j, local, ix.sub(fn, j, first), block, at, count), later))
 
             for_range(fn, low, high, 1, row)
 
+        later.begin()
         for_range(fn, i64(0), i64(-(-plan.depth // plan.block)), 1, terms)
+        later.end()
 
-    def tile(self, a: V, at: Tile) -> None:
+    def tile(self, a: V, at: Place, later: Later) -> None:
         """32 x 32 results over a block of k."""
         fn, spec, plan = self.fn, self.spec, self.plan
         b = ix.offset(fn, self.b_panels, ix.mul(fn, ix.mul(fn, at.local_column, at.count), plan.block_bytes), "i8")
         row, col = ix.mul(fn, at.row, amx.SIDE), ix.mul(fn, at.column, amx.SIDE)
         rows = ix.minimum(fn, ix.sub(fn, i64(spec.m), row), amx.SIDE)
-        results = Results(self.epilogue, self.batch_index, row, rows, col)
         partial = None
         if plan.block < plan.depth:
             number = ix.add(fn, ix.mul(fn, at.local_row, plan.group), at.local_column)
             end = fn.compare("icmp", "eq", ix.add(fn, at.start, at.count), i64(plan.depth))
             partial = Partial(self.scratch, plan.scratch_bytes // 2, number, at.block, end)
-        emit_tile(fn, Sum(plan.form.parts, a, amx.Panel(b), at.count, plan.block, self.out), partial, results,
-                  lambda: finish_column(fn, self.out, results, at.column, spec.n))
+        emit_tile(fn, Sum(plan.form.parts, a, amx.Panel(b), at.count), partial, Tile(row, rows, col), later)
 
 
 def source_of(operand: Operand, rows: int) -> Source | None:

@@ -10,7 +10,7 @@ from math import prod
 from pullback.codegen.llvm import amx_tile as amx
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.amx_pack import Form, Source, pack
-from pullback.codegen.llvm.amx_sums import SUM_BYTES, Partial, Results, Sum, emit_tile, finish
+from pullback.codegen.llvm.amx_sums import SUM_BYTES, Later, Partial, Sum, Tile, emit_tile, finish
 from pullback.codegen.llvm.claims import CLAIM_FLOPS
 from pullback.codegen.llvm.matmul_amx import GAIN, UNIT, VECTORS
 from pullback.codegen.llvm.matmul_nest import for_range
@@ -126,14 +126,18 @@ class OnUnit:
     def tiles(self, first: V, last: V, cut: tuple[Chunk, ...], run: ImageRun) -> None:
         """Some tiles of columns of one image."""
         fn = self.loops.fn
+        later = Later(fn, self.loops.epilogue, run.order, self.out,
+                      lambda fn, out, results, first: finish(fn, out, results, first, cut))
 
         def group(t: V) -> None:
             stop = ix.minimum(fn, ix.add(fn, t, GROUP), last)
             for_range(fn, t, stop, 1, lambda j: self.make_panel(j, ix.sub(fn, j, t), run))
             for_range(fn, i64(0), i64(self.loops.spec.m // amx.SIDE), 1, lambda i: for_range(
-                fn, t, stop, 1, lambda j: self.tile(i, j, self.columns(j, ix.sub(fn, j, t), run), cut, run)))
+                fn, t, stop, 1, lambda j: self.tile(i, j, self.columns(j, ix.sub(fn, j, t), run), run, later)))
 
+        later.begin()
         for_range(fn, first, last, GROUP, group)
+        later.end()
 
     def panel(self, local: V) -> V:
         loops = self.loops
@@ -150,7 +154,7 @@ class OnUnit:
         pack(fn, form, False, Source(False, plan.width), loops.panel, self.panel(local), i64(0), i64(1), amx.SIDE,
              run.kcount)
 
-    def tile(self, i: V, tile: V, b: amx.Columns, cut: tuple[Chunk, ...], run: ImageRun) -> None:
+    def tile(self, i: V, tile: V, b: amx.Columns, run: ImageRun, later: Later) -> None:
         """32 x 32 results over a block of terms."""
         loops = self.loops
         fn, spec, plan = loops.fn, loops.spec, loops.plan
@@ -163,8 +167,5 @@ class OnUnit:
             place = ix.add(fn, ix.mul(fn, ix.add(fn, run.origin, tile), spec.m // amx.SIDE), i)
             end = fn.compare("icmp", "sge", ix.add(fn, run.k, plan.kc), i64(spec.k))
             partial = Partial(loops.scratch, half_bytes(spec, plan.nc_tiles), place, number, end)
-        results = Results(loops.epilogue, run.order, ix.mul(fn, i, amx.SIDE), i64(amx.SIDE),
-                          ix.mul(fn, tile, plan.cols))
-        most = -(-plan.kc // amx.DEPTH)
-        emit_tile(fn, Sum(spec.parts, a, b, count, most, self.out), partial, results,
-                  lambda: finish(fn, self.out, results, cut))
+        results = Tile(ix.mul(fn, i, amx.SIDE), i64(amx.SIDE), ix.mul(fn, tile, plan.cols))
+        emit_tile(fn, Sum(spec.parts, a, b, count), partial, results, later)

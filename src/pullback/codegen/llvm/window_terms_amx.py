@@ -12,7 +12,7 @@ from math import prod
 from pullback.codegen.llvm import amx_tile as amx
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.amx_pack import FLOATS, Form, Packer, Source, pack
-from pullback.codegen.llvm.amx_sums import SUM_BYTES, Partial, Results, Sum, emit_tile, finish_column
+from pullback.codegen.llvm.amx_sums import SUM_BYTES, Later, Partial, Sum, Tile, emit_tile, finish_columns
 from pullback.codegen.llvm.claims import CLAIM_FLOPS
 from pullback.codegen.llvm.matmul_amx import GAIN, UNIT
 from pullback.codegen.llvm.matmul_nest import for_range
@@ -158,6 +158,7 @@ class OnUnit:
         loops = self.loops
         fn, plan = loops.fn, loops.plan
         depth = terms_of(loops.spec, plan)
+        later = Later(fn, loops.epilogue, order, self.out, finish_columns(loops.spec.n))
 
         def row(i: V) -> None:
             source = ix.offset(fn, loops.panels, ix.mul(fn, i, plan.width * depth), "float")
@@ -169,10 +170,12 @@ class OnUnit:
             stop = ix.minimum(fn, ix.add(fn, t, GROUP), tiles[1])
             for_range(fn, t, stop, 1, lambda j: self.make_panel(base, j, ix.sub(fn, j, t), kcount))
             for_range(fn, i64(0), i64(self.tall), 1, lambda i: for_range(
-                fn, t, stop, 1, lambda j: self.tile(i, j, ix.sub(fn, j, t), kcount, number, last, order)))
+                fn, t, stop, 1, lambda j: self.tile(i, j, ix.sub(fn, j, t), kcount, number, last, later)))
 
         for_range(fn, i64(0), i64(self.tall), 1, row)
+        later.begin()
         for_range(fn, *tiles, GROUP, group)
+        later.end()
 
     def make_panel(self, base: V, j: V, local: V, kcount: V) -> None:
         fn = self.loops.fn
@@ -182,14 +185,12 @@ class OnUnit:
     def panel(self, panels: V, n: V) -> V:
         return ix.offset(self.loops.fn, panels, ix.mul(self.loops.fn, n, self.size), "i8")
 
-    def tile(self, i: V, j: V, local: V, kcount: V, number: V, last: V, order: list[V]) -> None:
+    def tile(self, i: V, j: V, local: V, kcount: V, number: V, last: V, later: Later) -> None:
         """32 x 32 results over a block of pixels."""
         loops = self.loops
         fn, spec = loops.fn, loops.spec
         count = ix.div(fn, ix.add(fn, kcount, amx.DEPTH - 1), amx.DEPTH)
         place = ix.add(fn, ix.mul(fn, j, self.tall), i)
         partial = Partial(loops.scratch, loops.plan.scratch_bytes // 2, place, number, last)
-        results = Results(loops.epilogue, order, ix.mul(fn, i, amx.SIDE), i64(amx.SIDE), ix.mul(fn, j, amx.SIDE))
-        emit_tile(fn, Sum(spec.parts, self.panel(self.rows, i), amx.Panel(self.panel(self.columns, local)), count,
-                          self.size // amx.block_bytes(spec.parts), self.out), partial, results,
-                  lambda: finish_column(fn, self.out, results, j, spec.n))
+        of = Sum(spec.parts, self.panel(self.rows, i), amx.Panel(self.panel(self.columns, local)), count)
+        emit_tile(fn, of, partial, Tile(ix.mul(fn, i, amx.SIDE), i64(amx.SIDE), ix.mul(fn, j, amx.SIDE)), later)
