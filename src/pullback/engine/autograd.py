@@ -50,13 +50,15 @@ def residual_slots(nodes: list[Node], leaf_slots: list[int], wrt_slots: list[int
     return tuple(slot_of[n] for n in found if n in slot_of and slot_of[n] not in leaves), apart
 
 
-def _pullback(nodes: list[Node], roots: list[int], wrt: list[Node]) -> tuple[list[Node | None], list[Node]]:
-    """Gradients of slots, and the parameters that stand for the roots' own: None for what the roots do not depend on,
-    zeros for what they depend on by steps alone."""
+def _pullback(nodes: list[Node], roots: list[int], wrt: list[Node],
+              given: tuple[bool, ...] | None = None) -> tuple[list[Node | None], list[Node]]:
+    """Gradients of slots, and the roots' own, parameters or, where they are not given, ones: None for what the roots do
+    not depend on, zeros for what they depend on by steps alone."""
     from pullback.transforms import pullback_nodes, zeros_where_linked
 
     results = [nodes[r] for r in roots]
-    cotangents = [param(x.tensor) for x in results]
+    cotangents = [param(x.tensor) if flag else _ones(x.tensor)
+                  for x, flag in zip(results, given or (True,) * len(results), strict=True)]
     return zeros_where_linked(results, pullback_nodes(results, cotangents, wrt), wrt), cotangents
 
 
@@ -69,14 +71,9 @@ class Plan:
                  available: frozenset[int] | None) -> None:
         nodes = trace.graph()
         wrt = list(dict.fromkeys((*trace.state.gradient_slots(), *extra)))
-        gradients, cotangents = _pullback(nodes, list(roots), [nodes[s] for s in wrt])
+        gradients, cotangents = _pullback(nodes, list(roots), [nodes[s] for s in wrt], given)
         kept = [(s, g) for s, g in zip(wrt, gradients, strict=True) if g is not None]
         results = [g for _, g in kept]
-        ones = {c: _ones(c.tensor) for c, flag in zip(cotangents, given, strict=True) if not flag}
-        if ones:
-            from pullback.ir.node import substitute
-
-            results = list(substitute(results, ones))
         self.wrt = [s for s, _ in kept]
         self.order: dict[int | None, int] = {s: k for k, s in enumerate(self.wrt)}
         self.visited = _between(nodes, roots, wrt)

@@ -199,20 +199,23 @@ def result_dtype(operands: list[Operand]) -> tuple[DType, str]:
 
 
 def _promote_none(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
-    from pullback.ops import build
+    from pullback.ops.build import convert
 
-    return [build.convert(o.node, dtypes.WEAK_DEFAULT[o.weak]) if o.weak else o.node for o in operands], ""
+    return [convert(o.node, dtypes.WEAK_DEFAULT[o.weak]) if o.weak else o.node for o in operands], ""
 
 
 def _promote_dtype(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
-    from pullback.ops import build
+    from pullback.ops.build import convert
 
     dtype, weak = result_dtype(operands)
-    return [build.convert(o.node, dtype) for o in operands], weak
+    return [convert(o.node, dtype) for o in operands], weak
 
 
 def broadcast_shapes(name: str, nodes: list[Node]) -> tuple[int, ...]:
     """The common shape of operands, by NumPy's rule."""
+    first = nodes[0].shape
+    if all(n.shape == first for n in nodes):
+        return first
     rank = max(len(n.shape) for n in nodes)
     shape = [1] * rank
     for node in nodes:
@@ -227,18 +230,17 @@ def broadcast_shapes(name: str, nodes: list[Node]) -> tuple[int, ...]:
 
 
 def _promote_broadcast(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
-
     nodes, weak = _promote_dtype(name, operands)
     shape = broadcast_shapes(name, nodes)
     return [broadcast_to(n, shape) for n in nodes], weak
 
 
 def _promote_float(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
-    from pullback.ops import build
+    from pullback.ops.build import convert
 
     nodes, weak = _promote_broadcast(name, operands)
     if not nodes[0].dtype.is_inexact:
-        nodes = [build.convert(n, dtypes.float32) for n in nodes]
+        nodes = [convert(n, dtypes.float32) for n in nodes]
         weak = "f" if weak else ""
     return nodes, weak
 
@@ -253,10 +255,10 @@ _PROMOTE = {"exact": _promote_exact, "none": _promote_none, "dtype": _promote_dt
 
 def broadcast_to(x: Node, shape: tuple[int, ...]) -> Node:
     """Repeat a node to a shape it broadcasts to, by NumPy's rule (the caller has checked)."""
-    from pullback.ops import build
-
     if x.shape == shape:
         return x
+    from pullback.ops import build
+
     lead = len(shape) - len(x.shape)
     kept = [k for k, n in enumerate(x.shape) if n != 1 or shape[lead + k] == 1]
     squeezed = build.reshape(x, tuple(x.shape[k] for k in kept))

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pullback.codegen.llvm.compile import FORMAT, host_target, preload, release, toolchain_version
 from pullback.engine import inspect
-from pullback.ir.node import Function, Node, Param, verify
+from pullback.ir.node import Function, Node, Op, Param, verify
 from pullback.ir.printer import to_text
 from pullback.runtime.cpu import available_cores
 from pullback.runtime.loader import LoaderError, load_object
@@ -317,8 +317,9 @@ def program_key(function: Function, donated: frozenset[int], immediates: frozens
     return head + "\n" + sha256(function_text(function).encode()).hex()
 
 
-def function_text(function: Function) -> str:
-    """A text that is equal for equal functions, in any process."""
+def function_text(function: Function, known: dict[Op, str] | None = None) -> str:
+    """A text that is equal for equal functions, in any process; `known` are the texts of primitives so far."""
+    known = {} if known is None else known
     number: dict[Node, int] = {}
     rows: list[str] = []
     for p in function.params:
@@ -328,20 +329,23 @@ def function_text(function: Function) -> str:
         if node in number:
             continue
         number[node] = len(number)
-        if isinstance(node.op, Param):
+        op = node.op
+        if isinstance(op, Param):
             raise CompileError(message("compile: a parameter is not bound", [("type", repr(node.type))]))
-        inputs = ",".join([str(number[x]) for x in node.inputs])
-        params = node.op.params()
-        rows.append(f"{node.op.name}({'|'.join(map(_part, params.values()))}){inputs}")
+        text = known.get(op)
+        if text is None:
+            parts = "|".join([_part(value, known) for value in op.params().values()])
+            text = known[op] = f"{op.name}({parts})"
+        rows.append(text + ",".join([str(number[x]) for x in node.inputs]))
     rows.append(",".join([str(number[r]) for r in function.results]))
     return "{" + "\n".join(rows) + "}"
 
 
-def _part(value: Any) -> str:
+def _part(value: Any, known: dict[Op, str]) -> str:
     if isinstance(value, Function):
-        return function_text(value)
+        return function_text(value, known)
     if is_tuple(value):
-        return f"({';'.join(map(_part, value))})"
+        return f"({';'.join([_part(x, known) for x in value])})"
     return str(value)
 
 

@@ -219,26 +219,17 @@ def _repr(self: Op) -> str:
 
 
 class Node:
-    """An application of a primitive. Immutable, hash-consed; compare by identity."""
+    """An application of a primitive. Immutable, hash-consed; compare by identity.
 
-    __slots__ = ("__weakref__", "inputs", "op", "type")
+    `tensor`, `shape` and `dtype` are those of its type, where that is a single tensor's.
+    """
+
+    __slots__ = ("__weakref__", "dtype", "inputs", "op", "shape", "tensor", "type")
 
     def __init__(self, op: Op, inputs: tuple[Node, ...], type: Type) -> None:
         self.op, self.inputs, self.type = op, inputs, type
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.tensor.shape
-
-    @property
-    def dtype(self) -> DType:
-        return self.tensor.dtype
-
-    @property
-    def tensor(self) -> TensorType:
-        """The type, where it is a single tensor's."""
-        assert isinstance(self.type, TensorType)
-        return self.type
+        if isinstance(type, TensorType):
+            self.tensor, self.shape, self.dtype = type, type.shape, type.dtype
 
     def __repr__(self) -> str:
         return f"<{self.op.name} {self.type!r}>"
@@ -283,9 +274,11 @@ def _forget(ref: weakref.ref[Node], table: Any = _table, keys: Any = _keys, lock
 def apply(op: Op, *inputs: Node) -> Node:
     """The node of a primitive applied to nodes; the type rule runs when it is new."""
     key = (op, *map(id, inputs))
-    found = _known(key)
-    if found is not None and found.inputs == inputs:
-        return found
+    ref = _table.get(key)
+    if ref is not None:
+        found = ref()
+        if found is not None and found.inputs == inputs:
+            return found
     node = Node(op, inputs, op.infer(*[x.tensor for x in inputs]))
     _note(key, node)
     return node

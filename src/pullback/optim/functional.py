@@ -11,6 +11,7 @@ They work under `pb.jit`, inside `pb.scan`, and can be differentiated. Numbers m
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -22,11 +23,14 @@ from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, from_host, zeros_at_once
 from pullback.engine.trace import Operand
 from pullback.ir.dtypes import DType, float32, numpy_dtype
-from pullback.ir.node import Node
+from pullback.ir.node import Function, Node, TensorType, apply, param, project
+from pullback.ops.control import Call
 from pullback.optim.expr import Expr, cast, double
 from pullback.optim.rules import RULES, Bag, Group, Rule, Slot
 from pullback.util import tree
 from pullback.util.errors import ArgumentError, ShapeError, TreeError, ValueError_, message
+
+OFTEN = 3  # parameters of equal types: their steps call one function
 
 
 class Structure:
@@ -132,22 +136,74 @@ class Update(Raw):
         if "step" in shared:
             new_shared["step"] = shared["step"] + 1
             numbers["step"] = double(new_shared["step"])
-        given = dict(new_shared)
+        given = Given(dict(new_shared), numbers, flags)
+        often = Counter(_types(p, g, state) for p, g, state in zip(params, grads, states, strict=True))
+        bodies: dict[Types, Call] = {}
         new_params: list[Node] = []
         new_states: list[dict[str, Node]] = []
         for k, (p, g, state) in enumerate(zip(params, grads, states, strict=True)):
-            part = Reach(g) if k not in places else sparse_reach(p, g, *places[k], on_rows)
-            wide = _compute_dtype(p.dtype)
-            bag = Bag(**{name: cast(Expr(part.read(n)), wide) for name, n in state.items()}, **given)
-            structure = Bag(**flags, dtype=p.dtype)
-            new = rule.update(cast(Expr(part.read(p)), wide), cast(Expr(part.gradient), wide), bag, Bag(**numbers),
-                              structure)
-            new_params.append(part.written(p, cast(new, p.dtype).node))
-            new_states.append({name: part.written(n, cast(getattr(bag, name), n.dtype).node)
-                               for name, n in state.items()})
-            new_shared = {name: getattr(bag, name) for name in new_shared}
+            types = _types(p, g, state)
+            if k not in places and often[types] >= OFTEN:
+                new = _called(rule, p, g, state, given, bodies, types)
+            else:
+                part = Reach(g) if k not in places else sparse_reach(p, g, *places[k], on_rows)
+                new = _stepped(rule, p, part, state, given)
+            new_params.append(new[0])
+            new_states.append(new[1])
+            new_shared = new[2]
         slots = [new_states[k][name] for name, members in have for k in members]
         return (*new_params, *slots, *(new_shared[name].node for name in scalars))
+
+
+Types = tuple[TensorType, ...]
+Stepped = tuple[Node, dict[str, Node], dict[str, Expr]]  # a parameter, its state, and what all share
+
+
+class Given:
+    """What the steps of all parameters read."""
+
+    __slots__ = ("flags", "numbers", "shared")
+
+    def __init__(self, shared: dict[str, Expr], numbers: dict[str, Expr], flags: dict[str, Any]) -> None:
+        self.shared, self.numbers, self.flags = shared, numbers, flags
+
+    def nodes(self) -> list[Node]:
+        return [x.node for x in (*self.shared.values(), *self.numbers.values())]
+
+
+def _types(p: Node, g: Node, state: dict[str, Node]) -> Types:
+    return tuple([x.tensor for x in (p, g, *state.values())])
+
+
+def _stepped(rule: Rule, p: Node, part: Reach, state: dict[str, Node], given: Given) -> Stepped:
+    """A parameter's step."""
+    wide = _compute_dtype(p.dtype)
+    bag = Bag(**{name: cast(Expr(part.read(n)), wide) for name, n in state.items()}, **given.shared)
+    new = rule.update(cast(Expr(part.read(p)), wide), cast(Expr(part.gradient), wide), bag, Bag(**given.numbers),
+                      Bag(**given.flags, dtype=p.dtype))
+    return (part.written(p, cast(new, p.dtype).node),
+            {name: part.written(n, cast(getattr(bag, name), n.dtype).node) for name, n in state.items()},
+            {name: getattr(bag, name) for name in given.shared})
+
+
+def _called(rule: Rule, p: Node, g: Node, state: dict[str, Node], given: Given, bodies: dict[Types, Call],
+            types: Types) -> Stepped:
+    """The same, by calling a function that all parameters of equal types share: recorded in a third of the time."""
+    inputs = [p, g, *state.values(), *given.nodes()]
+    call = bodies.get(types)
+    if call is None:
+        params = [param(x.tensor) for x in inputs]
+        stream = iter(params)
+        q, h = next(stream), next(stream)
+        own = {name: next(stream) for name in state}
+        shared, numbers = ({name: Expr(next(stream)) for name in names} for names in (given.shared, given.numbers))
+        inner = Given(shared, numbers, given.flags)
+        new, after, shared = _stepped(rule, q, Reach(h), own, inner)
+        results = (new, *after.values(), *(x.node for x in shared.values()))
+        call = bodies[types] = Call(Function(params, results), rule.name)
+    new, *rest = project(apply(call, *inputs))
+    after = dict(zip(state, rest, strict=False))
+    return new, after, {name: Expr(x) for name, x in zip(given.shared, rest[len(state):], strict=True)}
 
 
 def _compute_dtype(dtype: DType) -> DType:
