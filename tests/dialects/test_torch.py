@@ -391,6 +391,21 @@ def test_results_are_written_where_out_says() -> None:
         torch.add(x, 1, out=3)
 
 
+def test_functions_that_write_where_out_says() -> None:
+    x, ones = torch.tensor([[3.0, 1.0], [2.0, 4.0]]), torch.ones(2, 2)
+    for name, args in (("zeros", (2, 2)), ("full", ((2, 2), 7.0)), ("arange", (4.0,)), ("cumsum", (x, 0)),
+                       ("mean", (x, 0)), ("where", (x > 2, x, ones)), ("tril", (x,)), ("logsumexp", (x, 1))):
+        out, expected = torch.ones(2, 2), getattr(torch, name)(*args)
+        assert getattr(torch, name)(*args, out=out) is out
+        assert out.shape == expected.shape and torch.equal(out, expected)
+    values, places = torch.empty(0), torch.empty(0, dtype=torch.long)
+    found = torch.sort(x, 1, out=(values, places))
+    assert found.values is values and found.indices is places
+    assert values.tolist() == [[1.0, 3.0], [2.0, 4.0]] and places.tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(TypeError, match="as many tensors as there are results"):
+        torch.max(x, 1, out=torch.empty(0))
+
+
 def test_gradcheck_finds_a_wrong_backward() -> None:
     class Wrong(T.autograd.Function):
         @staticmethod

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pullback.dialects import FINDER, names
 from pullback.dialects.torch.absent import ABSENT
-from pullback.dialects.torch.arguments import named
+from pullback.dialects.torch.arguments import adapted
 from pullback.dialects.torch.dtypes import SHOWN, Size, device, dtype, tensor_types
 from pullback.dialects.torch.in_place import NAMES as IN_PLACE
 from pullback.dialects.torch.variants import Tensor  # from where all methods have been installed
@@ -105,6 +105,6 @@ _TABLE = {
     "dialects.torch.multiprocessing": "multiprocessing=",
     "dialects.torch.fft": "fft=", "dialects.torch.special": "special=", "dialects.torch.signal": "signal=",
 }
-__getattr__, __dir__ = names(__name__, _TABLE, named)
+__getattr__, __dir__ = names(__name__, _TABLE, adapted)
 FINDER.absent |= {f"{__name__}.{name}": entry for name, entry in ABSENT.items()}
 __all__ = ["Size", "Tensor", "device", "dtype", "e", "inf", "nan", "pi"]

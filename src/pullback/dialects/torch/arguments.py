@@ -3,6 +3,8 @@ nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from types import FunctionType
 from typing import Any
 
@@ -60,3 +62,35 @@ def named(function: Any, name: str, method: bool = False) -> Any:
     if not set(changed).difference(code.co_varnames[:1] if method else ()) and not code.co_posonlyargcount:
         return function
     return renamed(function, changed)
+
+
+#: functions that PyTorch lets write into `out` and that do not do so by themselves
+_WRITING = frozenset("""
+zeros ones empty full arange range linspace logspace eye rand randn randint randperm normal multinomial
+zeros_like ones_like empty_like rand_like randn_like
+all any amax amin aminmax max min mean median mode nanmean nanmedian quantile nanquantile std var std_mean var_mean
+logsumexp histc histogram cumsum cumprod cummax cummin logcumsumexp
+sort topk kthvalue gather take_along_dim masked_select nonzero where searchsorted bucketize
+hstack vstack row_stack diag tril triu cross conj_physical sgn frexp addbmm
+cholesky cholesky_inverse cholesky_solve inverse lu_solve matrix_power svd
+""".split())
+
+
+def adapted(function: Any, name: str) -> Any:
+    """A function as PyTorch's interface shows it."""
+    found = named(function, name)
+    return _writing(found, name) if name in _WRITING and isinstance(found, FunctionType) else found
+
+
+def _writing(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A function that writes its results into `out` too; several results into as many."""
+    @wraps(function)
+    def call(*args: Any, out: Any = None, **options: Any) -> Any:
+        found = function(*args, **options)
+        if out is None:
+            return found
+        from pullback.dialects.torch.written import put, put_all
+
+        return put_all(found, out, name) if isinstance(found, tuple) else put(found, out, name)
+
+    return call

@@ -145,19 +145,19 @@ def _filled(make: Any, size: Any, dtype: Any, device: Any, requires_grad: bool) 
     return finished(styled(make(*(size or ((),)), dtype=_floating(dtype))), requires_grad)
 
 
-def zeros(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+def zeros(*sizes: Any, size: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
           requires_grad: bool = False, pin_memory: bool = False) -> Any:
     """Zeros."""
     return _filled(creation.zeros, _given(sizes, size), dtype, device, requires_grad)
 
 
-def ones(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+def ones(*sizes: Any, size: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
          requires_grad: bool = False, pin_memory: bool = False) -> Any:
     """Ones."""
     return _filled(creation.ones, _given(sizes, size), dtype, device, requires_grad)
 
 
-def empty(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+def empty(*sizes: Any, size: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
           requires_grad: bool = False,
           pin_memory: bool = False, memory_format: Any = None) -> Any:
     """A tensor to be filled; its elements are 0."""
@@ -271,7 +271,7 @@ def _complex(pairs: Any, requires_grad: bool) -> Any:
 
 
 def rand(*sizes: Any, size: Any = None, generator: Any = None, dtype: Any = None, device: Any = None,
-         requires_grad: bool = False, out: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
+         requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
     """Uniform in [0, 1)."""
     checked_device(device)
     sizes = _given(sizes, size)
@@ -283,7 +283,7 @@ def rand(*sizes: Any, size: Any = None, generator: Any = None, dtype: Any = None
 
 
 def randn(*sizes: Any, size: Any = None, generator: Any = None, dtype: Any = None, device: Any = None,
-          requires_grad: bool = False, out: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
+          requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
     """Standard normal."""
     checked_device(device)
     sizes = _given(sizes, size)

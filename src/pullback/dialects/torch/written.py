@@ -32,6 +32,17 @@ def put(found: Any, out: Any, name: str) -> Any:
     return out.copy_(found)
 
 
+def put_all(found: tuple[Any, ...], out: Any, name: str) -> Any:
+    """The same for several results."""
+    if not isinstance(out, (tuple, list)) or len(out) != len(found):  # pyright: ignore[reportUnknownArgumentType]
+        raise ArgumentError(message(f"{name}: out must be as many tensors as there are results",
+                                    [("results", str(len(found))), ("out", f"{out!r:.60}")],
+                                    f"out=({', '.join(['torch.empty(0)'] * len(found))})"))
+    for one, place in zip(found, out, strict=True):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        put(one, place, name)
+    return type(found)(*out) if hasattr(found, "_fields") else tuple(out)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
 def __getattr__(name: str) -> Any:
     for home in (elementwise, comparison, linear_algebra, manipulation):
         if not name.startswith("_") and callable(getattr(home, name, None)):
