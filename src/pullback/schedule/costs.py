@@ -23,6 +23,7 @@ BYTES_PER_NANOSECOND = 16.0
 STREAM_BYTES = 8 << 20  # outputs from this size on bypass the caches
 MEMORY_SIZE = 32_768  # elements from which on the traffic of a value counts
 WRITE_READS = 2  # reads that cost what writing a value does: its lines are read first
+NEAR_READS = 6  # the same where the caches hold it: what is saved is computing it, and code
 DEPTH = 100  # longest chain of operators that one expression may hold
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from pullback.ir.node import Function, Proj, TensorType, TupleType
 from pullback.kernel.nodes import (
     Accumulator,
@@ -335,7 +337,8 @@ def in_phases(groups: list[Group], kernels: list[Kernel], before: dict[int, int]
         ready = [(bit, k) for bit, k in rest if not before[bit] & missing]
         assert ready, "a cycle among kernels"
         phases.append([k for _, k in ready])
-        rest = [x for x in rest if x not in ready]
+        found = {bit for bit, _ in ready}
+        rest = [x for x in rest if x[0] not in found]
     return [part for phase in phases for part in apart(phase)]
 
 
@@ -381,21 +384,32 @@ def place_workspace(phases: list[list[Kernel]], roots: Roots) -> int:
                 if x.space == "workspace":
                     first.setdefault(x, n)
                     last[x] = n
-    placed: list[Buffer] = []
-    total = 0
+    places = Places(len(first))
     for x in sorted(first, key=lambda x: (-x.nbytes, first[x])):
-        size = -(-x.nbytes // ALIGN) * ALIGN
-        at = 0
-        for other in sorted(placed, key=lambda y: y.offset):
-            if last[other] < first[x] or first[other] > last[x]:
-                continue
-            if at + size <= other.offset:
-                break
-            at = max(at, other.offset + -(-other.nbytes // ALIGN) * ALIGN)
-        x.offset = at
-        placed.append(x)
-        total = max(total, at + size)
-    return total
+        x.offset = places.take(-(-x.nbytes // ALIGN) * ALIGN, first[x], last[x])
+    return places.total
+
+
+class Places:
+    """Places in memory that are taken for some phases each, in the order in which they lie."""
+
+    def __init__(self, most: int) -> None:
+        self.start, self.end, self.first, self.last = np.zeros((4, most), np.int64)
+        self.count = self.total = 0
+
+    def take(self, size: int, first: int, last: int) -> int:
+        """The first gap that is large enough in all phases from `first` to `last`."""
+        n = self.count
+        meets = (self.last[:n] >= first) & (self.first[:n] <= last)
+        free = np.maximum.accumulate(np.concatenate(([0], self.end[:n][meets])))  # before each place, and behind all
+        fits = free[:-1] + size <= self.start[:n][meets]
+        at = int(free[fits.argmax()] if fits.any() else free[-1])
+        k = int(np.searchsorted(self.start[:n], at))
+        for line, value in ((self.start, at), (self.end, at + size), (self.first, first), (self.last, last)):
+            line[k + 1:n + 1] = line[k:n].copy()
+            line[k] = value
+        self.count, self.total = n + 1, max(self.total, at + size)
+        return at
 
 
 def plan_text(made: Plan) -> str:

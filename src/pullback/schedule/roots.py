@@ -144,14 +144,13 @@ class Roots:
     def _read_too_often(self, node: Node, reads: dict[Node, frozenset[Node]]) -> bool:
         """Whether its users would read several arrays each where they could read one: a sum along a chain of layers."""
         size = node_size(node)
-        if size < costs.MEMORY_SIZE:
-            return False
         found = frozenset[Node]().union(*(
             frozenset((x,)) if x in self.stored or x in self.params else reads.get(x, ()) for x in node.inputs))
         if getattr(node.op, "cost", 1) > 1:
             found |= {node}  # reading at computed places
         reads[node] = found = frozenset(x for x in found if node_size(x) * 2 >= size)
-        return (len(found) - 1) * (self.users.get(node, 0) - 1) > costs.WRITE_READS
+        least = costs.WRITE_READS if size >= costs.MEMORY_SIZE else costs.NEAR_READS
+        return (len(found) - 1) * (self.users.get(node, 0) - 1) > least
 
     def _ends_product(self, node: Node) -> bool:
         """Whether this is what several others read of one product: stored in its place, in its epilogue."""

@@ -9,7 +9,19 @@ from pullback.codegen.llvm.lower import Emitter, scratch_size
 from pullback.codegen.llvm.math import emit_convert, register_type, storage_type
 from pullback.codegen.llvm.text import Fn, Module, V, i64
 from pullback.ir.index import ZERO
-from pullback.kernel.nodes import Buffer, For, Kernel, Let, Load, Store, Update, expressions, subexpressions, walk
+from pullback.kernel.nodes import (
+    Buffer,
+    For,
+    Kernel,
+    Let,
+    Load,
+    Stmt,
+    Store,
+    Update,
+    expressions,
+    subexpressions,
+    walk,
+)
 from pullback.util.disk_cache import sha256
 
 PARAMS = [("ptr", "slots"), ("i64", "tid"), ("i64", "nthreads")]
@@ -65,6 +77,18 @@ def load_pointers(fn: Fn, slots: V, table: Slots, buffers: list[Buffer]) -> dict
         elif buffer.space not in ("immediate", "register", "scratch"):
             found[buffer] = fn.load(fn.gep(slots, i64(table.of(buffer)), "ptr"), "ptr", 8)
     return found
+
+
+def load_origins(fn: Fn, slots: V, table: Slots, body: tuple[Stmt, ...]) -> dict[Buffer, tuple[V, int]]:
+    """The address of each buffer's first element that statements reach by a constant, and which one it is: kernels that
+    are equal but for it have one text. None where that is the very first."""
+    least: dict[Buffer, int] = {}
+    for s in walk(body):
+        plain = [x for x in subexpressions(expressions(s)) if isinstance(x, Load)]
+        for x in [*plain, s] if isinstance(s, Store) else plain:
+            least[x.buffer] = min(least.get(x.buffer, x.flat.const), x.flat.const)
+    return {b: (fn.load(fn.gep(slots, i64(table.of(b, n)), "ptr"), "ptr", 8), n) for b, n in least.items()
+            if 0 < n < b.size and b.memory.space in ("input", "output", "workspace")}
 
 
 def constant_address(module: Module, buffer: Buffer) -> V:
@@ -132,7 +156,7 @@ def emit_loops(module: Module, kernel: Kernel, name: str, table: Slots, linkage:
             pointers[b] = fn.alloca(storage_type(b.dtype.name), max(size, 1))
         if room[b]:
             pointers[b] = fn.gep(pointers[b], i64(room[b]), storage_type(b.dtype.name))
-    emitter = Emitter(fn, pointers)
+    emitter = Emitter(fn, pointers, load_origins(fn, slots, table, kernel.body))
     emitter.roomy = {b for b, n in room.items() if n}
     emitter.tid, emitter.threads = tid, nthreads
     emitter.pending = written(kernel)

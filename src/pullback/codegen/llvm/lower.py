@@ -78,11 +78,12 @@ def accumulation_dtype(dtype: DType) -> str:
 
 
 class Emitter(IndexValues):
-    """Writes statements into one function. `pointers` finds the address of a buffer's first element."""
+    """Writes statements into one function. `pointers` finds the address of a buffer's first element, `origins` that of
+    one which all plain reads and writes lie behind, and which one it is."""
 
-    def __init__(self, fn: Fn, pointers: dict[Buffer, V]) -> None:
+    def __init__(self, fn: Fn, pointers: dict[Buffer, V], origins: dict[Buffer, tuple[V, int]]) -> None:
         super().__init__(fn)
-        self.pointers = pointers
+        self.pointers, self.origins = pointers, origins
         self.order: list[Var] = []
         self.bound: set[Any] = set()
         self.pending: set[Buffer] = set()
@@ -460,32 +461,38 @@ class Emitter(IndexValues):
             return
         terms = tuple((a, c) for a, c in flat.terms if self.available(variables_of(a)))
         if terms and len(terms) < len(flat.terms):
-            self.address(buffer, Index(terms, 0))
+            self.base_address(buffer, self.origin(buffer)[0], terms)
 
     # -- addresses ---------------------------------------------------------------------------------------------------
+    def origin(self, buffer: Buffer) -> tuple[V, int]:
+        """An address in a buffer, and of which element."""
+        return self.origins.get(buffer) or (self.pointers[buffer], 0)
+
     def address(self, buffer: Buffer, flat: Index) -> V:
         """Address of an element: the parts of outer loops first, so that those are shared."""
         terms, constant, cache = flat.terms, flat.const, self.cache
         found = cache.get((buffer, terms, constant))
         if found is not None:
             return found
-        base = self.base_address(buffer, terms) if terms else self.pointers[buffer]
-        if not constant:
+        first, behind = self.origin(buffer)
+        base = self.base_address(buffer, first, terms) if terms else first
+        if constant == behind:
             return base
-        return self.put((buffer, terms, constant), self.fn.gep(base, i64(constant), storage_type(buffer.dtype.name)))
+        type_ = storage_type(buffer.dtype.name)
+        return self.put((buffer, terms, constant), self.fn.gep(base, i64(constant - behind), type_))
 
-    def base_address(self, buffer: Buffer, terms: Terms) -> V:
-        """The address at the terms of an index, one address for each loop that they depend on."""
-        found = self.cache.get((buffer, terms, 0))
+    def base_address(self, buffer: Buffer, first: V, terms: Terms) -> V:
+        """The address behind the first one by the terms of an index, one address for each loop that they depend on."""
+        found = self.cache.get((buffer, terms, None))
         if found is not None:
             return found
         level = {v: k for k, v in enumerate(self.order)}
         ranks = [level[a] if type(a) is Var else max([level[v] for v in variables_of(a)], default=0) for a, _ in terms]
         missing: list[int] = []
-        at = self.pointers[buffer]
+        at = first
         for rank in sorted(set(ranks), reverse=True):
             part = tuple([t for t, r in zip(terms, ranks, strict=True) if r <= rank])
-            found = self.cache.get((buffer, part, 0))
+            found = self.cache.get((buffer, part, None))
             if found is not None:
                 at = found
                 break
@@ -494,7 +501,7 @@ class Emitter(IndexValues):
         for rank in reversed(missing):
             inner = tuple([t for t, r in zip(terms, ranks, strict=True) if r == rank])
             part = tuple([t for t, r in zip(terms, ranks, strict=True) if r <= rank])
-            at = self.put((buffer, part, 0), self.fn.gep(at, self.sum_of(inner, 0), type_))
+            at = self.put((buffer, part, None), self.fn.gep(at, self.sum_of(inner, 0), type_))
         return at
 
     def lane_addresses(self, buffer: Buffer, flat: Index) -> list[V]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import gcd
 
 from pullback.codegen.llvm.compile import CompileError
-from pullback.codegen.llvm.kernels import EmittedKernel, Slots, load_immediates, load_pointers, written
+from pullback.codegen.llvm.kernels import EmittedKernel, Slots, load_immediates, load_origins, load_pointers, written
 from pullback.codegen.llvm.lower import Emitter
 from pullback.codegen.llvm.matmul import emit_matmul
 from pullback.codegen.llvm.matmul_pack import LINE, ask
@@ -51,7 +51,8 @@ class LoopEpilogue:
                     used[x.buffer] = None
             if isinstance(s, (Store, Update)):
                 used[s.buffer] = None
-        emitter = Emitter(fn, load_pointers(fn, slots, self.table, list(used)))
+        origins = load_origins(fn, slots, self.table, self.nest.epilogue)
+        emitter = Emitter(fn, load_pointers(fn, slots, self.table, list(used)), origins)
         emitter.pending = written(self.kernel)
         load_immediates(emitter, slots, self.table, list(used))
         self.emitter = emitter
