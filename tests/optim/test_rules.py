@@ -241,3 +241,13 @@ def test_half_precision_parameters_are_updated_in_float32():
     p.grad = pb.tensor(np.array([1e-3], np.float16))  # its square is below the least float16
     optimizer.step()
     np.testing.assert_allclose(p.numpy(), [0.99], rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [pb.bfloat16, pb.float16])
+def test_adafactor_takes_half_precision(dtype):
+    params = [pb.nn.Parameter(pb.ones((2, 3), dtype=d)) for d in (dtype, pb.float32)]
+    for p in params:
+        p.grad = pb.tensor([[1.0, -2.0, 0.5], [0.25, 1.0, -1.0]], dtype=p.dtype)
+        pb.optim.Adafactor([p], lr=0.1).step()
+    assert params[0].dtype == dtype
+    np.testing.assert_allclose(params[0].float().numpy(), params[1].numpy(), atol=0.02)

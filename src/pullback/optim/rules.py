@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from pullback.ir.dtypes import bfloat16, float32, numpy_dtype
+from pullback.api.data_types import finfo
+from pullback.ir.dtypes import bfloat16, float32
 from pullback.optim.expr import (
     Expr,
     absolute,
@@ -394,7 +393,7 @@ def adafactor(p: Expr, g: Expr, s: Any, h: Any, f: Any) -> Expr:
     """Shazeer and Stern 2018."""
     if f.maximize:
         g = -g
-    small = float(np.finfo(numpy_dtype(f.dtype)).eps) if f.eps1_default else h.eps1
+    small = finfo(f.dtype).eps if f.eps1_default else h.eps1
     weight = h.step ** h.beta2_decay
     size = max(math.prod(p.shape), 1)
     alpha = maximum(double(norm(p)) / size ** 0.5, h.eps2) * minimum(h.lr, 1 / sqrt(h.step))
