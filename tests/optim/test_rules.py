@@ -251,3 +251,35 @@ def test_adafactor_takes_half_precision(dtype):
         pb.optim.Adafactor([p], lr=0.1).step()
     assert params[0].dtype == dtype
     np.testing.assert_allclose(params[0].float().numpy(), params[1].numpy(), atol=0.02)
+
+
+COMPLEX = [(name, {}) for name in ("SGD", "Adam", "NAdam", "RAdam", "Adamax", "Lion", "RMSprop", "Adadelta", "ASGD",
+                                   "Rprop")]
+COMPLEX += [("AdamW", {"amsgrad": True}), ("RMSprop", {"centered": True, "momentum": 0.9}),
+            ("Adagrad", {"initial_accumulator_value": 0.1}), ("SGD", {"momentum": 0.9, "dampening": 0.5})]
+
+
+@pytest.mark.parametrize("name,options", COMPLEX)
+@pytest.mark.parametrize("count", [1, 3])
+def test_both_parts_of_complex_parameters_are_stepped_as_real_numbers(name, options, count):
+    rng = np.random.default_rng(0)
+    start, *grads = (rng.standard_normal((count, 4)) + 1j * rng.standard_normal((count, 4)) for _ in range(9))
+    whole = [pb.nn.Parameter(pb.tensor(x)) for x in start]
+    parts = [[pb.nn.Parameter(pb.tensor(np.array(f(x)))) for x in start] for f in (np.real, np.imag)]
+    optimizers = [getattr(pb.optim, name)(params, **options) for params in (whole, parts[0] + parts[1])]
+    for g in grads:
+        for k in range(count):
+            whole[k].grad = pb.tensor(g[k])
+            parts[0][k].grad, parts[1][k].grad = pb.tensor(np.array(g[k].real)), pb.tensor(np.array(g[k].imag))
+        for optimizer in optimizers:
+            optimizer.step()
+    for k in range(count):
+        np.testing.assert_allclose(whole[k].numpy(), parts[0][k].numpy() + 1j * parts[1][k].numpy(), rtol=1e-9)
+
+
+def test_optimisers_of_whole_matrices_refuse_complex_parameters():
+    for cls in (pb.optim.Muon, pb.optim.Adafactor):
+        p = pb.nn.Parameter(pb.ones((2, 2), dtype=pb.complex64))
+        p.grad = pb.ones_like(p)
+        with pytest.raises(TypeError, match="does not support complex parameters"):
+            cls([p]).step()

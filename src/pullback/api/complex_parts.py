@@ -77,6 +77,11 @@ def _as_real(x: Node) -> Node:
     if x.dtype.kind != "c":
         raise DTypeError(message("view_as_real: needs complex numbers", [("x", repr(x.type))],
                                  "real numbers have one part: torch.stack((x, zeros), -1)"))
+    return parts_of(x)
+
+
+def parts_of(x: Node) -> Node:
+    """The parts of complex numbers along a new last dimension."""
     rank = x.tensor.rank
     return build.concat([build.expand_dims(build.unary(part, x), (rank,)) for part in ("real", "imag")], rank)
 
@@ -92,6 +97,12 @@ def _as_complex(x: Node) -> Node:
     if axis < 0 or x.shape[axis] != 2 or x.dtype not in (dtypes.float32, dtypes.float64):
         raise ShapeError(message("view_as_complex: needs floats whose last dimension has size 2",
                                  [("x", repr(x.type))], "pb.stack([real, imag], -1)"))
+    return complex_of_parts(x)
+
+
+def complex_of_parts(x: Node) -> Node:
+    """Complex numbers of the parts along a last dimension."""
+    axis = x.tensor.rank - 1
     parts = [build.squeeze(build.slice_axis(x, axis, k, k + 1), (axis,)) for k in (0, 1)]
     return build.binary("make_complex", *parts)
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from pullback.api import entries as table_entries
 from pullback.api._lazy import build
+from pullback.api.complex_parts import complex_of_parts, parts_of
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, from_host, zeros_at_once
 from pullback.engine.trace import Operand
@@ -28,7 +29,7 @@ from pullback.ops.control import Call
 from pullback.optim.expr import Expr, cast, double
 from pullback.optim.rules import RULES, Bag, Group, Rule, Slot
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, ShapeError, TreeError, ValueError_, message
+from pullback.util.errors import ArgumentError, DTypeError, ShapeError, TreeError, ValueError_, message
 
 OFTEN = 3  # parameters of equal types: their steps call one function
 
@@ -177,13 +178,30 @@ def _types(p: Node, g: Node, state: dict[str, Node]) -> Types:
 
 def _stepped(rule: Rule, p: Node, part: Reach, state: dict[str, Node], given: Given) -> Stepped:
     """A parameter's step."""
-    wide = _compute_dtype(p.dtype)
-    bag = Bag(**{name: cast(Expr(part.read(n)), wide) for name, n in state.items()}, **given.shared)
-    new = rule.update(cast(Expr(part.read(p)), wide), cast(Expr(part.gradient), wide), bag, Bag(**given.numbers),
+    if rule.real_only and p.dtype.kind == "c":
+        raise DTypeError(message(f"{rule.name} does not support complex parameters", [("parameter", repr(p.type))],
+                                 "step its real and imaginary parts as parameters"))
+    bag = Bag(**{name: _wide(part.read(n), p.dtype) for name, n in state.items()}, **given.shared)
+    new = rule.update(_wide(part.read(p), p.dtype), _wide(part.gradient, p.dtype), bag, Bag(**given.numbers),
                       Bag(**given.flags, dtype=p.dtype))
-    return (part.written(p, cast(new, p.dtype).node),
-            {name: part.written(n, cast(getattr(bag, name), n.dtype).node) for name, n in state.items()},
+    return (part.written(p, _narrow(new, p.dtype)),
+            {name: part.written(n, _narrow(getattr(bag, name), n.dtype)) for name, n in state.items()},
             {name: getattr(bag, name) for name in given.shared})
+
+
+def _wide(x: Node, dtype: DType) -> Expr:
+    """What a rule sees of an array. Half precision is updated in float32 and rounded once; of complex numbers both
+    parts are stepped, as real numbers along a last dimension."""
+    if dtype.kind == "c":
+        return Expr(parts_of(build.convert(x, dtype)))
+    return cast(Expr(x), float32 if dtype.bits < 32 else dtype)
+
+
+def _narrow(x: Expr, dtype: DType) -> Node:
+    """The array again."""
+    if dtype.kind == "c":
+        return build.convert(complex_of_parts(x.node), dtype)
+    return cast(x, dtype).node
 
 
 def _called(rule: Rule, p: Node, g: Node, state: dict[str, Node], given: Given, bodies: dict[Types, Call],
@@ -206,11 +224,6 @@ def _called(rule: Rule, p: Node, g: Node, state: dict[str, Node], given: Given, 
     return new, after, {name: Expr(x) for name, x in zip(given.shared, rest[len(state):], strict=True)}
 
 
-def _compute_dtype(dtype: DType) -> DType:
-    """Half precision is updated in float32 and rounded once."""
-    return float32 if dtype.bits < 32 else dtype
-
-
 OPERATIONS: dict[str, Update] = {name: Update(rule) for name, rule in RULES.items()}
 
 
@@ -221,9 +234,11 @@ def have_of(slots: tuple[Slot, ...], ranks: list[int]) -> tuple[tuple[str, tuple
 
 def first_state(slot: Slot, group: Group, shape: tuple[int, ...], dtype: DType) -> Any:
     """The tensor of a slot before the first step: a concrete one, so that the first step records like all others."""
-    start = slot.start(group)
+    start: complex = slot.start(group)
     if not start:
         return zeros_at_once(slot.shape(shape), dtype)
+    if dtype.kind == "c":
+        start = complex(start, start)
     return from_host(np.full(slot.shape(shape), start, numpy_dtype(dtype)), dtype)
 
 

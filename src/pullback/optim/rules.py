@@ -61,6 +61,7 @@ class Rule:
     `numbers(group)` are its dynamic scalars, named by `names`; `flags(group)` its structure; `slots(group)` the state
     tensors of a parameter; `shared` the names and first values of scalars that all parameters of a group share.
     `on_rows(group)` says of sparse gradients whether rows without one stay as they are; None: they are refused.
+    `real_only`: there is no step of complex parameters; elsewhere their two parts are stepped as real numbers.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Rule:
     shared: Callable[[Group], tuple[tuple[str, Callable[[Group], float]], ...]]
     defaults: tuple[tuple[str, Any], ...] = ()
     on_rows: Callable[[Group], bool] | None = None
+    real_only: bool = False
 
 
 def _zero(group: Group) -> float:
@@ -423,7 +425,7 @@ ADAFACTOR = Rule(
                Slot("col_var", shape=lambda n: (*n[:-2], 1, n[-1]), rank=(2, 64)), Slot("variance", rank=(0, 1))),
     _stepped,
     (("lr", 1e-2), ("beta2_decay", -0.8), ("eps", (None, 1e-3)), ("d", 1.0), ("weight_decay", 0.0),
-     ("maximize", False)))
+     ("maximize", False)), real_only=True)
 
 
 def _orthogonalised(g: Expr, h: Any, f: Any) -> Expr:
@@ -462,7 +464,8 @@ MUON = Rule(
                ("ns_steps", g["ns_steps"]), ("adjust", g["adjust_lr_fn"])),
     lambda g: (Slot("momentum_buffer"),), _stateless,
     (("lr", 1e-3), ("weight_decay", 0.1), ("momentum", 0.95), ("nesterov", True),
-     ("ns_coefficients", (3.4445, -4.7750, 2.0315)), ("eps", 1e-7), ("ns_steps", 5), ("adjust_lr_fn", None)))
+     ("ns_coefficients", (3.4445, -4.7750, 2.0315)), ("eps", 1e-7), ("ns_steps", 5), ("adjust_lr_fn", None)),
+    real_only=True)
 
 RULES = {r.name: r for r in (SGD, ADAM, ADAMW, NADAM, RADAM, ADAMAX, LION, RMSPROP, ADAGRAD, ADADELTA, ASGD, RPROP,
                              ADAFACTOR, MUON, SPARSE_ADAM)}
