@@ -66,8 +66,7 @@ def named(function: Any, name: str, method: bool = False) -> Any:
 
 #: functions that PyTorch lets write into `out` and that do not do so by themselves
 _WRITING = frozenset("""
-zeros ones empty full arange range linspace logspace eye rand randn randint randperm normal multinomial
-zeros_like ones_like empty_like rand_like randn_like
+range normal multinomial zeros_like ones_like empty_like rand_like randn_like
 all any amax amin aminmax max min mean median mode nanmean nanmedian quantile nanquantile std var std_mean var_mean
 logsumexp histc histogram cumsum cumprod cummax cummin logcumsumexp
 sort topk kthvalue gather take_along_dim masked_select nonzero where searchsorted bucketize

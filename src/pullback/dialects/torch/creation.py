@@ -140,37 +140,52 @@ def _given(sizes: tuple[Any, ...], size: Any) -> tuple[Any, ...]:
     return sizes if size is None else (size,)
 
 
-def _filled(make: Any, size: Any, dtype: Any, device: Any, requires_grad: bool) -> Any:
+def _ended(found: Any, requires_grad: bool, out: Any, name: str) -> Any:
+    """What was made, in a tensor that is given for it."""
+    if out is None:
+        return finished(found, requires_grad)
+    from pullback.dialects.torch.written import put  # lazy: that file is built on this one
+
+    return finished(put(found, out, name), requires_grad)
+
+
+def _kind(dtype: Any, out: Any) -> Any:
+    """The dtype asked for: that of `out` where none is named."""
+    return out.dtype if dtype is None and isinstance(out, TensorBase) else dtype
+
+
+def _filled(name: str, make: Any, size: Any, dtype: Any, device: Any, requires_grad: bool, out: Any) -> Any:
     checked_device(device)
-    return finished(styled(make(*(size or ((),)), dtype=_floating(dtype))), requires_grad)
+    made = styled(make(*(size or ((),)), dtype=_floating(_kind(dtype, out))))
+    return _ended(made, requires_grad, out, name)
 
 
-def zeros(*sizes: Any, size: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+def zeros(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
           requires_grad: bool = False, pin_memory: bool = False) -> Any:
     """Zeros."""
-    return _filled(creation.zeros, _given(sizes, size), dtype, device, requires_grad)
+    return _filled("zeros", creation.zeros, _given(sizes, size), dtype, device, requires_grad, out)
 
 
-def ones(*sizes: Any, size: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+def ones(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
          requires_grad: bool = False, pin_memory: bool = False) -> Any:
     """Ones."""
-    return _filled(creation.ones, _given(sizes, size), dtype, device, requires_grad)
+    return _filled("ones", creation.ones, _given(sizes, size), dtype, device, requires_grad, out)
 
 
-def empty(*sizes: Any, size: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+def empty(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
           requires_grad: bool = False,
           pin_memory: bool = False, memory_format: Any = None) -> Any:
     """A tensor to be filled; its elements are 0."""
-    return _filled(creation.zeros, _given(sizes, size), dtype, device, requires_grad)
+    return _filled("empty", creation.zeros, _given(sizes, size), dtype, device, requires_grad, out)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-         layout: Any = None, pin_memory: bool = False) -> Any:
+         layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """One number everywhere."""
     checked_device(device)
     fill_value = fill_value.item() if isinstance(fill_value, np.generic) else fill_value
     kind = dtype_argument(dtype) if dtype is not None else _kind_of(fill_value)
-    return finished(styled(creation.full(size, fill_value, dtype=kind)), requires_grad)
+    return _ended(styled(creation.full(size, fill_value, dtype=kind)), requires_grad, out, "full")
 
 
 def _like(make: Any, x: Any, dtype: Any, device: Any, requires_grad: bool, *args: Any) -> Any:
@@ -200,7 +215,7 @@ def full_like(input: Any, fill_value: Any, *, dtype: Any = None, device: Any = N
 
 
 def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
-           requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
+           requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """Numbers from start (0 where one is given) up to, not including, end."""
     checked_device(device)
     if dtype is None:
@@ -209,40 +224,42 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
     if end is not None and step != 0 and (end - start) / step < 0:
         raise ValueError_(message("upper bound and lower bound inconsistent with step sign",
                                  [("start, end, step", f"{start}, {end}, {step}")], "check the step's sign"))
-    return finished(styled(creation.arange(start, end, step, dtype=dtype_argument(dtype))), requires_grad)
+    return _ended(styled(creation.arange(start, end, step, dtype=dtype_argument(dtype))), requires_grad, out, "arange")
 
 
 def inclusive_range(start: float, end: float, step: float = 1, *, dtype: Any = None, layout: Any = None,
                     device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Any:
     """Numbers from start to end, both included."""
-    return arange(start, end + step / 2, step, dtype=_floating(dtype))
+    return arange(start, end + step / 2, step, dtype=_floating(dtype), device=device, requires_grad=requires_grad)
 
 
 def linspace(start: Any, end: Any, steps: int = 100, *, dtype: Any = None, device: Any = None,
-             requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
+             requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """Evenly spaced numbers, both ends included."""
     checked_device(device)
-    return finished(styled(creation.linspace(start, end, steps, dtype=_floating(dtype))), requires_grad)
+    made = creation.linspace(start, end, steps, dtype=_floating(_kind(dtype, out)))
+    return _ended(styled(made), requires_grad, out, "linspace")
 
 
 def logspace(start: Any, end: Any, steps: int = 100, base: float = 10.0, *, dtype: Any = None, device: Any = None,
-             requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
+             requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """Powers of a base, evenly spaced in their exponents."""
     checked_device(device)
-    return finished(styled(creation.logspace(start, end, steps, base=base, dtype=_floating(dtype))), requires_grad)
+    made = creation.logspace(start, end, steps, base=base, dtype=_floating(_kind(dtype, out)))
+    return _ended(styled(made), requires_grad, out, "logspace")
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-        layout: Any = None, pin_memory: bool = False) -> Any:
+        layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """The identity matrix."""
     checked_device(device)
-    return finished(styled(creation.eye(n, m, dtype=_floating(dtype))), requires_grad)
+    return _ended(styled(creation.eye(n, m, dtype=_floating(_kind(dtype, out)))), requires_grad, out, "eye")
 
 
 def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None, layout: Any = None, pin_memory: bool = False,
                   requires_grad: bool = False) -> Any:
     """A 0-dimensional tensor."""
-    return full((), value, dtype=_floating(dtype), device=device)
+    return full((), value, dtype=_floating(dtype), device=device, requires_grad=requires_grad)
 
 
 # -- random -----------------------------------------------------------------------------------------------------------
@@ -264,34 +281,38 @@ def _sizes(size: Any) -> tuple[int, ...]:
     return tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
 
 
-def _complex(pairs: Any, requires_grad: bool) -> Any:
+def _complex(pairs: Any) -> Any:
     from pullback.api.complex_parts import view_as_complex
 
-    return finished(view_as_complex(pairs), requires_grad)
+    return view_as_complex(pairs)
 
 
 def rand(*sizes: Any, size: Any = None, generator: Any = None, dtype: Any = None, device: Any = None,
-         requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
+         requires_grad: bool = False, out: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Uniform in [0, 1)."""
     checked_device(device)
     sizes = _given(sizes, size)
+    dtype = _kind(dtype, out)
     parts = _parts(dtype)
     if parts is not None:
-        return _complex(rand(*_sizes(sizes), 2, generator=generator, dtype=parts), requires_grad)
-    return styled(api_rand.rand(*sizes, generator=_source(generator), dtype=_floating(dtype),
-                                requires_grad=requires_grad))
+        found = _complex(rand(*_sizes(sizes), 2, generator=generator, dtype=parts))
+    else:
+        found = styled(api_rand.rand(*sizes, generator=_source(generator), dtype=_floating(dtype)))
+    return _ended(found, requires_grad, out, "rand")
 
 
 def randn(*sizes: Any, size: Any = None, generator: Any = None, dtype: Any = None, device: Any = None,
-          requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
+          requires_grad: bool = False, out: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Standard normal."""
     checked_device(device)
     sizes = _given(sizes, size)
+    dtype = _kind(dtype, out)
     parts = _parts(dtype)
     if parts is not None:
-        return _complex(normal(0.0, 0.5 ** 0.5, (*_sizes(sizes), 2), generator=generator, dtype=parts), requires_grad)
-    return styled(api_rand.randn(*sizes, generator=_source(generator), dtype=_floating(dtype),
-                                 requires_grad=requires_grad))
+        found = _complex(normal(0.0, 0.5 ** 0.5, (*_sizes(sizes), 2), generator=generator, dtype=parts))
+    else:
+        found = styled(api_rand.randn(*sizes, generator=_source(generator), dtype=_floating(dtype)))
+    return _ended(found, requires_grad, out, "randn")
 
 
 def rand_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Any = None,
@@ -309,13 +330,14 @@ def randn_like(input: Any, *, dtype: Any = None, device: Any = None, requires_gr
 
 
 def randint(low: Any = 0, high: Any = None, size: Any = None, *, generator: Any = None, dtype: Any = None,
-            device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
+            device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False,
+            out: Any = None) -> Any:
     """Whole numbers in [low, high), or in [0, low)."""
     checked_device(device)
     if high is None and size is not None:
         low, high = 0, low
     made = api_rand.randint(low, high, size, generator=_source(generator), dtype=dtype_argument(dtype))
-    return finished(styled(made), requires_grad)
+    return _ended(styled(made), requires_grad, out, "randint")
 
 
 def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, generator: Any = None,
@@ -323,14 +345,16 @@ def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, g
                  requires_grad: bool = False) -> Any:
     """Whole numbers, with the shape and dtype of another tensor."""
     low, high = (0, low) if high is None else (low, high)
-    return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype, generator=generator)
+    return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype, generator=generator, device=device,
+                   requires_grad=requires_grad)
 
 
 def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-             layout: Any = None, pin_memory: bool = False) -> Any:
+             layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """A shuffle of range(n)."""
     checked_device(device)
-    return styled(api_rand.randperm(n, generator=_source(generator), dtype=dtype_argument(dtype)))
+    made = api_rand.randperm(n, generator=_source(generator), dtype=dtype_argument(dtype))
+    return _ended(styled(made), requires_grad, out, "randperm")
 
 
 def bernoulli(input: Any, p: Any = None, *, generator: Any = None) -> Any:
@@ -368,7 +392,7 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None
     if kind is None:
         given = [x for x in (mean, std) if isinstance(x, TensorBase)]
         kind = result_type(*given).base if given else DefaultDtype.current
-    return styled(api_rand.normal(mean, std, size, generator=_source(generator), dtype=kind))
+    return finished(styled(api_rand.normal(mean, std, size, generator=_source(generator), dtype=kind)), requires_grad)
 
 
 def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Any:
