@@ -106,7 +106,9 @@ def test_assert_close_refuses(given: Any, text: str) -> None:
 def test_assert_close_accepts() -> None:
     nan = torch.tensor([float("nan")])
     torch.testing.assert_close(nan, nan, equal_nan=True)
+    torch.testing.assert_close(nan, nan, rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close([1, 2.0, None], [1, 2.0 + 1e-9, None])
+    torch.testing.assert_close(1, 1.0, check_dtype=False)
     torch.testing.assert_close(torch.zeros(2), torch.zeros(2).double(), check_dtype=False)
     torch.testing.assert_close(torch.ones(2).bfloat16(), torch.ones(2).bfloat16() * 1.01)
     torch.testing.assert_close(torch.zeros(0), torch.zeros(0))
@@ -114,6 +116,11 @@ def test_assert_close_accepts() -> None:
         torch.testing.assert_close(1, 2, msg="mine")
     with pytest.raises(ArgumentError, match="both tolerances or none"):
         torch.testing.assert_close(1.0, 1.0, rtol=1.0)
+    for other in (1.0, np.ones(())):
+        with pytest.raises(ArgumentError, match="nothing compares these two"):
+            torch.testing.assert_close(torch.tensor(1.0), other)
+    with pytest.raises(AssertionError, match="types do not match"):
+        torch.testing.assert_close(1, 1.0)
 
 
 def test_random_tensors() -> None:
@@ -123,6 +130,10 @@ def test_random_tensors() -> None:
     real = torch.testing.make_tensor((300,), dtype=torch.float32, device="cpu", low=1, high=2).numpy()
     assert real.min() >= 1
     assert real.max() <= 2
+    parts = torch.view_as_real(torch.testing.make_tensor(300, dtype=torch.complex64, low=2, high=3)).numpy()
+    assert 2 <= parts.min() < parts.max() <= 3
+    wide = torch.testing.make_tensor(30, dtype=torch.float64)
+    assert (wide.float().double() != wide).any()
     assert torch.testing.make_tensor(9, dtype=torch.bool, device="cpu", exclude_zero=True).all()
     with pytest.raises(ArgumentError, match="an empty range"):
         torch.testing.make_tensor(2, dtype=torch.float32, low=3, high=1)

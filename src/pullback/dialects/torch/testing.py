@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pullback.dialects.torch.creation import empty, full, rand, randint, randn
-from pullback.dialects.torch.dtypes import SHOWN, Size
+from pullback.api.complex_parts import view_as_complex
+from pullback.dialects.torch.creation import empty, full, rand, randint
+from pullback.dialects.torch.dtypes import SHOWN, Size, checked_device
 from pullback.dialects.torch.variants import Tensor
 from pullback.util.errors import ArgumentError, message
 
@@ -18,6 +19,8 @@ TOLERANCES = {
     "float16": (1e-3, 1e-5), "bfloat16": (1.6e-2, 1e-5), "float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7),
     "complex64": (1.3e-6, 1e-5), "complex128": (1e-7, 1e-7),
 }
+
+_NUMBERS: Any = (bool, int, float, complex, np.number, np.bool_)
 
 
 def assert_close(actual: Any, expected: Any, *, allow_subclasses: bool = True, rtol: float | None = None,
@@ -65,7 +68,10 @@ def _compared(actual: Any, expected: Any, given: tuple[float, float] | None, equ
               check_dtype: bool) -> str | None:
     if actual is None or expected is None:
         return None if actual is expected else f"{actual!r} and {expected!r}: only one is None"
+    _check_kinds(actual, expected)
     both = isinstance(actual, Tensor) and isinstance(expected, Tensor)
+    if check_dtype and isinstance(actual, _NUMBERS) and type(actual) is not type(expected):
+        return f"The (d)types do not match: {type(actual)} != {type(expected)}."
     a, b = _array(actual), _array(expected)
     if a.shape != b.shape:
         return f"The values for attribute 'shape' do not match: {Size(a.shape)} != {Size(b.shape)}."
@@ -75,10 +81,20 @@ def _compared(actual: Any, expected: Any, given: tuple[float, float] | None, equ
     if any(tolerances):
         close = np.isclose(a, b, tolerances[0], tolerances[1], equal_nan=equal_nan)
     else:
-        close = a == b
+        close = (a == b) | ((a != a) & (b != b)) if equal_nan else a == b
     if close.all():
         return None
     return _report("Tensor-likes" if both else "Scalars", a, b, ~close, tolerances)
+
+
+def _check_kinds(actual: Any, expected: Any) -> None:
+    """Tensors are compared with tensors, arrays with arrays and numbers with numbers."""
+    for kind in (Tensor, np.ndarray, _NUMBERS):
+        if isinstance(actual, kind) and isinstance(expected, kind):
+            return
+    raise ArgumentError(message("assert_close: nothing compares these two",
+                                [("actual", type(actual).__name__), ("expected", type(expected).__name__)],
+                                "make a tensor of the other: torch.tensor(...)"))
 
 
 def _tolerances(x: Any) -> tuple[float, float]:
@@ -117,6 +133,7 @@ def make_tensor(*shape: Any, dtype: Any, device: Any = "cpu", low: float | None 
                 requires_grad: bool = False, noncontiguous: bool = False, exclude_zero: bool = False,
                 memory_format: Any = None) -> Any:
     """A tensor of random numbers from `low` to `high`: by default -9 to 9, from 0 for unsigned numbers."""
+    checked_device(device)
     size = tuple(shape[0]) if len(shape) == 1 and _sequence(shape[0]) else shape
     kind = str(dtype).removeprefix("torch.")
     if kind == "bool":
@@ -131,12 +148,17 @@ def make_tensor(*shape: Any, dtype: Any, device: Any = "cpu", low: float | None 
     if "int" in kind:
         found = randint(math.ceil(start), max(math.floor(stop), math.ceil(start) + 1), size).to(dtype)
     elif kind.startswith("complex"):
-        found = (randn(size, dtype=dtype) * (stop - start) / 6).to(dtype)
+        wide = SHOWN["float32" if kind == "complex64" else "float64"]
+        found = view_as_complex(_between(start, stop, (*size, 2), wide))
     else:
-        found = (rand(size) * (stop - start) + start).to(dtype)
+        found = _between(start, stop, size, SHOWN["float64" if kind == "float64" else "float32"]).to(dtype)
     if exclude_zero:
         found = found.where(found != 0, full((), 1, dtype=dtype))
     return found.requires_grad_(requires_grad)
+
+
+def _between(low: float, high: float, size: Any, dtype: Any) -> Any:
+    return rand(size, dtype=dtype) * (high - low) + low
 
 
 assert_allclose = assert_close
