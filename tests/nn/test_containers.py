@@ -66,3 +66,15 @@ def test_slopes_are_set_to_what_they_were() -> None:
     nn.init.ones_(layer.weight)
     layer.reset_parameters()
     assert [round(v, 6) for v in layer.weight.tolist()] == [0.3, 0.3]
+
+
+def test_parameter_dict_replaces_objects_and_takes_plain_dicts_by_name():
+    found = nn.ParameterDict({"b": pb.ones(1), "a": pb.ones(2)})
+    assert list(found) == ["a", "b"] and [p.shape for p in found.parameters()] == [(2,), (1,)]
+    found["c"] = 3
+    found["c"] = 4
+    assert found["c"] == 4 and list(found.parameters()) == [found["a"], found["b"]]
+    found["c"] = pb.ones(3)
+    assert found["c"].shape == (3,) and len(list(found.parameters())) == 3
+    assert list(nn.ParameterDict([("z", pb.ones(1)), ("a", pb.ones(1))])) == ["z", "a"]
+    assert list(nn.ParameterDict().fromkeys(["z", "a"])) == ["z", "a"]

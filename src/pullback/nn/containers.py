@@ -293,6 +293,8 @@ class ParameterDict(Module):
         return self.__dict__[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
+        if name in self._keys and name not in self._parameters and name not in self._modules:
+            del self.__dict__[name]  # an object under this name makes room
         if isinstance(value, TensorBase):
             self.register_parameter(name, _as_parameter(value))
         else:
@@ -338,11 +340,14 @@ class ParameterDict(Module):
         return self[name]
 
     def update(self, parameters: Any) -> None:
-        """Add parameters from a mapping or pairs."""
+        """Add parameters from a mapping or pairs; those of a plain dict in the order of their names, as in PyTorch."""
         if not isinstance(parameters, Iterable):
             raise ArgumentError(message("ParameterDict.update: needs a mapping or pairs",
                                         [("given", type(parameters).__name__)], '{"name": tensor}'))
-        for name, value in parameters.items() if isinstance(parameters, Mapping | ParameterDict) else parameters:
+        pairs: Iterable[Any] = parameters.items() if isinstance(parameters, Mapping | ParameterDict) else parameters
+        if isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict):
+            pairs = sorted(pairs, key=lambda pair: pair[0])
+        for name, value in pairs:
             self[name] = value
 
     def pop(self, name: str) -> Any:
@@ -370,7 +375,7 @@ class ParameterDict(Module):
 
     def fromkeys(self, keys: Iterable[str], default: Any = None) -> Any:
         """A dict with one value under all names."""
-        return type(self)(dict.fromkeys(keys, default))
+        return type(self)([(key, default) for key in keys])
 
     def __or__(self, other: Any) -> Any:
         found = self.copy()
