@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import OrderedDict, deque
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pullback.torch as torch
 import pytest
 
 from pullback.dialects.torch.absent import ABSENT
-from pullback.util.errors import ArgumentError, AttributeError_, MissingModuleError, ValueError_
+from pullback.util.errors import ArgumentError, AttributeError_, MissingModuleError, StructureError, ValueError_
 
 
 @pytest.mark.parametrize("name", ABSENT)
@@ -148,6 +149,27 @@ def test_trees() -> None:
     assert pytree.tree_map_only(str, str.upper, ["a", 1]) == ["A", 1]
     assert pytree.tree_any(lambda x: x > 1, [1, 2])
     assert not pytree.tree_all(lambda x: x > 1, [1, 2])
+
+
+def test_trees_as_pytorch_has_them() -> None:
+    pytree = importlib.import_module("pullback.torch.utils._pytree")
+    module = torch.nn.Linear(2, 2)
+    given = {"b": None, "a": OrderedDict(z=module, y=(1, [2]))}
+    leaves, structure = pytree.tree_flatten(given)
+    assert leaves == [None, module, 1, 2]
+    assert structure.num_leaves == 4 and structure == pytree.tree_structure(given)
+    again = pytree.tree_unflatten(leaves, structure)
+    assert again == given and list(again) == ["b", "a"] and type(again["a"]) is OrderedDict
+    assert pytree.tree_map(lambda x: x is None, [None, (1,)]) == [True, (False,)]
+    assert pytree.tree_map(len, [(1, 2), (3,)], is_leaf=lambda x: isinstance(x, tuple)) == [2, 1]
+    assert pytree.tree_map(lambda x, y: x + y, {"b": 1, "a": 2}, {"a": 10, "b": 20}) == {"b": 21, "a": 12}
+    assert pytree.tree_map(lambda x: x + 1, deque([1, 2], 3)) == deque([2, 3])
+    assert pytree.tree_map(lambda x: x * 2, torch.ones(2, 1).max(0)).indices.item() == 0
+    for wrong in ([1], (1, 2), {"a": 1}):
+        with pytest.raises(StructureError, match="different structures"):
+            pytree.tree_map(lambda x, y: x, [1, 2], wrong)
+    with pytest.raises(StructureError, match="another number of leaves"):
+        pytree.tree_unflatten([1], structure)
 
 
 def test_shares_of_a_dataset() -> None:
