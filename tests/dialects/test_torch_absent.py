@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections import OrderedDict, deque
 from typing import Any
 
@@ -194,6 +195,26 @@ def test_processes() -> None:
         mp.spawn(divmod, (0,), nprocs=1)
     with pytest.raises(ArgumentError, match="no such strategy"):
         mp.set_sharing_strategy("none")
+
+
+def test_a_process_that_fails_ends_those_that_wait_for_it() -> None:
+    mp = torch.multiprocessing
+    context = mp.spawn(pow, (0, 0), nprocs=2, join=False)  # 0 ** 0 % 0 fails in both
+    assert len(context.pids()) == 2
+    with pytest.raises(mp.ProcessRaisedException, match="ended with exit code 1"):
+        while not context.join(timeout=20):
+            pass
+    assert not any(p.is_alive() for p in context.processes)
+    before = time.monotonic()
+    with pytest.raises(mp.ProcessRaisedException, match="process 1 of spawn"):
+        mp.spawn(_sleep_or_fail, nprocs=2)
+    assert time.monotonic() - before < 25
+
+
+def _sleep_or_fail(number: int) -> None:
+    if number:
+        raise RuntimeError("on purpose")
+    time.sleep(60)
 
 
 def test_modules_of_many_processes_may_be_asked_for() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
+from multiprocessing.connection import wait
+from time import monotonic
 from typing import Any
 
 from pullback.util.errors import ArgumentError, message
@@ -11,22 +13,62 @@ from pullback.util.errors import ArgumentError, message
 
 def spawn(fn: Callable[..., Any], args: tuple[Any, ...] = (), nprocs: int = 1, join: bool = True, daemon: bool = False,
           start_method: str = "spawn") -> Any:
-    """Run `fn(number, *args)` in `nprocs` processes; with `join`, wait for them.
+    """Run `fn(number, *args)` in `nprocs` processes; with `join`, wait for them, else return their ProcessContext.
 
-    Raises: ProcessRaisedException where one fails.
+    Raises: ProcessRaisedException where one fails, after the others were ended.
     """
     context: Any = multiprocessing.get_context(start_method)
     processes = [context.Process(target=fn, args=(k, *args), daemon=daemon) for k in range(nprocs)]
     for p in processes:
         p.start()
+    started = ProcessContext(processes)
     if not join:
-        return processes
-    for p in processes:
-        p.join()
-    for k, p in enumerate(processes):
-        if p.exitcode:
-            raise ProcessRaisedException(f"process {k} of spawn ended with exit code {p.exitcode}")
+        return started
+    while not started.join():
+        pass
     return None
+
+
+start_processes = spawn
+
+
+class ProcessContext:
+    """Processes that `spawn` started."""
+
+    def __init__(self, processes: list[Any]) -> None:
+        self.processes = processes
+        self._running: dict[Any, int] = {p.sentinel: k for k, p in enumerate(processes)}
+
+    def pids(self) -> list[int]:
+        """Their numbers in the system."""
+        return [p.pid for p in self.processes]
+
+    def join(self, timeout: float | None = None, grace_period: float | None = None) -> bool:
+        """Wait, `timeout` seconds at most, until a process ends; whether all have. Where one has failed, the others,
+        which may wait for it, are ended, by force after `grace_period` seconds (30)."""
+        for sentinel in wait(list(self._running), timeout) if self._running else ():
+            k = self._running.pop(sentinel)  # pyright: ignore[reportArgumentType]
+            self.processes[k].join()
+            code = self.processes[k].exitcode
+            if code:
+                self._end(30.0 if grace_period is None else grace_period)
+                raise ProcessRaisedException(f"process {k} of spawn ended with exit code {code}")
+        return not self._running
+
+    def _end(self, grace: float) -> None:
+        self._running.clear()
+        for p in self.processes:
+            if p.is_alive():
+                p.terminate()
+        until = monotonic() + grace
+        for p in self.processes:
+            p.join(max(until - monotonic(), 0.0))
+            if p.is_alive():
+                p.kill()
+                p.join()
+
+
+SpawnContext = ProcessContext
 
 
 class ProcessRaisedException(Exception):
@@ -54,5 +96,5 @@ def __getattr__(name: str) -> Any:
     return getattr(multiprocessing, name)
 
 
-__all__ = ["ProcessRaisedException", "get_all_sharing_strategies", "get_sharing_strategy", "set_sharing_strategy",
-           "spawn"]
+__all__ = ["ProcessContext", "ProcessRaisedException", "SpawnContext", "get_all_sharing_strategies",
+           "get_sharing_strategy", "set_sharing_strategy", "spawn", "start_processes"]
