@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pullback.torch as torch
 import pytest
 from pullback.torch import nn
@@ -193,3 +194,22 @@ def test_jacobians_in_chunks(chunk_size: int | None) -> None:
     assert found.tolist() == [[[2, 0], [2, 0]], [[0, 2], [0, 2]]]
     with pytest.raises(ValueError_, match="greater than 0"):
         jacrev(cubes, chunk_size=0)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2])
+def test_random_numbers_of_mapped_functions(chunk_size: Any) -> None:
+    def noisy(x: Any, scale: Any = 1.0) -> Any:
+        return x + scale * torch.rand(2)
+
+    x = torch.zeros(5, 2)
+    torch.manual_seed(0)
+    with pytest.raises(RuntimeError, match="called random operation while in randomness error mode"):
+        torch.vmap(noisy, chunk_size=chunk_size)(x)
+    same = torch.vmap(noisy, randomness="same", chunk_size=chunk_size)(x).numpy()
+    assert (same == same[0]).all()
+    different = torch.vmap(noisy, randomness="different", chunk_size=chunk_size)(x).numpy()
+    assert len(np.unique(different)) == 10
+    dropped = torch.vmap(lambda a: torch.nn.functional.dropout(a, 0.5), randomness="different")(torch.ones(4, 60))
+    assert len({tuple(row) for row in dropped.tolist()}) == 4
+    scaled = torch.vmap(noisy, randomness="same", chunk_size=chunk_size)(x, scale=torch.zeros(2))
+    assert (scaled == 0).all()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pullback.api.arguments import integer
-from pullback.api.random import Generator
+from pullback.api.random import Generator, drawn
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType, numpy_dtype
@@ -69,6 +69,7 @@ class Mersenne(Generator):
     # -- words -------------------------------------------------------------------------------------------------------
     def words(self, count: int) -> Words:
         """The next words of 32 bits."""
+        drawn.count += 1
         with self._lock:
             return self._stream().random_raw(count)
 

@@ -301,6 +301,15 @@ class _CallKey(TensorBase):
     _peek = _use
 
 
+class Drawn(threading.local):
+    """How often a thread has asked generators for numbers: says whether a function did."""
+
+    count = 0
+
+
+drawn = Drawn()
+
+
 class Generator:
     """A source of keys: seed and a count of the keys given out, which is all its state."""
 
@@ -328,6 +337,7 @@ class Generator:
 
     def draw(self) -> int:
         """The next 64 bits of key material."""
+        drawn.count += 1
         with self._lock:
             count = self._count
             self._count = count + 1
@@ -339,6 +349,7 @@ class Generator:
 
     def next_key(self) -> Array:
         """The next key, as a tensor; in a function being compiled, one that differs from call to call."""
+        drawn.count += 1
         if not local.trace.constants:
             return TensorBase.default_class(_key_value(self.draw()))
         return r._random_taken(_CallKey(self))

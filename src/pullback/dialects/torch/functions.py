@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial, wraps
 from importlib import import_module
 from typing import Any
 
@@ -11,8 +12,9 @@ from pullback.api.data_types import finfo as _finfo
 from pullback.api.data_types import iinfo as _iinfo
 from pullback.api.data_types import promote_types as _promote_types
 from pullback.api.data_types import result_type as _result_type
+from pullback.api.random import drawn
 from pullback.dialects.torch import pairs
-from pullback.dialects.torch.creation import tensor
+from pullback.dialects.torch.creation import default_generator, tensor
 from pullback.dialects.torch.dtypes import dtype_argument, shown
 from pullback.dialects.torch.tensors import Tensor, as_torch, long_sums, styled, styled_tree
 from pullback.engine.gradient_mode import grad_mode
@@ -177,23 +179,47 @@ def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> Any:
 
 def vmap(func: Any, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *,
          chunk_size: int | None = None) -> Any:
-    """A function of batches, from a function of single elements; `chunk_size` of them at a time."""
-    from pullback.engine.functional import vmap as native
-
+    """A function of batches, from a function of single elements; `chunk_size` of them at a time. Named arguments are
+    whole for each. `randomness`: whether elements see the same random numbers; with "different", a function that draws
+    some is run for one element after the other."""
     if randomness not in ("error", "different", "same"):
         raise ValueError_(message("vmap: randomness is 'error', 'different' or 'same'",
                                   [("randomness", repr(randomness))]))
-    mapped = native(func, in_dims, out_dims)
-    if chunk_size is None:
-        return mapped
-    if chunk_size < 1:
+    if chunk_size is not None and chunk_size < 1:
         raise ValueError_(message("vmap: chunk_size should be None or greater than 0",
                                   [("chunk_size", repr(chunk_size))]))
-    return _in_chunks(mapped, in_dims, out_dims, chunk_size)
+    mapped = _mapped(func, in_dims, out_dims, randomness, chunk_size)
+
+    def vmapped(*args: Any, **options: Any) -> Any:
+        if not options:
+            return mapped(*args)
+        return _mapped(partial(func, **options), in_dims, out_dims, randomness, chunk_size)(*args)
+
+    return wraps(func)(vmapped) if callable(func) else vmapped
 
 
-def _in_chunks(mapped: Any, in_dims: Any, out_dims: Any, chunk_size: int) -> Any:
-    """A mapped function that is called for a part of the batch at a time."""
+def _mapped(func: Any, in_dims: Any, out_dims: Any, randomness: str, chunk_size: int | None) -> Any:
+    """A mapped function, of which the random numbers are looked after."""
+    from pullback.engine.functional import vmap as native
+
+    whole = native(func, in_dims, out_dims)
+    chunked = whole if chunk_size is None else _in_chunks(whole, in_dims, out_dims, chunk_size, randomness == "same")
+
+    def watched(*args: Any) -> Any:
+        before = drawn.count
+        found = chunked(*args)
+        if drawn.count == before or randomness == "same":
+            return found
+        if randomness == "error":
+            raise ValueError_(message("vmap: called random operation while in randomness error mode",
+                                      help="randomness='same' or randomness='different'"))
+        return _in_chunks(whole, in_dims, out_dims, 1, False)(*args)
+
+    return watched
+
+
+def _in_chunks(mapped: Any, in_dims: Any, out_dims: Any, chunk_size: int, same: bool) -> Any:
+    """A mapped function that is called for a part of the batch at a time; with the same random numbers, if asked."""
     from pullback.engine.functional import spread_axes
 
     def in_chunks(*args: Any) -> Any:
@@ -202,9 +228,12 @@ def _in_chunks(mapped: Any, in_dims: Any, out_dims: Any, chunk_size: int) -> Any
                            "in_dims")
         size = next((x.shape[d] for x, d in zip(leaves, dims, strict=True) if d is not None), 0)
         found: list[Any] = []
+        state = default_generator.get_state() if same else None
         for start in range(0, max(size, 1), chunk_size):
             length = min(chunk_size, size - start)
             part = [x if d is None else x.narrow(d, start, length) for x, d in zip(leaves, dims, strict=True)]
+            if state is not None and start:
+                default_generator.set_state(state)
             found.append(mapped(*tree.unflatten(structure, part)))
         targets = spread_axes(out_dims, found[0], "out_dims")
         parts = [tree.flatten(x)[0] for x in found]
