@@ -236,3 +236,10 @@ def test_diagonals_far_outside_are_empty(k: int) -> None:
     assert pb.eye(3, 4, k=k).tolist() == np.eye(3, 4, near).tolist()
     assert pb.tril(pb.tensor(ones), k).tolist() == np.tril(ones, near).tolist()
     assert pb.triu(pb.tensor(ones), k).tolist() == np.triu(ones, near).tolist()
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap", "symmetric"])
+def test_padding_that_cuts_everything_off(mode: str) -> None:
+    x = pb.ones((2, 4, 3))
+    assert pb.pad(x, ((0, 0), (-2, -2), (-1, 2)), mode).shape == (2, 0, 4)
+    assert pb.pad(x, ((0, 0), (0, 0), (-2, -1)), mode).shape == (2, 4, 0)

@@ -633,7 +633,7 @@ def _pad_mirrored(x: Node, widths: tuple[tuple[int, int], ...], mode: str) -> No
             at = np.clip(at, 0, n - 1)
         elif mode == "wrap":
             first, last = max(-a, 0), n - max(-z, 0)
-            at = first + (at - first) % (last - first)
+            at = first + (at - first) % max(last - first, 1)
         elif mode == "symmetric":
             at = at % (2 * n)
             at = np.where(at >= n, 2 * n - 1 - at, at)
@@ -649,7 +649,7 @@ def _at_places(x: Node, axis: int, at: Any, low: int, high: int) -> Node:
     """x at places along an axis: the first and last few and what is between are joined where each is one run of
     places, since vectors read a run at once."""
     parts = [p for p in np.split(at, [low, len(at) - high]) if len(p)]
-    if any(len(set(np.diff(p))) > 1 for p in parts):
+    if not parts or any(len(set(np.diff(p))) > 1 for p in parts):
         return build.gather(x, build.const_array(at.astype(np.int32)), axis, "clip")
     pieces: list[Node] = []
     for p in parts:
