@@ -283,3 +283,21 @@ def test_optimisers_of_whole_matrices_refuse_complex_parameters():
         p.grad = pb.ones_like(p)
         with pytest.raises(TypeError, match="does not support complex parameters"):
             cls([p]).step()
+
+
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+def test_lbfgs_moves_both_parts_of_complex_parameters(search):
+    target = np.array([1 - 2j, 0.5 + 1j])
+    x = pb.nn.Parameter(pb.tensor(np.array([1 + 1j, 2 - 1j])))
+    y = pb.nn.Parameter(pb.tensor(np.array([3.0])))
+    optimizer = pb.optim.LBFGS([x, y], max_iter=20, line_search_fn=search)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (pb.abs(x - pb.tensor(target)) ** 2 * pb.tensor(np.array([1.0, 3.0]))).sum() + ((y - 2) ** 2).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    np.testing.assert_allclose(x.numpy(), target, atol=1e-4)
+    np.testing.assert_allclose(y.numpy(), [2], atol=1e-4)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pullback.api._lazy import build
+from pullback.api.complex_parts import complex_of_parts, parts_of
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import thread
 from pullback.ir.node import Node
@@ -23,8 +24,13 @@ from pullback.optim.optimizer import Optimizer, _zeros_like
 from pullback.util.errors import ArgumentError, ValueError_, message
 
 
+def _real(x: Node) -> Node:
+    """Complex numbers as their two parts."""
+    return parts_of(x) if x.dtype.kind == "c" else x
+
+
 def _flatten(*xs: Node) -> Node:
-    return build.concat([build.reshape(x, (build.count(x.shape),)) for x in xs], 0)
+    return build.concat([build.reshape(x, (build.count(x.shape),)) for x in map(_real, xs)], 0)
 
 
 def _move(t: Node, d: Node, *params: Node) -> tuple[Node, ...]:
@@ -32,9 +38,11 @@ def _move(t: Node, d: Node, *params: Node) -> tuple[Node, ...]:
     moved: list[Node] = []
     offset = 0
     for p in params:
-        size = build.count(p.shape)
-        piece = build.reshape(build.slice_(d, (offset,), (offset + size,)), p.shape)
-        moved.append(fma(Expr(piece), Expr(t), Expr(p)).node)
+        x = _real(p)
+        size = build.count(x.shape)
+        piece = build.reshape(build.slice_(d, (offset,), (offset + size,)), x.shape)
+        new = fma(Expr(piece), Expr(t), Expr(x)).node
+        moved.append(new if x is p else complex_of_parts(new))
         offset += size
     return tuple(moved)
 
