@@ -276,3 +276,11 @@ def test_what_is_made_of_the_default_dtype() -> None:
     assert isinstance(mask, torch.Tensor) and mask.tolist() == [[0, -torch.inf], [0, 0]]
     assert nn.Transformer.generate_square_subsequent_mask(2, dtype=torch.float16).dtype is torch.float16
     assert nn.Parameter().dtype is torch.float32
+
+
+# -- what scripts write ------------------------------------------------------------------------------------------------
+
+def test_modules_take_a_format_of_memory() -> None:
+    layer = nn.Conv2d(1, 2, 3)
+    assert layer.to(memory_format=torch.channels_last) is layer
+    assert layer.to("cpu", torch.float64, memory_format=torch.channels_last).weight.dtype is torch.float64

@@ -64,6 +64,7 @@ class Module(native.Module):
     def to(self, *args: Any, **options: Any) -> Any:
         """Convert floating-point parameters and buffers to a dtype; the device is the CPU."""
         checked_device(options.pop("device", None))
+        options.pop("memory_format", None)  # how images lie in memory is decided where a graph is compiled
         kept: list[Any] = []
         for a in args:
             if isinstance(a, (device, str, int)) and not isinstance(a, bool):
