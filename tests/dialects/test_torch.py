@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -501,3 +502,12 @@ assert a.matrix_power(3).tolist() == [[15, 20], [20, 35]] and round(a.matrix_exp
 assert torch.allclose(b.lu_solve(*a.lu()), b.cholesky_solve(a.cholesky()), atol=1e-5)
 """
     subprocess.run([sys.executable, "-c", lines], check=True)
+
+
+def test_a_deque_is_a_list_of_numbers() -> None:
+    numbers = deque([1.5, 2.5])
+    numbers.appendleft(0.5)
+    for make in (pb.tensor, torch.tensor):
+        assert make(numbers).tolist() == [0.5, 1.5, 2.5]
+        assert make(deque([make(1), make(2)])).tolist() == [1, 2]
+    assert torch.tensor(numbers).dtype is torch.float32 and torch.tensor(deque([1])).dtype is torch.int64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,14 @@ def finished(x: Any, requires_grad: bool) -> Any:
     return x
 
 
+_NOT_LISTED = (list, tuple, str, bytes, bytearray, memoryview, range)
+
+
+def listed(data: Any) -> Any:
+    """Sequences of other kinds, such as a deque, as lists."""
+    return list(data) if isinstance(data, Sequence) and not isinstance(data, _NOT_LISTED) else data
+
+
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None,
            copy: bool | None = True) -> Array:
     """A tensor from numbers, nested lists, NumPy arrays or tensors (copied). Python floats become float32, ints int32.
@@ -55,6 +64,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: An
     if isinstance(data, TensorBase):
         x = elementwise.clone(data) if target is None else elementwise.astype(data, target)
         return finished(x.detach() if requires_grad else x, requires_grad)
+    data = listed(data)
     if isinstance(data, (list, tuple)) and _holds_tensors(data):
         from pullback.api.manipulation import stack
 

@@ -94,6 +94,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         if found is not None:
             return found
     checked_device(device)
+    data = creation.listed(data)
     kind = dtype_argument(dtype) if dtype is not None else _kind_of(data)
     return finished(styled(creation.tensor(data, kind)), requires_grad)
 
