@@ -67,3 +67,12 @@ def test_optimisers_refuse_as_there() -> None:
         with pytest.raises(RuntimeError, match=text):
             getattr(T.optim, name)([weight]).step()
     T.optim.SparseAdam([weight], lr=0.1).step()
+
+
+@pytest.mark.parametrize("name", ["spmm", "dsmm", "mm"])
+def test_products_with_a_dense_matrix_by_all_names(name: str) -> None:
+    a = T.sparse_coo_tensor([[0, 1], [1, 0]], [2.0, 3.0], (2, 2))
+    b = T.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    y = getattr(T, name)(a, b)
+    y.sum().backward()
+    assert y.tolist() == [[6, 8], [3, 6]] and b.grad.tolist() == [[3, 3], [2, 2]]

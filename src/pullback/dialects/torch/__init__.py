@@ -79,7 +79,7 @@ _TABLE = {
         concat=cat concatenate=cat bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift
         bitwise_xor eq=equal greater greater_equal gt=greater ge=greater_equal less less_equal lt=less le=less_equal
         logical_and logical_not logical_or logical_xor not_equal ne=not_equal addmm addmv addr baddbmm bmm dot
-        einsum inner kron matmul mm mv outer ger=outer trace vdot stack""",
+        einsum inner kron matmul mm mv spmm=mm dsmm=mm outer ger=outer trace vdot stack""",
     "api.comparison": "allclose isclose",
     "api.reductions": "all amax amin any logsumexp mean nanmean nansum",
     "api.manipulation": """atleast_1d atleast_2d broadcast_shapes broadcast_tensors broadcast_to chunk
