@@ -213,3 +213,13 @@ def test_random_numbers_of_mapped_functions(chunk_size: Any) -> None:
     assert len({tuple(row) for row in dropped.tolist()}) == 4
     scaled = torch.vmap(noisy, randomness="same", chunk_size=chunk_size)(x, scale=torch.zeros(2))
     assert (scaled == 0).all()
+
+
+# -- what tutorials do -------------------------------------------------------------------------------------------------
+
+def test_gradients_for_any_iterable(x: Any) -> None:
+    weights = {"b": x, "a": (x * 2).detach().requires_grad_()}
+    loss = (weights["b"] * weights["a"]).sum()
+    assert lists(torch.autograd.grad(loss, weights.values(), retain_graph=True)) == ([2, 4], [1, 2])
+    assert lists(torch.autograd.grad((v for v in [loss]), x)) == ([2, 4],)
+    assert lists(torch.autograd.grad(x, x, x)) == ([1, 2],)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from pullback.dialects import names
@@ -68,7 +68,7 @@ class Function(rules.Function):
 
 
 def _listed(x: Any) -> list[Any]:
-    return list(x) if isinstance(x, Sequence) else [x]
+    return [x] if isinstance(x, TensorBase) or not isinstance(x, Iterable) else list(x)
 
 
 def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
