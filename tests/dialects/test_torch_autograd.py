@@ -223,3 +223,28 @@ def test_gradients_for_any_iterable(x: Any) -> None:
     assert lists(torch.autograd.grad(loss, weights.values(), retain_graph=True)) == ([2, 4], [1, 2])
     assert lists(torch.autograd.grad((v for v in [loss]), x)) == ([2, 4],)
     assert lists(torch.autograd.grad(x, x, x)) == ([1, 2],)
+
+
+class Linear(torch.autograd.Function):
+    """PyTorch's own example: one gradient per parameter of `forward`, though `bias` may have been left out."""
+
+    extra: Any = None
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+        ctx.save_for_backward(x, weight)
+        return x * weight
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        x, weight = ctx.saved_tensors
+        return g * weight, g * x, Linear.extra
+
+
+def test_gradients_of_arguments_left_out_are_none(x: Any) -> None:
+    Linear.apply(x, y).sum().backward()
+    assert x.grad.tolist() == [3, 4]
+    Linear.extra = y
+    with pytest.raises(GradientError, match="a gradient per argument"):
+        Linear.apply(x, v).sum().backward()
+    Linear.extra = None

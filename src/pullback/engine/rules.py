@@ -474,7 +474,7 @@ class Function:
             ctx.save_for_backward(*residuals)
             found = as_tuple(cls.backward(ctx, *map(ascent_of, as_tuple(cotangent))))
             ctx.save_for_backward(*saved)
-            if len(found) != len(args):
+            if len(found) < len(args) or any(x is not None for x in found[len(args):]):  # None for defaults left out
                 raise GradientError(message(f"{cls.__name__}.backward: must return a gradient per argument of forward",
                                             [("arguments", str(len(args))), ("returned", str(len(found)))],
                                             "return None for arguments without a gradient"))
