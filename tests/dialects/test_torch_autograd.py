@@ -248,3 +248,47 @@ def test_gradients_of_arguments_left_out_are_none(x: Any) -> None:
     with pytest.raises(GradientError, match="a gradient per argument"):
         Linear.apply(x, v).sum().backward()
     Linear.extra = None
+
+
+PARTS: Any = {"w": torch.tensor([1.0, 2.0]), "b": torch.tensor([3.0, 4.0])}
+
+
+def parts(p: Any) -> Any:
+    assert list(p) == ["w", "b"]
+    return {"z": p["w"] * p["b"], "a": p["w"].sum()}
+
+
+def total(p: Any) -> Any:
+    return sum(part.sum() for part in parts(p).values())
+
+
+def test_dicts_keep_the_order_of_their_keys() -> None:
+    f = torch.func
+    assert list(f.grad(total)(PARTS)) == ["w", "b"]
+    assert lists(tuple(f.grad(total)(PARTS).values())) == ([4, 5], [1, 2])
+    gradients, aux = f.grad(lambda p: (total(p), parts(p)), has_aux=True)(PARTS)
+    assert list(gradients) == ["w", "b"] and list(aux) == ["z", "a"]
+    assert list(f.grad_and_value(total)(PARTS)[0]) == ["w", "b"]
+    assert [list(g) for g in f.grad(lambda p, k, q: total(q) + total(p), (2, 0))(PARTS, 1, PARTS)] == [["w", "b"]] * 2
+    result, pull = f.vjp(parts, PARTS)
+    assert list(result) == ["z", "a"] and list(pull({"a": torch.tensor(1.0), "z": v})[0]) == ["w", "b"]
+    assert [list(r) for r in f.jvp(parts, (PARTS,), (PARTS,))] == [["z", "a"]] * 2
+    for jacobian_of in (f.jacrev, f.jacfwd):
+        found = jacobian_of(parts)(PARTS)
+        assert list(found) == ["z", "a"] and [list(x) for x in found.values()] == [["w", "b"]] * 2
+    assert [list(x) for x in f.hessian(total)(PARTS).values()] == [["w", "b"]] * 2
+
+
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_mapped_dicts_keep_the_order_of_their_keys(chunk: Any) -> None:
+    vmap = torch.vmap
+    found = vmap(parts, chunk_size=chunk)(PARTS)
+    assert list(found) == ["z", "a"] and lists(tuple(found.values())) == ([3, 8], [1, 2])
+    found = vmap(parts, in_dims=({"b": 0, "w": None},), out_dims={"a": 0, "z": 0}, chunk_size=chunk)(PARTS)
+    assert list(found) == ["z", "a"] and found["z"].tolist() == [[3, 6], [4, 8]] and found["a"].tolist() == [3, 3]
+    batched = {name: torch.stack([value] * 3) for name, value in PARTS.items()}
+    assert [tuple(x.shape) for x in vmap(torch.func.grad(total), chunk_size=chunk)(batched).values()] == [(3, 2)] * 2
+
+
+def test_keywords_are_not_mapped() -> None:
+    assert torch.vmap(lambda x, scale: x * scale)(y, scale=2).tolist() == [6, 8]

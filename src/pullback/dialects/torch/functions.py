@@ -16,6 +16,7 @@ from pullback.api.random import drawn
 from pullback.dialects.torch import pairs
 from pullback.dialects.torch.creation import default_generator, tensor
 from pullback.dialects.torch.dtypes import dtype_argument, shown
+from pullback.dialects.torch.ordered import Noted, in_order
 from pullback.dialects.torch.tensors import Tensor, as_torch, long_sums, styled, styled_tree
 from pullback.engine.gradient_mode import grad_mode
 from pullback.engine.tensor import TensorBase
@@ -202,7 +203,13 @@ def _mapped(func: Any, in_dims: Any, out_dims: Any, randomness: str, chunk_size:
     """A mapped function, of which the random numbers are looked after."""
     from pullback.engine.functional import vmap as native
 
-    whole = native(func, in_dims, out_dims)
+    native(func, in_dims, out_dims)  # what is no function is refused here, not where it is called
+
+    def whole(*args: Any) -> Any:
+        noted = Noted(func, args, {})
+        found = native(noted, in_dims, out_dims)(*args)
+        return in_order(noted.result, found)
+
     chunked = whole if chunk_size is None else _in_chunks(whole, in_dims, out_dims, chunk_size, randomness == "same")
 
     def watched(*args: Any) -> Any:
@@ -234,12 +241,12 @@ def _in_chunks(mapped: Any, in_dims: Any, out_dims: Any, chunk_size: int, same: 
             part = [x if d is None else x.narrow(d, start, length) for x, d in zip(leaves, dims, strict=True)]
             if state is not None and start:
                 default_generator.set_state(state)
-            found.append(mapped(*tree.unflatten(structure, part)))
+            found.append(mapped(*in_order(args, tree.unflatten(structure, part))))
         targets = spread_axes(out_dims, found[0], "out_dims")
         parts = [tree.flatten(x)[0] for x in found]
         joined = [columns[0] if d is None else manipulation.concatenate(columns, d)
                   for columns, d in zip(zip(*parts, strict=True), targets, strict=True)]
-        return tree.unflatten(tree.flatten(found[0])[1], joined)
+        return in_order(found[0], tree.unflatten(tree.flatten(found[0])[1], joined))
 
     return in_chunks
 
