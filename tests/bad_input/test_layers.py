@@ -127,6 +127,8 @@ VALUES: dict[str, tuple[tuple[int, ...], float | None]] = {
     "F.cross_entropy(o(2,3),i(0,-100))": ((), np.log(3)), "F.cross_entropy(o(2,3),i(0,1),weight=o(3)*0)": ((), None),
     "F.binary_cross_entropy(o(2)*0,o(2))": ((), 100), "F.smooth_l1_loss(o(2),o(2)*0,beta=0)": ((), 1),
     "F.multilabel_margin_loss(o(1,3),i(-1,0,0).reshape(1,3))": ((), 0),
+    "F.lp_pool1d(T([[[1.,-3.,2.,-1.]]]),inf,2)": ((1, 1, 2), 5), "nn.LPPool2d(inf,2)(o(1,1,4,4)*-2)": ((1, 1, 2, 2), 8),
+    "F.normalize(o(2,3),p=1,dim=(0,1))": ((2, 3), 1), "F.normalize(o(2,3,4),dim=(-1,1))": ((2, 3, 4), 24 / np.sqrt(12)),
     "F.ctc_loss(F.log_softmax(o(4,1,3),2),i(1,2).reshape(1,2),[4],[0])": ((), 4 * np.log(3)),
     "nn.LSTMCell(3,4)(o(0,3))[1]": ((0, 4), 0), "F.linear(o(3,2),o(0,2))": ((3, 0), 0),
     "F.linear(o(3,0),o(2,0))": ((3, 2), 0),

@@ -342,18 +342,19 @@ def softmin(x: Array, dim: int | None = None, *, axis: int = -1, dtype: Any = No
 
 
 @operation(promote="float")
-def _standardize(x: Node, axis: int, p: float, eps: float) -> Node:
+def _standardize(x: Node, axes: tuple[int, ...], p: float, eps: float) -> Node:
     from pullback.api.linear_algebra import norm_nodes
 
-    size = norm_nodes(x, p, (axis,))
+    size = norm_nodes(x, p, axes)
     size = build.maximum(size, _c(size, eps)) if size.dtype.kind == "f" else size
-    return build.div(x, spread(size, x, (axis,)))
+    return build.div(x, spread(size, x, axes))
 
 
-def normalize(x: Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Array:
-    """x over its p-norm along a dimension, at least eps."""
+def normalize(x: Array, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12) -> Array:
+    """x over its p-norm along one dimension, or several, at least eps."""
     x = as_tensor(x, "normalize")
-    return _standardize(x, axis=axis_of(dim, x.ndim, "normalize", x), p=float(p), eps=float(eps))
+    dims = dim if isinstance(dim, (tuple, list)) else (dim,)
+    return _standardize(x, axes=tuple([axis_of(d, x.ndim, "normalize", x) for d in dims]), p=float(p), eps=float(eps))
 
 
 # -- random slopes, and what writes its result into its input ----------------------------------------------------------

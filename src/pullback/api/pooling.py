@@ -8,7 +8,17 @@ import numpy as np
 
 from pullback.api._lazy import build
 from pullback.api.arguments import as_tensor, described, integer, number
-from pullback.api.convolution import Pooling, avg_pool1d, avg_pool2d, avg_pool3d, positions, sizes_of
+from pullback.api.convolution import (
+    Pooling,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    positions,
+    sizes_of,
+)
 from pullback.engine.operation import operation
 from pullback.engine.tensor import from_host
 from pullback.ir import dtypes
@@ -22,17 +32,20 @@ Array = Any
 
 
 def _power_mean(name: str, rank: int, x: Any, p: float, kernel: Any, stride: Any, ceil_mode: bool) -> Any:
-    """(sum over windows of x^p)^(1/p), as PyTorch computes it: sign(s) relu(|s|) with s the mean of x^p."""
+    """(sum over windows of x^p)^(1/p), as PyTorch computes it: sign(s) relu(|s|) with s the mean of x^p; the largest
+    |x| where p is infinite."""
     x, p = as_tensor(x, name), number(p, name, "norm_type")
     if not p:
         raise ValueError_(message(f"{name}: norm_type must not be 0", [("norm_type", repr(p))],
                                   "2 is the Euclidean norm"))
-    count = int(np.prod(sizes_of(kernel, rank, name, "kernel_size")))
-    pool = (avg_pool1d, avg_pool2d, avg_pool3d)[rank - 1]
-    mean = pool(x**p, kernel, stride, 0, ceil_mode)
     from pullback.api.activations import relu
     from pullback.api.elementwise import abs, sign
 
+    if p == np.inf:
+        return (max_pool1d, max_pool2d, max_pool3d)[rank - 1](abs(x), kernel, stride, ceil_mode=ceil_mode)
+    count = int(np.prod(sizes_of(kernel, rank, name, "kernel_size")))
+    pool = (avg_pool1d, avg_pool2d, avg_pool3d)[rank - 1]
+    mean = pool(x**p, kernel, stride, 0, ceil_mode)
     return (sign(mean) * relu(abs(mean)) * count) ** (1.0 / p)
 
 
