@@ -79,6 +79,7 @@ ERRORS: list[tuple[str, str, str]] = [
         rnn.pad_packed_sequence(rnn.pack_padded_sequence(o(3,2,1),[3,2]),total_length=2)"""),
     ("ShapeError", "mask has more", """
         F.scaled_dot_product_attention(o(1,2,3,4),o(1,2,5,4),o(1,2,5,4),o(2,1,2,3,5)>0)"""),
+    ("DTypeError", "a mask is bool", "F.scaled_dot_product_attention(o(1,3,4),o(1,3,4),o(1,3,4),i(1,1,0))"),
     ("ShapeError", "enable_gqa", """
         F.scaled_dot_product_attention(o(1,3,3,4),o(1,2,5,4),o(1,2,5,4),enable_gqa=True)"""),
     ("ShapeError", "query must be", """nn.MultiheadAttention(4,2)(o(4),o(4),o(4))

@@ -20,7 +20,7 @@ from pullback.engine.trace import Operand, local
 from pullback.ir import dtypes
 from pullback.ir.node import Node
 from pullback.ops.indexing import located
-from pullback.util.errors import ArgumentError, IndexError_, ShapeError, ValueError_, message
+from pullback.util.errors import ArgumentError, DTypeError, IndexError_, ShapeError, ValueError_, message
 
 Array = Any
 
@@ -589,6 +589,9 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
     operands = [q, k, v]
     if attn_mask is not None:
         operands.append(as_tensor(attn_mask, name))
+        if operands[3].info.type.dtype.kind in "iu":
+            raise DTypeError(message("attention: a mask is bool (True: may be used) or floating point (added)",
+                                     [("attn_mask", described(operands[3]))], "attn_mask.bool()"))
         if operands[3].ndim > max(len(shape), k.ndim):
             raise ShapeError(message("attention: the mask has more dimensions than query and key",
                                      [("attn_mask", described(operands[3])), ("query", described(q)),
