@@ -80,6 +80,12 @@ ERRORS: list[tuple[str, str, str]] = [
     ("ShapeError", "mask has more", """
         F.scaled_dot_product_attention(o(1,2,3,4),o(1,2,5,4),o(1,2,5,4),o(2,1,2,3,5)>0)"""),
     ("DTypeError", "a mask is bool", "F.scaled_dot_product_attention(o(1,3,4),o(1,3,4),o(1,3,4),i(1,1,0))"),
+    ("ShapeError", "one length per sequence", "rnn.unpad_sequence(o(3,2),[1,2],batch_first=True)"),
+    ("ValueError_", "padding_side 'middle' is not known", "rnn.pad_sequence([o(3),o(2)],padding_side='middle')"),
+    ("ValueError_", "greater than max_val", "F.hardtanh(o(2),1.,-1.)"),
+    ("ValueError_", "must not be negative", "F.pdist(o(3,2),-1)"),
+    ("ShapeError", "more dimensions than there are pairs", """F.cosine_embedding_loss(o(3,2),o(3,2),o(3,1))
+        nn.CosineEmbeddingLoss()(o(2),o(2),o(1))"""),
     ("ShapeError", "enable_gqa", """
         F.scaled_dot_product_attention(o(1,3,3,4),o(1,2,5,4),o(1,2,5,4),enable_gqa=True)"""),
     ("ShapeError", "query must be", """nn.MultiheadAttention(4,2)(o(4),o(4),o(4))

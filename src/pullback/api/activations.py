@@ -61,6 +61,9 @@ def _hardtanh(x: Node, low: float, high: float) -> Node:
 
 def hardtanh(x: Array, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Array:
     """x limited to [min_val, max_val]; the derivative at the limits is 0."""
+    if min_val > max_val:
+        raise ValueError_(message("hardtanh: min_val cannot be greater than max_val",
+                                  [("min_val", repr(min_val)), ("max_val", repr(max_val))], "min_val=-1, max_val=1"))
     y = _hardtanh(x, low=min_val, high=max_val)
     return x.hold(y, "hardtanh_") if inplace else y
 

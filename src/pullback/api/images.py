@@ -463,6 +463,8 @@ def cdist(x1: Array, x2: Array, p: float = 2.0, compute_mode: str | None = None)
     from pullback.api.manipulation import broadcast_shapes, broadcast_to
 
     a, b = as_tensor(x1, "cdist"), as_tensor(x2, "cdist")
+    if p < 0:
+        raise ValueError_(message("cdist: p must not be negative", [("p", repr(p))], "2 is the Euclidean distance"))
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:
         raise ShapeError(message("cdist: needs two arrays of rows of one length",
                                  [("x1", described(a)), ("x2", described(b))], "(..., m, d) and (..., n, d)"))

@@ -523,7 +523,12 @@ def cosine_embedding_loss(input1: Array, input2: Array, target: Array, margin: f
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1; other targets do not count."""
     x, z = _same_shapes(input1, input2, "cosine_embedding_loss")
     checked_reduction(reduction, "cosine_embedding_loss")
-    return _cosine_losses(_cosine_rows(x, z), target, margin=margin, reduction=reduction)
+    cosine, y = _cosine_rows(x, z), as_tensor(target, "cosine_embedding_loss")
+    if y.ndim > cosine.ndim:
+        raise ShapeError(message("cosine_embedding_loss: the target has more dimensions than there are pairs of rows",
+                                 [("target", described(y)), ("input1", described(x))],
+                                 "one number per pair: target.squeeze(-1)"))
+    return _cosine_losses(cosine, y, margin=margin, reduction=reduction)
 
 
 @operation(promote="float")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pullback.api._lazy import build
-from pullback.api.arguments import as_tensor, described
+from pullback.api.arguments import as_tensor, described, one_of
 from pullback.api.layers import dropout
 from pullback.api.layers import linear as linear_map
 from pullback.api.manipulation import concat, stack
@@ -261,6 +261,7 @@ def pad_sequence(sequences: Sequence[Array], batch_first: bool = False, padding_
     """Sequences of different lengths stacked, filled up with a value."""
     from pullback.api.manipulation import pad
 
+    one_of(padding_side, ("left", "right"), "pad_sequence", "padding_side")
     xs = [as_tensor(x, "pad_sequence") for x in sequences]
     if not xs:
         raise ArgumentError(message("pad_sequence: no sequences are given", [], "pass a list of tensors"))
@@ -278,6 +279,10 @@ def unpad_sequence(padded_sequences: Array, lengths: Any, batch_first: bool = Fa
     x = as_tensor(padded_sequences, "unpad_sequence")
     x = x if batch_first else x.swapaxes(0, 1)
     sizes = lengths.numpy() if isinstance(lengths, TensorBase) else lengths
+    if len(sizes) != len(x):
+        raise ShapeError(message("unpad_sequence: needs one length per sequence",
+                                 [("padded_sequences", described(padded_sequences)), ("lengths", str(len(sizes)))],
+                                 "batch_first=True where the first dimension counts sequences"))
     return [x[k, :int(n)] for k, n in enumerate(sizes)]
 
 
