@@ -406,3 +406,28 @@ def test_a_loop_changes_no_tensor_from_outside(how: str) -> None:
     with pytest.raises(TracerLeakError, match=r"(?s)changes a tensor from outside.*float32\[2\].*return the new value"):
         LOOPS[how](f)
     close(total, [0, 0])
+
+
+WITHIN: dict[str, Any] = {
+    "vmap": pb.vmap,
+    "vmap of vmap": lambda f: lambda x: pb.vmap(pb.vmap(f))(x[None])[0],
+    "jvp": lambda f: lambda x: pb.jvp(f, (x,), (x,))[0],
+    "vjp": lambda f: lambda x: pb.vjp(f, x)[0],
+    "checkpoint": pb.checkpoint,
+    "scan": lambda f: lambda x: pb.scan(lambda c, row: (c, f(row)), 0.0, x)[1],
+}
+
+
+@pytest.mark.parametrize("way", WITHIN)
+def test_a_weight_updated_just_before_is_read_first_inside(way: str) -> None:
+    """Reading it ends a step, and so begins another trace around the one of the transformation."""
+    w = pb.ones((3, 2), requires_grad=True)
+    x = pb.ones((4, 3), requires_grad=True)
+    for k in range(3):
+        with pb.no_grad():
+            w.mul_(2.0)
+        loss = WITHIN[way](lambda row: row @ w)(x).sum()
+        loss.backward()
+        assert w.grad.tolist() == [[4.0 * (k + 1)] * 2] * 3
+        assert x.grad.tolist() == [[2.0 * (2 ** (k + 2) - 2)] * 3] * 4
+    assert (x * 2).sum().item() == 24 and w.tolist() == [[8.0] * 2] * 3

@@ -54,12 +54,13 @@ class AutogradMeta:
             here.track[value] = owner
         if value.buffer is not None and value not in trace.base.carried:
             return self.fresh_leaf(value, trace.base)
-        here.trace = trace.base
+        here.trace = before = trace.base
         try:
             leaf = record(leaf_operation(), [value])[0]
             base = here.trace
         finally:
-            if trace is not base_of(trace):
+            if trace is not before:
+                trace.move(before, here.trace)
                 here.trace = trace
         leaf.sink = self
         if base.sinks is None:

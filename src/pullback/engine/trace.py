@@ -199,6 +199,15 @@ class Trace:
             trace = trace.outer
         return trace
 
+    def move(self, before: Trace, after: Trace) -> None:
+        """Lie in the trace that follows one around this, which was launched meanwhile."""
+        if after is not before:
+            trace = self
+            while trace.outer is not before:
+                assert trace.outer is not None
+                trace = trace.outer
+            trace.outer = after
+
     @property
     def is_jit(self) -> bool:
         return self.what.startswith("jit")
@@ -565,7 +574,7 @@ def tracing(kind: str, what: str) -> Generator[Trace, None, None]:
     try:
         yield trace
     finally:
-        here.trace = outer
+        here.trace = trace.outer or outer  # the trace around may have been launched, and another begun
         restore_mutations(trace)
 
 
