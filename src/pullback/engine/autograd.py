@@ -17,6 +17,7 @@ from pullback.engine.parts import Part, accumulate_part
 from pullback.engine.tensor import AutogradMeta, TensorBase
 from pullback.engine.trace import Info, State, Trace, Value, local, new, record, thread
 from pullback.ir.node import Function, Node, Proj, TensorType, apply, param, project, topological
+from pullback.util.collector import Seldom
 from pullback.util.errors import GradientError, message
 
 #: calls for gradients after which a thread's pending work is launched: of a loop that reads nothing and changes nothing
@@ -454,7 +455,8 @@ def backward(tensor: TensorBase, gradient: Any = None, retain_graph: bool | None
         return
     value = _root(tensor, gradient, "backward")
     retain = bool(create_graph if retain_graph is None else retain_graph)
-    sweep(([value], [ascent_of(gradient)]), create_graph, retain, {}, None)
+    with Seldom():
+        sweep(([value], [ascent_of(gradient)]), create_graph, retain, {}, None)
 
 
 def _backward_into(tensor: TensorBase, gradient: Any, retain_graph: bool | None, create_graph: bool,

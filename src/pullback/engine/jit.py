@@ -24,6 +24,7 @@ from pullback.engine.trace import IMMEDIATE, SCALARS, Info, Trace, Value, class_
 from pullback.ir.node import Function, TensorType
 from pullback.runtime.memory import allocate_all
 from pullback.util import config, tree
+from pullback.util.collector import Seldom
 from pullback.util.errors import ArgumentError, StructureError, message
 
 _refcount = sys.getrefcount
@@ -64,7 +65,7 @@ class Entry:
         before = local.track
         track: dict[Value, Any] = {}
         try:
-            with tracing("staged", f"jit of {owner.__name__}") as trace:
+            with Seldom(), tracing("staged", f"jit of {owner.__name__}") as trace:
                 local.track = track
                 inner = list(leaves)
                 for k in self.arrays:

@@ -199,16 +199,16 @@ def result_dtype(operands: list[Operand]) -> tuple[DType, str]:
 
 
 def _promote_none(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
-    from pullback.ops.build import convert
+    from pullback.ops import build
 
-    return [convert(o.node, dtypes.WEAK_DEFAULT[o.weak]) if o.weak else o.node for o in operands], ""
+    return [build.convert(o.node, dtypes.WEAK_DEFAULT[o.weak]) if o.weak else o.node for o in operands], ""
 
 
 def _promote_dtype(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
-    from pullback.ops.build import convert
+    from pullback.ops import build
 
     dtype, weak = result_dtype(operands)
-    return [convert(o.node, dtype) for o in operands], weak
+    return [o.node if o.node.dtype is dtype else build.convert(o.node, dtype) for o in operands], weak
 
 
 def broadcast_shapes(name: str, nodes: list[Node]) -> tuple[int, ...]:
@@ -236,11 +236,11 @@ def _promote_broadcast(name: str, operands: list[Operand]) -> tuple[list[Node], 
 
 
 def _promote_float(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
-    from pullback.ops.build import convert
+    from pullback.ops import build
 
     nodes, weak = _promote_broadcast(name, operands)
     if not nodes[0].dtype.is_inexact:
-        nodes = [convert(n, dtypes.float32) for n in nodes]
+        nodes = [build.convert(n, dtypes.float32) for n in nodes]
         weak = "f" if weak else ""
     return nodes, weak
 

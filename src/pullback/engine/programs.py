@@ -15,6 +15,7 @@ from pullback.ir.dtypes import numpy_dtype
 from pullback.ir.node import Function, Node, evaluate
 from pullback.runtime.memory import Buffer, allocate_all, homes_of
 from pullback.util import config
+from pullback.util.collector import Seldom
 from pullback.util.errors import CompileError, PullbackError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Executable:
         from pullback.engine.pipeline import compile_function
 
         try:
-            with _lock:
+            with _lock, Seldom():
                 self.program = compile_function(self.function, donated=donated, immediates=self.immediates,
                                                 check_indices=True, replaced=self.replaced)
         except CompileError:

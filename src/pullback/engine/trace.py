@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from pullback.engine import explain
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
-from pullback.ir.node import Node, TensorType
+from pullback.ir.node import Node, TensorType, param
 from pullback.util import config
 from pullback.util.errors import ConcretizationError, TracerLeakError, message
 
@@ -251,8 +251,6 @@ class Trace:
         info = value.info.leaf
         found = state.next.get(info)
         if found is None:
-            from pullback.ir.node import param  # keeps the hot module small at import
-
             nodes = self._materialise_nodes()
             found = self._extend(info, (state.count,), [param(info.type)], (info,), (state.count,))
             nodes.extend(found.own)
@@ -291,8 +289,6 @@ class Trace:
         key = ("param", info)
         state = self.state.next.get(key)
         if state is None:
-            from pullback.ir.node import param  # keeps the hot module small at import
-
             self._materialise_nodes()
             node = param(info.type)
             slot = self.state.count
@@ -531,8 +527,7 @@ def _distinct(results: tuple[Node, ...], nodes: list[Node], own: list[Node]) -> 
 def _operands(nodes: list[Node], args: Any, entries: tuple[Any, ...],
               history: bool) -> tuple[list[Operand], list[Node], list[int], list[int]]:
     """The operands of a step by its key; the nodes of new leaves, their slots, and those that require gradients."""
-    from pullback.ir.node import param
-    from pullback.ops.build import const_scalar, stop_gradient
+    from pullback.ops import build  # lazy: keeps the import small (by this name it takes a third of the time)
 
     own: list[Node] = []
     leaves: list[int] = []
@@ -541,7 +536,7 @@ def _operands(nodes: list[Node], args: Any, entries: tuple[Any, ...],
     for a, entry in zip(args, entries, strict=True):
         weak = a.info.weak if type(a) is Value else SCALARS[type(a)]
         if type(entry) is tuple:
-            operands.append(Operand(const_scalar(a, IMMEDIATE[weak]), weak))
+            operands.append(Operand(build.const_scalar(a, IMMEDIATE[weak]), weak))
             continue
         if type(entry) is int:
             slot = entry if entry >= 0 else ~entry
@@ -553,7 +548,7 @@ def _operands(nodes: list[Node], args: Any, entries: tuple[Any, ...],
             node = param(entry.type if type(entry) is Info else TensorType.of((), IMMEDIATE[weak]))
             own.append(node)
         if type(a) is Value and ((type(entry) is int and entry < 0) or (not history and a.info.requires_grad)):
-            node = stop_gradient(node)  # what follows has no history, whatever it is used for later
+            node = build.stop_gradient(node)  # what follows has no history, whatever it is used for later
         operands.append(Operand(node, weak))
     return operands, own, leaves, grads
 

@@ -117,7 +117,12 @@ def select(condition: Node, x: Node, y: Node) -> Node:
 
 def convert(x: Node, dtype: DType) -> Node:
     """x as another dtype; x itself where it has it."""
-    return x if x.dtype is dtype else apply(Convert(dtype), x)
+    return x if x.dtype is dtype else apply(_convert(dtype), x)
+
+
+@lru_cache(None)
+def _convert(dtype: DType) -> Convert:
+    return Convert(dtype)
 
 
 def bitcast(x: Node, dtype: DType) -> Node:
@@ -202,7 +207,12 @@ def count(shape: Sequence[int]) -> int:
 
 def broadcast(x: Node, shape: tuple[int, ...], dims: tuple[int, ...]) -> Node:
     """Dimension k of x becomes dimension dims[k]; the others repeat."""
-    return x if shape == x.shape else apply(Broadcast(shape, dims), x)
+    return x if shape == x.shape else apply(_broadcast(shape, dims), x)
+
+
+@lru_cache(4096)
+def _broadcast(shape: tuple[int, ...], dims: tuple[int, ...]) -> Broadcast:
+    return Broadcast(shape, dims)
 
 
 def lead(x: Node, size: int) -> Node:
