@@ -17,7 +17,6 @@ from pullback.codegen.llvm.text import Fn, V, i64, vector
 SUM_BYTES = amx.SIDE * amx.LINE_BYTES
 
 
-
 @dataclass(frozen=True)
 class Sum:
     """A panel of A and where B is, of numbers of so many parts, and how many blocks of 32 steps of k."""
@@ -50,13 +49,11 @@ class Tile(NamedTuple):
 
 @dataclass(frozen=True)
 class Results:
-    """Which results of a tile are finished: up to so many rows of it."""
+    """Finished ones of a tile, up to so many rows of it, and where they go."""
 
     epilogue: Epilogue
     batch_index: list[V]
-    row: V
-    rows: V
-    col: V
+    tile: Tile
 
 
 #: hand rows of finished sums over: the function, where the sums are, which results, and the first row
@@ -85,9 +82,9 @@ class Later:
     def rows(self, first: V, stop: V) -> None:
         """Some rows of the tile that waits."""
         fn = self.fn
-        row, rows, col = (fn.load(ix.offset(fn, self.waiting, i64(n), "i64"), "i64", 8) for n in range(3))
-        results = Results(self.epilogue, self.batch_index, row, ix.minimum(fn, stop, rows), col)
-        self.finish(fn, self.out, results, first)
+        tile = Tile(*[fn.load(ix.offset(fn, self.waiting, i64(n), "i64"), "i64", 8) for n in range(3)])
+        finished = tile._replace(rows=ix.minimum(fn, stop, tile.rows))
+        self.finish(fn, self.out, Results(self.epilogue, self.batch_index, finished), first)
 
     def end(self) -> None:
         """The last tile."""
@@ -140,11 +137,11 @@ def add_products(fn: Fn, of: Sum, tile: Tile, later: Later) -> None:
 
 def finish(fn: Fn, out: V, results: Results, first: V, parts: tuple[Chunk, ...]) -> None:
     """Hand finished sums over, row by row."""
-    loop = fn.begin_loop(first, results.rows, i64(1))
-    row, at = ix.add(fn, results.row, loop.counter), fn.gep(out, ix.mul(fn, loop.counter, amx.SIDE), "float")
+    loop = fn.begin_loop(first, results.tile.rows, i64(1))
+    row, at = ix.add(fn, results.tile.row, loop.counter), fn.gep(out, ix.mul(fn, loop.counter, amx.SIDE), "float")
     for chunk in parts:
         value = fn.load(ix.offset(fn, at, i64(chunk.col), "float"), vector("float", chunk.width), 4)
-        hand_over(fn, value, chunk, results.epilogue, results.batch_index, row, results.col)
+        hand_over(fn, value, chunk, results.epilogue, results.batch_index, row, results.tile.col)
     fn.end_loop(loop)
 
 
@@ -154,7 +151,7 @@ def finish_columns(n: int) -> Finish:
     if not rest or n < amx.SIDE:
         return lambda fn, out, results, first: finish(fn, out, results, first, whole)
     return lambda fn, out, results, first: emit_either(
-        fn, fn.compare("icmp", "slt", results.col, i64(n - n % amx.SIDE)),
+        fn, fn.compare("icmp", "slt", results.tile.col, i64(n - n % amx.SIDE)),
         lambda: finish(fn, out, results, first, whole), lambda: finish(fn, out, results, first, rest))
 
 
