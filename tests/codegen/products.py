@@ -159,17 +159,29 @@ def view(data: np.ndarray, operand: Operand, rows: int, cols: int, batch: tuple[
     return np.lib.stride_tricks.as_strided(data, (*batch, rows, cols), strides)
 
 
+def in_panels(b: np.ndarray, parts: int) -> np.ndarray:
+    """[panel, block of k, part, strip, line, column, half] of what AMX reads of B [k, n]."""
+    k, n = b.shape
+    split, rest = [], b.astype(np.float32)
+    for _ in range(parts):
+        split.append(rest.astype(bfloat16))
+        rest = rest - split[-1].astype(np.float32)
+    lines = np.stack(split).view(np.uint16).reshape(parts, k // 32, 2, 16, n // 32, 2, 16)
+    return np.ascontiguousarray(lines.transpose(4, 1, 0, 5, 3, 6, 2))
+
+
 def check(m: int, n: int, k: int, *, target: Target | None = None, a: str = "row", b: str = "row", dtype: str = "float",
           batch: tuple[int, ...] = (), broadcast: tuple[bool, bool] = (False, False), epilogue: type[Output] = Output,
-          threads: tuple[int, ...] = (1,), at_end: bool = True, parts: int = 3, narrow: bool = False) -> None:
+          threads: tuple[int, ...] = (1,), at_end: bool = True, parts: int = 3, narrow: bool = False,
+          laid: bool = False) -> None:
     """Run one product between guard pages for several thread counts and compare with NumPy in float64; of fewer than
-    three parts operands are numbers that have no more."""
+    three parts operands are numbers that have no more. `laid`: B is given in panels."""
     rng = np.random.default_rng(m * 7919 + n * 104729 + k)
     scalar = NUMPY[dtype]
     (oa, na), (ob, nb) = layout(m, k, a, batch, broadcast[0]), layout(k, n, b, batch, broadcast[1])
     operand = bfloat16 if narrow else scalar
     size, narrow_size = np.dtype(scalar).itemsize, np.dtype(operand).itemsize
-    spec = MatmulSpec(m, n, k, oa, ob, dtype, batch, parts, narrow)
+    spec = MatmulSpec(m, n, k, oa, ob, dtype, batch, parts, narrow, laid)
     compiled = Compiled(spec, epilogue, target)
     memory = [Guarded(count * width, at_end) for count, width in (
         (na, narrow_size), (nb, narrow_size), (prod(batch) * m * n, size), (0, 1), (n, size), (1, size))]
@@ -186,6 +198,10 @@ def check(m: int, n: int, k: int, *, target: Target | None = None, a: str = "row
     before = out.copy()
     memory[WORKSPACE].array(np.uint8, (memory[WORKSPACE].nbytes,))[...] = 0xFF
     exact = view(data_a, oa, m, k, batch).astype(np.float64) @ view(data_b, ob, k, n, batch).astype(np.float64)
+    if laid:
+        panels = in_panels(view(data_b, ob, k, n, ()), parts)
+        memory[B] = Guarded(panels.nbytes)
+        memory[B].array(np.uint16, panels.shape)[...] = panels
     expected = {Output: exact, Long: exact, BiasRelu: np.maximum(exact + bias, 0), Descend: before - rate * exact}
     results: list[np.ndarray] = []
     for count in threads:

@@ -472,3 +472,14 @@ def test_infinities_in_a_convolution_stay_where_they_are(module: Any, monkeypatc
     np.testing.assert_array_equal(found[large], expected[large])
     fine = np.isfinite(expected)
     np.testing.assert_allclose(found[fine], expected[fine], rtol=1e-3, atol=1e-3)
+
+
+@needs_unit
+@pytest.mark.parametrize("parts, narrow", [(3, False), (2, False), (1, False), (1, True)])
+@pytest.mark.parametrize("m, n, k", [(32, 1024, 256), (32, 256, 1024), (29, 96, 1056), (1, 32, 32), (130, 64, 320)])
+def test_panels_that_are_there_already(m: int, n: int, k: int, parts: int, narrow: bool) -> None:
+    """One block of k and several, rows that fill no panel, all sides of an operand."""
+    for a in SIDES:
+        check(m, n, k, a=a, target=host(), threads=(1, 2, 3, 5), at_end=m % 2 == 0, parts=parts, narrow=narrow,
+              laid=True)
+    check(m, n, k, epilogue=BiasRelu, target=host(), threads=(2,), parts=parts, narrow=narrow, laid=True)

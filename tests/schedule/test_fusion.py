@@ -334,9 +334,10 @@ def test_what_is_stored_late_costs_what_reads_it(monkeypatch: pytest.MonkeyPatch
         y = shifted[0]
         for other in shifted[1:]:
             y = b.add(y, other)
-    made = check(Function([x], [y]), *randoms(Function([x], [y])))
-    assert len(made.kernels) >= 12
+    function = Function([x], [y])
+    plan(function, frozenset(), frozenset(), Options())  # by itself: what is compiled may be in the cache
     assert len(set(lowered)) < len(lowered) < 4 * len(set(lowered))
+    assert len(check(function, *randoms(function)).kernels) >= 12
 
 
 def test_many_pieces_side_by_side_are_no_deep_choice() -> None:

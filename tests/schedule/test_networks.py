@@ -60,7 +60,7 @@ def test_kernels_of_a_block_of_mobile_net(capsys: pytest.CaptureFixture[str]) ->
     arguments = [x, pb.ones((96, 16, 1, 1)), e, e, pb.ones((96, 1, 3, 3)), e, e, pb.ones((16, 96, 1, 1)), g, g]
     found = kernels(gradients(inverted, arguments), *arguments)
     assert found["matmul"] == 9  # three forward, three gradients of inputs, three of weights
-    assert found["loops"] <= 17
+    assert found["loops"] <= 19  # sums of all positions and images: each in a kernel that threads share
     assert set(found) == {"matmul", "loops"}
     capsys.readouterr()
 
@@ -135,7 +135,7 @@ def _logs(z: Any) -> Any:
 STEPS: dict[str, tuple[Any, int, int, dict[str, int]]] = {
     "conv net": (images(convolutional.conv_net, (64, 3, 32, 32), True), 5 * 3 - 1, 14, {}),
     "lenet": (images(convolutional.lenet, (64, 1, 28, 28), True), 5 * 3 - 1, 9, {}),
-    "resnet18": (images(convolutional.resnet18, (32, 3, 32, 32)), 21 * 3 - 1, 169, {}),
+    "resnet18": (images(convolutional.resnet18, (32, 3, 32, 32)), 21 * 3 - 1, 173, {}),
     "mobile net": (images(convolutional.mobile_net, (32, 3, 32, 32)), 28 * 3 - 1, 280, {}),
     "gpt": (lambda jit: transformer.functional(128, pb.tensor, pb, transformer.TorchWords(F), pb.value_and_grad, jit),
             25 * 3, 116, {"attention": 12, "scatter": 2}),

@@ -311,21 +311,22 @@ class MatmulNest:
     a's element is at `a_offset + batch * strides + row * a_strides[0] + k * a_strides[1]`, b's at
     `b_offset + batch * strides + k * b_strides[0] + column * b_strides[1]`. `batch` are (variable, stride of a, stride
     of b). `rows` are the variables that the row counts through; of `cols` the last counts on through the others.
-    `parts`: of so many bfloat16 numbers an operand's element may be made.
+    `parts`: of so many bfloat16 numbers an operand's element may be made. `panels`: b once more, in those of a matrix
+    unit (schedule/unit_panels.py).
     """
 
     __slots__ = ("a", "a_offset", "a_strides", "accumulator", "b", "b_offset", "b_strides", "batch", "cols", "epilogue",
-                 "k", "m", "n", "parts", "rows")
+                 "k", "m", "n", "panels", "parts", "rows")
 
     def __init__(self, m: int, n: int, k: int, a: Buffer, a_offset: int, a_strides: tuple[int, int], b: Buffer,
                  b_offset: int, b_strides: tuple[int, int], batch: tuple[tuple[Var, int, int], ...],
                  rows: tuple[Var, ...], cols: tuple[Var, ...], accumulator: Accumulator,
-                 epilogue: tuple[Stmt, ...], parts: int = 3) -> None:
+                 epilogue: tuple[Stmt, ...], parts: int = 3, panels: Buffer | None = None) -> None:
         self.m, self.n, self.k = m, n, k
         self.a, self.a_offset, self.a_strides = a, a_offset, a_strides
         self.b, self.b_offset, self.b_strides = b, b_offset, b_strides
         self.batch, self.rows, self.cols = batch, rows, cols
-        self.accumulator, self.epilogue, self.parts = accumulator, epilogue, parts
+        self.accumulator, self.epilogue, self.parts, self.panels = accumulator, epilogue, parts, panels
 
 
 class WindowNest:

@@ -96,7 +96,8 @@ class _Printer:
         batch = "".join(f" {v.name}<{v.size}" for v, _, _ in s.batch)
         return (f"product{batch} {s.m} x {s.n} x {s.k}{rounding(s)}: "
                 f"{s.a.name}[{s.a_offset}; {s.a_strides[0]}, {s.a_strides[1]}] * "
-                f"{s.b.name}[{s.b_offset}; {s.b_strides[0]}, {s.b_strides[1]}]")
+                f"{s.b.name}[{s.b_offset}; {s.b_strides[0]}, {s.b_strides[1]}]"
+                f"{'' if s.panels is None else ' in panels ' + s.panels.name}")
 
     def windows(self, s: WindowNest) -> str:
         batch = "".join(f" {v.name}<{v.size}" for v in s.batch)

@@ -101,6 +101,8 @@ class _Verifier:
             high = offset + sum(max(0, c * (n - 1)) for c, n in steps)
             if low < 0 or high >= side.size:
                 self.fail("an operand outside of its buffer", side.name)
+        if s.panels is not None and 2 * s.panels.size != s.k * s.n * s.parts:
+            self.fail("panels that are not those of the second operand", s.panels.name)
         self.body(s.epilogue, bound)
 
     def attention(self, s: AttentionNest) -> None:

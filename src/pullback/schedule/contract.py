@@ -86,7 +86,8 @@ def matmul_nest(root: Root, uses: list[Index], epilogue: tuple[Stmt, ...], accum
         m, n, k, a.buffer, a.offset, (row_stride, ka), b.buffer, b.offset, (kb, col_stride),
         tuple((v, p, q) for d, p, q in outer if (v := variables[d]) is not None),
         tuple(v for v in variables[at - rows:at] if v is not None),
-        tuple(v for v in variables[at + len(fy) - cols:] if v is not None), accumulator, epilogue, op.parts)
+        tuple(v for v in variables[at + len(fy) - cols:] if v is not None), accumulator, epilogue, op.parts,
+        root.loads[2].buffer if len(root.loads) > 2 else None)
 
 
 def window_nest(root: Root, uses: list[Index], epilogue: tuple[Stmt, ...], accumulator: Accumulator) -> WindowNest:

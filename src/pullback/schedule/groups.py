@@ -7,6 +7,7 @@ of rows, and what follows it row by row joins too. Elementwise kernels are those
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from pullback.kernel.nodes import Load
@@ -108,6 +109,8 @@ class Grouping:
             return None
         rows = common(root.space, group.prefix, min(group.rows, root.rows))
         rows = local_rows(root, group, rows)
+        if not side_by_side([root], group.members):
+            return None
         return rows if self._worth(group, rows, root.space, root.rows, root.work, root.kind == "chunk") else None
 
     def _delays(self, first: Group, others: list[Root]) -> bool:
@@ -180,6 +183,8 @@ class Grouping:
             if any(s in members for s in root.sources):
                 rows = local_rows(root, first, rows)
         chunk = any(m.kind == "chunk" for m in second.members)
+        if not side_by_side(second.members, first.members):
+            return
         if not self._worth(first, rows, second.prefix, second.rows, second.work, chunk):
             return
         position = {r: k for k, r in enumerate((*first.members, *second.members))}
@@ -223,6 +228,16 @@ def common(a: tuple[int, ...], b: tuple[int, ...], limit: int) -> int:
     while n < limit and n < len(a) and n < len(b) and a[n] == b[n]:
         n += 1
     return n
+
+
+def side_by_side(new: Sequence[Root], members: Sequence[Root]) -> bool:
+    """Whether long sums over leading dimensions are in one loop with all that is in their kernel, or there are none:
+    threads share what is kept of those, where there is one loop only."""
+    found = [{(m.space, m.reduced) for m in some if m.kind == "reduce" and not m.rows
+              and len(m.reduced) < len(m.space) and m.work >= costs.SERIAL_WORK} for some in (new, members)]
+    if found == [set(), set()]:
+        return True
+    return found[0] == found[1] and not any(s in members for m in new for s in m.sources)
 
 
 def local_rows(root: Root, group: Group, rows: int) -> int:

@@ -43,13 +43,20 @@ def _wide(node: Node) -> Node:
     x, y = node.inputs
     op: Any = node.op
     if x.dtype is float32:
-        narrow = b.narrow_operands(x, y)
-        count = FLOAT32_PARTS[MATMUL_PRECISION.value] if narrow is None else PARTS[narrow[0].dtype]
-        return apply(op.replace(parts=min(op.parts, count)), x, y)
+        return apply(op.replace(parts=parts_of(node)), x, y)
     if x.dtype not in PARTS:
         return node
     wide = apply(op.replace(dtype=float32, parts=PARTS[x.dtype]), b.widened(x), b.widened(y))
     return b.convert(wide, op.dtype)
+
+
+def parts_of(product: Node) -> int:
+    """Of how many bfloat16 numbers the operands of a product of float32 or 16-bit numbers are made."""
+    op: Any = product.op
+    if product.inputs[0].dtype in PARTS:
+        return PARTS[product.inputs[0].dtype]
+    narrow = b.narrow_operands(*product.inputs)
+    return min(op.parts, FLOAT32_PARTS[MATMUL_PRECISION.value] if narrow is None else PARTS[narrow[0].dtype])
 
 
 def narrows(node: Node) -> bool:

@@ -12,9 +12,12 @@ from math import prod
 from typing import Any, NamedTuple
 
 import pullback.ops.build as b
+from pullback.ir.dtypes import bfloat16, float32, uint32
 from pullback.ir.index import Index, bindings, loop_vars
 from pullback.ir.node import Function, Node, apply, param, reapply
 from pullback.passes.layout import layout, lowering
+from pullback.schedule import unit_panels
+from pullback.schedule.narrow import parts_of
 
 COLUMNS = (32, 16)  # of a panel, what divides first: full tiles for 512-bit vectors, whole lines for 256
 MOST_ROWS = 64  # from here on the copy is a few hundredths of the product
@@ -23,46 +26,55 @@ LEAST_TURNS = 8
 
 
 class Operand(NamedTuple):
-    """The right operand [columns, terms] of a product in a body: elements `at` of the constant with this number."""
+    """The right operand [columns, terms] of a product in a body: elements `at` of the constant with this number, as so
+    many parts for a matrix unit (0: as they are)."""
 
     product: Node
     constant: int
     at: tuple[Index, ...]
+    parts: int
 
 
-def in_panels(node: Node) -> Node:
-    """A loop over a body with constants; any other node as it is."""
+def in_panels(node: Node, unit: bool = False) -> Node:
+    """A loop over a body with constants; any other node as it is. `unit`: there is a matrix unit."""
     op: Any = node.op
     if lowering(node) != "scan" or op.length < LEAST_TURNS:
         return node
-    found = [x for n in op.body.nodes() if (x := operand(n, op.body.params[:op.consts])) is not None]
+    found = [x for n in op.body.nodes() if (x := operand(n, op.body.params[:op.consts], unit)) is not None]
     if not found:
         return node
-    places: dict[tuple[int, tuple[Index, ...], tuple[int, ...]], Node] = {}
+    places: dict[tuple[Any, ...], Node] = {}
     outer: list[Node] = []
     replaced: dict[Node, Node] = {}
     for x in found:
         shape = x.product.inputs[1].shape
-        if (x.constant, x.at, shape) not in places:
-            outer.append(panels(node.inputs[x.constant], x.at, shape))
-            places[x.constant, x.at, shape] = param(outer[-1].tensor)
-        replaced[x.product] = places[x.constant, x.at, shape]
+        key = x.constant, x.at, shape, x.parts
+        if key not in places:
+            source = node.inputs[x.constant]
+            outer.append(unit_panels.panels(source, x.at, shape, x.parts) if x.parts else panels(source, x.at, shape))
+            places[key] = param(outer[-1].tensor)
+        replaced[x.product] = places[key]
     return with_panels(node, outer, list(places.values()), replaced)
 
 
-def operand(node: Node, constants: tuple[Node, ...]) -> Operand | None:
+def operand(node: Node, constants: tuple[Node, ...], unit: bool) -> Operand | None:
     """What a product reads of a constant, where panels of it are worth it."""
     op: Any = node.op
-    if lowering(node) != "contract" or op.batch_dims or op.contracted != 1 or op.dtype.name != "float32":
+    if lowering(node) != "contract" or op.batch_dims or op.contracted != 1:
         return None
     x, y = node.inputs
     rows = prod(x.shape[:-1])
-    if len(y.shape) != 2 or y.shape[0] % COLUMNS[-1] or y.tensor.size < LEAST_SIZE or not 1 < rows <= MOST_ROWS:
+    if len(y.shape) != 2 or y.shape[0] % COLUMNS[-1] or y.tensor.size < LEAST_SIZE:
         return None
+    count = parts_of(node) if unit and x.dtype in (float32, bfloat16) else 0
+    on_unit = bool(count) and unit_panels.fits(rows, *y.shape, count)
+    if not on_unit and (op.dtype is not float32 or not 1 < rows <= MOST_ROWS):
+        return None
+    y = unit_panels.in_memory(node) if on_unit else y
     base, at = layout(y, loop_vars(y.shape), dict.fromkeys(constants))
-    if base not in constants or base.dtype is not op.dtype or base.tensor.size != y.tensor.size:
+    if base not in constants or base.dtype is not y.dtype or base.tensor.size != y.tensor.size:
         return None
-    return Operand(node, constants.index(base), at)
+    return Operand(node, constants.index(base), at, count if on_unit else 0)
 
 
 def panels(x: Node, at: tuple[Index, ...], shape: tuple[int, ...]) -> Node:
@@ -91,6 +103,9 @@ def with_panels(node: Node, outer: list[Node], new: list[Node], replaced: dict[N
 
 def product_of(node: Node, x: Node, panel: Node) -> Node:
     op: Any = node.op
+    if panel.dtype is uint32:
+        laid = apply(unit_panels.Laid(), unit_panels.in_memory(node), panel)
+        return apply(op, x, b.convert(laid, x.dtype))
     count, terms, columns = panel.shape
     at = loop_vars((count, columns, terms))
     y = b.reindex(panel, (count, columns, terms), [at[0], at[2], at[1]])

@@ -301,7 +301,7 @@ def count_memory(kernel: Kernel) -> None:
     for stmt in walk(kernel.body):
         roots.extend(expressions(stmt))
         if isinstance(stmt, (MatmulNest, WindowNest)):
-            reads[stmt.a] = reads[stmt.b] = None
+            reads |= dict.fromkeys(x for x in (stmt.a, stmt.b, getattr(stmt, "panels", None)) if x is not None)
         elif isinstance(stmt, AttentionNest):
             reads |= dict.fromkeys(rows.buffer for rows in stmt.reads)
             writes |= dict.fromkeys(rows.buffer for rows in stmt.results if rows is not None)

@@ -72,7 +72,7 @@ def prepare(function: Function, unit: bool = False) -> Function:
         elif kind == "scatter":
             node = in_lots(gathered(node))
         elif kind == "scan":
-            node = in_panels(node)
+            node = in_panels(node, unit)
         cost[node] = own_cost(node) + sum(cost.get(x, 0) for x in node.inputs) if lowering(node) == "view" else 0
         return node
 

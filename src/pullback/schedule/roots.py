@@ -17,6 +17,7 @@ from pullback.kernel.nodes import Buffer, Expr, Gathered, Load, Update, folded, 
 from pullback.passes.layout import layout, lowering, view_of
 from pullback.schedule import costs
 from pullback.schedule.instead import elementwise, stored_instead
+from pullback.schedule.unit_panels import panels_of
 from pullback.schedule.values import MustStore, Values
 from pullback.schedule.windows import Window, always_stored, windows_of
 
@@ -363,6 +364,9 @@ class Roots:
             root.loads.append(Load(self.buffers[base], at))
         for w in root.windows or ():
             root.loads.append(Load(self.buffers[w.base], w.at))
+        laid = panels_of(node) if kind == "contract" and root.windows is None else None
+        if laid is not None:
+            root.loads.append(Load(self.buffers[laid], loop_vars(laid.shape)))
         root.cost = 1 if kind != "contract" else 2 * prod(node.inputs[0].shape[-node_contracted(node):] or (1,))
         return root
 

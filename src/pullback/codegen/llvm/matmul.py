@@ -13,7 +13,7 @@ from math import prod
 
 from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.claims import share
-from pullback.codegen.llvm.matmul_amx import AmxNest, AmxPlan, amx_plan
+from pullback.codegen.llvm.matmul_amx import AmxNest, AmxPlan, LaidNest, amx_plan
 from pullback.codegen.llvm.matmul_claimed import COUNTERS, emit_claimed
 from pullback.codegen.llvm.matmul_dot import emit_dots
 from pullback.codegen.llvm.matmul_nest import Nest, emit_columns
@@ -72,7 +72,8 @@ def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_ind
     fn.label("work")
     a, b = load_pointer(fn, args, a_index), load_pointer(fn, args, b_index)
     if isinstance(plan, AmxPlan):
-        AmxNest(fn, spec, plan, epilogue, a, b, load_pointer(fn, args, ws_index)).emit(args, counters, live)
+        nest = LaidNest if spec.laid else AmxNest
+        nest(fn, spec, plan, epilogue, a, b, load_pointer(fn, args, ws_index)).emit(args, counters, live)
     else:
         nest = Nest(fn, name, spec, plan, epilogue, target.fma, a, b, a, b, a, a)
         if plan.thread_bytes or plan.shared_bytes:

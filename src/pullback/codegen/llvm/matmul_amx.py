@@ -8,7 +8,7 @@ epilogues read and write lies on the same pages.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from pullback.codegen.llvm import amx_tile as amx
@@ -27,11 +27,14 @@ GROUP = 4  # panels of B in a group: all of A is read for each
 BLOCK = 16  # blocks of 32 steps of k that panels of B are made of at a time
 NEAR_BYTES = 768 << 10  # of panels of A that stay in the second cache beside those of B: groups may be smaller
 UNITS = 4  # for each thread, where there are so many
+#: where B lies in panels already: blocks of k of a panel of A that are made at a time, because rows are few; and that
+#: are summed up at a time where there are many, so that they stay in the first cache
+PIECE, NEAR_BLOCK, FAR_DEPTH = 4, 4, 8
 LEAST_ROWS = 4  # panels of A that a group is worth making for
 MOST_ROWS = 32  # panels of A: partial sums of a group stay in the second cache
 SWEEP_BYTES = 32 << 20  # of panels of A that are kept at a time, and in a cut
 THREAD_BYTES = 8 << 20  # the same for each thread, where threads are many
-PIECE_FLOPS = 5_000_000  # least work for a thread
+PIECE_FLOPS, LAID_FLOPS = 5_000_000, 2_000_000  # least work for a thread; where B lies in panels already
 #: nanoseconds of a core, measured: for 1000 operations of vectors and of the unit (with numbers at random: zeros take
 #: half), for a number of A in panels where its rows or its steps of k are apart, for one of B, and for a partial sum
 VECTORS, UNIT = 5.9, {3: 2.9, 2: 1.95, 1: 0.6}  # the unit by parts of a number
@@ -127,6 +130,8 @@ class AmxPlan:
 
 def amx_plan(spec: MatmulSpec, target: Target, threads: int) -> AmxPlan | None:
     """How a product is computed on the matrix unit; None where vectors do it."""
+    if spec.laid:
+        return planned_laid(spec, threads)
     lines = ((spec.a, spec.m), (spec.b.transposed, spec.n))
     if not target.amx or spec.dtype != "float" or not all(source_of(x, n) for x, n in lines):
         return None
@@ -153,6 +158,20 @@ def planned(spec: MatmulSpec, threads: int) -> AmxPlan:
                    max(SWEEP_BYTES, THREAD_BYTES * threads), max(1, spec.flops // PIECE_FLOPS))
 
 
+def laid_fits(spec: MatmulSpec, panels: tuple[int, ...], target: Target) -> bool:
+    """Whether panels of this shape are those of a product's B, and it is computed on the unit."""
+    whole = (panels[0] * amx.SIDE, panels[1] * amx.DEPTH, panels[2]) == (spec.n, spec.k, spec.parts)
+    return target.amx and whole and not spec.batch and source_of(spec.a, spec.m) is not None
+
+
+def planned_laid(spec: MatmulSpec, threads: int) -> AmxPlan:
+    """Where B lies in panels, of which a thread takes some."""
+    plan = planned(spec, threads)
+    group = max(1, min(GROUP, plan.columns // threads))
+    block = plan.depth if plan.depth <= FAR_DEPTH else NEAR_BLOCK
+    return replace(plan, cuts=1, group=group, block=block, max_threads=max(1, spec.flops // LAID_FLOPS))
+
+
 class AmxNest:
     """A product being emitted; the pointers are those of the operands and of the workspace."""
 
@@ -177,8 +196,7 @@ class AmxNest:
         def sweep(number: V) -> None:
             at = [ix.offset(fn, first, ix.add(fn, ix.mul(fn, number, COUNTERS), n), "i64") for n in range(COUNTERS)]
             start = ix.mul(fn, number, plan.kept)
-            each = -(-plan.tall // self.together)
-            self.share_out(at[:2], each, start, live, lambda n: self.make_panels(n, start))
+            self.share_out(at[:2], self.pieces, start, live, lambda n: self.make_panels(n, start))
             self.share_out(at[2:], plan.groups, start, live, lambda n: self.unit(n, start), plan.sweeps > 1)
 
         for_range(fn, i64(0), i64(plan.sweeps), 1, sweep)
@@ -201,6 +219,11 @@ class AmxNest:
             await_done(fn, counters[1], plan.kept * each)
 
     @property
+    def pieces(self) -> int:
+        """In which panels of a cut of A are made."""
+        return -(-self.plan.tall // self.together)
+
+    @property
     def together(self) -> int:
         return 1 if self.source_a.rows_apart else TOGETHER
 
@@ -219,8 +242,7 @@ class AmxNest:
     def make_panels(self, n: V, start: V) -> None:
         """A group of panels of A."""
         fn, spec = self.fn, self.spec
-        each = -(-self.plan.tall // self.together)
-        pair, at = ix.div(fn, n, each), ix.mul(fn, ix.rem(fn, n, each), self.together)
+        pair, at = ix.div(fn, n, self.pieces), ix.mul(fn, ix.rem(fn, n, self.pieces), self.together)
         index, low, high = self.cut_of(ix.add(fn, pair, start))
         src = ix.offset(fn, self.a, dot_index(fn, index, spec.a.batch_strides), spec.element)
         first = ix.add(fn, low, at)
@@ -234,16 +256,12 @@ class AmxNest:
         first = ix.mul(fn, ix.rem(fn, n, plan.groups), plan.group)
         stop = ix.minimum(fn, ix.add(fn, first, plan.group), plan.columns)
         batch_index, low, high = self.cut_of(ix.add(fn, pair, start))
-        b = ix.offset(fn, self.b, dot_index(fn, batch_index, spec.b.batch_strides), spec.element)
         later = Later(fn, self.epilogue, batch_index, self.out, finish_columns(spec.n))
 
         def terms(block: V) -> None:
             at = ix.mul(fn, block, plan.block)
             count = ix.minimum(fn, ix.sub(fn, i64(plan.depth), at), plan.block)
-            k = ix.mul(fn, at, amx.DEPTH)
-            steps = ix.minimum(fn, ix.sub(fn, i64(spec.k), k), plan.block * amx.DEPTH)
-            src = ix.offset(fn, b, ix.mul(fn, k, spec.b.row_stride), spec.element)
-            pack(fn, plan.form, False, self.source_b, src, self.b_panels, first, stop, spec.n, steps)
+            self.make_panels_of_b(batch_index, first, stop, at)
 
             def row(i: V) -> None:
                 local = ix.sub(fn, i, low)
@@ -257,10 +275,23 @@ class AmxNest:
         for_range(fn, i64(0), i64(-(-plan.depth // plan.block)), 1, terms)
         later.end()
 
+    def make_panels_of_b(self, batch_index: list[V], first: V, stop: V, at: V) -> None:
+        """Some panels, of a block of k."""
+        fn, spec, plan = self.fn, self.spec, self.plan
+        k = ix.mul(fn, at, amx.DEPTH)
+        steps = ix.minimum(fn, ix.sub(fn, i64(spec.k), k), plan.block * amx.DEPTH)
+        place = ix.add(fn, dot_index(fn, batch_index, spec.b.batch_strides), ix.mul(fn, k, spec.b.row_stride))
+        src = ix.offset(fn, self.b, place, spec.element)
+        pack(fn, plan.form, False, self.source_b, src, self.b_panels, first, stop, spec.n, steps)
+
+    def b_panel(self, at: Place) -> V:
+        """How many blocks before that of a place there are in panels of B."""
+        return ix.mul(self.fn, at.local_column, at.count)
+
     def tile(self, a: V, at: Place, later: Later) -> None:
         """32 x 32 results over a block of k."""
         fn, spec, plan = self.fn, self.spec, self.plan
-        b = ix.offset(fn, self.b_panels, ix.mul(fn, ix.mul(fn, at.local_column, at.count), plan.block_bytes), "i8")
+        b = ix.offset(fn, self.b_panels, ix.mul(fn, self.b_panel(at), plan.block_bytes), "i8")
         row, col = ix.mul(fn, at.row, amx.SIDE), ix.mul(fn, at.column, amx.SIDE)
         rows = ix.minimum(fn, ix.sub(fn, i64(spec.m), row), amx.SIDE)
         partial = None
@@ -269,6 +300,35 @@ class AmxNest:
             end = fn.compare("icmp", "eq", ix.add(fn, at.start, at.count), i64(plan.depth))
             partial = Partial(self.scratch, plan.scratch_bytes // 2, number, at.block, end)
         emit_tile(fn, Sum(plan.form.parts, a, amx.Panel(b), at.count), partial, Tile(row, rows, col), later)
+
+
+class LaidNest(AmxNest):
+    """A product whose B lies in panels already (schedule/unit_panels.py), and whose A has few rows."""
+
+    def __init__(self, fn: Fn, spec: MatmulSpec, plan: AmxPlan, epilogue: Epilogue, a: V, b: V, workspace: V) -> None:
+        super().__init__(fn, spec, plan, epilogue, a, b, workspace)
+        self.b_panels = b
+
+    @property
+    def pieces(self) -> int:
+        return self.plan.rows * -(-self.plan.depth // PIECE)
+
+    def make_panels(self, n: V, start: V) -> None:
+        """Some blocks of k of a panel of A."""
+        fn, spec, plan = self.fn, self.spec, self.plan
+        each = -(-plan.depth // PIECE)
+        panel, at = ix.div(fn, n, each), ix.mul(fn, ix.rem(fn, n, each), PIECE)
+        k = ix.mul(fn, at, amx.DEPTH)
+        steps = ix.minimum(fn, ix.sub(fn, i64(spec.k), k), PIECE * amx.DEPTH)
+        src = ix.offset(fn, self.a, ix.mul(fn, k, spec.a.col_stride), spec.element)
+        dst = ix.offset(fn, self.a_panel(i64(0), panel), ix.mul(fn, at, plan.block_bytes), "i8")
+        pack(fn, plan.form, True, self.source_a, src, dst, panel, ix.add(fn, panel, 1), spec.m, steps)
+
+    def make_panels_of_b(self, batch_index: list[V], first: V, stop: V, at: V) -> None:
+        """They are there."""
+
+    def b_panel(self, at: Place) -> V:
+        return ix.add(self.fn, ix.mul(self.fn, at.column, self.plan.depth), at.start)
 
 
 def source_of(operand: Operand, rows: int) -> Source | None:

@@ -25,7 +25,8 @@ class Operand:
 @dataclass(frozen=True)
 class MatmulSpec:
     """C[m, n] = A[m, k] B[k, n] for every batch index; the accumulation is in `dtype` ("float" or "double"). A float
-    may be rounded to the sum of so many bfloat16 numbers (`parts`); `narrow`: operands are those in memory."""
+    may be rounded to the sum of so many bfloat16 numbers (`parts`); `narrow`: operands are those in memory. `laid`: B
+    also lies in panels of the matrix unit."""
 
     m: int
     n: int
@@ -36,6 +37,7 @@ class MatmulSpec:
     batch: tuple[int, ...] = ()
     parts: int = 3
     narrow: bool = False
+    laid: bool = False
 
     @property
     def element(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import gcd
 
 from pullback.codegen.llvm.compile import CompileError
 from pullback.codegen.llvm.kernels import EmittedKernel, Slots, load_immediates, load_origins, load_pointers, written
 from pullback.codegen.llvm.lower import Emitter
 from pullback.codegen.llvm.matmul import emit_matmul
+from pullback.codegen.llvm.matmul_amx import laid_fits
 from pullback.codegen.llvm.matmul_pack import LINE, ask
 from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
 from pullback.codegen.llvm.target import Target
@@ -154,7 +156,12 @@ def emit_product(module: Module, kernel: Kernel, name: str, table: Slots, target
                       Operand(*nest.b_strides, tuple(s for _, _, s in nest.batch)), type_,
                       tuple(v.size for v, _, _ in nest.batch), nest.parts, nest.a.dtype is bfloat16)
     workspace = table.area(0)
-    made = emit_matmul(module, name, spec, table.of(nest.a, nest.a_offset), table.of(nest.b, nest.b_offset), workspace,
+    panels = nest.panels
+    if panels is not None and laid_fits(spec, panels.shape, target):
+        spec, b = replace(spec, laid=True), table.of(panels)
+    else:
+        b = table.of(nest.b, nest.b_offset)
+    made = emit_matmul(module, name, spec, table.of(nest.a, nest.a_offset), b, workspace,
                        table.counters, LoopEpilogue(nest, kernel, table), target, max_threads)
     used = made.workspace(max_threads)
     table.areas = [(slot, used if slot == workspace else n) for slot, n in table.areas]
