@@ -213,9 +213,11 @@ def _promote_dtype(name: str, operands: list[Operand]) -> tuple[list[Node], str]
 
 def broadcast_shapes(name: str, nodes: list[Node]) -> tuple[int, ...]:
     """The common shape of operands, by NumPy's rule."""
-    first = nodes[0].shape
-    if all(n.shape == first for n in nodes):
-        return first
+    shapes = {n.shape for n in nodes}
+    if len(shapes) > 1:
+        shapes.discard(())
+    if len(shapes) == 1:
+        return shapes.pop()
     rank = max(len(n.shape) for n in nodes)
     shape = [1] * rank
     for node in nodes:
@@ -230,6 +232,12 @@ def broadcast_shapes(name: str, nodes: list[Node]) -> tuple[int, ...]:
 
 
 def _promote_broadcast(name: str, operands: list[Operand]) -> tuple[list[Node], str]:
+    first = operands[0].node.tensor
+    for operand in operands:
+        if operand.weak or operand.node.tensor is not first:
+            break
+    else:  # of one type: nothing is to be done
+        return [operand.node for operand in operands], ""
     nodes, weak = _promote_dtype(name, operands)
     shape = broadcast_shapes(name, nodes)
     return [broadcast_to(n, shape) for n in nodes], weak
@@ -259,6 +267,8 @@ def broadcast_to(x: Node, shape: tuple[int, ...]) -> Node:
         return x
     from pullback.ops import build
 
+    if not x.shape:
+        return build.broadcast(x, shape, ())
     lead = len(shape) - len(x.shape)
     kept = [k for k, n in enumerate(x.shape) if n != 1 or shape[lead + k] == 1]
     squeezed = build.reshape(x, tuple(x.shape[k] for k in kept))

@@ -502,7 +502,7 @@ def _new_step(trace: Trace, op: Any, args: Any, key: tuple[Any, ...], grad_enabl
     if op.leaf:
         results = _distinct(results, nodes, own)
     requires = (history and any(type(a) is Value and a.info.requires_grad for a in args)) or op.leaf
-    infos = tuple(Info.of(r.tensor, requires and r.tensor.dtype.is_inexact, weak) for r in results)
+    infos = tuple([Info.of(r.tensor, requires and r.dtype.is_inexact, weak) for r in results])
     if op.leaf:
         grads.append(len(nodes) + len(own))
     state = trace._extend(  # pyright: ignore[reportPrivateUsage]
