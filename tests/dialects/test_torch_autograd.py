@@ -292,3 +292,36 @@ def test_mapped_dicts_keep_the_order_of_their_keys(chunk: Any) -> None:
 
 def test_keywords_are_not_mapped() -> None:
     assert torch.vmap(lambda x, scale: x * scale)(y, scale=2).tolist() == [6, 8]
+
+
+#: what replaces every element: PyTorch gives zeros to what was before
+WHOLE: list[Any] = [lambda y: y.fill_(2.0), lambda y: y.zero_(), lambda y: y.copy_(torch.ones(3)),
+                    lambda y: y.__setitem__(slice(None), 5.0), lambda y: y.__setitem__(Ellipsis, 5.0),
+                    lambda y: (y[0].fill_(5.0), y[1:].zero_()), lambda y: y.view(3, 1).fill_(2.0),
+                    lambda y: y.normal_(), lambda y: y.uniform_(), lambda y: y.bernoulli_(), T.zero_,
+                    lambda y: y.masked_fill_(torch.tensor([True, True, True]), 1.0)]
+
+
+@pytest.mark.parametrize("replace", WHOLE)
+def test_what_was_replaced_as_a_whole_has_gradients_of_zero(replace: Any) -> None:
+    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = x * 2
+    replace(y)
+    assert y.requires_grad
+    (y * y + 3 * x[1]).sum().backward()
+    assert x.grad.tolist() == [0, 9, 0]
+    z = x * 2
+    replace(z)
+    assert torch.autograd.grad((z * z).sum(), x)[0].tolist() == [0, 0, 0]
+
+
+def test_a_tensor_of_one_number_that_fills_another_has_a_gradient() -> None:
+    x, c = torch.tensor([1.0, 2.0, 3.0], requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    y = (x * 2).fill_(c)
+    (y * y).sum().backward()
+    assert (x.grad.tolist(), c.grad.item()) == ([0, 0, 0], 18)
+    fresh = torch.ones(3)
+    fresh.fill_(c)
+    assert fresh.requires_grad
+    with pytest.raises(GradientError, match="leaf"):
+        x.zero_()

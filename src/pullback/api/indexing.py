@@ -368,7 +368,9 @@ def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set", mode: st
         value = as_tensor(value, "setitem")
     operands, _ = views.WRITE_INDEX.values((x, value))
     if not found.arrays:
-        x.assign_value(record(views.WRITE_INDEX, operands, (("entries", found.entries),))[0])
+        tracked = x.info.requires_grad and thread.context.grad_enabled
+        write = views.WRITE_TRACKED if tracked else views.WRITE_INDEX
+        x.assign_value(record(write, operands, (("entries", found.entries),))[0])
         return
     arrays, _ = views.WRITE_INDEX.values(tuple(_index_tensors(found)))
     static = (("entries", found.entries), ("axes", found.axes), ("front", found.front),

@@ -18,7 +18,7 @@ from pullback.engine.hooks import hooks_of
 from pullback.engine.known import record1, record2
 from pullback.engine.operation import Operation, operation
 from pullback.engine.tensor import TensorBase, detach
-from pullback.engine.trace import local, new, visible_dtype
+from pullback.engine.trace import local, new, thread, visible_dtype
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType
 from pullback.util.errors import ArgumentError, GradientError, NotOneNumberError, ShapeError, message
@@ -542,6 +542,8 @@ class Tensor(TensorBase):
 
     def zero_(self) -> Any:
         """Set every element to 0."""
+        if self.info.requires_grad and thread.context.grad_enabled:
+            return self._assign(0)
         value = record1(_zeros_like, self)
         if value is None or self._value is None:
             return self.in_place(_zeros_like)

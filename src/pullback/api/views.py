@@ -145,7 +145,15 @@ def _write_index(base: Node, new: Node, entries: Entries) -> Node:
     return write_region(base, new, entries)
 
 
-READ_INDEX, WRITE_INDEX = _read_index, _write_index
+@operation(promote="exact", name="write_index")
+def _write_tracked(base: Node, new: Node, entries: Entries) -> Node:
+    """The same, on an array with a history: where nothing of it is left its gradient is zeros, and not missing."""
+    found = write_region(base, new, entries)
+    whole = region_shape(entries) == base.shape and found is not base
+    return build.select(build.full(base.shape, True, _bool()), found, base) if whole else found
+
+
+READ_INDEX, WRITE_INDEX, WRITE_TRACKED = _read_index, _write_index, _write_tracked
 
 
 def index_view(x: TensorBase, entries: Entries) -> Any:
