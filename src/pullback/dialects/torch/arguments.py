@@ -78,10 +78,10 @@ cholesky cholesky_inverse cholesky_solve inverse lu_solve matrix_power svd
 def adapted(function: Any, name: str) -> Any:
     """A function as PyTorch's interface shows it."""
     found = named(function, name)
-    return _writing(found, name) if name in _WRITING and isinstance(found, FunctionType) else found
+    return writing(found, name) if name in _WRITING and isinstance(found, FunctionType) else found
 
 
-def _writing(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+def writing(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """A function that writes its results into `out` too; several results into as many."""
     @wraps(function)
     def call(*args: Any, out: Any = None, **options: Any) -> Any:

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from pullback.api import comparison, elementwise, linear_algebra, manipulation
-from pullback.dialects.torch.arguments import named
+from pullback.dialects.torch.arguments import named, writing
 from pullback.dialects.torch.tensors import Tensor
 from pullback.dialects.torch.variants import cat as _cat
 from pullback.util.errors import ArgumentError, message
-
-
-def _written(function: Callable[..., Any]) -> Any:
-    @wraps(function)
-    def call(*args: Any, out: Any = None, **options: Any) -> Any:
-        found = function(*args, **options)
-        return found if out is None else put(found, out, function.__name__)
-
-    return call
 
 
 def put(found: Any, out: Any, name: str) -> Any:
@@ -46,9 +35,9 @@ def put_all(found: tuple[Any, ...], out: Any, name: str) -> Any:
 def __getattr__(name: str) -> Any:
     for home in (elementwise, comparison, linear_algebra, manipulation):
         if not name.startswith("_") and callable(getattr(home, name, None)):
-            found = globals()[name] = _written(named(getattr(home, name), name))
+            found = globals()[name] = writing(named(getattr(home, name), name), name)
             return found
     raise AttributeError(name)
 
 
-cat = _written(_cat)
+cat = writing(_cat, "cat")
