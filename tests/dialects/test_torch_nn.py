@@ -284,3 +284,42 @@ def test_modules_take_a_format_of_memory() -> None:
     layer = nn.Conv2d(1, 2, 3)
     assert layer.to(memory_format=torch.channels_last) is layer
     assert layer.to("cpu", torch.float64, memory_format=torch.channels_last).weight.dtype is torch.float64
+
+
+WHOLE = torch.arange(8).reshape(1, 2, 4)
+
+
+@pytest.mark.parametrize(("name", "shape", "options"), [
+    *[(f"adaptive_{kind}_pool{n}d", (*(1,) * n, 2, 4), {"output_size": size})
+      for kind in ("avg", "max") for n in (1, 2, 3) for size in (1, 3)],
+    *[("interpolate", (1, 2, 4), {"scale_factor": 2, "mode": mode}) for mode in ("nearest", "linear", "area")],
+    *[("interpolate", (1, 1, 2, 4), {"scale_factor": 2, "mode": mode})
+      for mode in ("nearest", "nearest-exact", "bilinear", "bicubic", "area")]])
+def test_pooling_and_interpolation_refuse_whole_numbers(name: str, shape: Any, options: Any) -> None:
+    for dtype in (torch.int64, torch.int32, torch.bool):
+        with pytest.raises(NotImplementedError, match=r"for .* numbers"):
+            getattr(F, name)(WHOLE.reshape(shape).to(dtype), **options)
+
+
+def test_bytes_of_images_are_interpolated_in_some_modes() -> None:
+    pixels = WHOLE.to(torch.uint8)
+    assert F.interpolate(pixels, scale_factor=2, mode="nearest").tolist() == [
+        [[0, 0, 1, 1, 2, 2, 3, 3], [4, 4, 5, 5, 6, 6, 7, 7]]]
+    small = F.interpolate(pixels[None], scale_factor=0.5, mode="bilinear", antialias=True)
+    assert small.dtype is torch.uint8 and small.tolist() == [[[[3, 4]]]]
+    for mode in ("linear", "area"):
+        with pytest.raises(NotImplementedError, match="such numbers"):
+            F.interpolate(pixels, scale_factor=2, mode=mode)
+
+
+def test_losses_of_differences_refuse_whole_numbers() -> None:
+    a, b = torch.arange(4), torch.arange(4) + 1
+    for loss in (F.mse_loss, F.smooth_l1_loss, F.huber_loss, F.l1_loss):
+        for dtype in (torch.int64, torch.uint8, torch.bool):
+            with pytest.raises(NotImplementedError, match="whole numbers"):
+                loss(a.to(dtype), b.to(dtype))
+        assert loss(a.float(), b).item() == (1 if loss in (F.mse_loss, F.l1_loss) else 0.5)
+    assert F.mse_loss(a, b.float()).item() == 1
+    each, total = F.l1_loss(a.int(), b.int(), reduction="none"), F.l1_loss(a.int(), b.int(), reduction="sum")
+    assert (each.tolist(), each.dtype, total.item(), total.dtype) == ([1] * 4, torch.int32, 4, torch.int64)
+    assert F.mse_loss(a, b, weight=torch.ones(4)).item() == 1

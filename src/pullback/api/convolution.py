@@ -533,6 +533,9 @@ def _adaptive_sizes(x: Any, output_size: Any, rank: int, name: str) -> Sizes:
     if x.ndim not in (rank + 1, rank + 2):
         raise ShapeError(message(f"{name}: input needs {rank + 2} dimensions", [("input", described(x))],
                                  "(batch, channels, *sizes)"))
+    if not x.info.type.dtype.is_inexact:
+        raise DTypeError(message(f"{name}: not implemented for whole numbers", [("input", described(x))],
+                                 "convert it to floating-point numbers, for example with .float()"))
     items = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * rank
     if len(items) == rank:
         items = tuple(n if item is None else item for n, item in zip(x.shape[-rank:], items, strict=True))
@@ -609,7 +612,7 @@ def _adaptive_max_places(x: Node, out: Sizes) -> Node:
 
 def _adaptive_max_nd(name: str, rank: int, x: Any, output_size: Any, return_indices: bool) -> Any:
     x = as_tensor(x, name)
-    if x.info.type.dtype.kind not in "fiu":
+    if x.info.type.dtype.kind == "c":
         raise DTypeError(message(f"{name}: needs numbers with an order", [("input", described(x))], "use floats"))
     out = _adaptive_sizes(x, output_size, rank, name)
     if all(n and size % n == 0 for size, n in zip(x.shape[-rank:], out, strict=True)):

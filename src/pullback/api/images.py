@@ -17,7 +17,7 @@ from pullback.ir import dtypes
 from pullback.ir.index import loop_vars
 from pullback.ir.node import Node
 from pullback.ops.control import by_steps
-from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
+from pullback.util.errors import ArgumentError, DTypeError, ShapeError, ValueError_, message
 
 Array = Any
 
@@ -150,6 +150,14 @@ def _check_options(mode: str, rank: int, align_corners: bool | None, antialias: 
 _MODES = {"nearest": 0, "nearest-exact": 0, "linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2, "area": 0}
 
 
+def _check_pixels(x: Any, mode: str) -> None:
+    """Of whole numbers, only the bytes of an image are interpolated, and those that are repeated."""
+    repeated = mode.startswith("nearest")
+    if x.info.type.dtype is not dtypes.uint8 or not (repeated or mode in ("bilinear", "bicubic")):
+        raise DTypeError(message(f"interpolate: mode {mode!r} is not implemented for such numbers",
+                                 [("input", described(x))], "convert it, for example with .float()"))
+
+
 def interpolate(input: Array, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
                 align_corners: bool | None = None,
                 recompute_scale_factor: bool | None = None, antialias: bool = False) -> Array:
@@ -162,6 +170,8 @@ def interpolate(input: Array, size: Any = None, scale_factor: Any = None, mode: 
     if rank < 1 or _MODES[mode] not in (0, rank):
         raise ShapeError(message(f"interpolate: mode {mode!r} does not fit the input", [("input", described(x))],
                                  "(batch, channels, ...)"))
+    if not x.info.type.dtype.is_inexact:
+        _check_pixels(x, mode)
     if (size is None) == (scale_factor is None):
         raise ArgumentError(message("interpolate: give size or scale_factor",
                                     [("size", str(size)), ("scale_factor", str(scale_factor))], "exactly one of them"))

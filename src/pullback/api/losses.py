@@ -14,6 +14,7 @@ from pullback.api.reductions import floating
 from pullback.engine.operation import Operation, operation
 from pullback.engine.precision import in_single, is_narrow
 from pullback.engine.trace import Operand
+from pullback.ir import dtypes
 from pullback.ir.node import Node
 from pullback.ops.control import with_rule
 from pullback.ops.indexing import located
@@ -39,6 +40,16 @@ def _same_shapes(input: Any, target: Any, name: str) -> tuple[Any, Any]:
             cure = "did you mean target.reshape(input.shape)? Broadcasting would compare every pair"
         raise ShapeError(message(f"{name}: input and target must have equal shapes",
                                  [("input", described(x)), ("target", described(y))], cure))
+    return x, y
+
+
+def _differences(input: Any, target: Any, name: str) -> tuple[Any, Any]:
+    """Two tensors of equal shapes, one of them at least of floating-point numbers."""
+    x, y = _same_shapes(input, target, name)
+    if not (x.info.type.dtype.is_inexact or y.info.type.dtype.is_inexact):
+        raise DTypeError(message(f"{name}: not implemented for whole numbers",
+                                 [("input", described(x)), ("target", described(y))],
+                                 "convert one of them to floating-point numbers, for example with .float()"))
     return x, y
 
 
@@ -78,6 +89,13 @@ def _l1(x: Node, y: Node, reduction: str) -> Node:
     return reduced(build.unary("abs", build.sub(x, y)), reduction)
 
 
+@operation(promote="broadcast", name="l1")
+def _l1_whole(x: Node, y: Node, reduction: str) -> Node:
+    """Of whole numbers: no mean, and sums in 64 bits."""
+    each = build.unary("abs", build.sub(x, y))
+    return each if reduction == "none" else reduced(build.convert(each, dtypes.int64), reduction)
+
+
 @operation(promote="float")
 def _huber(x: Node, y: Node, delta: float, scale: float, reduction: str) -> Node:
     off = build.sub(x, y)
@@ -113,9 +131,10 @@ def mse_loss(input: Array, target: Array, reduction: str = "mean", weight: Array
     >>> pb.nn.functional.mse_loss(pb.tensor([1.0, 2.0]), pb.tensor([1.0, 4.0]))
     Tensor(2., dtype=float32)
     """
-    x, y = _same_shapes(input, target, "mse_loss")
     if weight is not None:
+        x, y = _same_shapes(input, target, "mse_loss")
         return _weighted(_mse(x, y, reduction="none"), weight, "mse_loss", reduction, True)
+    x, y = _differences(input, target, "mse_loss")
     return _mse(x, y, reduction=checked_reduction(reduction, "mse_loss"))
 
 
@@ -124,13 +143,16 @@ def l1_loss(input: Array, target: Array, reduction: str = "mean", weight: Array 
     x, y = _same_shapes(input, target, "l1_loss")
     if weight is not None:
         return _weighted(_l1(x, y, reduction="none"), weight, "l1_loss", reduction, True)
+    if not (x.info.type.dtype.is_inexact or y.info.type.dtype.is_inexact) and reduction in ("sum", "none"):
+        return _l1_whole(x, y, reduction=reduction)
+    _differences(x, y, "l1_loss")
     return _l1(x, y, reduction=checked_reduction(reduction, "l1_loss"))
 
 
 def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0,
                weight: Array = None) -> Array:
     """Half the squared difference below delta, linear above, each times its weight."""
-    x, y = _same_shapes(input, target, "huber_loss")
+    x, y = _differences(input, target, "huber_loss")
     limit = number(delta, "huber_loss", "delta")
     if limit <= 0:
         raise ValueError_(message("huber_loss: delta must be positive", [("delta", str(delta))], "use 1.0"))
@@ -142,12 +164,12 @@ def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: floa
 
 def smooth_l1_loss(input: Array, target: Array, reduction: str = "mean", beta: float = 1.0) -> Array:
     """Half the squared difference over beta below beta, the absolute difference less beta / 2 above."""
-    x, y = _same_shapes(input, target, "smooth_l1_loss")
     limit = number(beta, "smooth_l1_loss", "beta")
     if limit < 0:
         raise ValueError_(message("smooth_l1_loss: beta cannot be negative", [("beta", str(beta))], "use 1.0"))
     if limit == 0:
-        return l1_loss(x, y, reduction)
+        return l1_loss(input, target, reduction)
+    x, y = _differences(input, target, "smooth_l1_loss")
     return _huber(x, y, delta=limit, scale=1 / limit, reduction=checked_reduction(reduction, "smooth_l1_loss"))
 
 
