@@ -130,7 +130,7 @@ def _indices(find: Callable[..., Any]) -> Any:
              layout: Any = None) -> Any:
         from pullback.dialects.torch.dtypes import checked_device, dtype_argument
 
-        checked_device(device)
+        checked_device(device, layout)
         return styled(find(row, col, offset)).to(dtype_argument(dtype))
 
     call.__name__, call.__doc__ = find.__name__, find.__doc__

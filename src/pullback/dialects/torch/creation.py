@@ -155,8 +155,8 @@ def _kind(dtype: Any, out: Any) -> Any:
     return out.dtype if dtype is None and isinstance(out, TensorBase) else dtype
 
 
-def _filled(name: str, make: Any, size: Any, dtype: Any, device: Any, requires_grad: bool, out: Any) -> Any:
-    checked_device(device)
+def _filled(name: str, make: Any, size: Any, dtype: Any, place: tuple[Any, Any], requires_grad: bool, out: Any) -> Any:
+    checked_device(*place)
     made = styled(make(*(size or ((),)), dtype=_floating(_kind(dtype, out))))
     return _ended(made, requires_grad, out, name)
 
@@ -164,46 +164,46 @@ def _filled(name: str, make: Any, size: Any, dtype: Any, device: Any, requires_g
 def zeros(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
           requires_grad: bool = False, pin_memory: bool = False) -> Any:
     """Zeros."""
-    return _filled("zeros", creation.zeros, _given(sizes, size), dtype, device, requires_grad, out)
+    return _filled("zeros", creation.zeros, _given(sizes, size), dtype, (device, layout), requires_grad, out)
 
 
 def ones(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
          requires_grad: bool = False, pin_memory: bool = False) -> Any:
     """Ones."""
-    return _filled("ones", creation.ones, _given(sizes, size), dtype, device, requires_grad, out)
+    return _filled("ones", creation.ones, _given(sizes, size), dtype, (device, layout), requires_grad, out)
 
 
 def empty(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
           requires_grad: bool = False,
           pin_memory: bool = False, memory_format: Any = None) -> Any:
     """A tensor to be filled; its elements are 0."""
-    return _filled("empty", creation.zeros, _given(sizes, size), dtype, device, requires_grad, out)
+    return _filled("empty", creation.zeros, _given(sizes, size), dtype, (device, layout), requires_grad, out)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
          layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """One number everywhere."""
-    checked_device(device)
+    checked_device(device, layout)
     fill_value = fill_value.item() if isinstance(fill_value, np.generic) else fill_value
     kind = dtype_argument(dtype) if dtype is not None else _kind_of(fill_value)
     return _ended(styled(creation.full(size, fill_value, dtype=kind)), requires_grad, out, "full")
 
 
-def _like(make: Any, x: Any, dtype: Any, device: Any, requires_grad: bool, *args: Any) -> Any:
-    checked_device(device)
+def _like(make: Any, x: Any, dtype: Any, place: tuple[Any, Any], requires_grad: bool, *args: Any) -> Any:
+    checked_device(*place)
     return finished(styled(make(x, *args, dtype=dtype_argument(dtype))), requires_grad)
 
 
 def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
                memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Zeros of the shape and dtype of another tensor."""
-    return _like(creation.zeros_like, input, dtype, device, requires_grad)
+    return _like(creation.zeros_like, input, dtype, (device, layout), requires_grad)
 
 
 def ones_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
               memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Ones of the shape and dtype of another tensor."""
-    return _like(creation.ones_like, input, dtype, device, requires_grad)
+    return _like(creation.ones_like, input, dtype, (device, layout), requires_grad)
 
 
 empty_like = zeros_like
@@ -212,13 +212,13 @@ empty_like = zeros_like
 def full_like(input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
               memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """One number everywhere, with the shape and dtype of another tensor."""
-    return _like(creation.full_like, input, dtype, device, requires_grad, fill_value)
+    return _like(creation.full_like, input, dtype, (device, layout), requires_grad, fill_value)
 
 
 def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
            requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """Numbers from start (0 where one is given) up to, not including, end."""
-    checked_device(device)
+    checked_device(device, layout)
     if dtype is None:
         given = [x.item() if is_tensor(x) else x for x in (start, end, step) if x is not None]
         dtype = dtypes.int64 if all(isinstance(x, int) for x in given) else DefaultDtype.current
@@ -231,13 +231,14 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
 def inclusive_range(start: float, end: float, step: float = 1, *, dtype: Any = None, layout: Any = None,
                     device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Any:
     """Numbers from start to end, both included."""
-    return arange(start, end + step / 2, step, dtype=_floating(dtype), device=device, requires_grad=requires_grad)
+    return arange(start, end + step / 2, step, dtype=_floating(dtype), device=device, requires_grad=requires_grad,
+                  layout=layout)
 
 
 def linspace(start: Any, end: Any, steps: int = 100, *, dtype: Any = None, device: Any = None,
              requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """Evenly spaced numbers, both ends included."""
-    checked_device(device)
+    checked_device(device, layout)
     made = creation.linspace(start, end, steps, dtype=_floating(_kind(dtype, out)))
     return _ended(styled(made), requires_grad, out, "linspace")
 
@@ -245,7 +246,7 @@ def linspace(start: Any, end: Any, steps: int = 100, *, dtype: Any = None, devic
 def logspace(start: Any, end: Any, steps: int = 100, base: float = 10.0, *, dtype: Any = None, device: Any = None,
              requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """Powers of a base, evenly spaced in their exponents."""
-    checked_device(device)
+    checked_device(device, layout)
     made = creation.logspace(start, end, steps, base=base, dtype=_floating(_kind(dtype, out)))
     return _ended(styled(made), requires_grad, out, "logspace")
 
@@ -253,7 +254,7 @@ def logspace(start: Any, end: Any, steps: int = 100, base: float = 10.0, *, dtyp
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
         layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """The identity matrix."""
-    checked_device(device)
+    checked_device(device, layout)
     return _ended(styled(creation.eye(n, m, dtype=_floating(_kind(dtype, out)))), requires_grad, out, "eye")
 
 
@@ -291,7 +292,7 @@ def _complex(pairs: Any) -> Any:
 def rand(*sizes: Any, size: Any = None, generator: Any = None, dtype: Any = None, device: Any = None,
          requires_grad: bool = False, out: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Uniform in [0, 1)."""
-    checked_device(device)
+    checked_device(device, layout)
     sizes = _given(sizes, size)
     dtype = _kind(dtype, out)
     parts = _parts(dtype)
@@ -305,7 +306,7 @@ def rand(*sizes: Any, size: Any = None, generator: Any = None, dtype: Any = None
 def randn(*sizes: Any, size: Any = None, generator: Any = None, dtype: Any = None, device: Any = None,
           requires_grad: bool = False, out: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Standard normal."""
-    checked_device(device)
+    checked_device(device, layout)
     sizes = _given(sizes, size)
     dtype = _kind(dtype, out)
     parts = _parts(dtype)
@@ -319,14 +320,14 @@ def randn(*sizes: Any, size: Any = None, generator: Any = None, dtype: Any = Non
 def rand_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Any = None,
               memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Uniform in [0, 1), with the shape and dtype of another tensor."""
-    return rand(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad,
+    return rand(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, layout=layout,
                 generator=generator)
 
 
 def randn_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Any = None,
                memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Standard normal, with the shape and dtype of another tensor."""
-    return randn(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad,
+    return randn(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, layout=layout,
                  generator=generator)
 
 
@@ -334,7 +335,7 @@ def randint(low: Any = 0, high: Any = None, size: Any = None, *, generator: Any 
             device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False,
             out: Any = None) -> Any:
     """Whole numbers in [low, high), or in [0, low)."""
-    checked_device(device)
+    checked_device(device, layout)
     if high is None and size is not None:
         low, high = 0, low
     made = api_rand.randint(low, high, size, generator=_source(generator), dtype=dtype_argument(dtype))
@@ -347,13 +348,13 @@ def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, g
     """Whole numbers, with the shape and dtype of another tensor."""
     low, high = (0, low) if high is None else (low, high)
     return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype, generator=generator, device=device,
-                   requires_grad=requires_grad)
+                   requires_grad=requires_grad, layout=layout)
 
 
 def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
              layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """A shuffle of range(n)."""
-    checked_device(device)
+    checked_device(device, layout)
     made = api_rand.randperm(n, generator=_source(generator), dtype=dtype_argument(dtype))
     return _ended(styled(made), requires_grad, out, "randperm")
 
@@ -388,7 +389,7 @@ def exponential(shape: Any, dtype: Any, rate: float, generator: Any = None) -> A
 def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None,
            layout: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Any:
     """Normal with a mean and standard deviation, numbers (then with a size) or tensors."""
-    checked_device(device)
+    checked_device(device, layout)
     kind = dtype_argument(dtype)
     if kind is None:
         given = [x for x in (mean, std) if isinstance(x, TensorBase)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DTYPES, DType, dtype_of
-from pullback.util.errors import DeviceError, NoDeviceError, ValueError_, message
+from pullback.util.errors import ArgumentError, DeviceError, NoDeviceError, UnsupportedError, ValueError_, message
 
 
 class dtype(DType):
@@ -158,10 +158,19 @@ def no_device(kind: str) -> NoDeviceError:
                                f'device = "{kind}" if torch.{kind}.is_available() else "cpu", and x.to(device)'))
 
 
-def checked_device(where: Any) -> None:
-    """Refuse devices that are not there."""
+def checked_device(where: Any, layout: Any = None) -> None:
+    """Refuse devices that are not there, and layouts in which nothing is made."""
     if where is not None and device(where).type != "cpu":
         raise no_device(device(where).type)
+    if layout is not None and layout != "torch.strided":
+        raise _no_layout(layout)
+
+
+def _no_layout(layout: Any) -> Exception:
+    if layout != "torch.sparse_coo":
+        return ArgumentError(message("layout must be torch.layout", [("layout", f"{layout!r:.60}")], "torch.strided"))
+    return UnsupportedError(message("tensors are made dense here", [("layout", layout)],
+                                    "make it without a layout, then .to_sparse(); or torch.sparse_coo_tensor"))
 
 
 def dtype_argument(spec: Any) -> Any:

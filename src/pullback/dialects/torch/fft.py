@@ -44,7 +44,7 @@ fft2, ifft2, rfft2, irfft2, hfft2, ihfft2 = (_several(f, (-2, -1)) for f in (
 def _frequencies(native: Callable[..., Any]) -> Any:
     def call(n: int, d: float = 1.0, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
              requires_grad: bool = False) -> Any:
-        checked_device(device)
+        checked_device(device, layout)
         kind = DefaultDtype.current if dtype is None else dtype_argument(dtype)
         found = styled(native(n, d, dtype=kind))
         return _written(found.requires_grad_() if requires_grad else found, out, native.__name__)

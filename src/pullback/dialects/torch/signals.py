@@ -14,7 +14,7 @@ from pullback.util.errors import ValueError_, message
 def _window(native: Callable[..., Any]) -> Any:
     def call(window_length: int, periodic: bool = True, *parameters: float, dtype: Any = None, layout: Any = None,
              device: Any = None, pin_memory: bool = False, requires_grad: bool = False, **named: float) -> Any:
-        checked_device(device)
+        checked_device(device, layout)
         kind = DefaultDtype.current if dtype is None else dtype_argument(dtype)
         found = styled(native(window_length, periodic, *parameters, dtype=kind, **named))
         return found.requires_grad_() if requires_grad else found

@@ -224,7 +224,7 @@ def dim_order(self: Any) -> tuple[int, ...]:
 def empty_strided(size: Any, stride: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
                   requires_grad: bool = False, pin_memory: bool = False) -> Any:
     """A tensor to be filled; its elements are 0, and stand row by row whatever the strides."""
-    return zeros(tuple(size), dtype=dtype, device=device, requires_grad=requires_grad)
+    return zeros(tuple(size), dtype=dtype, device=device, requires_grad=requires_grad, layout=layout)
 
 
 def new_empty_strided(self: Any, size: Any, stride: Any, **options: Any) -> Any:

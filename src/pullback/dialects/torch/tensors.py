@@ -328,18 +328,19 @@ class Tensor(NativeTensor):
                   requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
         """Zeros with this tensor's dtype."""
         return _creation().zeros(*sizes, size=size, dtype=dtype or self.dtype, device=device,
-                                 requires_grad=requires_grad)
+                                 requires_grad=requires_grad, layout=layout)
 
     def new_ones(self, *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
                  requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
         """Ones with this tensor's dtype."""
         return _creation().ones(*sizes, size=size, dtype=dtype or self.dtype, device=device,
-                                 requires_grad=requires_grad)
+                                requires_grad=requires_grad, layout=layout)
 
     def new_full(self, size: Any, fill_value: Any, dtype: Any = None, device: Any = None,
                  requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
         """One number everywhere, with this tensor's dtype."""
-        return _creation().full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+        return _creation().full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad,
+                                layout=layout)
 
     def new_empty(self, *sizes: Any, **options: Any) -> Any:
         """A tensor to be filled, with this one's dtype."""
