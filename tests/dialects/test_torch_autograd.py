@@ -294,6 +294,46 @@ def test_keywords_are_not_mapped() -> None:
     assert torch.vmap(lambda x, scale: x * scale)(y, scale=2).tolist() == [6, 8]
 
 
+STRICT: dict[str, Any] = {
+    "constant": lambda a, b: torch.ones(()), "detached": lambda a, b: (a + b).detach().sum(), "first": lambda a, b: (
+        a * a).sum(), "linear": lambda a, b: (a + b).sum(), "half": lambda a, b: (a * a).sum() + b.sum(),
+    "apart": lambda a, b: (a * a).sum() + (b * b).sum(), "product": lambda a, b: (a * a * b).sum(),
+    "power": lambda a, b: (a * a * b * b).sum(), "steps": lambda a, b: a.floor().sum() + b.sum()}
+#: what PyTorch computes in strict mode, where j, v, w, h and p are jacobian, vjp, jvp, hessian, and hvp as vhp; J, V
+#: and W the first three with create_graph. It refuses the others. jvp of steps is refused there, for how it is computed
+TAKEN = {"constant": "", "detached": "", "first": "", "linear": "jvw", "half": "jvwW", "apart": "jvwJVWp",
+         "product": "jvwJVWp", "power": "jvwJVWhp", "steps": "jvw"}
+DERIVATIVES: dict[str, Any] = {
+    "j": jacobian, "v": vjp, "w": lambda f, x, **k: jvp(f, x, (v, v), **k), "h": hessian,
+    "p": lambda f, x, **k: (hvp(f, x, (v, v), **k), vhp(f, x, (v, v), **k))}
+
+
+@pytest.mark.parametrize("name", STRICT)
+def test_strict_derivatives_are_of_what_depends_on_every_input(name: str, x: Any) -> None:
+    for letter in "jvwJVWhp":
+        def find(letter: str = letter, **options: Any) -> Any:
+            return DERIVATIVES[letter.lower()](STRICT[name], (x, y), create_graph=letter.isupper(), **options)
+
+        if letter in TAKEN[name]:
+            assert lists(find(strict=True)) == lists(find())
+            continue
+        with pytest.raises(RuntimeError, match=r"does not require gradients|is independent of input"):
+            find(strict=True)
+        find()
+
+
+def test_strict_jacobians_look_at_each_output(x: Any) -> None:
+    with pytest.raises(RuntimeError, match="output 1 of the function does not require"):
+        jacobian(lambda a: (a * 2, torch.ones(2)), x, strict=True)
+    with pytest.raises(RuntimeError, match="output 1 of the function is independent of input 0"):
+        jacobian(lambda a, b: (a * b, b * 2), (x, y), strict=True)
+    assert lists(vjp(lambda a, b: (a * b, b * 2), (x, y), (v, v), strict=True)[1]) == ([3, -4], [3, -4])
+    assert jacobian(lambda a: a, x, strict=True).tolist() == [[1, 0], [0, 1]]
+    for options in ({"vectorize": True}, {"strategy": "forward-mode"}):
+        with pytest.raises(RuntimeError, match="strict=True is not supported"):
+            jacobian(lambda a: a * 2, x, strict=True, **options)
+
+
 #: what replaces every element: PyTorch gives zeros to what was before
 WHOLE: list[Any] = [lambda y: y.fill_(2.0), lambda y: y.zero_(), lambda y: y.copy_(torch.ones(3)),
                     lambda y: y.__setitem__(slice(None), 5.0), lambda y: y.__setitem__(Ellipsis, 5.0),

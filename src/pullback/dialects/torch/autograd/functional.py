@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from pullback.dialects.torch.autograd.strict import look
 from pullback.dialects.torch.tensors import as_torch, styled_tree
 from pullback.engine import functional as native
 from pullback.engine.tensor import TensorBase
 from pullback.util import tree
-from pullback.util.errors import ArgumentError, ScalarOutputError, message
+from pullback.util.errors import ArgumentError, ScalarOutputError, UnsupportedError, message
 
 
 def _numbers(name: str, inputs: Any, create_graph: bool) -> tuple[tuple[Any, ...], Any]:
@@ -36,10 +37,21 @@ def _vector(name: str, v: Any, like: Any) -> Any:
     return as_torch(like).detach() * 0 + 1
 
 
+def _strictly(strict: bool, name: str, func: Any, args: tuple[Any, ...], create_graph: bool,
+              at_once: bool = False) -> None:
+    if not strict:
+        return
+    if at_once:
+        raise UnsupportedError(message(f"{name}: strict=True is not supported with vectorize=True or forward mode",
+                                       [("strict", "True")], "strict=False, or reverse mode without vectorize"))
+    look(name, func, args, create_graph)
+
+
 def jacobian(func: Any, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
              strategy: str = "reverse-mode") -> Any:
     """The matrix of first derivatives."""
     args, numbers = _numbers("jacobian", inputs, create_graph)
+    _strictly(strict, "jacobian", func, args, create_graph, vectorize or strategy == "forward-mode")
     build = native.jacfwd if strategy == "forward-mode" else native.jacrev
     return _finished(build(func, numbers)(*args), create_graph)
 
@@ -48,12 +60,14 @@ def hessian(func: Any, inputs: Any, create_graph: bool = False, strict: bool = F
             outer_jacobian_strategy: str = "reverse-mode") -> Any:
     """The matrix of second derivatives."""
     args, numbers = _numbers("hessian", inputs, create_graph)
+    _strictly(strict, "hessian", func, args, create_graph, vectorize or outer_jacobian_strategy == "forward-mode")
     return _finished(native.hessian(func, numbers)(*args), create_graph)
 
 
 def vjp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """The value, and the product of a vector with the Jacobian."""
     args, _ = _numbers("vjp", inputs, create_graph)
+    _strictly(strict, "vjp", func, args, create_graph)
     value, pull = native.vjp(func, *args)
     found = pull(_vector("vjp", v, value))
     return _finished((value, found if isinstance(inputs, tuple) else found[0]), create_graph)
@@ -62,6 +76,7 @@ def vjp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, stric
 def jvp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """The value, and the product of the Jacobian with a vector."""
     args, _ = _numbers("jvp", inputs, create_graph)
+    _strictly(strict, "jvp", func, args, create_graph)
     tangents = v if isinstance(v, tuple) else (_vector("jvp", v, inputs),)
     return _finished(native.jvp(func, args, tangents), create_graph)
 
@@ -69,6 +84,7 @@ def jvp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, stric
 def hvp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """The value of a function of one number, and the product of its Hessian with a vector."""
     args, numbers = _numbers("hvp", inputs, create_graph)
+    _strictly(strict, "hvp", func, args, create_graph)
     tangents = v if isinstance(v, tuple) else (_vector("hvp", v, inputs),)
     shapes: list[Any] = []
 
