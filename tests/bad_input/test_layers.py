@@ -29,11 +29,11 @@ NAMES: dict[str, Any] = {"pb": pb, "nn": nn, "F": F, "o": o, "i": i, "rnn": nn.u
 ERRORS: list[tuple[str, str, str]] = [
     ("ValueError_", "at least 1", """nn.Conv2d(-1,2,3)  nn.Conv2d(1,0,3)  nn.Conv2d(1,2,-3)  nn.Conv2d(1,2,3,stride=0)
         nn.Conv2d(1,2,3,dilation=0)  nn.Conv2d(3,4,3,groups=0)  nn.RNN(0,3)  nn.GRU(3,0)  nn.LSTM(3,4,0)
-        nn.GRUCell(0,4)  nn.BatchNorm1d(0)  nn.GroupNorm(0,4)  nn.LayerNorm(-1)  nn.Embedding(-1,3)
+        nn.GRUCell(0,4)  nn.BatchNorm1d(0)  nn.GroupNorm(0,4)  nn.LayerNorm(-1)
         nn.Bilinear(0,3,4)  nn.MultiheadAttention(0,1)  nn.MultiheadAttention(4,-2)  nn.MaxPool2d(0)(o(1,1,4,4))
         nn.MaxPool2d(2,stride=0)(o(1,1,4,4))  nn.MaxPool2d(2,dilation=0)(o(1,1,4,4))  nn.LPPool2d(2,0)(o(1,1,4,4))
         F.fold(o(1,4,9),(0,4),2)  F.unfold(o(1,1,4,4),0)  F.unfold(o(1,1,4,4),2,stride=0)"""),
-    ("ValueError_", "at least 0", """nn.Linear(-1,2)
+    ("ValueError_", "at least 0", """nn.Linear(-1,2)  nn.Embedding(-1,3)  nn.EmbeddingBag(2,-1)
         nn.AdaptiveAvgPool2d(-1)(o(1,1,4,4))  nn.MaxPool2d(2,padding=-1)(o(1,1,4,4))"""),
     ("ArgumentError", "integer", """nn.Conv2d(1,2,'3')  nn.Conv2d(1,2,3.0)  nn.Conv2d(1,2,(3,3,3))  nn.Conv2d(1.5,2,3)
         nn.Linear(2.5,1)  nn.AdaptiveMaxPool2d(2.5)(o(1,1,4,4))  F.interpolate(o(1,1,4),size=2.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pullback.torch as torch
 import pytest
 from tests.api.support import same
@@ -323,3 +324,57 @@ def test_losses_of_differences_refuse_whole_numbers() -> None:
     each, total = F.l1_loss(a.int(), b.int(), reduction="none"), F.l1_loss(a.int(), b.int(), reduction="sum")
     assert (each.tolist(), each.dtype, total.item(), total.dtype) == ([1] * 4, torch.int32, 4, torch.int64)
     assert F.mse_loss(a, b, weight=torch.ones(4)).item() == 1
+
+
+@pytest.mark.parametrize(("rank", "options", "transposed", "size"), [
+    (2, {"padding": (1,)}, False, 5), (2, {"padding": [1]}, True, 5), (2, {"stride": (2,)}, False, 2),
+    (2, {"stride": (2,)}, True, 11), (2, {"dilation": (2,)}, False, 1), (2, {"dilation": (2,)}, True, 9),
+    (3, {"padding": (1,)}, False, 5), (3, {"stride": (2,), "output_padding": (1,)}, True, 12)])
+def test_convolutions_take_one_number_in_a_tuple(rank: int, options: Any, transposed: bool, size: int) -> None:
+    layer = getattr(nn, f"Conv{'Transpose' * transposed}{rank}d")(1, 1, 3, **options)
+    x = torch.ones((1, 1) + (5,) * rank)
+    assert tuple(layer(x).shape) == (1, 1) + (size,) * rank
+    spread = {name: (*value,) * rank for name, value in options.items()}
+    other = getattr(nn, f"Conv{'Transpose' * transposed}{rank}d")(1, 1, 3, **spread)
+    other.load_state_dict(layer.state_dict())
+    same(layer(x).detach(), other(x).detach())
+    for wrong in ({"padding": (1,) * (rank + 1)}, {"kernel_size": (3,)}):
+        with pytest.raises(TypeError, match="must be an integer or"):
+            getattr(nn, f"Conv{rank}d")(1, 1, **{"kernel_size": 3, **wrong})
+
+
+def test_embeddings_of_no_rows() -> None:
+    layer = nn.Embedding(0, 2)
+    assert repr(layer) == "Embedding(0, 2)" and tuple(layer.weight.shape) == (0, 2)
+    assert tuple(layer(torch.zeros(0, dtype=torch.int64)).shape) == (0, 2)
+    assert tuple(nn.Embedding(2, 0)(torch.tensor([0, 1])).shape) == (2, 0)
+    assert repr(nn.EmbeddingBag(0, 2)) == "EmbeddingBag(0, 2, mode='mean')"
+    with pytest.raises(RuntimeError, match="index"):
+        layer(torch.zeros(1, dtype=torch.int64)).sum().item()
+    for sizes in ((-1, 2), (2, -1)):
+        with pytest.raises(RuntimeError, match="at least 0"):
+            nn.Embedding(*sizes)
+
+
+def test_linear_takes_biases_that_broadcast() -> None:
+    x, weight = torch.arange(6.0).reshape(3, 2), torch.arange(8.0).reshape(4, 2)
+    assert F.linear(x, weight, torch.arange(12.0).reshape(3, 4)).tolist() == [
+        [1, 4, 7, 10], [7, 18, 29, 40], [13, 32, 51, 70]]
+    row = torch.arange(4.0).reshape(1, 4).requires_grad_()
+    F.linear(x, weight, row).sum().backward()
+    assert row.grad.tolist() == [[3, 3, 3, 3]]
+    assert F.linear(torch.ones(2), weight, row).tolist() == [1, 6, 11, 16]
+    for shape in ((1, 4), (3, 4), (1, 1), (2, 3, 4), (1, 3, 4), (2, 1, 4)):
+        assert tuple(F.linear(torch.ones(2, 3, 2), weight, torch.ones(shape)).shape) == (2, 3, 4)
+    for shape in ((5,), (5, 4), (2, 3, 4), (1, 1, 4)):
+        with pytest.raises(RuntimeError, match="bias"):
+            F.linear(x, weight, torch.ones(shape))
+
+
+@pytest.mark.parametrize("lengths", [[3.0, 2.0], [3.7, 2.2], [3, 2.5], torch.tensor([3.7, 2.2]), np.array([3.0, 2.0])])
+def test_lengths_of_packed_sequences_lose_what_is_behind_the_point(lengths: Any) -> None:
+    pack = nn.utils.rnn.pack_padded_sequence
+    packed = pack(torch.arange(12.0).reshape(3, 2, 2), lengths)
+    assert packed.data.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]] and packed.batch_sizes.tolist() == [2, 2, 1]
+    with pytest.raises(RuntimeError, match="greater than 0"):
+        pack(torch.ones(3, 2, 2), [3, 0.5])

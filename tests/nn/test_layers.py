@@ -329,7 +329,7 @@ WRONG = [
     (lambda: nn.Conv2d(3, 4, 0), ValueError_), (lambda: nn.Conv2d(3, 4, 3, padding="full"), ValueError_),
     (lambda: nn.Conv2d(3, 4, 3, padding_mode="mirror"), ValueError_),
     (lambda: nn.Conv2d(3, 4, 3)(pb.ones((1, 2, 5, 5))), ShapeError),
-    (lambda: nn.Embedding(3, 2, padding_idx=3), ValueError_), (lambda: nn.Embedding(0, 2), ValueError_),
+    (lambda: nn.Embedding(3, 2, padding_idx=3), ValueError_), (lambda: nn.Embedding(-1, 2), ValueError_),
     (lambda: nn.Dropout(1.5), ValueError_), (lambda: nn.BatchNorm2d(3)(pb.ones((2, 3))), ShapeError),
     (lambda: nn.BatchNorm1d(3)(pb.ones((2, 4))), ShapeError), (lambda: nn.GroupNorm(2, 3), ValueError_),
     (lambda: nn.LayerNorm(3)(pb.ones((2, 4))), ShapeError), (lambda: nn.GELU("fast"), ValueError_),

@@ -54,11 +54,26 @@ def linear(input: Array, weight: Array, bias: Array = None) -> Array:
     if bias is None:
         return _linear(input, weight)
     b = as_tensor(bias, "linear")
-    if b.ndim > 1 or (b.ndim == 1 and b.shape[0] not in (1, weight.shape[0])):
+    if b.ndim > 1:
+        b = _biases(as_tensor(input, "linear"), weight, b)
+    elif b.ndim == 1 and b.shape[0] not in (1, weight.shape[0]):
         raise ShapeError(message("linear: needs one bias per output",
                                  [("weight", described(weight)), ("bias", described(b))],
                                  f"a bias of shape ({weight.shape[0]},)"))
     return _linear(input, weight, b)
+
+
+def _biases(x: Any, weight: Any, bias: Any) -> Any:
+    """A bias of several dimensions, which must broadcast to the result; of one row it may be a row."""
+    shape = (*x.shape[:-1], *weight.shape[:-1])
+    if x.ndim == 1 and bias.shape == (1, *shape):
+        return bias[0]
+    lead = len(shape) - bias.ndim
+    if lead < 0 or any(n not in (1, size) for n, size in zip(bias.shape, shape[lead:], strict=True)):
+        raise ShapeError(message("linear: the bias does not broadcast to the result",
+                                 [("weight", described(weight)), ("bias", described(bias)), ("result", str(shape))],
+                                 f"a bias of shape ({weight.shape[0]},)"))
+    return bias
 
 
 @operation(promote="dtype")

@@ -166,8 +166,10 @@ class PackedSequence(NamedTuple):
 
 
 def lengths_of(lengths: Any, name: str) -> Any:
-    """Lengths as a NumPy array of positive integers."""
+    """Lengths as a NumPy array of positive integers; of floating-point numbers, what is before the point."""
     found = np.asarray(lengths.numpy() if isinstance(lengths, TensorBase) else lengths)
+    if found.dtype.kind == "f" and np.isfinite(found).all():
+        found = found.astype(np.int64)
     if found.ndim != 1 or not found.size or found.dtype.kind not in "iu":
         raise ArgumentError(message(f"{name}: lengths must be a list of integers", [("lengths", f"{lengths!r:.60}")],
                                     "one for each sequence"))

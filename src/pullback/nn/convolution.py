@@ -11,9 +11,10 @@ from pullback.nn.module import Module
 from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
 
 
-def each(owner: str, name: str, value: Any, rank: int) -> tuple[int, ...]:
-    """One integer per spatial dimension."""
+def each(owner: str, name: str, value: Any, rank: int, of_one: bool = False) -> tuple[int, ...]:
+    """One integer per spatial dimension, or one for all, in a tuple too where `of_one`."""
     found = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
+    found = found * rank if of_one and len(found) == 1 else found
     if len(found) != rank or not all(hasattr(n, "__index__") for n in found):
         raise ArgumentError(message(f"{owner}: {name} must be an integer or {rank} of them", [(name, repr(value))],
                                     f"{name}=3"))
@@ -44,10 +45,10 @@ class _Conv(Module):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.groups, self.padding_mode = groups, padding_mode
         self.kernel_size = each(owner, "kernel_size", kernel_size, rank)
-        self.stride = each(owner, "stride", stride, rank)
-        self.dilation = each(owner, "dilation", dilation, rank)
-        self.output_padding = each(owner, "output_padding", output_padding, rank)
-        self.padding: Any = padding if isinstance(padding, str) else each(owner, "padding", padding, rank)
+        self.stride = each(owner, "stride", stride, rank, True)
+        self.dilation = each(owner, "dilation", dilation, rank, True)
+        self.output_padding = each(owner, "output_padding", output_padding, rank, True)
+        self.padding: Any = padding if isinstance(padding, str) else each(owner, "padding", padding, rank, True)
         for name in ("kernel_size", "stride", "dilation"):
             check_sizes(owner, **{name: min(getattr(self, name))})
         strided = padding == "same" and max(self.stride) > 1

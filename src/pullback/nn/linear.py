@@ -120,7 +120,7 @@ class Embedding(Module):
                  sparse: bool = False, _weight: Any = None, _freeze: bool = False, device: Any = None,
                  dtype: Any = None) -> None:
         super().__init__()
-        check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        check_sizes("Embedding", 0, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError_(message("Embedding: padding_idx must be within num_embeddings",
                                       [("padding_idx", repr(padding_idx)), ("num_embeddings", repr(num_embeddings))],

@@ -337,7 +337,7 @@ class EmbeddingBag(Module):
                  include_last_offset: bool = False, padding_idx: int | None = None, device: Any = None,
                  dtype: Any = None) -> None:
         super().__init__()
-        check_sizes("EmbeddingBag", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        check_sizes("EmbeddingBag", 0, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim, self.max_norm = num_embeddings, embedding_dim, max_norm
         self.norm_type, self.scale_grad_by_freq, self.mode = norm_type, scale_grad_by_freq, mode
         self.sparse, self.include_last_offset = sparse, include_last_offset
