@@ -72,6 +72,7 @@ ERRORS: list[tuple[str, str, str]] = [
     ("ValueError_", "eps must not be negative", "nn.BatchNorm2d(3,eps=-1)"),
     ("ShapeError", "the state must be", """nn.GRU(3,4)(o(5,2,3),(o(1,2,4),o(1,2,4)))  nn.LSTM(3,4)(o(5,2,3),o(1,2,4))
         nn.LSTMCell(3,4)(o(2,3),(o(2,4),))  nn.LSTMCell(3,4)(o(2,3),o(2,4))  nn.GRUCell(3,4)(o(2,3),o(3,4))"""),
+    ("ShapeError", "larger than 0 in RNN", "nn.LSTM(3,4)(o(0,2,3))  nn.GRU(3,4,batch_first=True)(o(2,0,3))"),
     ("ShapeError", "input must be", """nn.GRU(3,4)(o(5))  nn.GRUCell(3,4)(o(2,5))
         nn.LSTM(3,4)(rnn.pack_sequence([o(2,2)]).data)"""),
     ("ValueError_", "proj_size", "nn.LSTM(3,4,proj_size=4)  nn.LSTM(3,4,proj_size=-1)"),

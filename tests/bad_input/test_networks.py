@@ -80,7 +80,6 @@ EMPTY: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "group norm of no images": (lambda: nn.GroupNorm(1, 2)(o(0, 2, 4)), (0, 2, 4)),
     "layer norm of nothing": (lambda: nn.LayerNorm(4)(o(0, 4)), (0, 4)),
     "no sequences": (lambda: nn.LSTM(3, 4)(o(5, 0, 3))[0], (5, 0, 4)),
-    "no steps": (lambda: nn.LSTM(3, 4)(o(0, 2, 3))[0], (0, 2, 4)),
     "attention of nothing": (lambda: nn.MultiheadAttention(4, 2)(o(3, 0, 4), o(3, 0, 4), o(3, 0, 4))[0], (3, 0, 4)),
     "no queries": (lambda: F.scaled_dot_product_attention(o(1, 0, 4), o(1, 3, 4), o(1, 3, 4)), (1, 0, 4)),
     "a linear map of nothing": (lambda: nn.Linear(3, 2)(o(0, 3)), (0, 2)),

@@ -378,3 +378,14 @@ def test_lengths_of_packed_sequences_lose_what_is_behind_the_point(lengths: Any)
     assert packed.data.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]] and packed.batch_sizes.tolist() == [2, 2, 1]
     with pytest.raises(RuntimeError, match="greater than 0"):
         pack(torch.ones(3, 2, 2), [3, 0.5])
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_recurrent_layers_refuse_sequences_of_no_steps(name: str) -> None:
+    layer, batched = getattr(nn, name)(3, 4), getattr(nn, name)(3, 4, 2, batch_first=True, bidirectional=True)
+    for call in (lambda: layer(torch.zeros(0, 2, 3)), lambda: layer(torch.zeros(0, 3)),
+                 lambda: batched(torch.zeros(2, 0, 3))):
+        with pytest.raises(RuntimeError, match="Expected sequence length to be larger than 0 in RNN"):
+            call()
+    assert tuple(layer(torch.zeros(2, 0, 3))[0].shape) == (2, 0, 4)
+    assert tuple(batched(torch.zeros(0, 2, 3))[0].shape) == (0, 2, 8)

@@ -124,6 +124,10 @@ class RNNBase(Module):
             hx = None if hx is None else tuple(p[:, None] for p in hx) if self._kind == "lstm" else hx[:, None]
         elif self.batch_first:
             x = x.swapaxes(0, 1)
+        if not x.shape[0]:
+            raise ShapeError(message("Expected sequence length to be larger than 0 in RNN",
+                                     [("input", described(input)), ("layer", type(self).__name__)],
+                                     "leave empty sequences out"))
         out, last = self._run(x, self._state(hx, x, x.shape[1]))
         if single:
             out, last = out[:, 0], tuple(p[:, 0] for p in last)
