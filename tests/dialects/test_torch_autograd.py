@@ -365,3 +365,35 @@ def test_a_tensor_of_one_number_that_fills_another_has_a_gradient() -> None:
     assert fresh.requires_grad
     with pytest.raises(GradientError, match="leaf"):
         x.zero_()
+
+
+@pytest.mark.parametrize(("numbers", "median", "whole", "along", "skipping"), [
+    ([1.0, 2.0, 2.0, 3.0], 2, [0, 0.5, 0.5, 0], [0, 1, 0, 0], [0, 0.5, 0.5, 0]),
+    ([2.0, 2.0, 2.0, 2.0], 2, [0.25] * 4, [0, 1, 0, 0], [0.25] * 4), ([5.0], 5, [1], [1], [1]),
+    ([1.0, 3.0, 2.0], 2, [0, 0, 1], [0, 0, 1], [0, 0, 1]),
+    ([1.0, np.nan, np.nan, 2.0, 1.0], np.nan, [0, 0.5, 0.5, 0, 0], None, [0.5, 0, 0, 0, 0.5])])
+def test_elements_equal_to_the_median_of_all_share_its_gradient(numbers: Any, median: float, whole: Any, along: Any,
+                                                                skipping: Any) -> None:
+    def slope(find: Any, shape: Any = (-1,)) -> Any:
+        x = torch.tensor(numbers).reshape(shape).requires_grad_()
+        found = find(x)
+        return found.item(), torch.autograd.grad(found, x)[0].reshape(-1).tolist()
+
+    np.testing.assert_equal(slope(torch.median), (median, whole))
+    np.testing.assert_equal(slope(torch.median, (1, -1)), (median, whole))
+    assert slope(lambda x: x.nanmedian())[1] == skipping
+    if along is not None:
+        assert slope(lambda x: x.median(0).values) == (median, along)
+        assert slope(lambda x: x.nanmedian(0).values) == (median, along)
+
+
+def test_the_share_of_a_median_is_differentiated_mapped_and_pushed_forward() -> None:
+    x = torch.tensor([1.0, 2.0, 2.0, 3.0], requires_grad=True)
+    first, = torch.autograd.grad((x * x).median(), x, create_graph=True)
+    first.sum().backward()
+    assert (first.tolist(), x.grad.tolist()) == ([0, 2, 2, 0], [0, 1, 1, 0])
+    assert [v.item() for v in torch.func.jvp(lambda a: a.median(), (x.detach(),), (
+        torch.tensor([1.0, 2.0, 4.0, 8.0]),))] == [2, 3]
+    rows = torch.tensor([[1.0, 2.0, 2.0, 3.0], [1.0, 1.0, 1.0, 1.0]])
+    assert torch.func.vmap(torch.func.grad(lambda a: a.median()))(rows).tolist() == [[0, 0.5, 0.5, 0], [0.25] * 4]
+    assert torch.tensor([1, 2, 2, 3]).median().item() == 2 and torch.zeros(0).median().isnan().item()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from pullback.engine.operation import operation
 from pullback.engine.tensor import from_host
 from pullback.ir import dtypes
 from pullback.ir.node import Node
+from pullback.ops.control import with_rule
 from pullback.util.errors import ShapeError, ValueError_, message
 
 Array = Any
@@ -331,12 +333,53 @@ def _extreme_with_indices(x: Array, axis: int, keepdims: bool, locate: Any) -> t
     return (values, where) if keepdims else (squeeze(values, along), squeeze(where, along))
 
 
+def _middle(x: Node) -> Node:
+    """The lower of the two middle elements of a line; NaN where any is."""
+    if not x.tensor.size:
+        return build.scalar_like(build.zeros((), x.dtype), float("nan"))
+    k = (x.tensor.size - 1) // 2
+    values = _sort_both.define(x, 0, False, k + 1)[0]
+    found = build.reshape(build.slice_axis(values, 0, k, k + 1), ())
+    if x.dtype.kind != "f":
+        return found
+    missing = build.reduce("or", build.binary("ne", x, x), (0,))
+    return build.select(missing, build.scalar_like(found, float("nan")), found)
+
+
+def _even_shares(inputs: Sequence[Node], tangents: Sequence[Node]) -> tuple[tuple[Node], tuple[Node]]:
+    x, found = inputs
+    value = build.broadcast(found, x.shape, ())
+    missing = build.binary("logical_and", build.binary("ne", x, x), build.binary("ne", value, value))
+    here = build.binary("logical_or", build.binary("eq", x, value), missing)
+    count = build.reduce("add", build.convert(here, x.dtype), (0,))
+    total = build.reduce("add", build.select(here, tangents[0], build.zeros_like(x)), (0,))
+    return (found,), (build.div(total, count),)
+
+
+def _shared(x: Node, found: Node) -> Node:
+    """An element of a line, whose gradient goes to all elements that equal it, in even shares."""
+    return with_rule("median", lambda _, value: value, _even_shares, x, build.stop_gradient(found))[0]
+
+
+@operation(name="kth")
+def shared_by_equals(x: Node, found: Node) -> Node:
+    """An element of x, whose gradient goes to all elements that equal it, in even shares."""
+    return _shared(build.reshape(x, (x.tensor.size,)), found)
+
+
+@operation(name="kth")
+def _median_of_all(x: Node) -> Node:
+    line = build.reshape(x, (x.tensor.size,))
+    return _shared(line, _middle(line)) if x.dtype.kind == "f" else _middle(line)
+
+
 def lower_median(x: Array, axis: int | None = None, keepdims: bool = False) -> Any:
-    """The middle element, the lower of two where their number is even: of all elements, or along an axis with its
-    position."""
+    """The middle element, the lower of two where their number is even: of all elements, which share the gradient with
+    those equal to them, or along an axis with its position."""
     x = as_tensor(x, "median")
     if axis is None:
-        flat = ravel(x)
-        return kthvalue(flat, (flat.shape[0] + 1) // 2, 0)[0]
+        if not x.info.type.size and not x.info.type.dtype.is_inexact:
+            raise ShapeError(message("median: there is none of no elements", [("x", described(x))], "check its size"))
+        return _median_of_all(x)
     along = axis_of(axis, x.ndim, "median", x)
     return kthvalue(x, (x.shape[along] + 1) // 2, along, keepdims)

@@ -19,7 +19,7 @@ from pullback.api.reductions import amax, amin, argmax, argmin
 from pullback.api.reductions import prod as product
 from pullback.api.reductions import sum as total
 from pullback.api.selecting import index_add, searchsorted, take_along_axis
-from pullback.api.sorting import sort_with_indices
+from pullback.api.sorting import shared_by_equals, sort_with_indices
 from pullback.engine.operation import operation
 from pullback.ir import dtypes
 from pullback.ir.node import Node
@@ -194,7 +194,8 @@ def nanmedian(x: Array, axis: int | None = None, keepdims: bool = False, *, dim:
 
 
 def lower_nanmedian(x: Array, axis: int | None = None, keepdims: bool = False) -> Any:
-    """The middle of the elements that are not NaN, the lower of two: of all, or along an axis with its position."""
+    """The middle of the elements that are not NaN, the lower of two: of all, which share the gradient with those equal
+    to them, or along an axis with its position."""
     x = as_tensor(x, "nanmedian")
     lined = ravel(x) if axis is None else x
     k = 0 if axis is None else axis_of(axis, x.ndim, "nanmedian", x)
@@ -204,7 +205,8 @@ def lower_nanmedian(x: Array, axis: int | None = None, keepdims: bool = False) -
     place = clip((count - 1) // 2, 0, None)
     found = [take_along_axis(v, place, axis=k) for v in (values, order)]
     if axis is None:
-        return reshape(found[0], ())
+        middle = reshape(found[0], ())
+        return shared_by_equals(x, middle) if x.info.type.dtype.kind == "f" else middle
     return tuple(v if keepdims else squeeze(v, k) for v in found)
 
 
