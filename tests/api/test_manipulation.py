@@ -243,3 +243,23 @@ def test_padding_that_cuts_everything_off(mode: str) -> None:
     x = pb.ones((2, 4, 3))
     assert pb.pad(x, ((0, 0), (-2, -2), (-1, 2)), mode).shape == (2, 0, 4)
     assert pb.pad(x, ((0, 0), (0, 0), (-2, -1)), mode).shape == (2, 4, 0)
+
+
+#: what writes a number into its result, where the number is a part of the program
+WRITTEN: dict[str, Any] = {
+    "pad": lambda v: pb.pad(pb.ones(3), 1, constant_values=v)[0],
+    "functional pad": lambda v: pb.nn.functional.pad(pb.ones(5), (2, 0), value=v)[1],
+    "pad_sequence": lambda v: pb.nn.utils.rnn.pad_sequence([pb.ones(4), pb.ones(2)], padding_value=v)[3, 1],
+    "threshold": lambda v: pb.nn.functional.threshold(pb.ones(2), 3.0, v)[0],
+    "hardtanh": lambda v: pb.nn.functional.hardtanh(pb.ones(6), -1.0, v)[0],
+    "nan_to_num": lambda v: pb.nan_to_num(pb.tensor([float("nan"), 1.0]), nan=v)[0],
+}
+
+
+@pytest.mark.parametrize("order", [(-0.0, 0.0, 0, -0.0), (0.0, -0.0, 0.0), (0, -0.0, False, 0.0)])
+@pytest.mark.parametrize("name", WRITTEN)
+def test_zeros_that_are_written_keep_their_sign(name: str, order: Any) -> None:
+    for value in order:
+        assert np.signbit(WRITTEN[name](value).numpy()) == (str(value) == "-0.0")
+    for value in (True, 1, 1.0, 2):
+        assert WRITTEN[name](value).item() == (value if name != "hardtanh" else 1)

@@ -129,3 +129,15 @@ def test_elements_added_where_they_overlap_are_those_added_one_by_one() -> None:
         assert found is not None
         np.testing.assert_array_equal(found, wanted)
     assert added(x, (i[1],), (4,)) is None  # every turn would add few elements
+
+
+def test_fills_of_zero_are_told_apart_by_their_sign() -> None:
+    at = (loop_vars((4,))[0] - 1,)
+    for fill in (0.0, 0, False):
+        assert Reindex((4,), at, fill) == Reindex((4,), at, 0.0) != Reindex((4,), at, -0.0)
+        assert Reindex((4,), at, -0.0) != Reindex((4,), at, fill)
+    assert Reindex((4,), at, -0.0) == Reindex((4,), at, -0.0)
+    x = param(TensorType.of((2,), float32))
+    for fill in (-0.0, 0.0, -0.0):
+        found, = evaluate(Function([x], [apply(Reindex((4,), at, fill), x)]), np.ones(2, np.float32))
+        assert np.signbit(found).tolist() == [str(fill) == "-0.0", False, False, str(fill) == "-0.0"]

@@ -12,6 +12,7 @@ from pullback.engine.operation import Operation, broadcast_to, operation
 from pullback.ir.dtypes import DType, dtype_of
 from pullback.ir.node import Node
 from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
+from pullback.util.zeros import written
 
 Array = Any
 
@@ -64,7 +65,7 @@ def hardtanh(x: Array, min_val: float = -1.0, max_val: float = 1.0, inplace: boo
     if min_val > max_val:
         raise ValueError_(message("hardtanh: min_val cannot be greater than max_val",
                                   [("min_val", repr(min_val)), ("max_val", repr(max_val))], "min_val=-1, max_val=1"))
-    y = _hardtanh(x, low=min_val, high=max_val)
+    y = _hardtanh(x, low=written(min_val), high=written(max_val))
     return x.hold(y, "hardtanh_") if inplace else y
 
 
@@ -265,7 +266,7 @@ def threshold_(x: Array, threshold: float, value: float) -> Array:
 
 
 def _above_threshold(x: Any, limit: Any, value: Any, inplace: bool) -> Any:
-    y = _threshold(x, limit=number(limit, "threshold", "threshold"), value=number(value, "threshold", "value"))
+    y = _threshold(x, limit=number(limit, "threshold", "threshold"), value=written(number(value, "threshold", "value")))
     return x.hold(y, "threshold_") if inplace else y
 
 

@@ -16,6 +16,7 @@ from pullback.ir import dtypes
 from pullback.ir.dtypes import DType, dtype_of
 from pullback.ir.node import Node
 from pullback.util.errors import ArgumentError, DTypeError, ValueError_, message
+from pullback.util.zeros import written
 
 Array = Any
 COMPLEX_PARTS = (angle, conj, imag, real)  # elementwise functions too, kept in a file of their own
@@ -685,7 +686,7 @@ def _nan_to_num(x: Node, nan: float, posinf: float | None, neginf: float | None)
 
 def nan_to_num(x: Array, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Array:
     """NaN replaced by `nan`, infinities by the greatest numbers or by `posinf` and `neginf`."""
-    return _nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+    return _nan_to_num(x, nan=written(nan), posinf=written(posinf), neginf=written(neginf))
 
 
 @operation(promote="float")

@@ -30,6 +30,7 @@ from pullback.ir.dtypes import DType
 from pullback.ir.index import loop_vars
 from pullback.ir.node import Node
 from pullback.util.errors import ArgumentError, AxisError, IndexError_, ShapeError, ValueError_, message
+from pullback.util.zeros import written
 
 Array = Any
 
@@ -693,7 +694,8 @@ def pad_pairs(x: Any, pairs: tuple[tuple[int, int], ...], mode: str, value: Any)
                                  "negative widths cut off; what remains cannot be negative"))
     check_memory(shape, x.info.type.dtype, "pad")
     if kind == "constant":
-        return _pad(x, widths=pairs, value=value.item() if isinstance(value, (TensorBase, np.generic)) else value)
+        fill = value.item() if isinstance(value, (TensorBase, np.generic)) else value
+        return _pad(x, widths=pairs, value=written(fill))
     for n, (a, b) in zip(x.shape, pairs, strict=True):
         if (a or b) and (n == 0 or (kind == "reflect" and n == 1 and max(a, b) > 0)):
             raise ShapeError(message(f"pad: mode {mode!r} needs more elements", [("x", described(x))],

@@ -16,6 +16,7 @@ import numpy as np
 
 from pullback.ir.dtypes import DType, dtype_of, numpy_dtype
 from pullback.util.errors import PullbackError, VerifyError, message
+from pullback.util.zeros import alike
 
 
 class TensorType:
@@ -179,8 +180,10 @@ def primitive(cls: type[P]) -> type[P]:
     What a frozen dataclass gives, without its 0.7 ms of generated code for every class, which every process would pay.
     """
     own = tuple(k for k, kind in cls.__annotations__.items() if not str(kind).startswith("ClassVar"))
+    floats = any("float" in str(cls.__annotations__[k]) for k in own)
     cls.fields = (*(k for k in cls.fields if k not in own), *own)
-    for name, method in (("__init__", _init), ("__eq__", _eq), ("__hash__", _hash), ("__repr__", _repr)):
+    equal = _eq_signed if floats else _eq
+    for name, method in (("__init__", _init), ("__eq__", equal), ("__hash__", _hash), ("__repr__", _repr)):
         if name not in cls.__dict__:
             setattr(cls, name, method)
     return cls
@@ -204,6 +207,12 @@ def _values(op: Op) -> tuple[Any, ...]:
 
 def _eq(self: Op, other: Op) -> bool:
     return self is other or (type(self) is type(other) and _values(self) == _values(other))
+
+
+def _eq_signed(self: Op, other: Op) -> bool:
+    """`_eq` of primitives with floating-point parameters: 0.0 is no -0.0."""
+    return self is other or (_eq(self, other) and alike(_values(self), _values(other))
+                             and alike(_values(other), _values(self)))
 
 
 def _hash(self: Op) -> int:
