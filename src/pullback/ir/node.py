@@ -211,8 +211,7 @@ def _eq(self: Op, other: Op) -> bool:
 
 def _eq_signed(self: Op, other: Op) -> bool:
     """`_eq` of primitives with floating-point parameters: 0.0 is no -0.0."""
-    return self is other or (_eq(self, other) and alike(_values(self), _values(other))
-                             and alike(_values(other), _values(self)))
+    return self is other or (_eq(self, other) and alike(_values(self), _values(other)))
 
 
 def _hash(self: Op) -> int:

@@ -27,5 +27,5 @@ def written(value: Any) -> Any:
 
 def alike(values: Iterable[Any], others: Iterable[Any]) -> bool:
     """Whether the zeros among equal values have equal signs where they are floating-point numbers."""
-    return not any(type(v) is float and not v and copysign(1.0, v) != copysign(1.0, w)
+    return not any((type(v) is float or type(w) is float) and not v and copysign(1.0, v) != copysign(1.0, w)
                    for v, w in zip(values, others, strict=True))
