@@ -300,8 +300,7 @@ def _moved(x: Node, at: tuple[Index, ...], dims: list[int], lead: int, sizes: tu
         indices.append(i)
     source = b.reshape(x, (*x.shape, *(1,) * len(rests)))
     indices += [*new[lead:lead + terms], *rests]
-    inside = all(i.low >= 0 and i.high < n for i, n in zip(indices, source.shape, strict=True))
-    return b.reindex(source, shape, indices, None if inside else 0)
+    return _within(source, shape, indices)
 
 
 def over_elements(node: Node) -> Node | None:
@@ -335,9 +334,11 @@ def _exchanged(x: Node, seen: Window, shape: tuple[int, ...], op: Any) -> tuple[
     solved: dict[int, int] = {}  # the term, a dimension of the window, that an element's place gives: dimension of base
     for d, (at, step) in enumerate(zip(seen.at, seen.step, strict=True)):
         found = [k for k in range(first, len(shape)) if over[k].terms and over[k].variables() <= at.variables()]
-        if step > 1:
-            if len(found) != 1 or found[0] in solved or at.coefficient(next(iter(over[found[0]].variables()))) != 1:
-                return None
+        one = len(found) == 1 and found[0] not in solved and at.coefficient(
+            next(iter(over[found[0]].variables()))) == 1
+        if step > 1 and not one:
+            return None
+        if one and (step > 1 or at.low < 0 or at.high >= seen.base.shape[d]):
             solved[found[0]] = d
     stepped = set(solved.values())
     moving = set[Var]().union(*(seen.at[d].variables() for d in stepped))
@@ -347,21 +348,21 @@ def _exchanged(x: Node, seen: Window, shape: tuple[int, ...], op: Any) -> tuple[
         return None
     terms = [seen.base.shape[solved[k]] if k in solved else shape[k] for k in range(first, len(shape))]
     kept = [k for k in range(batch, first) if k not in columns]
-    left = b.reindex(*_at(seen.base, seen.at, over, solved, [*range(batch), *kept], shape, terms))
+    left = _at(seen.base, seen.at, over, solved, [*range(batch), *kept], shape, terms)
     right = _other(x, seen, over, solved, columns, batch, terms, shape)
     return b.apply(op, left, right), [k - batch for k in columns]
 
 
 def _at(base: Node, at: tuple[Index, ...], over: tuple[Index, ...], solved: dict[int, int], lead: list[int],
-        shape: tuple[int, ...], terms: list[int]) -> tuple[Node, tuple[int, ...], list[Index]]:
-    """The elements of a base over some dimensions of its windows, and terms."""
+        shape: tuple[int, ...], terms: list[int]) -> Node:
+    """The elements of a base over some dimensions of its windows, and terms; 0 where a window leaves it."""
     new = (*(shape[k] for k in lead), *terms)
     place = loop_vars(new)
     first = len(shape) - len(terms)
     values: dict[Var, Index] = {v: place[n] for n, k in enumerate(lead) for v in over[k].variables()}
     values |= {v: place[len(lead) + n] for n in range(len(terms)) for v in over[first + n].variables()}
     given = {d: place[len(lead) + k - first] for k, d in solved.items()}
-    return base, new, [given[d] if d in given else i.substitute(values) for d, i in enumerate(at)]
+    return _within(base, new, [given[d] if d in given else i.substitute(values) for d, i in enumerate(at)])
 
 
 def _other(x: Node, seen: Window, over: tuple[Index, ...], solved: dict[int, int], columns: list[int], batch: int,
@@ -378,8 +379,13 @@ def _other(x: Node, seen: Window, over: tuple[Index, ...], solved: dict[int, int
             d = solved[k]
             term = term * seen.step[d] - (seen.at[d] - over[k]).substitute(values)
         at.append(term)
+    return _within(x, new, at)
+
+
+def _within(x: Node, shape: tuple[int, ...], at: list[Index]) -> Node:
+    """x at some places, and 0 outside of it."""
     inside = all(i.low >= 0 and i.high < size for i, size in zip(at, x.shape, strict=True))
-    return b.reindex(x, new, at, None if inside else 0)
+    return b.reindex(x, shape, at, None if inside else 0)
 
 
 def _oriented(function: Function) -> Function:
