@@ -300,3 +300,21 @@ def test_images() -> None:
     same(F.grid_sample(a, pb.tensor(grid), align_corners=True), x, 1e-9)
     same(F.glu(pb.tensor(x)), x[..., :2] / (1 + np.exp(-x[..., 2:])))
     same(F.linear(a, pb.tensor(x[0, 0]), pb.tensor([1.0, 2.0, 3.0])), x @ x[0, 0].T + [1, 2, 3])
+
+
+@pytest.mark.parametrize("padding", ["border", "reflection"])
+@pytest.mark.parametrize("align", [True, False])
+def test_positions_on_the_edge_of_an_image_have_no_slope(padding: str, align: bool) -> None:
+    """As beyond it: what lies past the last element is not zero, so there is nothing to slope down to."""
+    image = pb.tensor(sample((1, 1, 3, 4), seed=1))
+    edge = (1.0, 1.0) if align else (0.75, 2 / 3)
+
+    def value(x: Any, y: Any) -> Any:
+        grid = pb.stack([x, y]).reshape(1, 1, 1, 2)
+        return F.grid_sample(image, grid, padding_mode=padding, align_corners=align).sum()
+
+    for sign in (1.0, -1.0):
+        x, y = (pb.tensor(sign * at, dtype="float64") for at in edge)
+        same(pb.stack(pb.grad(value, argnums=(0, 1))(x, y)), [0.0, 0.0])
+        within = pb.stack(pb.grad(value, argnums=(0, 1))(x * 0.99, y * 0.99)).numpy()
+        assert (within != 0).all()

@@ -341,8 +341,13 @@ def _placed(x: Node, size: int, padding: str, align: bool) -> Node:
     if padding == "reflection":
         x = _reflect(x, 0, 2 * (size - 1)) if align else _reflect(x, -1, 2 * size - 1)
     if padding in ("border", "reflection"):
-        x = build.minimum(build.maximum(x, build.zeros_like(x)), build.scalar_like(x, size - 1))
+        x = _clipped(x, build.zeros_like(x), build.scalar_like(x, size - 1))
     return x
+
+
+def _clipped(x: Node, low: Node, high: Node) -> Node:
+    """x between two limits; at them it does not move: what lies past the last element is no part of its slope."""
+    return build.select(build.binary("le", x, low), low, build.select(build.binary("ge", x, high), high, x))
 
 
 def _read(x: Node, at: list[Node], beside: Sequence[Node] = ()) -> Node:
