@@ -91,6 +91,17 @@ ERRORS: list[tuple[str, str, str]] = [
         F.scaled_dot_product_attention(o(1,3,3,4),o(1,2,5,4),o(1,2,5,4),enable_gqa=True)"""),
     ("ShapeError", "query must be", """nn.MultiheadAttention(4,2)(o(4),o(4),o(4))
         nn.TransformerEncoderLayer(4,2,8)(o(3,2,5))"""),
+    ("ShapeError", "or other sizes", """
+        F.scaled_dot_product_attention(o(1,2,3,4),o(1,2,5,4),o(1,2,5,4),o(3,4)>0)
+        F.scaled_dot_product_attention(o(1,2,3,4),o(1,2,5,4),o(1,2,5,4),o(2,2,3,5))"""),
+    ("ShapeError", "batch dimensions cannot", """
+        F.scaled_dot_product_attention(o(2,3,4),o(3,5,4),o(3,5,4),o(3,5)>0)"""),
+    ("ShapeError", "one length, and the query's batch", """nn.MultiheadAttention(4,2)(o(3,2,4),o(5,3,4),o(5,3,4))
+        nn.MultiheadAttention(4,2)(o(3,2,4),o(5,2,4),o(6,2,4))  nn.MultiheadAttention(4,2)(o(3,4),o(5,2,4),o(5,2,4))"""),
+    ("ArgumentError", "projected already", """F.multi_head_attention_forward(o(3,2,4),o(3,2,4),o(3,2,4),4,2,o(12,4),None,
+        None,None,False,0.,o(4,4),None,static_k=o(4,3,2))"""),
+    ("ShapeError", "shape of the input", """nn.EmbeddingBag(3,2,mode='sum')(i(0,1),i(0),o(3))
+        nn.EmbeddingBag(3,2,mode='sum')(i(0,1).reshape(1,2),None,o(2,1))"""),
     ("DTypeError", "masks are bool", """nn.MultiheadAttention(4,2)(o(1,2,4),o(3,2,4),o(3,2,4),
         attn_mask=i(1,2,3).reshape(1,3))"""),
     ("ValueError_", "'relu' or 'gelu'", "nn.TransformerEncoderLayer(4,2,8,activation='x')"),

@@ -92,6 +92,14 @@ def test_nothing_gives_nothing(name: str) -> None:
     assert call().numpy().shape == shape
 
 
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d(2), nn.BatchNorm1d(2, momentum=None),
+                                   nn.InstanceNorm1d(2, track_running_stats=True)], ids=repr)
+def test_running_statistics_are_not_those_of_nothing(layer: Any) -> None:
+    layer(o(0, 2, 4)).sum().backward() if layer.affine else layer(o(0, 2, 4))
+    np.testing.assert_array_equal(layer.running_mean.numpy(), [0, 0])
+    np.testing.assert_array_equal(layer.running_var.numpy(), [1, 1])
+
+
 def test_zero_channels_are_a_sum_of_nothing() -> None:
     assert not F.conv2d(o(1, 0, 4, 4), o(2, 0, 3, 3)).numpy().any()
 

@@ -12,7 +12,7 @@ from pullback.api.elementwise import where
 from pullback.api.layers import dropout, linear, scaled_dot_product_attention, weights_operation
 from pullback.api.manipulation import concat, pad_pairs
 from pullback.ir import dtypes
-from pullback.util.errors import DTypeError, ShapeError, message
+from pullback.util.errors import ArgumentError, DTypeError, ShapeError, message
 
 Array = Any
 _NAME = "multi_head_attention"
@@ -88,6 +88,16 @@ def _with_batch(query: Array, key: Array, value: Array) -> tuple[Array, ...]:
     return tuple(given[id(x)] for x in (query, key, value))
 
 
+def _check_key(query: Array, key: Array, value: Array) -> None:
+    lengths = {tuple(x.shape[:-1]) for x in (key, value)}
+    if len(lengths) == 1 and key.ndim == 3 and key.shape[1] == query.shape[1]:
+        return
+    raise ShapeError(message(f"{_NAME}: key and value must have one length, and the query's batch",
+                             [("query", described(query)), ("key", described(key)), ("value", described(value))],
+                             "query (length, batch, features), key and value (keys, batch, features); "
+                             "see batch_first"))
+
+
 def multi_head_attention_forward(  # PyTorch's order of arguments
     query: Array, key: Array, value: Array, embed_dim_to_check: int, num_heads: int, in_proj_weight: Array | None,
     in_proj_bias: Array | None, bias_k: Array | None, bias_v: Array | None, add_zero_attn: bool, dropout_p: float,
@@ -109,6 +119,11 @@ def multi_head_attention_forward(  # PyTorch's order of arguments
         raise ShapeError(message(f"{_NAME}: query must be (length, batch, {embed_dim_to_check})",
                                  [("query", described(query))], "features come last; see batch_first"))
     length, batch, width = query.shape
+    _check_key(query, key, value)
+    if static_k is not None or static_v is not None:
+        raise ArgumentError(message(f"{_NAME}: keys and values that are projected already are not taken",
+                                    [("static_k", described(static_k)), ("static_v", described(static_v))],
+                                    "call scaled_dot_product_attention with them"))
     weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else in_proj_weight
     q, k, v = _projected(query, key, value, weights, in_proj_bias)
     extra = 0

@@ -18,7 +18,7 @@ from pullback.ir import dtypes
 from pullback.ir.node import Node
 from pullback.ops import matrix
 from pullback.ops.control import with_rule
-from pullback.util.errors import ArgumentError, IndexError_, ValueError_, message
+from pullback.util.errors import ArgumentError, IndexError_, ShapeError, ValueError_, message
 
 Array = Any
 
@@ -114,6 +114,16 @@ def _bags(rows: Node, bag: Node, *scale: Node, count: int, mode: str, padding: b
     return build.div(found, build.broadcast(least, shape, (0,)))
 
 
+def _factors(weights: Any, x: Array, name: str) -> Array:
+    """One number for each index."""
+    weights = as_tensor(weights, name)
+    if weights.shape != x.shape:
+        raise ShapeError(message(f"{name}: per_sample_weights must have the shape of the input",
+                                 [("per_sample_weights", described(weights)), ("input", described(x))],
+                                 f"one number for each index: {tuple(x.shape)}"))
+    return weights.reshape((-1,))
+
+
 def embedding_bag(input: Array, weight: Array, offsets: Array = None, max_norm: float | None = None,
                   norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
                   per_sample_weights: Array = None, include_last_offset: bool = False,
@@ -147,7 +157,7 @@ def embedding_bag(input: Array, weight: Array, offsets: Array = None, max_norm: 
     skip = padding_idx % table.shape[0] if sparse and padding_idx is not None else None
     given = [rows_of(name, flat, table, skip, max_norm, norm_type, scale_grad_by_freq, sparse), bag]
     if per_sample_weights is not None:
-        given.append(as_tensor(per_sample_weights, name).reshape((-1,)))
+        given.append(_factors(per_sample_weights, x, name))
     if padding_idx is not None:
         given.append(flat != padding_idx % table.shape[0])
     return _bags(*given, count=count, mode=mode, padding=padding_idx is not None)

@@ -333,7 +333,8 @@ def batch_norm(input: Array, running_mean: Array = None, running_var: Array = No
         raise ValueError_(message("batch_norm: training needs more than one value per channel",
                                   [("input", described(x))], "use a larger batch, or training=False"))
     y, mean, variance = _batch_norm_training(*operands, eps=float(eps), flags=flags)
-    _update_running(running_mean, mean, running_var, variance, momentum, count)
+    if x.info.type.size:  # the mean of nothing would stay in the running statistics for ever
+        _update_running(running_mean, mean, running_var, variance, momentum, count)
     return y
 
 
@@ -381,7 +382,8 @@ def instance_norm(input: Array, running_mean: Array = None, running_var: Array =
     if running_mean is None and running_var is None:
         return _instance_norm(*operands, eps=float(eps), flags=flags)
     y, mean, variance = _instance_norm_training(*operands, eps=float(eps), flags=flags)
-    _update_running(running_mean, mean, running_var, variance, momentum, count)
+    if x.info.type.size:
+        _update_running(running_mean, mean, running_var, variance, momentum, count)
     return y
 
 
@@ -581,6 +583,29 @@ def _next_key(like: Any) -> Array:
     return random.next_key(like=like)
 
 
+def _lead(*operands: Array) -> tuple[int, ...]:
+    """The batch dimensions of query, key and value, broadcast."""
+    try:
+        return np.broadcast_shapes(*(x.shape[:-2] for x in operands))
+    except ValueError:
+        raise ShapeError(message("attention: batch dimensions cannot be broadcast together", [
+            (name, described(x)) for name, x in zip(("query", "key", "value"), operands, strict=True)],
+            "sizes must be equal or 1")) from None
+
+
+def _checked_mask(mask: Array, scores: tuple[int, ...]) -> Array:
+    """A mask that can be broadcast to the shape of the scores."""
+    if mask.info.type.dtype.kind in "iu":
+        raise DTypeError(message("attention: a mask is bool (True: may be used) or floating point (added)",
+                                 [("attn_mask", described(mask))], "attn_mask.bool()"))
+    ends = scores[len(scores) - mask.ndim:]
+    if mask.ndim > len(scores) or any(n not in (1, m) for n, m in zip(mask.shape, ends, strict=True)):
+        raise ShapeError(message("attention: the mask has more dimensions than query and key, or other sizes",
+                                 [("attn_mask", described(mask)), ("scores", str(scores))],
+                                 "(..., queries, keys), or what broadcasts to it"))
+    return mask
+
+
 def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_mask: Array = None,
                                  dropout_p: float = 0.0,
                                  is_causal: bool = False, scale: float | None = None,
@@ -603,14 +628,8 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
     factor = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else number(scale, name, "scale")
     operands = [q, k, v]
     if attn_mask is not None:
-        operands.append(as_tensor(attn_mask, name))
-        if operands[3].info.type.dtype.kind in "iu":
-            raise DTypeError(message("attention: a mask is bool (True: may be used) or floating point (added)",
-                                     [("attn_mask", described(operands[3]))], "attn_mask.bool()"))
-        if operands[3].ndim > max(len(shape), k.ndim):
-            raise ShapeError(message("attention: the mask has more dimensions than query and key",
-                                     [("attn_mask", described(operands[3])), ("query", described(q)),
-                                      ("key", described(k))], "(..., m, n), or what broadcasts to it"))
+        lead = shape[:-2] if enable_gqa else _lead(q, k, v)
+        operands.append(_checked_mask(as_tensor(attn_mask, name), (*lead, q.shape[-2], k.shape[-2])))
     rate = rate_of(dropout_p, name, "dropout_p")
     if 0 < rate < 1:
         operands.append(_next_key(q))
