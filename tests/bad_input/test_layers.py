@@ -29,6 +29,7 @@ NAMES: dict[str, Any] = {"pb": pb, "nn": nn, "F": F, "o": o, "i": i, "rnn": nn.u
 ERRORS: list[tuple[str, str, str]] = [
     ("ValueError_", "at least 1", """nn.Conv2d(-1,2,3)  nn.Conv2d(1,0,3)  nn.Conv2d(1,2,-3)  nn.Conv2d(1,2,3,stride=0)
         nn.Conv2d(1,2,3,dilation=0)  nn.Conv2d(3,4,3,groups=0)  nn.RNN(0,3)  nn.GRU(3,0)  nn.LSTM(3,4,0)
+        nn.LocalResponseNorm(0)(o(1,2,3))
         nn.GRUCell(0,4)  nn.BatchNorm1d(0)  nn.GroupNorm(0,4)  nn.LayerNorm(-1)
         nn.Bilinear(0,3,4)  nn.MultiheadAttention(0,1)  nn.MultiheadAttention(4,-2)  nn.MaxPool2d(0)(o(1,1,4,4))
         nn.MaxPool2d(2,stride=0)(o(1,1,4,4))  nn.MaxPool2d(2,dilation=0)(o(1,1,4,4))  nn.LPPool2d(2,0)(o(1,1,4,4))
@@ -38,7 +39,8 @@ ERRORS: list[tuple[str, str, str]] = [
     ("ArgumentError", "integer", """nn.Conv2d(1,2,'3')  nn.Conv2d(1,2,3.0)  nn.Conv2d(1,2,(3,3,3))  nn.Conv2d(1.5,2,3)
         nn.Linear(2.5,1)  nn.AdaptiveMaxPool2d(2.5)(o(1,1,4,4))  F.interpolate(o(1,1,4),size=2.5)
         F.cross_entropy(o(2,3),i(0,1),ignore_index=1.5)  F.nll_loss(o(2,3),i(0,1),ignore_index='a')"""),
-    ("ArgumentError", "a number", "nn.Dropout('a')  nn.Threshold('a',1)(o(2))  nn.BatchNorm1d(2,eps='a')"),
+    ("ArgumentError", "a number", """nn.Dropout('a')  nn.Threshold('a',1)(o(2))  nn.BatchNorm1d(2,eps='a')
+        nn.BatchNorm1d(2,momentum='a')"""),
     ("ValueError_", "divisible", "nn.Conv2d(3,4,3,groups=2)  nn.GroupNorm(3,4)  nn.MultiheadAttention(4,3)"),
     ("ValueError_", "must be 'valid'", "nn.Conv1d(1,2,3,padding='same',stride=2)  nn.Conv1d(1,2,3,padding='x')"),
     ("ShapeError", "kernel has no elements", """F.conv2d(o(1,1,4,4),o(2,1,0,3))
@@ -80,6 +82,8 @@ ERRORS: list[tuple[str, str, str]] = [
         rnn.pad_packed_sequence(rnn.pack_padded_sequence(o(3,2,1),[3,2]),total_length=2)"""),
     ("ShapeError", "mask has more", """
         F.scaled_dot_product_attention(o(1,2,3,4),o(1,2,5,4),o(1,2,5,4),o(2,1,2,3,5)>0)"""),
+    ("DTypeError", "must be floating point", """
+        F.scaled_dot_product_attention(i(1,2).reshape(2,1),i(1,2).reshape(2,1),i(1,2).reshape(2,1))"""),
     ("DTypeError", "a mask is bool", "F.scaled_dot_product_attention(o(1,3,4),o(1,3,4),o(1,3,4),i(1,1,0))"),
     ("ShapeError", "one length per sequence", "rnn.unpad_sequence(o(3,2),[1,2],batch_first=True)"),
     ("ValueError_", "padding_side 'middle' is not known", "rnn.pad_sequence([o(3),o(2)],padding_side='middle')"),
@@ -97,9 +101,10 @@ ERRORS: list[tuple[str, str, str]] = [
     ("ShapeError", "batch dimensions cannot", """
         F.scaled_dot_product_attention(o(2,3,4),o(3,5,4),o(3,5,4),o(3,5)>0)"""),
     ("ShapeError", "one length, and the query's batch", """nn.MultiheadAttention(4,2)(o(3,2,4),o(5,3,4),o(5,3,4))
-        nn.MultiheadAttention(4,2)(o(3,2,4),o(5,2,4),o(6,2,4))  nn.MultiheadAttention(4,2)(o(3,4),o(5,2,4),o(5,2,4))"""),
-    ("ArgumentError", "projected already", """F.multi_head_attention_forward(o(3,2,4),o(3,2,4),o(3,2,4),4,2,o(12,4),None,
-        None,None,False,0.,o(4,4),None,static_k=o(4,3,2))"""),
+        nn.MultiheadAttention(4,2)(o(3,2,4),o(5,2,4),o(6,2,4))
+        nn.MultiheadAttention(4,2)(o(3,4),o(5,2,4),o(5,2,4))"""),
+    ("ArgumentError", "projected already", """
+        F.multi_head_attention_forward(o(3,2,4),o(3,2,4),o(3,2,4),4,2,o(12,4),None,None,None,False,0.,o(4,4),None,static_k=o(4,3,2))"""),
     ("ShapeError", "shape of the input", """nn.EmbeddingBag(3,2,mode='sum')(i(0,1),i(0),o(3))
         nn.EmbeddingBag(3,2,mode='sum')(i(0,1).reshape(1,2),None,o(2,1))"""),
     ("DTypeError", "masks are bool", """nn.MultiheadAttention(4,2)(o(1,2,4),o(3,2,4),o(3,2,4),

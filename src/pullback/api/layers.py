@@ -400,7 +400,11 @@ def _response_norm(x: Node, size: int, alpha: float, beta: float, k: float) -> N
 def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Array:
     """x over (k + alpha * mean of squares of neighbouring channels) ** beta (Krizhevsky et al. 2012)."""
     (x,), _ = _per_channel(input, {}, "local_response_norm")
-    return _response_norm(x, size=integer(size, "local_response_norm", "size"), alpha=alpha, beta=beta, k=k)
+    count = integer(size, "local_response_norm", "size")
+    if count < 1:
+        raise ValueError_(message("local_response_norm: size must be at least 1", [("size", str(count))],
+                                  "how many neighbouring channels are averaged, for example 5"))
+    return _response_norm(x, size=count, alpha=alpha, beta=beta, k=k)
 
 
 # -- dropout -----------------------------------------------------------------------------------------------------------
@@ -622,6 +626,9 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
         raise ShapeError(message("attention: shapes do not fit",
                                  [("query", described(q)), ("key", described(k)), ("value", described(v))],
                                  "query (..., m, d), key (..., n, d), value (..., n, e)"))
+    if not q.info.type.dtype.is_inexact:
+        raise DTypeError(message("attention: query, key and value must be floating point", [("query", described(q))],
+                                 "convert them: query.float()"))
     shape = q.shape
     if enable_gqa and q.ndim > 2:
         q, k, v = _grouped(q, k, v, attn_mask is None)

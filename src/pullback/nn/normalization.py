@@ -36,6 +36,8 @@ class _ByBatch(Module):
         if number(eps, type(self).__name__, "eps") < 0:
             raise ValueError_(message(f"{type(self).__name__}: eps must not be negative", [("eps", repr(eps))],
                                       "eps=1e-5 keeps the root away from 0"))
+        if momentum is not None:
+            number(momentum, type(self).__name__, "momentum")
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         chosen = float32 if dtype is None else dtype_of(dtype)
