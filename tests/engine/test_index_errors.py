@@ -34,6 +34,9 @@ COUNTED = [
     lambda i: nn.CrossEntropyLoss()(pb.ones((2, 4)), i),
     lambda i: nn.Embedding(4, 2)(i).sum(),
     lambda i: nn.EmbeddingBag(4, 2)(i, pb.tensor([0])).sum(),
+    lambda i: nn.MultiMarginLoss()(pb.ones((2, 4)), i),
+    lambda i: nn.MaxUnpool1d(2)(pb.ones((1, 1, 2)), i.reshape(1, 1, 2)).sum(),
+    lambda i: nn.CTCLoss()(pb.ones((3, 2, 4)), pb.ones((2, 1), dtype="int64"), i, [1, 1]),
 ]
 
 
@@ -43,6 +46,9 @@ COUNTED = [
     ("cross_entropy", COUNTED[0]),
     ("embedding", COUNTED[1]),
     ("embedding_bag", COUNTED[2]),
+    ("multi_margin_loss", COUNTED[3]),
+    ("max_unpool1d", COUNTED[4]),
+    ("ctc_loss: input_lengths", COUNTED[5]),
     ("take_along", lambda i: pb.take_along_axis(pb.arange(4), i, axis=0).sum()),
     ("scatter", lambda i: pb.index_add(pb.zeros(4), 0, i, pb.ones(2)).sum()),
 ])
@@ -53,7 +59,7 @@ def test_an_index_in_a_tensor(operator, call, reference):
             call(pb.tensor([0, 3])).item()
             refused(lambda: call(pb.tensor([0, 4])).item(), call, "lambda i", operator)
             refused(lambda: call(pb.tensor([-5, 0])).item(), call, "lambda i", operator)
-            if call in COUNTED:  # classes and tokens do not count from the end
+            if call in COUNTED:  # classes, tokens and lengths do not count from the end
                 refused(lambda: call(pb.tensor([-1, 0])).item(), call, "lambda i", operator)
             else:
                 call(pb.tensor([-4, 3])).item()

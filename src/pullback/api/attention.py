@@ -88,7 +88,11 @@ def _with_batch(query: Array, key: Array, value: Array) -> tuple[Array, ...]:
     return tuple(given[id(x)] for x in (query, key, value))
 
 
-def _check_key(query: Array, key: Array, value: Array) -> None:
+def _check_key(query: Array, key: Array, value: Array, *projected: Any) -> None:
+    if any(x is not None for x in projected):
+        raise ArgumentError(message(f"{_NAME}: keys and values that are projected already are not taken",
+                                    [(f"static_{c}", described(x)) for c, x in zip("kv", projected, strict=True)],
+                                    "call scaled_dot_product_attention with them"))
     lengths = {tuple(x.shape[:-1]) for x in (key, value)}
     if len(lengths) == 1 and key.ndim == 3 and key.shape[1] == query.shape[1]:
         return
@@ -119,11 +123,7 @@ def multi_head_attention_forward(  # PyTorch's order of arguments
         raise ShapeError(message(f"{_NAME}: query must be (length, batch, {embed_dim_to_check})",
                                  [("query", described(query))], "features come last; see batch_first"))
     length, batch, width = query.shape
-    _check_key(query, key, value)
-    if static_k is not None or static_v is not None:
-        raise ArgumentError(message(f"{_NAME}: keys and values that are projected already are not taken",
-                                    [("static_k", described(static_k)), ("static_v", described(static_v))],
-                                    "call scaled_dot_product_attention with them"))
+    _check_key(query, key, value, static_k, static_v)
     weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else in_proj_weight
     q, k, v = _projected(query, key, value, weights, in_proj_bias)
     extra = 0

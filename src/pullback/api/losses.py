@@ -597,7 +597,7 @@ def triplet_margin_loss(anchor: Array, positive: Array, negative: Array, margin:
 
 
 def _define_multi_margin(x: Node, target: Node, *weight: Node, p: int, margin: float, reduction: str) -> Node:
-    own = _pick(x, target, "positive")
+    own = _pick(x, target, located("positive", "multi_margin_loss"))
     off = build.add(build.sub(x, build.broadcast(own, x.shape, (0,))), _like(x, margin))
     losses = _positive_part(off)
     losses = build.square(losses) if p == 2 else losses

@@ -23,6 +23,7 @@ from pullback.engine.operation import operation
 from pullback.engine.tensor import from_host
 from pullback.ir import dtypes
 from pullback.ir.node import Node
+from pullback.ops.indexing import located
 from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
 
 Array = Any
@@ -72,7 +73,8 @@ def _unpool(x: Node, places: Node, size: tuple[int, ...]) -> Node:
     lead = x.shape[:x.tensor.rank - len(size)]
     flat, at = (build.reshape(v, (*lead, build.count(v.shape[len(lead):]))) for v in (x, places))
     base = build.zeros((*lead, build.count(size)), x.dtype)
-    return build.reshape(build.put_along(base, at, flat, len(lead), "set", "positive"), (*lead, *size))
+    mode = located("positive", f"max_unpool{len(size)}d")
+    return build.reshape(build.put_along(base, at, flat, len(lead), "set", mode), (*lead, *size))
 
 
 def _unpooled(name: str, rank: int, x: Any, indices: Any, kernel: Any, stride: Any, padding: Any, size: Any) -> Any:

@@ -18,6 +18,7 @@ from pullback.engine.trace import local
 from pullback.ir import dtypes
 from pullback.ir.node import Node
 from pullback.ops import matrix
+from pullback.ops.indexing import located
 from pullback.util.errors import ShapeError, ValueError_, message
 
 Array = Any
@@ -65,7 +66,8 @@ def _ctc_sums(logs: Node, labels: Node, steps: Node, sizes: Node, blank: int) ->
     before = build.pad_axis(build.slice_axis(own, 1, 0, many - 2), 1, 2, 0, blank) if many > 2 else own
     skips = build.binary("logical_and", odd, build.binary("ne", own, before))
     count = logs.shape[0]
-    seen = build.take_along(logs, build.broadcast(own, (count, batch, many), (1, 2)), 2, "positive")
+    seen = build.take_along(logs, build.broadcast(own, (count, batch, many), (1, 2)), 2,
+                            located("positive", "ctc_loss"))
     zero = build.zeros((batch, many), logs.dtype)
     start = matrix.where(build.binary("le", position, build.zeros_like(position)), zero, _LOW)
 
@@ -100,9 +102,10 @@ def _ctc(logs: Node, labels: Node, steps: Node, sizes: Node, blank: int, zero_in
 
 
 @operation(differentiable=False)
-def _within(lengths: Node, limit: int) -> Node:
+def _within(lengths: Node, limit: int, name: str) -> Node:
     """Lengths as they are; those that are not from 0 to the limit are out of range."""
-    return build.gather(build.iota((limit + 1,), 0, dtypes.int32), lengths, 0, "positive")
+    return build.gather(build.iota((limit + 1,), 0, dtypes.int32), lengths, 0,
+                        located("positive", f"ctc_loss: {name}"))
 
 
 def _lengths(given: Any, like: Array, batch: int, limit: int, name: str) -> Array:
@@ -116,7 +119,7 @@ def _lengths(given: Any, like: Array, batch: int, limit: int, name: str) -> Arra
     if tuple(given.shape) != (batch,):
         raise ShapeError(message(f"ctc_loss: {name} must have the shape ({batch},)", [(name, described(given))],
                                  "one length for each sequence"))
-    return _within(given, limit=limit)
+    return _within(given, limit=limit, name=name)
 
 
 def ctc_loss(log_probs: Array, targets: Array, input_lengths: Any, target_lengths: Any, blank: int = 0,
@@ -188,7 +191,8 @@ def _multilabel_margin(x: Node, target: Node, reduction: str) -> Node:
     refused = build.binary("lt", target, build.scalar_like(target, -1))
     at = matrix.where(build.binary("logical_or", on, refused), target, 0)
     flags = build.zeros(x.shape, dtypes.int32)
-    flags = build.put_along(flags, at, build.convert(on, dtypes.int32), 1, "max", "positive")
+    flags = build.put_along(flags, at, build.convert(on, dtypes.int32), 1, "max",
+                            located("positive", "multilabel_margin_loss"))
     scores = build.take_along(x, at, 1)
     shape = (*x.shape, classes)  # example, target, class
     gap = build.sub(build.full(shape, 1, x.dtype), build.sub(build.broadcast(scores, shape, (0, 1)),
