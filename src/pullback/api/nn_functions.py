@@ -131,6 +131,7 @@ _LATE: dict[str, str] = {
     "images": "upsample upsample_bilinear upsample_nearest",
     "pooling": """affine_grid channel_shuffle fractional_max_pool2d fractional_max_pool3d lp_pool1d
         lp_pool2d lp_pool3d max_unpool1d max_unpool2d max_unpool3d pdist""",
+    "rotary": "rotary_embedding",
     "sequence_losses": """ctc_loss gumbel_softmax linear_cross_entropy multilabel_margin_loss
         multilabel_soft_margin_loss triplet_margin_with_distance_loss""",
 }

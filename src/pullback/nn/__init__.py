@@ -163,6 +163,7 @@ if TYPE_CHECKING:
     from pullback.nn.pooling import UpsamplingNearest2d as UpsamplingNearest2d
     from pullback.nn.pooling import ZeroPad1d as ZeroPad1d
     from pullback.nn.pooling import ZeroPad3d as ZeroPad3d
+    from pullback.nn.positions import RotaryPositionalEmbeddings as RotaryPositionalEmbeddings
     from pullback.nn.recurrent import GRU as GRU
     from pullback.nn.recurrent import LSTM as LSTM
     from pullback.nn.recurrent import RNN as RNN
@@ -192,6 +193,7 @@ _LATE: dict[str, str] = {
         LPPool1d LPPool2d LPPool3d LocalResponseNorm MaxUnpool1d MaxUnpool2d MaxUnpool3d
         PairwiseDistance PixelUnshuffle RReLU ReflectionPad3d ReplicationPad1d ReplicationPad3d Unfold
         UpsamplingBilinear2d UpsamplingNearest2d ZeroPad1d ZeroPad3d""",
+    "positions": "RotaryPositionalEmbeddings",
     "recurrent": """GRU GRUCell LSTM LSTMCell RNN RNNBase RNNCell RNNCellBase""",
     "sequence_loss": """AdaptiveLogSoftmaxWithLoss CTCLoss LinearCrossEntropyLoss MultiLabelMarginLoss
         MultiLabelSoftMarginLoss MultiMarginLoss NLLLoss2d TripletMarginWithDistanceLoss""",
