@@ -149,6 +149,17 @@ CASES: list[tuple[Any, ...]] = [
     ("nn.Identity()", "nn.functional.cross_entropy(x[0],x[1],None,False)", [r(3, 4), _TARGETS], False),
     ("nn.utils.parametrizations.weight_norm(nn.Linear(3,4))", "m(*x)", [r(2, 3)], False),
     ("nn.utils.weight_norm(nn.Conv1d(2,3,2))", "m(*x)", [r(1, 2, 5)], False),
+    *_images(["Conv1d(2,3,4,padding='same')|7", "Conv2d(2,4,(2,4),padding='same',dilation=(3,1),groups=2)|67",
+              "Conv2d(2,4,(4,3),padding='same',padding_mode='circular')|56", "Conv1d(2,6,2,5,groups=2)|9",
+              "Conv3d(2,4,2,(2,1,3),(1,0,2),(1,2,1),2)|545", "ConvTranspose2d(2,4,3,stride=(2,1))|43",
+              "ConvTranspose2d(2,4,(3,2),(1,3),(1,0),(1,2),2,False,(2,1))|34",
+              "ConvTranspose3d(2,2,(1,3,2),(3,1,2),(0,2,0),(2,0,1),2,True,(1,2,3))|233",
+              "MaxPool2d((3,2),(2,3),1,(2,1),ceil_mode=True)|79", "AvgPool3d((2,3,1),2,(1,1,0),True,False,5)|455",
+              "AdaptiveAvgPool2d((5,3))|47", "AdaptiveMaxPool3d((3,None,2))|435"]),
+    ("nn.CrossEntropyLoss(torch.tensor([.1,.2,.3,.4]).double(),ignore_index=2,label_smoothing=.3)", "m(*x)",
+     [r(2, 4, 2, 3), fixed([[[0, 2, 1], [2, 3, 3]], [[2, 2, 2], [1, 0, 2]]])], False),
+    ("nn.Identity()", "nn.functional.grid_sample(x[0],nn.functional.affine_grid(x[1]*0+torch.eye(2,3).double(),"
+     "(1,2,3,4),align_corners=True),padding_mode='border',align_corners=True)", [r(1, 2, 3, 4), r(1, 2, 3)], False),
 ]
 
 
