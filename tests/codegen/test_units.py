@@ -89,6 +89,17 @@ def test_a_helper_that_found_nothing_comes_back(monkeypatch: pytest.MonkeyPatch)
     assert threading.current_thread() not in by
 
 
+def test_two_groups_are_compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits for the other: one after another, neither would end."""
+    both = threading.Barrier(2, timeout=60)
+    monkeypatch.setattr(workshop, "GROUP_SIZE", 1)
+    monkeypatch.setattr(workshop, "compile_ir", lambda text: str(both.wait()).encode())
+    shop = Workshop(lambda symbol: False, 1)
+    shop.add(unit(0))
+    shop.add(unit(1))
+    assert sorted(group.code for group in shop.finish()) == [b"0", b"1"]
+
+
 def test_a_unit_that_llvm_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error of another thread is raised by `finish`."""
     monkeypatch.setattr(workshop, "GROUP_SIZE", 1)
