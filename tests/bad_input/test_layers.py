@@ -67,6 +67,8 @@ ERRORS: list[tuple[str, str, str]] = [
         nn.EmbeddingBag(3,2,mode='max')(i(0,-1).reshape(1,2))"""),
     ("IndexError_", "out of range", "nn.AdaptiveLogSoftmaxWithLoss(16,12,[3,6])(o(2,16),i(0,12))"),
     ("IndexError_", "offsets must rise", "nn.EmbeddingBag(3,2)(i(0,1),i(0,-1))  nn.EmbeddingBag(3,2)(i(0,1),i(0,2,1))"),
+    ("OutOfMemoryError", "parameter: an array of .* GiB does not fit", """nn.Linear(2**40,2**40)  nn.LSTM(2,2**40)
+        nn.Embedding(2**50,4)  nn.Conv2d(2**30,2**30,3)  nn.LayerNorm(2**50)  nn.BatchNorm1d(2**50)"""),
     ("OutOfMemoryError", "memory", "F.interpolate(o(1,1,4),scale_factor=1e30)  F.pad(o(1,1,4),(10**12,1))"),
     ("ShapeError", "sizes must be at least", "F.interpolate(o(1,1,0),size=2)  F.interpolate(o(1,1,4),scale_factor=.1)"),
     ("ShapeError", "theta and size", "F.affine_grid(o(1,2,3),(1,1,0,2))  F.affine_grid(o(1,2,3),(2,1,2,2))"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.api.arguments import number
+from pullback.api.arguments import check_memory, number
 from pullback.engine.tensor import from_host
 from pullback.ir.dtypes import dtype_of, float32, numpy_dtype
 from pullback.nn import functional as F
@@ -20,6 +20,7 @@ from pullback.util.errors import ArgumentError, ShapeError, ValueError_, message
 def empty(shape: tuple[int, ...], dtype: Any = None) -> Parameter:
     """A parameter of zeros, to be filled by `reset_parameters`."""
     chosen = float32 if dtype is None else dtype_of(dtype)
+    check_memory(shape, chosen, "a layer's parameter")
     return Parameter(from_host(np.zeros(shape, numpy_dtype(chosen)), chosen))
 
 
