@@ -181,6 +181,13 @@ def test_grouped_heads(causal: bool) -> None:
     close([masked], reference(q, k.repeat(3, 1), v.repeat(3, 1), ct, allowed)[:1], 2e-6)
 
 
+def test_grouped_heads_with_masks_of_a_broadcast_batch() -> None:
+    q, k, v, ct = arrays((1, 4, 7, 8), (2, 2, 9, 8), (2, 2, 9, 8), (2, 4, 7, 8))
+    allowed = np.random.default_rng(1).random((2, 1, 7, 9)) < 0.7
+    found = F.scaled_dot_product_attention(*map(pb.tensor, (q, k, v)), pb.tensor(allowed), enable_gqa=True).numpy()
+    close([found], reference(q, k.repeat(2, 1), v.repeat(2, 1), ct, allowed)[:1], 2e-6)
+
+
 def test_groups_that_do_not_fit() -> None:
     q, k, v = (pb.tensor(x) for x in arrays((2, 6, 9, 8), (2, 4, 9, 8), (2, 4, 9, 8)))
     with pytest.raises(ShapeError, match="enable_gqa"):

@@ -635,8 +635,7 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
     factor = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else number(scale, name, "scale")
     operands = [q, k, v]
     if attn_mask is not None:
-        lead = shape[:-2] if enable_gqa else _lead(q, k, v)
-        operands.append(_checked_mask(as_tensor(attn_mask, name), (*lead, q.shape[-2], k.shape[-2])))
+        operands.append(_checked_mask(as_tensor(attn_mask, name), (*_lead(q, k, v), q.shape[-2], k.shape[-2])))
     rate = rate_of(dropout_p, name, "dropout_p")
     if 0 < rate < 1:
         operands.append(_next_key(q))
