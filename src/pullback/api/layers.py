@@ -589,6 +589,8 @@ def _next_key(like: Any) -> Array:
 
 def _lead(*operands: Array) -> tuple[int, ...]:
     """The batch dimensions of query, key and value, broadcast."""
+    if len({x.shape[:-2] for x in operands}) == 1:
+        return operands[0].shape[:-2]
     try:
         return np.broadcast_shapes(*(x.shape[:-2] for x in operands))
     except ValueError:

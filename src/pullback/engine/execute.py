@@ -26,6 +26,7 @@ from pullback.runtime import native as runtime
 from pullback.runtime.memory import Buffer, allocate_all, use_memory_error, zeroed
 from pullback.runtime.native import native
 from pullback.util import config
+from pullback.util.collector import Seldom
 from pullback.util.errors import InterruptedError_, OutOfMemoryError, PullbackError, TracerLeakError, message
 
 _refcount = sys.getrefcount
@@ -489,14 +490,13 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
     if plan is not None and plan.carried is not None:
         plan = _of_carried(trace, plan, key)
     if plan is None:
-        plan = _new_plan(trace, live, history, donated, arguments)
-    elif plan.simple and plan.executable.at_once:
-        plan.freed, trace.state.last = freed, plan
-    if plan.simple:
-        for v, buffer in zip(wanted, launch(plan.executable, arguments)):
-            v.buffer = buffer
+        with Seldom():  # until the program runs: then Python looks for garbage beside it
+            plan = _new_plan(trace, live, history, donated, arguments)
+            _run(trace, plan, wanted, arguments)
     else:
-        _deliver(trace, plan, wanted, arguments)
+        if plan.simple and plan.executable.at_once:
+            plan.freed, trace.state.last = freed, plan
+        _run(trace, plan, wanted, arguments)
     if history:
         trace.history = history
         _let_go(trace, plan, wanted)
@@ -505,6 +505,14 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
     trace.leaves, trace.leaf_slots, trace.nodes = [], {}, None
     for v in wanted:
         v.trace = gone if v.info.requires_grad else None
+
+
+def _run(trace: Trace, plan: FlushPlan, wanted: list[Value], arguments: list[Any]) -> None:
+    if not plan.simple:
+        _deliver(trace, plan, wanted, arguments)
+        return
+    for v, buffer in zip(wanted, launch(plan.executable, arguments)):
+        v.buffer = buffer
 
 
 def _launch_again(trace: Trace, wanted: list[Value], plan: FlushPlan) -> bool:

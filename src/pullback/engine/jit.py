@@ -65,7 +65,7 @@ class Entry:
         before = local.track
         track: dict[Value, Any] = {}
         try:
-            with Seldom(), tracing("staged", f"jit of {owner.__name__}") as trace:
+            with tracing("staged", f"jit of {owner.__name__}") as trace:
                 local.track = track
                 inner = list(leaves)
                 for k in self.arrays:
@@ -465,12 +465,20 @@ class Jitted:
                     return last.deliver(last.run(arguments, leaves), leaves)
         leaves, structure, static, key = self.signature(args, kwargs)
         entry = self.entries.get(key)
-        if entry is None:
+        if entry is not None:
+            return self._called(entry, leaves, structure, not static, None if kwargs else args)
+        with Seldom():  # until the program runs: then Python looks for garbage beside it
             entry = self.trace(leaves, structure, static, key)
-        if not static and not entry.requires_grad:
+            return self._called(entry, leaves, structure, not static, None if kwargs else args)
+
+    def _called(self, entry: Entry, leaves: list[Any], structure: Any, plain: bool,
+                args: Sequence[Any] | None) -> Any:
+        """The call of an entry, which is tried first from now on; `plain`: nothing is static; `args`: all arguments,
+        where none has a name."""
+        if plain and not entry.requires_grad:
             entry.given = structure
-            entry.flat = len(args) if not kwargs and all(x is a for x, a in zip(leaves, args, strict=False)) \
-                and len(leaves) == len(args) else -1
+            entry.flat = len(args) if args is not None and len(leaves) == len(args) \
+                and all(x is a for x, a in zip(leaves, args, strict=True)) else -1
             self.last = entry
         return entry.call(leaves)
 

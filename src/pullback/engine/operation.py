@@ -238,9 +238,19 @@ def _promote_broadcast(name: str, operands: list[Operand]) -> tuple[list[Node], 
             break
     else:  # of one type: nothing is to be done
         return [operand.node for operand in operands], ""
-    nodes, weak = _promote_dtype(name, operands)
-    shape = broadcast_shapes(name, nodes)
-    return [broadcast_to(n, shape) for n in nodes], weak
+    dtype, weak = result_dtype(operands)
+    shape = broadcast_shapes(name, [operand.node for operand in operands])
+    return [_spread(operand, shape, dtype) for operand in operands], weak
+
+
+def _spread(operand: Operand, shape: tuple[int, ...], dtype: DType) -> Node:
+    """An operand in a shape and dtype that it promotes to."""
+    from pullback.ops import build
+
+    node = operand.node
+    if operand.weak and not node.shape and getattr(node.op, "data", None) is not None:
+        return build.number_in(node, shape, dtype)
+    return broadcast_to(build.convert(node, dtype), shape)
 
 
 def _promote_float(name: str, operands: list[Operand]) -> tuple[list[Node], str]:

@@ -536,7 +536,7 @@ def _operands(nodes: list[Node], args: Any, entries: tuple[Any, ...],
     for a, entry in zip(args, entries, strict=True):
         weak = a.info.weak if type(a) is Value else SCALARS[type(a)]
         if type(entry) is tuple:
-            operands.append(Operand(build.const_scalar(a, IMMEDIATE[weak]), weak))
+            operands.append(Operand(build.number(repr(a), a, IMMEDIATE[weak]), weak))
             continue
         if type(entry) is int:
             slot = entry if entry >= 0 else ~entry

@@ -153,13 +153,19 @@ def const_array(value: Any) -> Node:
 
 def const_scalar(value: Any, dtype: DType) -> Node:
     """A 0-dimensional constant."""
-    return apply(_const_scalar(repr(value), value, dtype))
+    return number(repr(value), value, dtype)
 
 
 @lru_cache(4096)
-def _const_scalar(text: str, value: Any, dtype: DType) -> Const:
-    """The text is part of the key because 0.0 == -0.0 and 1 == True."""
-    return Const(np.asarray(value).astype(numpy_dtype(dtype)).tobytes(), (), dtype)
+def number(text: str, value: Any, dtype: DType) -> Node:
+    """The same; its text is part of the key because 0.0 == -0.0 and 1 == True."""
+    return apply(Const(np.asarray(value).astype(numpy_dtype(dtype)).tobytes(), (), dtype))
+
+
+@lru_cache(4096)
+def number_in(x: Node, shape: tuple[int, ...], dtype: DType) -> Node:
+    """A `number` in every element."""
+    return broadcast(convert(x, dtype), shape, ())
 
 
 def full(shape: tuple[int, ...], value: Any, dtype: DType) -> Node:
