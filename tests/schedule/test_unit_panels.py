@@ -156,7 +156,14 @@ def test_gradients_of_a_layer_agree_with_float64(kind: str) -> None:
     (32, 1040, 256, 3, False), (32, 1024, 272, 3, False), (32, 256, 224, 3, False), (32, 2048, 512, 3, False),
     (32, 2048, 512, 1, True), (128, 2048, 512, 3, True), (130, 1024, 256, 3, True), (513, 1024, 256, 3, False)])
 def test_where_panels_are_worth_it(rows: int, columns: int, terms: int, parts: int, wanted: bool) -> None:
-    assert unit_panels.fits(rows, columns, terms, parts) is wanted
+    assert unit_panels.fits(float32, rows, columns, terms, parts) is wanted
+
+
+@pytest.mark.parametrize(("dtype", "rows", "wanted"), [
+    ("bfloat16", 32, True), ("bfloat16", 24, False), ("float16", 32, False)])
+def test_panels_of_16_bits_are_made_where_they_are_read(dtype: str, rows: int, wanted: bool) -> None:
+    given = [pb.tensor(a).astype(getattr(pb, dtype)) for a in arrays(rows, 320)]
+    assert ("uint32" in pb.show(run, "loops")(*given)) is (wanted and host().amx)
 
 
 def test_panels_of_another_product_are_not_taken() -> None:

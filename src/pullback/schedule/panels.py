@@ -12,7 +12,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 import pullback.ops.build as b
-from pullback.ir.dtypes import bfloat16, float32, uint32
+from pullback.ir.dtypes import float32, uint32
 from pullback.ir.index import Index, bindings, loop_vars
 from pullback.ir.node import Function, Node, apply, param, reapply
 from pullback.passes.layout import layout, lowering
@@ -66,11 +66,11 @@ def operand(node: Node, constants: tuple[Node, ...], unit: bool) -> Operand | No
     rows = prod(x.shape[:-1])
     if len(y.shape) != 2 or y.shape[0] % COLUMNS[-1] or y.tensor.size < LEAST_SIZE:
         return None
-    count = parts_of(node) if unit and x.dtype in (float32, bfloat16) else 0
-    on_unit = bool(count) and unit_panels.fits(rows, *y.shape, count)
+    held, count = unit_panels.in_memory(node), parts_of(node) if unit else 0
+    on_unit = unit and unit_panels.fits(held.dtype, rows, *y.shape, count)
     if not on_unit and (op.dtype is not float32 or not 1 < rows <= MOST_ROWS):
         return None
-    y = unit_panels.in_memory(node) if on_unit else y
+    y = held if on_unit else y
     base, at = layout(y, loop_vars(y.shape), dict.fromkeys(constants))
     if base not in constants or base.dtype is not y.dtype or base.tensor.size != y.tensor.size:
         return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import pullback.ops.build as b
-from pullback.ir.dtypes import float32, uint32
+from pullback.ir.dtypes import DType, bfloat16, float32, uint32
 from pullback.ir.index import Index, bindings, loop_vars
 from pullback.ir.node import Node, Op, TensorType, primitive
 
@@ -52,8 +52,11 @@ def in_memory(product: Node) -> Node:
     return product.inputs[1] if narrow is None else narrow[1]
 
 
-def fits(rows: int, columns: int, terms: int, parts: int) -> bool:
-    """Whether a product in a loop is one for the unit: panels are whole, or nearly, and stay in the caches."""
+def fits(dtype: DType, rows: int, columns: int, terms: int, parts: int) -> bool:
+    """Whether a product in a loop is one for the unit: panels are whole, or nearly, and stay in the caches. (Of numbers
+    of 16 bits it is where that takes them as they are: see `prepare.native`.)"""
+    if dtype is not float32 and (dtype is not bfloat16 or rows < SIDE):
+        return False
     if rows > MOST_ROWS or columns % (STRIPS * STRIP) or terms % DEPTH or 2 * rows * columns * terms < LEAST_WORK:
         return False
     full, near = (rows - 1) % SIDE + 1 >= LEAST_ROWS, 2 * columns * terms * parts <= NEAR_BYTES
