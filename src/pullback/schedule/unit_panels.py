@@ -14,12 +14,9 @@ import pullback.ops.build as b
 from pullback.ir.dtypes import DType, bfloat16, float32, uint32
 from pullback.ir.index import Index, bindings, loop_vars
 from pullback.ir.node import Node, Op, TensorType, primitive
+from pullback.kernel.unit import DEPTH, HALF, LARGE, LINES, QUIET, SIDE, STRIP, UPPER
 
-STRIP, STRIPS = 16, 2  # columns of a strip, strips of a panel
-LINES, DEPTH = 16, 32  # of a block, and its steps of k
-UPPER, HALF, QUIET = 0xFFFF0000, 0x8000, 0x00400000
-LARGE = 2 * 0x7F7F8000  # twice the bits of the least number that would be rounded to infinity
-SIDE, LEAST_ROWS = 32, 24  # rows of a panel, and from how many on it is full enough
+LEAST_ROWS = 24  # of a panel's, from which on it is full enough
 MANY_ROWS, MOST_ROWS = 128, 512
 NEAR_BYTES = 3_750_000  # of panels, which the second caches of two cores hold; more are worth it for many rows only
 LEAST_WORK = 4_000_000
@@ -57,7 +54,7 @@ def fits(dtype: DType, rows: int, columns: int, terms: int, parts: int) -> bool:
     of 16 bits it is where that takes them as they are: see `prepare.native`.)"""
     if dtype is not float32 and (dtype is not bfloat16 or rows < SIDE):
         return False
-    if rows > MOST_ROWS or columns % (STRIPS * STRIP) or terms % DEPTH or 2 * rows * columns * terms < LEAST_WORK:
+    if rows > MOST_ROWS or columns % SIDE or terms % DEPTH or 2 * rows * columns * terms < LEAST_WORK:
         return False
     full, near = (rows - 1) % SIDE + 1 >= LEAST_ROWS, 2 * columns * terms * parts <= NEAR_BYTES
     return rows >= MANY_ROWS or (full and near)
@@ -66,11 +63,11 @@ def fits(dtype: DType, rows: int, columns: int, terms: int, parts: int) -> bool:
 def panels(x: Node, at: tuple[Index, ...], shape: tuple[int, ...], parts: int) -> Node:
     """[columns, terms] as [panel, block of k, part, strip, line, column]: of k and k + 16 the 16 bits of a part."""
     columns, terms = shape
-    new = (columns // (STRIPS * STRIP), terms // DEPTH, 1, STRIPS, LINES, STRIP)
+    new = (columns // SIDE, terms // DEPTH, 1, SIDE // STRIP, LINES, STRIP)
     panel, block, _, strip, line, column = loop_vars(new)
     halves: list[list[Node]] = []
     for behind in (0, LINES):
-        values = bindings(shape, (panel * (STRIPS * STRIP) + strip * STRIP + column, block * DEPTH + line + behind))
+        values = bindings(shape, (panel * SIDE + strip * STRIP + column, block * DEPTH + line + behind))
         half = b.reindex(x, new, [i.substitute(values) for i in at])
         halves.append(split(b.convert(half, float32), parts))
     return b.concat([b.binary("bitwise_or", b.binary("shift_right", low, b.scalar_like(low, 16)), high)

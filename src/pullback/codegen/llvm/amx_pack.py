@@ -13,13 +13,11 @@ from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.amx_tile import DEPTH, PART_BYTES, SIDE, STRIP, TILE_BYTES, block_bytes, is_new
 from pullback.codegen.llvm.matmul_pack import masked_load, transpose
 from pullback.codegen.llvm.text import Fn, Module, V, const, i64, vector
+from pullback.kernel import unit
 
 FLOATS, INTS, MASK = vector("float", STRIP), vector("i32", STRIP), vector("i1", STRIP)
-UPPER = const(0xFFFF0000 - (1 << 32), INTS)
-HALF = const(0x8000, INTS)
-QUIET = const(0x00400000, INTS)  # keeps what is not a number apart from infinity, whose upper half it may share
-#: twice the bits of the least number that would be rounded to infinity
-LARGE = const(2 * 0x7F7F8000 - (1 << 32), INTS)
+UPPER, LARGE = (const(bits - (1 << 32), INTS) for bits in (unit.UPPER, unit.LARGE))
+HALF, QUIET = (const(bits, INTS) for bits in (unit.HALF, unit.QUIET))
 PARAMS = [("ptr noalias", "src"), ("ptr noalias", "dst"), ("i64", "first"), ("i64", "stop"), ("i64", "limit"),
           ("i64", "k"), ("i64", "stride")]
 

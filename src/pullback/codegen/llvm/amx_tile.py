@@ -24,10 +24,10 @@ from pullback.codegen.llvm import matmul_index as ix
 from pullback.codegen.llvm.kernels import escaped
 from pullback.codegen.llvm.matmul_pack import ask
 from pullback.codegen.llvm.text import Fn, Module, V, i64, mangle, vector
+from pullback.kernel.unit import DEPTH as DEPTH
+from pullback.kernel.unit import SIDE as SIDE
+from pullback.kernel.unit import STRIP as STRIP
 
-STRIP = 16  # rows or columns of a tile
-SIDE = 2 * STRIP  # of the sums that are taken together
-DEPTH = 32  # steps of k in a tile
 TILE_BYTES = STRIP * 64
 PART_BYTES = 2 * TILE_BYTES
 LINE_BYTES = SIDE * 4  # of the sums' rows in memory
