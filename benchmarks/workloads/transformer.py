@@ -77,7 +77,7 @@ class TorchWords:
 class JaxWords:
     """What jax calls them."""
 
-    def __init__(self, jax: Any, products: str) -> None:
+    def __init__(self, jax: Any, products: str = "float32") -> None:
         self.jax, self.np, self.products = jax, jax.numpy, products
 
     def embedding(self, x: Any, table: Any) -> Any:
