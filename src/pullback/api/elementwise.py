@@ -38,23 +38,23 @@ def _testing(row: str, on_integers: bool) -> Operation:
 # -- arithmetic ------------------------------------------------------------------------------------------------------
 
 
-@operation(promote="broadcast")
+@operation(promote="broadcast", by_type=True)
 def _add(x: Node, y: Node) -> Node:
     return build.binary("logical_or" if x.dtype.kind == "b" else "add", x, y)
 
 
-@operation(promote="broadcast")
+@operation(promote="broadcast", by_type=True)
 def _subtract(x: Node, y: Node) -> Node:
     reject_kind(x, "b", "subtract", "use x ^ y for booleans, or convert them: x.int() - y.int()")
     return build.sub(x, y)
 
 
-@operation(promote="broadcast")
+@operation(promote="broadcast", by_type=True)
 def _multiply(x: Node, y: Node) -> Node:
     return build.binary("logical_and" if x.dtype.kind == "b" else "mul", x, y)
 
 
-@operation(promote="none")
+@operation(promote="none", by_type=True)
 def _negative(x: Node) -> Node:
     reject_kind(x, "b", "negative", "use ~x for booleans")
     return build.neg(x)

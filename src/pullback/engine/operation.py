@@ -17,6 +17,7 @@ import numpy as np
 
 from pullback.engine.known import record1, record2, record_known
 from pullback.engine.precision import in_single, is_narrow
+from pullback.engine.templates import Template, signature, template
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import SCALARS, Operand, Value, class_of, local, new, record
 from pullback.ir import dtypes
@@ -38,14 +39,17 @@ class Operation:
     """A recordable operation.
 
     `promote`: "exact" (operands as they are), "none", "dtype" (one dtype), "broadcast" (one dtype and shape) or "float"
-    (the same, integers become the default float). `leaf`: the result is a leaf that requires gradients.
+    (the same, integers become the default float). `leaf`: the result is a leaf that requires gradients. `by_type`: the
+    definition has one result and looks at nothing but the types of its operands.
     """
 
-    __slots__ = ("bound", "define", "differentiable", "leaf", "name", "promote")
+    __slots__ = ("bound", "by_type", "define", "differentiable", "leaf", "name", "promote", "templates")
 
-    def __init__(self, define: Callable[..., Any], promote: str, differentiable: bool, leaf: bool, name: str) -> None:
+    def __init__(self, define: Callable[..., Any], promote: str, differentiable: bool, leaf: bool, name: str,
+                 by_type: bool = False) -> None:
         self.define, self.promote, self.differentiable, self.leaf = define, promote, differentiable, leaf
-        self.name = name
+        self.name, self.by_type = name, by_type
+        self.templates: dict[Any, Template] = {}
         self.bound: dict[tuple[Any, ...], Operation] = {}
 
     def __repr__(self) -> str:
@@ -53,6 +57,18 @@ class Operation:
 
     def build(self, operands: list[Operand]) -> tuple[tuple[Node, ...], str]:
         """The nodes of the results, and the weak kind they share ("" for none)."""
+        if not self.by_type:
+            return self.defined(operands)
+        key = signature(operands)
+        found = self.templates.get(key)
+        if found is None:
+            if len(self.templates) > BOUND_LIMIT:
+                self.templates.clear()
+            found = self.templates[key] = template(self.defined, operands)
+        return (found.make(operands),), found.weak
+
+    def defined(self, operands: list[Operand]) -> tuple[tuple[Node, ...], str]:
+        """`build` by the definition."""
         nodes, weak = _PROMOTE[self.promote](self.name, operands)
         result = self.define(*nodes)
         results: tuple[Node, ...] = (result,) if isinstance(result, Node) else tuple(result)
@@ -111,7 +127,7 @@ class Operation:
             self.bound.clear()
         fixed = new(type(self))
         define = partial(self.define, **dict(static))
-        Operation.__init__(fixed, define, self.promote, self.differentiable, self.leaf, self.name)
+        Operation.__init__(fixed, define, self.promote, self.differentiable, self.leaf, self.name, self.by_type)
         return self.bound.setdefault(static, fixed)
 
     def slowly(self, args: tuple[Any, ...]) -> Any:
@@ -174,10 +190,10 @@ def _coerce(a: Any, name: str, args: tuple[Any, ...] = ()) -> Any:
                                 "pass a tensor, a number, a NumPy array or a list of numbers"))
 
 
-def operation(*, promote: str = "none", differentiable: bool = True, leaf: bool = False,
-              name: str = "") -> Callable[[Callable[..., Any]], Operation]:
+def operation(*, promote: str = "none", differentiable: bool = True, leaf: bool = False, name: str = "",
+              by_type: bool = False) -> Callable[[Callable[..., Any]], Operation]:
     """Make a function on nodes an Operation."""
-    return lambda define: Operation(define, promote, differentiable, leaf, name or define.__name__.strip("_"))
+    return lambda define: Operation(define, promote, differentiable, leaf, name or define.__name__.strip("_"), by_type)
 
 
 # -- promotion: once, here; below this line every primitive sees equal shapes and dtypes ---------------------------

@@ -279,15 +279,15 @@ def _forget(ref: weakref.ref[Node], table: Any = _table, keys: Any = _keys, lock
             del table[key]
 
 
-def apply(op: Op, *inputs: Node) -> Node:
-    """The node of a primitive applied to nodes; the type rule runs when it is new."""
+def apply(op: Op, *inputs: Node, type: Type | None = None) -> Node:
+    """The node of a primitive applied to nodes; the type rule runs when it is new and its type is not known."""
     key = (op, *map(id, inputs))
     ref = _table.get(key)
     if ref is not None:
         found = ref()
         if found is not None and found.inputs == inputs:
             return found
-    node = Node(op, inputs, op.infer(*[x.tensor for x in inputs]))
+    node = Node(op, inputs, type or op.infer(*[x.tensor for x in inputs]))
     _note(key, node)
     return node
 
@@ -336,32 +336,31 @@ def project(node: Node) -> tuple[Node, ...]:
 def topological(roots: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
     """All nodes the roots need, inputs first; the inputs of `stop` nodes are not followed."""
     order: list[Node] = []
-    done: set[Node] = set()
+    seen: set[Node] = set()
     halt = set(stop)
-    stack = list(roots)[::-1]
+    stack: list[Any] = list(roots)[::-1]
     while stack:
-        node = stack[-1]
-        if node in done:
-            stack.pop()
-            continue
-        missing = [] if node in halt else [x for x in node.inputs if x not in done]
-        if missing:
-            stack += missing[::-1]
-            continue
-        stack.pop()
-        done.add(node)
-        order.append(node)
+        node = stack.pop()
+        if node is None:  # all inputs of the node below have been passed
+            order.append(stack.pop())
+        elif node not in seen:
+            seen.add(node)
+            if node.inputs and node not in halt:
+                stack += (node, None, *node.inputs[::-1])
+            else:
+                order.append(node)
     return order
 
 
 class Function:
     """A program: parameters, and results computed from them."""
 
-    __slots__ = ("__weakref__", "_key", "params", "results")
+    __slots__ = ("__weakref__", "_hash", "_key", "params", "results")
 
     def __init__(self, params: Sequence[Node], results: Sequence[Node]) -> None:
         self.params, self.results = tuple(params), tuple(results)
         self._key: Any = None
+        self._hash: int | None = None
 
     @property
     def in_types(self) -> tuple[TensorType, ...]:
@@ -392,7 +391,9 @@ class Function:
         return self is other or (isinstance(other, Function) and self.key() == other.key())
 
     def __hash__(self) -> int:
-        return hash(self.key())
+        if self._hash is None:  # few programs are alike in these, and their keys are long
+            self._hash = hash((self.in_types, tuple([r.op.name for r in self.results])))
+        return self._hash
 
     def __call__(self, *arguments: Node) -> tuple[Node, ...]:
         """Inline: the results with the parameters replaced by nodes."""

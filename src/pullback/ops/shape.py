@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -154,6 +155,7 @@ def moved(indices: Indices, shape: Shape, size: int) -> Indices:
     return (fresh[0], *(x.substitute(values) for x in indices))
 
 
+@lru_cache(4096)
 def _check_indices(name: str, indices: Indices, rank: int, over: Shape) -> None:
     known = {Var(f"i{k}", n) for k, n in enumerate(over)}
     if len(indices) != rank:
@@ -244,16 +246,26 @@ class Reindex(Op):
 
 
 def inverted(indices: Indices, shape: Shape, source: Shape, ct: Node) -> Node | None:
-    """The transpose of a reindex as a reindex: of bijections, slices, flips and pads; None for others.
+    """The transpose of a reindex as a reindex: of bijections, slices, flips and pads; None for others."""
+    if 0 in shape or 0 in source:
+        return b.zeros(source, ct.dtype)
+    found = _inverse(indices, shape, source)
+    if found is None:
+        return None
+    given, op = found
+    ct = b.reshape(ct, given)
+    return ct if op is None else b.apply(op, ct)
+
+
+@lru_cache(4096)
+def _inverse(indices: Indices, shape: Shape, source: Shape) -> tuple[Shape, Reindex | None] | None:
+    """How `inverted` reads a cotangent: in which shape, and where (None: there as it is).
 
     x[..., c, ...] and x[..., s*i + c, ...] invert to ct[(j - c) // s] where (j - c) % s is 0, which a dimension of
     size 1 and a fill express.
     """
-    if 0 in shape or 0 in source:
-        return b.zeros(source, ct.dtype)
-    over = loop_vars(shape)
-    if indices == unravel(ravel(over, shape), source) and _count(shape) == _count(source):
-        return b.reshape(ct, source)
+    if _count(shape) == _count(source) and indices == unravel(ravel(loop_vars(shape), shape), source):
+        return source, None
     pairs = _simple(indices, shape)
     if pairs is None:
         return None
@@ -270,10 +282,8 @@ def inverted(indices: Indices, shape: Shape, source: Shape, ct: Node) -> Node | 
         extra += [offset % step] if step > 1 else []
     at = tuple(found.get(k, ZERO) for k in range(len(shape)))
     extra = [x for x in extra if x != ZERO]
-    ct = b.reshape(ct, (*shape, *(1,) * len(extra)))
-    at = (*at, *extra)
-    fill = None if in_range(at, ct.shape) else 0
-    return b.apply(Reindex(source, at, fill), ct)
+    at, given = (*at, *extra), (*shape, *(1,) * len(extra))
+    return given, Reindex(source, at, None if in_range(at, given) else 0)
 
 
 def _simple(indices: Indices, shape: Shape) -> list[tuple[int | None, int, int]] | None:
