@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -501,7 +501,7 @@ class Scan(Op):
                   linear: tuple[bool, ...]) -> Sequence[Node | None]:
         """A forward scan stacks what the linear part reads; a scan in the other direction runs its transpose."""
         flags = self._linear_flags(linear)
-        part = split(self.body, flags)
+        part = split(self.body, flags, self._cost())
         supply = self._residuals(part, inputs, flags)
         many = len(part.residuals)
         backward = transforms.transpose(part.linear, tuple(k >= many for k in range(len(part.linear.params))))
@@ -520,6 +520,13 @@ class Scan(Op):
         by_const = [next(outs) if k else None for k in consts]
         by_xs = [next(outs) if k else None for k in xs]
         return [ct if k else None for ct, k in zip((*by_const, *by_carry, *by_xs), linear, strict=True)]
+
+    def _cost(self) -> Callable[[Node], int]:
+        """Bytes that each step moves for a residual: it is written and read, or read where it is given, or neither
+        where it is the same in all steps."""
+        _, carry, xs = self._cut(self.body.params)
+        varying, given = dependents(self.body.results, (*carry, *xs)), set(xs)
+        return lambda node: node.tensor.nbytes * (0 if node not in varying else 1 if node in given else 2)
 
     def _residuals(self, part: Split, inputs: Sequence[Node], flags: Sequence[bool]) -> dict[Node, tuple[Node, bool]]:
         """Where the backward scan gets each residual: (node, whether it is a sequence)."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pullback.ir.node import Function, Node, param, substitute, topological
-from pullback.ops.shape import Broadcast
+from pullback.ops.cut import cheapest
 
 T = TypeVar("T")
 
@@ -33,22 +33,15 @@ def dependents(results: Sequence[Node], sources: Iterable[Node]) -> set[Node]:
     return found
 
 
-def split(function: Function, linear: Sequence[bool]) -> Split:
-    """Before: y = f(x, t), linear in t. After: residuals r of x, and g(r, t) = y. Constants, broadcasts stay in g."""
+def split(function: Function, linear: Sequence[bool], cost: Callable[[Node], int] | None = None) -> Split:
+    """Before: y = f(x, t), linear in t. After: residuals r of x, and g(r, t) = y. Constants stay in g, and what is
+    cheaper to make again than to keep, as far as that makes the residuals' `cost` (bytes, where not given) less."""
     inputs = [p for p, k in zip(function.params, linear, strict=True) if k]
     on_linear = dependents(function.results, inputs)
     on_known = dependents(function.results, [p for p, k in zip(function.params, linear, strict=True) if not k])
-    chosen: dict[Node, None] = {}
     steps = [n for n in topological(function.results, inputs) if n in on_linear and n not in inputs]
-    stack = [x for n in steps for x in n.inputs]
-    while stack:
-        node = stack.pop()
-        if node in on_linear or node not in on_known or node in chosen:
-            continue
-        if isinstance(node.op, Broadcast):  # what it repeats is smaller
-            stack.append(node.inputs[0])
-        else:
-            chosen[node] = None
+    read = [x for n in steps for x in n.inputs if x not in on_linear and x in on_known]
+    chosen = cheapest(list(dict.fromkeys(read[::-1])), on_known, cost or (lambda node: node.tensor.nbytes))
     depends = tuple(r in on_linear for r in function.results)
     fresh = {n: param(n.tensor) for n in (*chosen, *inputs)}
     results = substitute([r for r, k in zip(function.results, depends, strict=True) if k], fresh)
