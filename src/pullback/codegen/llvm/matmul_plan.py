@@ -30,6 +30,7 @@ PIECE_FLOPS = 8_000_000  # least work that is handed out
 PIECES = 8  # for each thread, from which on column tiles are enough: parts of rows cost a percent
 B_AHEAD = 8  # steps of k before its use that a line of a panel which the first cache does not hold is asked for
 LATENCY = 4  # cycles of a multiply-add
+COPY = 16  # cycles to copy the numbers of a tile's rows for one term where they lie side by side, far from the next
 SLACK = 2 * LINE  # beyond what a copy holds: the last vector may reach so far
 
 
@@ -128,22 +129,23 @@ def k_block(spec: MatmulSpec, target: Target, size: int, cols: int, pack_a: bool
     return min(range(most, most // 2, -8), key=lambda kc: (-(-k // kc), kc - (k - 1) % kc))
 
 
-def tile_shape(spec: MatmulSpec, target: Target) -> tuple[int, int]:
+def tile_shape(spec: MatmulSpec, target: Target, pack_a: bool = False) -> tuple[int, int]:
     """Most rows and vectors per row of the register tile."""
     if spec.m >= 5 or target.vector_registers > 16:
-        rows, vectors = register_tile(spec.m, spec.n, target.lanes(spec.dtype), target)
+        copy = COPY if pack_a and spec.a.row_stride == 1 else 0
+        rows, vectors = register_tile(spec.m, spec.n, target.lanes(spec.dtype), target, copy)
         if spec.m >= rows - 1:
             return rows, vectors
     budget = target.vector_registers - 4
     return spec.m, {1: 8, 2: 4}.get(spec.m, min(8, max(1, budget // spec.m)))
 
 
-def register_tile(m: int, n: int, lanes: int, target: Target) -> tuple[int, int]:
-    """Rows and vectors of the tile for m rows, of which there are enough, and n columns."""
+def register_tile(m: int, n: int, lanes: int, target: Target, copy: int = 0) -> tuple[int, int]:
+    """Rows and vectors of the tile for m rows, of which there are enough, and n columns; `copy`: see `shape_cost`."""
     if target.vector_registers <= 16:
         return 6, 2
     shapes = ((6, 4), (8, 3)) if n > 3 * lanes else ((8, 3),)
-    return min(shapes, key=lambda shape: shape_cost(shape, m, n, lanes))
+    return min(shapes, key=lambda shape: shape_cost(shape, m, n, lanes, copy))
 
 
 def tile_cost(m: int, n: int, lanes: int, target: Target) -> float:
@@ -151,14 +153,14 @@ def tile_cost(m: int, n: int, lanes: int, target: Target) -> float:
     return shape_cost(register_tile(m, n, lanes, target), m, n, lanes)
 
 
-def shape_cost(shape: tuple[int, int], m: int, n: int, lanes: int) -> float:
+def shape_cost(shape: tuple[int, int], m: int, n: int, lanes: int, copy: int = 0) -> float:
     """The same in tiles of a shape: two multiply-adds begin in a cycle, and the numbers of the rows must be read. A
-    tile with fewer rows costs as much."""
+    tile with fewer rows costs as much. `copy`: cycles to copy a tile's rows before, for each term."""
     rows, vectors = shape
     count = -(-n // lanes)
     widths = [(vectors, count // vectors), (count % vectors, 1)]
     row = sum(many * (max(width * rows / 2, rows, LATENCY) + rows / 4) for width, many in widths if width)
-    return -(-m // rows) * row
+    return -(-m // rows) * (row + copy)
 
 
 def uses_dot(spec: MatmulSpec, lanes: int) -> bool:
@@ -170,7 +172,8 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     lanes = target.lanes(spec.dtype)
     size = 8 if spec.dtype == "double" else 4
     dot = uses_dot(spec, lanes)
-    rows, vectors = (spec.m, 1) if dot else tile_shape(spec, target)
+    pack_a = not dot and packs_a(spec, target, size)
+    rows, vectors = (spec.m, 1) if dot else tile_shape(spec, target, pack_a)
     cols = max(2, 8 // spec.m) if dot else lanes * vectors
     masked = target.masked_memory
     full = chunks(min(cols, spec.n), lanes, masked)
@@ -180,7 +183,6 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     if spec.m % tall and spec.m % (tall - 1) == 0 and tall > 4 and len(edge) != 1:
         tall -= 1  # not where a tile of one vector has too few rows to hide a multiply-add's latency anyway
     unit = 1 if spec.m % tall else tall
-    pack_a = not dot and packs_a(spec, target, size)
     kc = spec.k if dot else k_block(spec, target, size, cols, pack_a)
     tiles = -(-spec.n // cols)
     together = PANELS_TOGETHER if masked and spec.a.row_stride == 1 else 1
