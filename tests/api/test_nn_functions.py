@@ -197,6 +197,26 @@ def test_losses() -> None:
 
 
 @pytest.mark.parametrize("jit", [False, True])
+def test_binary_cross_entropy_of_what_is_no_probability(jit: bool) -> None:
+    """As in PyTorch, NaN too; the line is the caller's, and what was computed before and after is not lost."""
+    mean = pb.jit(F.binary_cross_entropy) if jit else F.binary_cross_entropy
+    good, target = pb.tensor([0.5, 0.25]), pb.tensor([1.0, 0.0])
+    for wrong in (1.5, -1e-6, float("nan"), float("inf")):
+        for _ in range(3):
+            assert mean(good, target).item() == pytest.approx((np.log(2) - np.log(0.75)) / 2)
+        with pytest.raises(ValueError, match="probabilities must lie between 0 and 1") as caught:
+            mean(pb.tensor([0.5, wrong]), target).item()
+        assert isinstance(caught.value, RuntimeError) and "sigmoid" in str(caught.value)
+    w = pb.tensor([3.0, -1.0], requires_grad=True)
+    with pytest.raises(ValueError, match=r"made at \S*test_nn_functions\.py"):
+        F.binary_cross_entropy(w, target).backward(), w.grad.numpy()
+    through = pb.vmap(lambda x: F.binary_cross_entropy(x, target))
+    assert through(pb.stack([good, good])).shape == (2,)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        through(pb.stack([good, good * 9])).numpy()
+
+
+@pytest.mark.parametrize("jit", [False, True])
 def test_binary_cross_entropy_where_a_probability_is_0_or_1(jit: bool) -> None:
     """The gradients are PyTorch's, whose backward divides by x (1 - x), at least 1e-12."""
     def slope(x: Any, y: Any) -> Any:

@@ -28,9 +28,8 @@ def compiled(function: Function, *arrays: Any) -> list[Any]:
     compile_function(function)  # an Executable would fall back on the reference
     executable = Executable(function, frozenset(), frozenset())
     given = [Buffer.from_numpy(np.ascontiguousarray(x)) for x in arrays]
-    results, ticket, _ = executable.start(given, False)
-    if ticket:
-        native().wait(ticket)
+    results, ticket, _ = executable.start(given, True)  # queued: what it refuses is not looked at
+    native().wait(ticket)
     return [r.numpy(numpy_dtype(t.dtype), t.shape) for r, t in zip(results, function.out_types, strict=True)]
 
 

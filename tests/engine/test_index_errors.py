@@ -8,7 +8,7 @@ import pytest
 
 import pullback as pb
 from pullback import nn
-from pullback.engine import trace
+from pullback.engine import execute, trace
 from pullback.util import config
 from pullback.util.errors import IndexError_
 
@@ -253,6 +253,35 @@ def test_long_programs_report_after_they_were_queued():
     with pytest.raises(IndexError_, match="out of range"):
         f(x, pb.tensor([1])).item()
     assert f(x, pb.tensor([1])).item() > 0
+
+
+def test_short_programs_with_indices_are_launched_as_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that was run before is launched again without looking for its plan, and says what it refuses then too."""
+    layer = nn.Linear(8, 3)
+    update = pb.optim.SGD(layer.parameters(), 0.5)
+    x, good, bad = pb.ones((4, 8)), pb.tensor([0, 1, 2, 2]), pb.tensor([0, 1, 9, 2])
+
+    def step(x: pb.Tensor, y: pb.Tensor) -> pb.Tensor:
+        update.zero_grad()
+        loss = nn.functional.cross_entropy(layer(x), y)
+        loss.backward()
+        update.step()
+        return loss
+
+    picked = pb.jit(lambda x, y: (x[y] * 2).sum())
+    for _ in range(4):
+        step(x, good).item(), picked(x, good).item()
+    monkeypatch.setattr(execute, "launch", lambda *_: pytest.fail("the long way"))
+    for _ in range(3):
+        losses = [step(x, good).item() for _ in range(2)]
+        assert losses[1] < losses[0]
+        before = layer.weight.numpy().copy()
+        with pytest.raises(IndexError_, match="out of range"):
+            step(x, bad).item()
+        np.testing.assert_array_equal(layer.weight.numpy(), before)
+        assert picked(x, good).item() == 64
+        with pytest.raises(IndexError_, match="out of range"):
+            picked(x, bad).item()
 
 
 #: one whose weights are all updated where they lie, one whose second weight is also read by the kernel that updates

@@ -403,12 +403,18 @@ def _bce_rule(inputs: Sequence[Node], tangents: Sequence[Node]) -> tuple[tuple[N
 
 @operation(promote="float")
 def _bce(x: Node, y: Node, *weight: Node, reduction: str) -> Node:
+    from pullback.api.decompositions import require  # lazy: decompositions are many files
+
+    inside = build.binary("logical_and", build.binary("ge", x, build.zeros_like(x)),
+                          build.binary("le", x, build.ones_like(x)))
+    x = require(x, build.unary("logical_not", inside), "binary_cross_entropy")
     losses = with_rule("binary_cross_entropy", _bce_node, _bce_rule, x, y)[0]
     return reduced(build.mul(losses, weight[0]) if weight else losses, reduction)
 
 
 def binary_cross_entropy(input: Array, target: Array, weight: Array = None, reduction: str = "mean") -> Array:
-    """-(target * log(input) + (1 - target) * log(1 - input)), logarithms at least -100; input holds probabilities."""
+    """-(target * log(input) + (1 - target) * log(1 - input)), logarithms at least -100; input holds probabilities,
+    which are looked at: what is outside of [0, 1], or NaN, is an error."""
     x, y = _same_shapes(input, target, "binary_cross_entropy")
     operands = (x, y) if weight is None else (x, y, _broadcasting(weight, x, "binary_cross_entropy", "weight"))
     return _bce(*operands, reduction=checked_reduction(reduction, "binary_cross_entropy"))

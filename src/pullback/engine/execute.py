@@ -17,8 +17,9 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
+from pullback.engine import programs
 from pullback.engine import trace as tracing
-from pullback.engine.programs import Executable
+from pullback.engine.programs import Executable, Report
 from pullback.engine.trace import Info, State, Trace, Value, local, new, refuse_concrete, thread
 from pullback.ir.dtypes import DType
 from pullback.ir.node import Function, TensorType
@@ -136,20 +137,23 @@ def start(executable: Executable, arguments: list[Any]) -> list[Any]:
         _in_flight.append((ticket, (arguments, outputs, held, executable)))
         if len(_in_flight) > MAX_IN_FLIGHT:
             wait_oldest(MAX_IN_FLIGHT - 1)
-    elif executable.checked:
-        _note_report(executable, outputs, held)
+    elif held is not None and executable.checked:
+        _note_refused(executable, outputs, held[0])
     return outputs
 
 
-def _note_report(executable: Executable, outputs: list[Any], held: Any) -> None:
+def _note_refused(executable: Executable, outputs: list[Any], report: Report) -> None:
     """Keep what a finished run of a program with checks refused for the next observation."""
     if type(outputs[0]) is Interrupted:
         return
-    found = executable.report(held)
+    found = executable.refused(report)
     if found is None:
         return
     _errors.append(found)
     _mark(outputs, executable.lost(), found)
+
+
+programs.note_refused = _note_refused
 
 
 def _mark(outputs: list[Any], which: Iterable[int], error: PullbackError) -> None:
@@ -297,7 +301,7 @@ def _retire(ticket: int) -> None:
             if error is not None:
                 _mark(outputs, [k for k, source in enumerate(executable.sources) if source is None], error)
         if executable.checked:
-            _note_report(executable, outputs, held)
+            _note_refused(executable, outputs, held[0])
 
 
 def _after_fork() -> None:
@@ -416,7 +420,7 @@ class FlushPlan:
         pairs = tuple([(o, place[replaced[s]]) for o, s in enumerate(self.slots) if replaced.get(s) in place])
         self.executable: Any = Executable(function, _scalar_positions(trace), free, pairs) if self.slots else None
         #: what in-place operations replace, where it matters: a program that refuses an index leaves that as before
-        self.carried = {v.slot: s for v, s in trace.carried.items()} if self.slots and self.executable.checked else None
+        self.carried = _carried_slots(trace) if self.slots and self.executable.checked else None
         #: the results are just those of the program, in order
         self.simple = not self.with_history and tuple(self.slots) == live
         self.live = live
@@ -518,6 +522,8 @@ def _run(trace: Trace, plan: FlushPlan, wanted: list[Value], arguments: list[Any
 def _launch_again(trace: Trace, wanted: list[Value], plan: FlushPlan) -> bool:
     """Launch what was launched last from this state, in half the time; False where somebody holds what would be
     written over."""
+    if plan.carried is not None and plan.carried != _carried_slots(trace):
+        return False
     leaves = trace.leaves
     for k in plan.written:
         leaf = leaves[k]
@@ -628,8 +634,12 @@ def _new_plan(trace: Trace, live: tuple[int, ...], history: tuple[int, ...], don
 def _of_carried(trace: Trace, plan: FlushPlan, key: tuple[Any, ...]) -> FlushPlan | None:
     """The plan for what is replaced now: equal operations may write into a tensor once and make a new one then. (Those
     of an optimiser replace what they read, always.)"""
-    carried = {v.slot: s for v, s in trace.carried.items()}
+    carried = _carried_slots(trace)
     return plan if plan.carried == carried else trace.state.programs.get((*key, *carried.items()))
+
+
+def _carried_slots(trace: Trace) -> dict[int, int | None]:
+    return {v.slot: s for v, s in trace.carried.items()}
 
 
 def copied(buffer: Buffer) -> Buffer:

@@ -6,6 +6,7 @@ import ctypes
 import math
 import threading
 import weakref
+from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +33,33 @@ RELEASE_SECONDS = 100e-6
 BRIEF_SECONDS = 50e-3
 
 
+class Report:
+    """Memory for the number of what a run refused first, 0 for nothing."""
+
+    __slots__ = ("_memory", "address", "number")
+
+    def __init__(self, value: int = 0) -> None:
+        self._memory = Buffer(8)
+        self.address = self._memory.address
+        self.number = ctypes.c_int32.from_address(self.address)
+        self.number.value = value
+
+
+def unnoted(*_: Any) -> None:
+    """Before execute.py has been loaded nothing runs."""
+
+
+#: set by execute.py: keep what a run refused for the next observation
+note_refused: Callable[[Executable, list[Any], Report], None] = unnoted
+
+
 class Executable:
     """A program with its calling convention. `immediates` are parameters that arrive as Python scalars; `replaced` are
     results, each with the parameter whose place it takes: where the program refuses an index, they are as before."""
 
-    __slots__ = ("_call", "_idle", "_refusing", "_submit", "at_once", "checked", "fresh", "fresh_bytes", "function",
-                 "homes", "immediates", "out", "program", "reference", "replaced", "sources", "workspace_bytes")
+    __slots__ = ("_call", "_idle", "_refusing", "_reports", "_submit", "at_once", "checked", "fresh", "fresh_bytes",
+                 "function", "homes", "immediates", "out", "program", "reference", "replaced", "sources",
+                 "workspace_bytes")
 
     def __init__(self, function: Function, immediates: frozenset[int], donated: frozenset[int],
                  replaced: Pairs = ()) -> None:
@@ -47,7 +69,7 @@ class Executable:
         self.homes = homes_of(self.out)  # of the other results, backwards where there are sources
         self.fresh = frozenset(self.out)  # their sizes
         self.fresh_bytes = sum(self.out)
-        self.at_once = False  # short, and nothing to check
+        self.at_once = False  # short
         self.program: Any = None
         self.reference = False
         self.workspace_bytes = 0
@@ -56,6 +78,7 @@ class Executable:
         self.checked = False  # there are operators that may refuse the values of their inputs
         self._refusing: tuple[Node, ...] = ()  # those, where this is interpreted
         self._idle: list[Buffer] = []  # the workspace of the last run at once
+        self._reports: list[Report] = []  # where it wrote what it refused
         self._compile(donated)
 
     def _compile(self, donated: frozenset[int]) -> None:
@@ -79,7 +102,7 @@ class Executable:
         fresh = [n for n, k in zip(self.out, self.sources, strict=True) if k is None]
         self.homes = homes_of(fresh[::-1] if self.program.alias else fresh)
         self.fresh, self.fresh_bytes = frozenset(fresh), sum(fresh)
-        self.at_once = not self.checked and self.program.seconds <= INLINE_SECONDS
+        self.at_once = self.program.seconds <= INLINE_SECONDS
         if "launch" in config.DEBUG.value:
             from pullback.engine.inspect import announce
 
@@ -95,7 +118,7 @@ class Executable:
     def twin(self, loaded: Any) -> Executable:
         """The same program with other code that was loaded for it."""
         other = copy(self)
-        other._idle = []
+        other._idle, other._reports = [], []
         other._use_code(loaded.address("prog"), math.inf, loaded)
         return other
 
@@ -118,16 +141,28 @@ class Executable:
     def call(self, slots: list[Any], outputs: list[Any]) -> list[Any]:
         """`run` on addresses and numbers, into these buffers."""
         slots += [buffer.address for buffer in outputs]
-        if not self.workspace_bytes:
+        report: Report | None = None
+        if self.checked:
+            try:
+                report = self._reports.pop()
+                report.number.value = 0
+            except IndexError:
+                report = Report()
+            slots.append(report.address)
+        if self.workspace_bytes:
+            try:
+                workspace = self._idle.pop()
+            except IndexError:
+                workspace = Buffer(self.workspace_bytes)
+            slots.append(workspace.address)
             self._call(*slots)
-            return outputs
-        try:
-            workspace = self._idle.pop()
-        except IndexError:
-            workspace = Buffer(self.workspace_bytes)
-        slots.append(workspace.address)
-        self._call(*slots)
-        self._idle.append(workspace)
+            self._idle.append(workspace)
+        else:
+            self._call(*slots)
+        if report is not None:
+            if report.number.value:
+                note_refused(self, outputs, report)
+            self._reports.append(report)
         return outputs
 
     def start(self, arguments: list[Any], busy: bool,
@@ -150,32 +185,26 @@ class Executable:
         slots = [a.address if type(a) is Buffer else a for a in arguments]
         slots += [b.address for b in outputs]
         if self.checked:
-            return self._run_checked(slots, outputs, busy)
+            return self._queue_checked(slots, outputs)
         workspace: Buffer | None = None
         if self.workspace_bytes:
             workspace = shared_workspace(self.workspace_bytes)
             slots.append(workspace.address)
         return outputs, self._submit(*slots), workspace
 
-    def _run_checked(self, slots: list[Any], outputs: list[Any], busy: bool) -> tuple[list[Any], int, Any]:
-        """Run or queue a program with a number for what it refuses: one of its own for each run."""
-        number, queued = _number(0), busy or self.program.seconds > INLINE_SECONDS
+    def _queue_checked(self, slots: list[Any], outputs: list[Any]) -> tuple[list[Any], int, Any]:
+        """Queue a program with a number for what it refuses: one of its own for each run."""
+        report = Report()
+        slots.append(report.address)
         workspace: Buffer | None = None
         if self.workspace_bytes:
-            workspace = shared_workspace(self.workspace_bytes) if queued else Buffer(self.workspace_bytes)
-        slots.append(number.address)
-        if workspace is not None:
+            workspace = shared_workspace(self.workspace_bytes)
             slots.append(workspace.address)
-        ticket = 0
-        if queued:
-            ticket = self._submit(*slots)
-        else:
-            self._call(*slots)
-        return outputs, ticket, (number, workspace)
+        return outputs, self._submit(*slots), (report, workspace)
 
-    def report(self, held: Any) -> PullbackError | None:
-        """What a run of a checked program refused, from what `start` returned with its results."""
-        number = ctypes.c_int32.from_address(held[0].address).value
+    def refused(self, report: Report) -> PullbackError | None:
+        """What a run of a checked program refused."""
+        number = report.number.value
         if not number:
             return None
         from pullback.passes.checks import refused
@@ -204,7 +233,7 @@ class Executable:
     def _run_reference(self, arguments: list[Any]) -> tuple[list[Any], int, Any]:
         with np.errstate(all="ignore"):
             results = evaluate(self.function, *self.arrays(arguments))
-        held = (_number(int(results[-1])),) if self.checked else None
+        held = (Report(int(results[-1])), None) if self.checked else None
         if self.checked and results[-1]:
             given, kept = self.arrays(arguments), dict(self.replaced)
             results = [given[kept[k]] if k in kept else r for k, r in enumerate(results)]
@@ -223,10 +252,3 @@ def shared_workspace(nbytes: int) -> Buffer:
         found = Buffer(nbytes)
         _waiting = weakref.ref(found)
     return found
-
-
-def _number(value: int) -> Buffer:
-    """Memory for one int32."""
-    buffer = Buffer(8)
-    ctypes.c_int32.from_address(buffer.address).value = value
-    return buffer

@@ -45,6 +45,8 @@ REFUSALS: dict[str, Any] = {
     "inv": ("inv: a matrix is singular", "use pinv, or add a small multiple of the identity"),
     "solve_triangular": ("solve_triangular: a matrix is singular", "the diagonal must have no zeros"),
     "not_finite": ("a decomposition met NaN or infinite numbers", "look where they first appear"),
+    "binary_cross_entropy": ("binary_cross_entropy: probabilities must lie between 0 and 1",
+                             "apply sigmoid first, or use binary_cross_entropy_with_logits", ValueError_),
     "gaussian_nll_loss": ("gaussian_nll_loss: var has negative entries", "variances are 0 or more", ValueError_),
 }
 
