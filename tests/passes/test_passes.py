@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.programs import floats
 
+import pullback as pb
 import pullback.ops.build as b
 from pullback.ir.dtypes import float32
 from pullback.ir.index import loop_vars
@@ -35,6 +36,16 @@ def test_identity_views() -> None:
     assert simple(square, b.transpose(square, (1, 0))) is not square
     assert simple(x, b.copy(b.stop_gradient(x))) is x
     assert simple(x, b.broadcast(x, (3, 4), (0, 1))) is x
+
+
+def test_views_that_undo_each_other() -> None:
+    x, square = floats(3, 4), floats(3, 3)
+    assert simple(x, b.transpose(b.transpose(x, (1, 0)), (1, 0))) is x
+    assert simple(square, b.flip(b.transpose(b.flip(b.transpose(square, (1, 0)), [0]), (0, 1)), [0])) is not square
+    assert simple(square, b.flip(b.flip(square, [0, 1]), [0, 1])) is square
+    assert simple(x, b.reshape(b.reshape(x, (12,)), (3, 4))) is x
+    assert simple(x, b.slice_axis(b.pad_axis(x, 1, 2, 1, 7.0), 1, 1, 5)) is not x  # another place
+    assert simple(x, b.transpose(b.exp(b.transpose(x, (1, 0))), (1, 0))) is not x
 
 
 def test_constants_are_folded() -> None:
@@ -101,3 +112,16 @@ def test_a_contraction_read_transposed_only_is_computed_transposed() -> None:
     assert orient(Function([x, y], [turned, product])).results == (turned, product)
     other = b.transpose(product, (1, 0, 2))
     assert orient(Function([x, y], [other])).results[0] is other
+
+
+def test_the_gradient_of_a_weight_that_was_used_transposed_is_not_turned_over() -> None:
+    """What a function turned over for itself its gradient turns back: the product has the weight's own order then."""
+    w = pb.ones((5, 3))
+
+    def loss(w: pb.Tensor, x: pb.Tensor) -> pb.Tensor:
+        turned = w.T
+        return (x @ turned).sum() + (x * x @ turned).sum()
+
+    text = pb.show(lambda w, x: w - 0.1 * pb.grad(loss)(w, x), "graph")(w, pb.ones((4, 3)))
+    text = text[text.index("simplified"):]
+    assert "reindex[shape=(5,3)" not in text and "reindex[shape=(3,5)" not in text and "contract" in text

@@ -140,7 +140,7 @@ STEPS: dict[str, tuple[Any, int, int, dict[str, int]]] = {
     "gpt": (lambda jit: transformer.functional(128, pb.tensor, pb, transformer.TorchWords(F), pb.value_and_grad, jit),
             25 * 3, 116, {"attention": 12, "scatter": 2}),
     "lstm": (lambda jit: lstm_step.functional(pb.tensor, pb, pb.scan, pb.sigmoid, pb.value_and_grad, jit, _logs),
-             2 * 3, 9, {"scan": 2}),
+             2 * 3, 5, {"scan": 2}),
     "mlp": (lambda jit: mlp_adam.functional(pb.tensor, pb, pb.value_and_grad, jit, _logs), 3 * 3 - 1, 5, {}),
 }
 

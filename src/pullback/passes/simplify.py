@@ -14,8 +14,9 @@ import numpy as np
 import pullback.ops.build as b
 from pullback.ir.index import loop_vars
 from pullback.ir.node import Function, Node, Proj, TensorType, rebuild
-from pullback.passes.layout import layout
+from pullback.passes.layout import layout, lowering
 
+VIEWS = 4  # most views on the way to one that they undo
 Rule = Callable[[Node, tuple[Node, ...], list[Any]], "Node | None"]
 
 
@@ -40,19 +41,26 @@ def _once(node: Node) -> Node | None:
     row = getattr(node.op, "row", None)
     if row is not None:
         return _mapped(node, row)
-    if len(node.inputs) == 1 and getattr(type(node.op), "lowering", "") == "view":
-        return _identity(node)
-    return None
+    return _identity(node) if _is_view(node) else None
 
 
 def _identity(node: Node) -> Node | None:
-    """A view that is its input: `x`."""
-    source = node.inputs[0]
-    if source.shape != node.shape or source.dtype is not node.dtype:
-        return None
-    over = loop_vars(node.shape)
-    base, at = layout(node, over, {source: None})
-    return source if base is source and at == over else None
+    """A view that is its input, or undoes those before it: `x`."""
+    source = node
+    for _ in range(VIEWS):
+        if not _is_view(source):
+            return None
+        source = source.inputs[0]
+        if source.shape == node.shape and source.dtype is node.dtype:
+            over = loop_vars(node.shape)
+            base, at = layout(node, over, {source: None})
+            if base is source and at == over:
+                return source
+    return None
+
+
+def _is_view(node: Node) -> bool:
+    return len(node.inputs) == 1 and isinstance(node.type, TensorType) and lowering(node) == "view"
 
 
 def uniform(node: Node) -> Any:
