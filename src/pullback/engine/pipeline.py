@@ -320,15 +320,15 @@ def program_key(function: Function, donated: frozenset[int], immediates: frozens
 def function_text(function: Function, known: dict[Op, str] | None = None) -> str:
     """A text that is equal for equal functions, in any process; `known` are the texts of primitives so far."""
     known = {} if known is None else known
-    number: dict[Node, int] = {}
+    names: dict[Node, str] = {}
     rows: list[str] = []
     for p in function.params:
-        number[p] = len(number)
+        names[p] = str(len(names))
         rows.append(repr(p.type))
     for node in function.nodes():
-        if node in number:
+        if node in names:
             continue
-        number[node] = len(number)
+        names[node] = str(len(names))
         op = node.op
         if isinstance(op, Param):
             raise CompileError(message("compile: a parameter is not bound", [("type", repr(node.type))]))
@@ -336,8 +336,8 @@ def function_text(function: Function, known: dict[Op, str] | None = None) -> str
         if text is None:
             parts = "|".join([_part(value, known) for value in op.params().values()])
             text = known[op] = f"{op.name}({parts})"
-        rows.append(text + ",".join([str(number[x]) for x in node.inputs]))
-    rows.append(",".join([str(number[r]) for r in function.results]))
+        rows.append(text + ",".join([names[x] for x in node.inputs]))
+    rows.append(",".join([names[r] for r in function.results]))
     return "{" + "\n".join(rows) + "}"
 
 
