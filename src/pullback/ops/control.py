@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -338,8 +337,7 @@ class CustomLinear(Op):
         return b.apply(CustomLinear(rule, self.count, self.active, self.inexact, self.label), *all_)
 
 
-@dataclass(frozen=True)
-class BatchedJvp:
+class BatchedJvp(NamedTuple):
     """A jvp rule over one more leading dimension."""
 
     rule: Rule
@@ -361,8 +359,7 @@ class BatchedJvp:
         return found[:count], found[count:]
 
 
-@dataclass(frozen=True)
-class BatchedVjp:
+class BatchedVjp(NamedTuple):
     """A vjp rule over one more leading dimension; the cotangents of inputs that lack it are summed over it."""
 
     rule: Rule

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pullback.ir.node import Function, Node, param, substitute, topological
 from pullback.ops.cut import cheapest
@@ -12,8 +11,7 @@ from pullback.ops.cut import cheapest
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """`residuals` are nodes of the original program that the linear part reads.
 
     `linear`: (residuals..., linear inputs...) -> the results that depend on linear inputs (`depends` says which).
