@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pullback.codegen.llvm.matmul_plan import register_tile
+from pullback.codegen.llvm.matmul_plan import make_plan, register_tile
+from pullback.codegen.llvm.matmul_spec import MatmulSpec, Operand
 from pullback.codegen.llvm.target import AARCH64, X86_64_V3, X86_64_V4, Target
 from pullback.codegen.llvm.window_images import together
 from pullback.codegen.llvm.window_spec import Dim, WindowSpec
@@ -43,3 +44,14 @@ def test_few_terms_do_not_repay_images_that_end_within_a_vector() -> None:
 def test_tiles_of_32_registers(m: int, n: int, tile: tuple[int, int]) -> None:
     assert register_tile(m, n, 16, X86_64_V4) == tile
     assert register_tile(m, n, 8, X86_64_V3) == (6, 2)
+
+
+@pytest.mark.parametrize(("m", "n", "tile"), [
+    (1536, 384, (8, 3)), (384, 384, (8, 3)), (1024, 128, (8, 3)), (256, 1024, (6, 4)), (384, 1536, (6, 4))])
+def test_tiles_where_rows_are_copied_first(m: int, n: int, tile: tuple[int, int]) -> None:
+    """Fewer columns repay fewer copies: those of 8 rows fill a vector. So measured on a Zen 5."""
+    assert register_tile(m, n, 16, X86_64_V4, 16) == tile
+    transposed = MatmulSpec(m, n, 1024, Operand(1, m), Operand(n, 1), "float")
+    for copy, shape in ((0, (6, 4)), (16, tile)):
+        plan = make_plan(transposed, X86_64_V4._replace(copy_cycles=copy))
+        assert plan.pack_a and (plan.tall, plan.cols) == (min(shape[0], m), 16 * shape[1])

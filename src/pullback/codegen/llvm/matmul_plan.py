@@ -30,7 +30,6 @@ PIECE_FLOPS = 8_000_000  # least work that is handed out
 PIECES = 8  # for each thread, from which on column tiles are enough: parts of rows cost a percent
 B_AHEAD = 8  # steps of k before its use that a line of a panel which the first cache does not hold is asked for
 LATENCY = 4  # cycles of a multiply-add
-COPY = 16  # cycles to copy the numbers of a tile's rows for one term where they lie side by side, far from the next
 SLACK = 2 * LINE  # beyond what a copy holds: the last vector may reach so far
 
 
@@ -132,7 +131,7 @@ def k_block(spec: MatmulSpec, target: Target, size: int, cols: int, pack_a: bool
 def tile_shape(spec: MatmulSpec, target: Target, pack_a: bool = False) -> tuple[int, int]:
     """Most rows and vectors per row of the register tile."""
     if spec.m >= 5 or target.vector_registers > 16:
-        copy = COPY if pack_a and spec.a.row_stride == 1 else 0
+        copy = target.copy_cycles if pack_a and spec.a.row_stride == 1 else 0
         rows, vectors = register_tile(spec.m, spec.n, target.lanes(spec.dtype), target, copy)
         if spec.m >= rows - 1:
             return rows, vectors
