@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -165,3 +166,11 @@ def test_every_room_has_a_readme() -> None:
     rooms = {room_of(path) for path in sources()} - {""}
     missing = [room for room in rooms if not (ROOT / room / "README.md").is_file()]
     assert not missing
+
+
+def test_the_import_loads_no_operators_and_no_compiler() -> None:
+    """They come with the first program: an import is to take little more than NumPy's."""
+    code = "import sys, pullback; print(*[m for m in sys.modules if m.startswith('pullback.')])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    late = ("pullback.ops", "pullback.passes", "pullback.schedule", "pullback.kernel", "pullback.transforms")
+    assert loaded and not [m for m in loaded if m.startswith(late)]

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from pullback.engine.trace import Operand
 from pullback.ir.node import Node, Op, TensorType, apply, param, topological
-from pullback.ops.source import Const
 
 
 class Template(NamedTuple):
@@ -37,7 +36,7 @@ def signature(operands: list[Operand]) -> tuple[Any, ...]:
 
 
 def is_number(node: Node) -> bool:
-    return type(node.op) is Const and not node.shape
+    return not node.shape and getattr(node.op, "data", None) is not None
 
 
 def template(build: Callable[[list[Operand]], tuple[tuple[Node, ...], str]], operands: list[Operand]) -> Template:
