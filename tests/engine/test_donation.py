@@ -179,3 +179,27 @@ def test_as_jax_programs_write_it() -> None:
     params["b"].delete()
     with pytest.raises(RuntimeError, match="Array has been deleted"):
         print(params["b"])
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_what_a_barrier_names_again_is_read_before_it_is_written_over(steps: int) -> None:
+    """A checkpoint's backward pass reads its inputs behind a barrier. The loop's state is one: zeros are written there,
+    because a turn does not read its carry."""
+    rng = np.random.default_rng(0)
+    start, xs = pb.tensor(rng.normal(size=3)), pb.tensor(rng.normal(size=(steps, 3)))
+    flags = pb.tensor(rng.random((steps, 3)) < 0.5)
+
+    def turn(carry: pb.Tensor, given: tuple[pb.Tensor, pb.Tensor], a: pb.Tensor) -> tuple[pb.Tensor, None]:
+        x, flag = given
+        return pb.where(flag, a * x, a), None
+
+    def by(step: Callable[..., Any]) -> Any:
+        def loss(a: pb.Tensor) -> pb.Tensor:
+            last, _ = pb.scan(lambda carry, given: step(carry, given, a), start, (xs, flags))
+            return (last * last).sum()
+
+        return pb.grad(loss)(start).numpy()
+
+    last = np.where(flags.numpy()[-1], xs.numpy()[-1], 1)
+    np.testing.assert_allclose(by(pb.checkpoint(turn)), 2 * start.numpy() * last * last)
+    np.testing.assert_array_equal(by(pb.checkpoint(turn)), by(turn))

@@ -148,7 +148,7 @@ def loads_of(kernel: Kernel) -> list[tuple[Stmt, list[Any]]]:
 
 def in_step(stmts: list[tuple[Stmt, list[Any]]], source: Buffer, out: Buffer) -> bool:
     """Whether a kernel reads each element of the source only in the turn that writes the same element of the result."""
-    if any(isinstance(s, (MatmulNest, WindowNest)) and source in (s.a, s.b) for s, _ in stmts):
+    if any(isinstance(s, (MatmulNest, WindowNest)) and source in (s.a.memory, s.b.memory) for s, _ in stmts):
         return False
     stores = [s for s, _ in stmts if isinstance(s, Store) and s.buffer is out]
     if len(stores) != 1:
@@ -156,7 +156,7 @@ def in_step(stmts: list[tuple[Stmt, list[Any]]], source: Buffer, out: Buffer) ->
     holders: list[Stmt] = []
     late = False  # it would read what the store has written
     for s, loads in stmts:
-        reads = [x for x in loads if x.buffer is source]
+        reads = [x for x in loads if x.buffer.memory is source]  # by another name too: behind a barrier
         if not all(isinstance(x, Load) and x.flat == stores[0].flat for x in reads) or (reads and late):
             return False
         holders += [s] if reads else []
