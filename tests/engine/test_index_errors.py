@@ -353,6 +353,46 @@ def test_a_refused_step_changes_nothing(network: str, optimizer: str, wrap) -> N
         np.testing.assert_array_equal(seen, last)
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, pb.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("loss", [nn.functional.binary_cross_entropy,
+                                  lambda x, y: nn.functional.gaussian_nll_loss(x * 0, y, x)], ids=["bce", "nll"])
+def test_a_step_refused_when_its_update_could_run_changes_nothing(loss, optimizer: str, wrap) -> None:
+    """What is refused is computed of the weights: no sooner is it known than their gradients are."""
+    w = pb.full((5,), 0.5, requires_grad=True)
+    update, y = OPTIMIZERS[optimizer]([w]), pb.full((5,), 0.5)
+
+    @wrap
+    def step(scale: pb.Tensor) -> pb.Tensor:
+        update.zero_grad()
+        value = loss(w * scale, y)
+        value.backward()
+        update.step()
+        return value
+
+    for bad in (True, False, True, False):
+        before = w.numpy().copy()
+        if bad:
+            with pytest.raises(ValueError, match=r"must lie between|has negative entries"):
+                step(pb.full((5,), -50.0)).item()
+        else:
+            step(pb.full((5,), 0.25)).item()
+        assert (w.numpy() == before).all() == bad
+
+
+@pytest.mark.parametrize("size", [8, 200_000])
+def test_a_refused_result_in_the_memory_of_another_argument(size: int) -> None:
+    """It is none, and not what lay there."""
+    f = pb.jit(lambda a, i, x: (x[i].sum(), pb.tanh(a) * (x[i] * x[i]).sum()), donate_argnums=(0,))
+    x = pb.ones(10)
+    for _ in range(2):
+        assert f(pb.zeros(size), pb.tensor([1, 3]), x)[1].sum().item() == 0
+        results = f(pb.zeros(size), pb.tensor([1, 30]), x)
+        for result in (*results, *results):
+            with pytest.raises(IndexError):
+                result.numpy()
+
+
 @pytest.mark.parametrize("reference", [False, True])
 def test_what_replaces_a_tensor_in_one_run_may_be_a_new_one_in_another(reference: bool) -> None:
     """Equal operations: one writes into a tensor, which keeps what it had, the other makes a tensor, which has

@@ -70,7 +70,7 @@ class Program:
     """
 
     __slots__ = ("_watched", "address", "alias", "cached", "checked", "donated", "early", "error_slot", "flops",
-                 "function", "immediates", "in_types", "kept", "kernels", "loaded", "nbytes", "out_types", "replaced",
+                 "function", "immediates", "in_types", "kernels", "loaded", "nbytes", "out_types", "replaced",
                  "seconds", "times", "workspace_bytes")
 
     def __init__(self, function: Function, header: dict[str, Any], address: int, loaded: tuple[Code, ...],
@@ -84,9 +84,8 @@ class Program:
         self.kernels = [KernelInfo(*k) for k in header["kernels"]]
         self.address, self.loaded = address, loaded
         self.donated, self.immediates = donated, immediates
-        #: results that exist also where the program refused something, and those that are copies of parameters then
+        #: results that are written also where the program refuses something
         self.early: tuple[int, ...] = header["early"]
-        self.kept: Pairs = header["kept"]
         self.replaced: Pairs = ()
         self.checked: bool = header["checked"]
         self.error_slot = len(function.params) + len(function.results) if self.checked else -1
@@ -162,7 +161,7 @@ def build(function: Function, donated: frozenset[int], immediates: frozenset[int
     seconds = max(plan.seconds, LONG) if open_ended(plan) else plan.seconds
     header = {"alias": sorted(plan.alias.items()), "workspace_bytes": workspace_bytes, "flops": plan.flops,
               "nbytes": plan.nbytes, "seconds": seconds, "kernels": kernels, "entry": entry,
-              "early": plan.early, "kept": plan.kept, "checked": bool(found),
+              "early": plan.early, "checked": bool(found),
               "objects": [(o.symbols, len(o.data), o.callees) for o in objects]}
     return header, [o.data for o in objects]
 

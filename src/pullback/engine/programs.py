@@ -218,11 +218,9 @@ class Executable:
         from pullback.passes.checks import untouched
 
         there = {*untouched(self.function)}
-        if self.reference:
-            there |= dict(self.replaced).keys()
-        else:
-            early = set(self.program.early)
-            there = (early & there) | (self.program.alias.keys() - early) | dict(self.program.kept).keys()
+        if not self.reference:
+            there &= {*self.program.early}
+        there |= dict(self.replaced).keys()
         return [k for k in range(len(self.out)) if k not in there]
 
     def arrays(self, arguments: list[Any]) -> list[Any]:

@@ -30,12 +30,17 @@ Pairs = tuple[tuple[int, int], ...]  # a result and the parameter that it replac
 
 
 def waits(function: Function, roots: Roots, groups: list[Group], kernels: list[Kernel],
-          donated: frozenset[int], state: int) -> dict[int, int]:
+          donated: frozenset[int], state: int, replaced: Pairs | None) -> dict[int, int]:
     """The groups that are to run before each one, by its bit: all it depends on, and where it can write a result over
-    a donated input, the other readers of that input."""
+    a donated input, the other readers of that input and what says whether it may be lost: see `donate`."""
     before = {g.bit: g.ancestors for g in groups}
     results = {roots.buffers[r]: o for o, r in enumerate(function.results)}
     bits = {k: g.bit for g, k in zip(groups, kernels, strict=True)}
+    writers = {results[x]: bit for k, bit in bits.items() for x in k.writes if x in results}
+    check = writers.get(len(function.results) - 1, 0)
+    for last in sorted({writers[o] for o, k in replaced or () if k in donated and o in writers}):
+        if check not in (0, last) and not before[check] & last:
+            run_before(before, [check], last)
     for k in sorted(donated):
         source = roots.params[function.params[k]]
         readers = [x for x in kernels if source in x.reads]
@@ -67,11 +72,12 @@ def run_before(before: dict[int, int], first: list[int], last: int) -> None:
 
 
 def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated: frozenset[int],
-           state: int, replaced: Pairs) -> dict[int, int]:
+           state: int, replaced: Pairs | None) -> dict[int, int]:
     """Results that may be written over a donated input: nobody reads it later, or elsewhere, or out of step.
 
     First those whose own kernel reads it: lines that are read are written again, and equal layers have equal kernels.
-    Of pairs in `replaced`, a result takes no other input's memory, nor another result the input's.
+    Of pairs in `replaced`, a result takes no other input's memory, nor another result the input's; and not before it
+    is known whether the program refuses something, which its last result says: the input would be lost.
     """
     alias: dict[int, int] = {}
     if not donated:
@@ -87,9 +93,10 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
                 readers.setdefault(x, []).append(k)
             for x in k.writes:
                 writer[x] = (n, k)
-    mine, its = dict(replaced), {k: o for o, k in replaced}
+    mine, its = dict(replaced or ()), {k: o for o, k in replaced or ()}
     free = {k: roots.params[function.params[k]] for k in sorted(donated)}
     outs = [roots.buffers[r] for r in function.results]
+    known = -1 if replaced is None else writer[outs[-1]][0] if outs[-1] in writer else len(phases)
     written = [o for o, out in enumerate(outs) if out in writer]
     in_turn = sorted(written, key=lambda o: writer[outs[o]][1].writes.index(outs[o]))  # as their kernel writes them
     for o, own in [*((o, True) for o in in_turn), *((o, False) for o in written)]:
@@ -100,7 +107,7 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
         for k, source in free.items():
             if not alike(out, source) or (state >= 0 and k != state + o) or mine.get(o, k) != k or its.get(k, o) != o:
                 continue
-            if last.get(source, -1) > n:
+            if last.get(source, -1) > n or (o in mine and n <= known):
                 continue
             now = [r for r in readers.get(source, []) if any(r is q for q in phases[n])]
             if own and not now:

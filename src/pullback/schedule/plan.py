@@ -110,10 +110,11 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     groups = grouping.ordered()
     mark_external(roots.roots, outputs)
     kernels = [build_kernel(g, f"k{n}", options, roots) for n, g in enumerate(groups)]
-    phases = in_phases(groups, kernels, waits(function, roots, groups, kernels, donated, options.state))
+    phases = in_phases(groups, kernels, waits(function, roots, groups, kernels, donated, options.state,
+                                              options.checked))
     if options.fuse:
         phases = [side_by_side(phase) for phase in phases]
-    alias = donate(function, roots, phases, donated, options.state, options.checked or ())
+    alias = donate(function, roots, phases, donated, options.state, options.checked)
     in_place(function, roots, phases, alias)
     stream_results(kernels, {roots.buffers[function.results[o]] for o in alias})
     workspace = place_workspace(phases, roots)
