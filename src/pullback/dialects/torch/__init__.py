@@ -49,8 +49,8 @@ _TABLE = {
         cosine_embedding_loss triplet_margin_loss""",
     "dialects.torch.composed": """diff trapezoid trapz cumulative_trapezoid gradient atleast_3d tril_indices
         triu_indices unravel_index unique_consecutive vander cov corrcoef aminmax mode nanmedian nanquantile
-        histogram frexp real imag complex conj conj_physical resolve_conj resolve_neg sgn detach is_same_size
-        put=put_elements addbmm chain_matmul frombuffer block_diag cartesian_prod column_stack combinations
+        histogram frexp real imag complex conj conj_physical resolve_conj resolve_neg sgn detach fill
+        is_same_size put=put_elements addbmm chain_matmul frombuffer block_diag cartesian_prod column_stack combinations
         diagflat dsplit dstack hsplit tensor_split vsplit sinc logaddexp2 float_power ldexp i0 polygamma
         mvlgamma gcd lcm as_strided diagonal_scatter index_reduce masked_scatter scatter_reduce select_scatter
         slice_scatter angle polar view_as_complex view_as_real isreal isneginf isposinf renorm adjoint""",

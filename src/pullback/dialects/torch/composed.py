@@ -279,6 +279,16 @@ def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
     return self.copy_(writing.fill_diagonal(self, fill_value, wrap))
 
 
+def fill(input: Any, value: Any) -> Any:
+    """A copy of a tensor, of which every element is a number (or a tensor of one, which has a gradient).
+
+    >>> import pullback.torch as torch
+    >>> torch.fill(torch.tensor([1.0, 2.0]), 3)
+    tensor([3., 3.])
+    """
+    return as_torch(input).clone().fill_(value)
+
+
 # -- products ----------------------------------------------------------------------------------------------------------
 
 
