@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any
 
 from pullback.api._lazy import build
 from pullback.engine.operation import Operation
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import Operand, record, thread
-from pullback.ir.dtypes import dtype_of, promote
+from pullback.ir.dtypes import DType, dtype_of, promote
 from pullback.ir.node import Node
 from pullback.util.errors import ShapeError, ValueError_, message
 
@@ -30,11 +31,13 @@ def _full(x: Node, scalar: Node) -> Node:
     return build.broadcast(build.convert(scalar, x.dtype), x.shape, ())
 
 
+def _common(xs: Iterable[Node]) -> DType:
+    return reduce(promote, (x.dtype for x in xs))
+
+
 def _norm_of(xs: list[Node], norm_type: float) -> Node:
-    dtype = xs[0].dtype
-    for x in xs[1:]:
-        dtype = promote(dtype, x.dtype)
-    dtype = dtype if dtype.bits >= 32 else dtype_of("float32")
+    dtype = _common(xs)
+    dtype = dtype if dtype.bits >= 32 else dtype_of("float32")  # sums of squares overflow 16 bits
     parts: list[Node] = []
     for x in xs:
         magnitude = build.unary("abs", build.convert(x, dtype))
@@ -67,7 +70,7 @@ def _clip(*nodes: Node, norm_type: float) -> tuple[Node, ...]:
     limit = build.convert(max_norm, norm.dtype)
     small = build.full((), 1e-6, norm.dtype)
     factor = build.minimum(build.div(limit, build.add(norm, small)), build.full((), 1.0, norm.dtype))
-    return (norm, *(build.mul(g, _full(g, factor)) for g in grads))
+    return (build.convert(norm, _common(grads)), *(build.mul(g, _full(g, factor)) for g in grads))
 
 
 def _clamp(*nodes: Node) -> tuple[Node, ...]:
@@ -77,7 +80,8 @@ def _clamp(*nodes: Node) -> tuple[Node, ...]:
 
 _clip_norm = _Raw(_clip, "none", False, False, "clip_grad_norm")
 _clip_value = _Raw(_clamp, "none", False, False, "clip_grad_value")
-_norm = _Raw(lambda *xs, norm_type: _norm_of(list(xs), norm_type), "none", True, False, "total_norm")
+_norm = _Raw(lambda *xs, norm_type: build.convert(_norm_of(list(xs), norm_type), _common(xs)), "none", True, False,
+             "total_norm")
 _concatenate = _Raw(lambda *xs: build.concat([build.reshape(x, (build.count(x.shape),)) for x in xs], 0), "none", True,
                     False, "parameters_to_vector")
 
@@ -126,7 +130,7 @@ def _put(tensors: list[Any], values: Iterable[Any]) -> None:
 
 def clip_grad_norm_(parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
                     foreach: bool | None = None) -> Any:
-    """Scale all gradients so that their joint norm is at most `max_norm`; returns the norm before.
+    """Scale all gradients so that their joint norm is at most `max_norm`; returns the norm before, in their dtype.
 
     One recorded operation: nothing is computed on the host.
     """
