@@ -47,3 +47,54 @@ def test_the_norm_of_gradients_has_their_dtype(first: str, second: str, norms: A
         assert found.dtype == total.dtype == getattr(T, dtype)
         assert [found.item(), total.item()] == pytest.approx([norm] * 2, rel=1e-3)  # PyTorch rounds each norm
         assert [p.grad.dtype for p in parameters] == [p.dtype for p in parameters]
+
+
+nan = float("nan")
+_LINE = [1.0, nan, 2.0, nan, 0.0]
+_SIDE = [float("inf"), nan, float("-inf"), 1.0]
+
+
+#: what is asked, of which numbers, PyTorch's values and positions, and the gradient of sum(values * (1, 2, ...))
+_WITH_NAN: list[Any] = [
+    (lambda x: x.median(0), _LINE, nan, 1, [0, 1, 0, 0, 0]),
+    (lambda x: x.median(0), [nan, nan, nan], nan, 0, [1, 0, 0]),
+    (lambda x: x.median(0), [4.0, 1.0, 3.0, 2.0], 2, 3, [0, 0, 0, 1]),
+    (lambda x: x.nanmedian(0), _LINE, 1, 0, [1, 0, 0, 0, 0]),
+    (lambda x: x.max(), _LINE, nan, None, [0, 0.5, 0, 0.5, 0]), (lambda x: x.min(), _SIDE, nan, None, [0, 1, 0, 0]),
+    (lambda x: x.max(0), _LINE, nan, 1, [0, 1, 0, 0, 0]), (lambda x: x.min(0), _LINE, nan, 1, [0, 1, 0, 0, 0]),
+    (lambda x: x.sort(0), _LINE, [0, 1, 2, nan, nan], [4, 0, 2, 1, 3], [2, 4, 3, 5, 1]),
+    (lambda x: x.sort(0, True), _LINE, [nan, nan, 2, 1, 0], [1, 3, 2, 0, 4], [4, 1, 3, 2, 5]),
+    (lambda x: x.sort(0, True), _SIDE, [nan, _SIDE[0], 1, _SIDE[2]], [1, 0, 3, 2], [2, 1, 4, 3]),
+    (lambda x: x.topk(3), _LINE, [nan, nan, 2], [1, 3, 2], [0, 1, 3, 2, 0]),
+    (lambda x: x.topk(2, largest=False), _LINE, [0, 1], [4, 0], [2, 0, 0, 0, 1]),
+    (lambda x: x.kthvalue(3), _LINE, 2, 2, [0, 0, 1, 0, 0]),
+    (lambda x: x.cummax(0), _LINE, [1, nan, nan, nan, nan], [0, 1, 1, 3, 3], [1, 5, 0, 9, 0]),
+    (lambda x: x.cummin(0), [3.0, 1.0, 2.0, nan, 0.0], [3, 1, 1, nan, nan], [0, 1, 1, 3, 3], [1, 5, 0, 9, 0]),
+    (lambda x: x.quantile(T.tensor([0.0, 0.3, 0.5, 1.0])), _LINE, [nan] * 4, None, [0, 0, 0, 10, 0]),
+    (lambda x: x.quantile(0.4, 0, interpolation="lower"), _SIDE, nan, None, [0, 1, 0, 0]),
+    (lambda x: x.nanquantile(0.5), _LINE, 1, None, [1, 0, 0, 0, 0]),
+    (lambda x: x.nanquantile(0.3), _SIDE, _SIDE[2], None, [0, 0, 0.4, 0.6]),
+    (lambda x: x.nanquantile(0.4, interpolation="midpoint"), _SIDE, _SIDE[2], None, [0, 0, 0.5, 0.5])]
+
+
+@pytest.mark.parametrize(("ask", "numbers", "values", "at", "slope"), _WITH_NAN)
+def test_nan_stands_where_pytorch_has_it(ask: Any, numbers: Any, values: Any, at: Any, slope: Any) -> None:
+    x = T.tensor(numbers, requires_grad=True)
+    found = ask(x)
+    first = found if at is None else found[0]
+    assert first.tolist() == pytest.approx(values, nan_ok=True)
+    if at is not None:
+        assert found[1].tolist() == at and found[1].dtype == T.int64
+    (first * T.arange(1.0, first.numel() + 1).reshape(first.shape)).sum().backward()
+    assert x.grad.tolist() == pytest.approx(slope)
+
+
+def test_lines_without_nan_keep_their_median_and_quantile_beside_those_with_it() -> None:
+    x = T.tensor([[4.0, 1.0, 3.0], [nan, 2.0, 5.0]], requires_grad=True)
+    values, at = x.median(1, keepdim=True)
+    assert (values.tolist()[0], at.tolist()) == ([3], [[2], [0]]) and values.isnan().tolist() == [[False], [True]]
+    middle = x.quantile(0.5, 1)
+    (values.sum() + 10 * middle.sum()).backward()
+    assert middle.isnan().tolist() == [False, True]
+    assert x.grad.tolist() == [[0, 0, 11], [11, 0, 0]]
+    assert T.tensor([[2, 1], [3, 0]]).median(0)[0].tolist() == [2, 0]

@@ -1,4 +1,4 @@
-"""Sorting, selecting by order, unique elements. Sorts are stable; NaN comes last."""
+"""Sorting, selecting by order, unique elements. Sorts are stable; NaN counts as the greatest."""
 
 from __future__ import annotations
 
@@ -89,6 +89,20 @@ def topk(x: Array, k: int, axis: int = -1, largest: bool = True, sorted: bool = 
 # -- quantiles ---------------------------------------------------------------------------------------------------------
 
 
+def _between(low: Node, high: Node, weight: Node) -> Node:
+    """low + weight * (high - low), from the nearer of both: infinity away from a number stays infinity."""
+    size = build.sub(high, low)
+    rest = build.sub(build.ones_like(weight), weight)
+    near = build.binary("lt", weight, build.full(weight.shape, 0.5, weight.dtype))
+    return build.select(near, build.add(low, build.mul(weight, size)), build.sub(high, build.mul(rest, size)))
+
+
+@operation(name="lerp")
+def between(low: Node, high: Node, weight: Node) -> Node:
+    """low + weight * (high - low) of arrays of one shape."""
+    return _between(low, high, weight)
+
+
 @operation()
 def _quantile(x: Node, q: Node, axis: int, keepdims: bool, method: str) -> Node:
     """Linear interpolation in the sorted array; lines with a NaN give NaN."""
@@ -111,10 +125,11 @@ def _quantile(x: Node, q: Node, axis: int, keepdims: bool, method: str) -> Node:
         if method == "midpoint":
             weight = build.select(build.binary("eq", low, high), build.zeros_like(weight), weight)
         weight = build.broadcast(weight, parts[0].shape, tuple(range(rank)))
-        y = build.add(parts[0], build.mul(weight, build.sub(parts[1], parts[0])))
+        y = _between(parts[0], parts[1], weight)
     missing = build.reduce("or", build.unary("isnan", x), (axis,))
     missing = build.broadcast(missing, y.shape, tuple(range(rank, len(y.shape))))
-    y = build.select(missing, build.full(y.shape, float("nan"), y.dtype), y)
+    last = build.reshape(build.slice_axis(line, axis, n - 1, n), tuple(m for k, m in enumerate(x.shape) if k != axis))
+    y = build.select(missing, build.broadcast(last, y.shape, tuple(range(rank, len(y.shape)))), y)  # it has the slope
     if not keepdims:
         return y
     shape = [1 if k == axis else m for k, m in enumerate(x.shape)]
@@ -373,6 +388,19 @@ def _median_of_all(x: Node) -> Node:
     return _shared(line, _middle(line)) if x.dtype.kind == "f" else _middle(line)
 
 
+@operation(name="median")
+def _median_along(x: Node, axis: int, keepdims: bool) -> tuple[Node, ...]:
+    """The lower of the two middle elements of each line and its position; the first NaN where there is one."""
+    n = x.shape[axis]
+    middle = _kth.define(x, (n - 1) // 2, axis, True)[1]
+    at = build.iota(x.shape, axis, middle.dtype)
+    missing = build.select(build.unary("isnan", x), at, build.full(x.shape, n, middle.dtype))
+    first = kept(build.reduce("min", missing, (axis,)), x, (axis,), True)
+    where = build.select(build.binary("lt", first, build.full(first.shape, n, first.dtype)), first, middle)
+    found = (build.take_along(x, where, axis), where)
+    return found if keepdims else tuple(build.reshape(v, (*x.shape[:axis], *x.shape[axis + 1:])) for v in found)
+
+
 def lower_median(x: Array, axis: int | None = None, keepdims: bool = False) -> Any:
     """The middle element, the lower of two where their number is even: of all elements, which share the gradient with
     those equal to them, or along an axis with its position."""
@@ -382,4 +410,8 @@ def lower_median(x: Array, axis: int | None = None, keepdims: bool = False) -> A
             raise ShapeError(message("median: there is none of no elements", [("x", described(x))], "check its size"))
         return _median_of_all(x)
     along = axis_of(axis, x.ndim, "median", x)
-    return kthvalue(x, (x.shape[along] + 1) // 2, along, keepdims)
+    if x.info.type.dtype.kind != "f":
+        return kthvalue(x, (x.shape[along] + 1) // 2, along, keepdims)
+    _not_empty(x, along, "median")
+    values, where = _median_along(x, axis=along, keepdims=bool(keepdims))
+    return values, where

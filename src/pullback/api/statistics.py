@@ -19,7 +19,7 @@ from pullback.api.reductions import amax, amin, argmax, argmin
 from pullback.api.reductions import prod as product
 from pullback.api.reductions import sum as total
 from pullback.api.selecting import index_add, searchsorted, take_along_axis
-from pullback.api.sorting import shared_by_equals, sort_with_indices
+from pullback.api.sorting import between, shared_by_equals, sort_with_indices
 from pullback.engine.operation import operation
 from pullback.ir import dtypes
 from pullback.ir.node import Node
@@ -184,7 +184,7 @@ def _at_share(values: Any, count: Any, share: float, axis: int, method: str) -> 
         return take_along_axis(values, astype(chosen, dtypes.int32), axis=axis)
     below, above = (take_along_axis(values, astype(v, dtypes.int32), axis=axis) for v in (low, high))
     weight = where(low == high, 0.0, 0.5) if method == "midpoint" else place - low
-    return below + weight * (above - below)
+    return between(below, above, astype(weight, below.dtype))
 
 
 def nanmedian(x: Array, axis: int | None = None, keepdims: bool = False, *, dim: Any = UNSET,

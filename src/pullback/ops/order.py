@@ -15,14 +15,14 @@ from pullback.util.errors import ArgumentError, AxisError, DTypeError, ShapeErro
 
 
 def permutation(keys: Sequence[Any], axis: int, descending: bool) -> Any:
-    """The stable order by keys, the first the most significant; NaN last, whatever the direction."""
+    """The stable order by keys, the first the most significant; NaN counts as the greatest."""
     order = _positions(keys[0].shape, axis)
     for key in reversed(keys):
         value = np.take_along_axis(key, order, axis)
         order = np.take_along_axis(order, _stable(value, axis, descending), axis)
         value = np.take_along_axis(key, order, axis)
         if key.dtype.kind not in "iub":
-            order = np.take_along_axis(order, np.argsort(np.isnan(value), axis, kind="stable"), axis)
+            order = np.take_along_axis(order, _stable(np.isnan(value), axis, descending), axis)
     return order
 
 
@@ -42,7 +42,7 @@ def _stable(value: Any, axis: int, descending: bool) -> Any:
 
 @primitive
 class Sort(Op):
-    """All inputs in the order along an axis of the first `keys` of them: lexicographic, stable, NaN last.
+    """All inputs in the order along an axis of the first `keys` of them: lexicographic, stable, NaN the greatest.
 
     Of each line the `first` elements in that order, all of them where `first` is negative.
     """

@@ -171,7 +171,9 @@ class Cumulative(Op):
         # The tangent is that of the position of the running extreme (of equal ones, the last met).
         number = b.iota(x.shape, self.axis, int32)
         none = b.full(x.shape, x.shape[self.axis] if self.reverse else -1, int32)
-        met = b.select(b.binary("eq", x, output), number, none)
+        here = b.binary("eq", x, output)
+        here = b.binary("logical_or", here, b.unary("isnan", x)) if x.dtype.is_inexact else here  # NaN is extreme
+        met = b.select(here, number, none)
         last = b.apply(Cumulative("min" if self.reverse else "max", self.axis, self.reverse), met)
         return b.take_along(t, last, self.axis)
 

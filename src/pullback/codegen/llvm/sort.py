@@ -5,8 +5,9 @@
     then every operand is read in that order
 
 A key becomes an unsigned integer with the same order: the sign bit turned over, negative floats complemented, all NaN
-the greatest. Keys of up to 32 bits stand above their positions in one 64-bit word. Short lines are ordered by counting,
-for each element, those before it. Of the first few of a long line, only what comes before the last of them is kept.
+the greatest; in descending order its complement. Keys of up to 32 bits stand above their positions in one 64-bit word.
+Short lines are ordered by counting, for each element, those before it. Of the first few of a long line, only what comes
+before the last of them is kept.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class _Key:
             turned = fn.select(negative, const(full, type_), const(sign, type_))
             raw = fn.binary("xor", raw, turned)
             raw = fn.binary("xor", raw, const(full, type_)) if self.descending else raw
-            return fn.select(nan, const(full, type_), raw)
+            return fn.select(nan, const(0 if self.descending else full, type_), raw)
         mask = (sign if self.dtype.kind == "i" else 0) ^ (full if self.descending else 0)
         return fn.binary("xor", raw, const(mask, type_)) if mask else raw
 

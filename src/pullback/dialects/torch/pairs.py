@@ -43,7 +43,9 @@ def _extreme(name: str, cls: Any, x: Any, dim: Any, keepdim: bool, other: Any) -
     if other is not None:
         return getattr(elementwise, f"{name}imum")(x, other)
     if dim is None:
-        return getattr(reductions, name)(x)
+        found = getattr(reductions, name)(x)
+        shared = x.requires_grad and x.info.type.dtype.kind == "f"  # NaN that are found share the gradient too
+        return sorting.shared_by_equals(x, found) if shared else found
     return _made(cls, getattr(sorting, f"{name}_with_indices")(x, dim, keepdim))
 
 
