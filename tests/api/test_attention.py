@@ -10,10 +10,11 @@ import pytest
 
 import pullback as pb
 import pullback.ops.build as b
+from pullback.api.layers import _attention
 from pullback.codegen.llvm.program import program_text
 from pullback.codegen.llvm.target import AARCH64, X86_64_V3, X86_64_V4, Target, host
 from pullback.engine.pipeline import Clock, make_plan, run_passes
-from pullback.ir.dtypes import float32
+from pullback.ir.dtypes import bool_, float32
 from pullback.ir.node import Function, TensorType, param, project
 from pullback.ops.attention import Attention
 from pullback.schedule.plan import Plan
@@ -128,7 +129,7 @@ def test_a_nan_stays_in_its_row() -> None:
 def test_masks(m: int, n: int) -> None:
     q, k, v, ct = arrays((2, 3, m, 8), (2, 3, n, 8), (2, 3, n, 8), (2, 3, m, 8))
     rng = np.random.default_rng(3)
-    for shape in ((m, n), (2, 1, 1, n), (2, 3, m, n), (m, 1)):
+    for shape in ((m, n), (2, 1, 1, n), (2, 3, m, n), (m, 1), (2, 1, m, 1)):
         allowed = rng.random(shape) < 0.6
         allowed[..., 0, :] = False
         bias = rng.normal(size=shape).astype(np.float32)
@@ -162,6 +163,17 @@ def test_a_mask_of_keys_is_not_enlarged() -> None:
     made = plan_of(Function([q, mask], [project(b.apply(Attention(False, 0.125, True), q, q, q, wide))[0]]))
     assert [k.kind for phase in made.phases for k in phase] == ["attention"]
     assert made.workspace_bytes == 0
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 1024, 1), (1024, 1), (1, 1, 1, 1), (1,), ()])
+@pytest.mark.parametrize("kind", [float32, bool_])
+def test_a_mask_of_queries_is_not_enlarged(shape: Any, kind: Any) -> None:
+    given = [*(param(TensorType.of((2, 3, 1024, 4), float32)) for _ in range(3)), param(TensorType.of(shape, kind))]
+    function = Function(given, [_attention.define(*given, causal=False, scale=0.5, rate=0.0)])
+    for target in (host(), X86_64_V4, AARCH64):
+        made = plan_of(vjp(function, (0, 1, 2), (0,)))
+        assert [k.kind for phase in made.phases for k in phase].count("attention") == 2
+        assert program_text(made, target)[1] < 1024 * 1024 * 4 // 2  # half of what one matrix of scores takes
 
 
 def test_batches_are_broadcast() -> None:

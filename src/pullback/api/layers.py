@@ -503,7 +503,7 @@ def _attention(q: Node, k: Node, v: Node, *rest: Node, causal: bool, scale: floa
     """`rest`: a mask, and where weights are dropped at a rate, a key."""
     count = len(rest) - (rate > 0)
     mask, key = rest[:count], rest[count:]
-    if q.dtype.kind == "f" and (not mask or mask[0].shape[-1:] == k.shape[-2:-1]):
+    if q.dtype.kind == "f":
         return _tiled(q, k, v, mask, key, (causal, scale, rate))
     weights = attention_weights(q, k, mask[0] if mask else None, causal, scale)
     if rate:

@@ -49,7 +49,7 @@ COMBINE: dict[str, Any] = {"add": np.add, "mul": np.multiply, "max": np.maximum,
 def places(rows: Rows, batch: tuple[int, ...], count: int, width: int) -> Any:
     """Where the elements of all rows of a batch index are."""
     first = rows.offset + sum(i * s for i, s in zip(batch, rows.strides, strict=True))
-    return first + np.arange(count)[:, None] * rows.row_stride + np.arange(width)
+    return first + np.arange(count)[:, None] * rows.row_stride + np.arange(width) * rows.step
 
 
 class Interpreter:

@@ -363,15 +363,17 @@ class WindowNest:
 
 
 class Rows:
-    """For each batch index, rows of a buffer, each of elements side by side (or of one element).
+    """For each batch index, rows of a buffer, each of elements side by side; where `step` is 0, of one element over and
+    over (a mask of queries).
 
     The first element of a row is at `offset + batch * strides + row * row_stride`.
     """
 
-    __slots__ = ("buffer", "offset", "row_stride", "strides")
+    __slots__ = ("buffer", "offset", "row_stride", "step", "strides")
 
-    def __init__(self, buffer: Buffer, offset: int, strides: tuple[int, ...], row_stride: int) -> None:
+    def __init__(self, buffer: Buffer, offset: int, strides: tuple[int, ...], row_stride: int, step: int = 1) -> None:
         self.buffer, self.offset, self.strides, self.row_stride = buffer, offset, strides, row_stride
+        self.step = step
 
 
 class Dropout:

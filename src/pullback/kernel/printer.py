@@ -110,6 +110,7 @@ class _Printer:
     def attention(self, s: AttentionNest) -> str:
         def rows(x: Rows | None) -> str:
             strides = "" if x is None else ", ".join(map(str, (*x.strides, x.row_stride)))
+            strides += "" if x is None or x.step else "; 0"
             return "none" if x is None else f"{x.buffer.name}[{x.offset}; {strides}]"
 
         names = "q k v lse delta ct".split()

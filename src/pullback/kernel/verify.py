@@ -114,7 +114,7 @@ class _Verifier:
             self.rows(s.dropout.key, s.batch, 2, 1)
 
     def rows(self, rows: Rows, batch: tuple[int, ...], count: int, width: int) -> None:
-        steps = [(rows.row_stride, count), (1, width), *zip(rows.strides, batch, strict=True)]
+        steps = [(rows.row_stride, count), (rows.step, width), *zip(rows.strides, batch, strict=True)]
         low = rows.offset + sum(min(0, c * (n - 1)) for c, n in steps)
         high = rows.offset + sum(max(0, c * (n - 1)) for c, n in steps)
         if low < 0 or high >= rows.buffer.size:

@@ -7,7 +7,7 @@ from typing import Any
 from pullback.ir.node import Node, Proj, TupleType
 from pullback.kernel.nodes import AttentionNest, Dropout, Load, Rows
 from pullback.schedule.contract import side
-from pullback.schedule.roots import Root, Roots
+from pullback.schedule.roots import Root, Roots, mask_of
 
 
 def attention_nest(root: Root, roots: Roots) -> AttentionNest:
@@ -21,7 +21,8 @@ def attention_nest(root: Root, roots: Roots) -> AttentionNest:
         found = side(load, x.shape)
         matrix = len(x.shape) == len(q)
         strides = found.strides[:-1] if matrix else found.strides
-        given.append(Rows(found.buffer, found.offset, strides[:-1], strides[-1]))
+        step = found.strides[-1] if x is mask_of(node) else 1
+        given.append(Rows(found.buffer, found.offset, strides[:-1], strides[-1], step))
     assert isinstance(node.type, TupleType)
     results: list[Rows | None] = [None] * len(node.type.items)
     for proj in roots.order:

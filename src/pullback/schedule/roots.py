@@ -30,6 +30,12 @@ def lower_scatter(root: Any, values: Any) -> None:
 
 
 NESTS = ("reduce", "argreduce", "chunk")
+def mask_of(node: Node) -> Node | None:
+    """The mask among the operands of attention."""
+    op: Any = node.op
+    return node.inputs[-1 - (op.rate > 0)] if op.masked else None
+
+
 STRIDED = ("contract", "attention")  # what reads its operands by strides
 
 
@@ -220,7 +226,7 @@ class Roots:
         if kind == "attention":
             rank = node.inputs[0].tensor.rank
             for x in node.inputs:
-                if x.tensor.rank == rank and not self._side_by_side(x):
+                if x.tensor.rank == rank and not self._side_by_side(x, x is mask_of(node)):
                     self.stored[x] = None
         if kind == "contract":
             for x in node.inputs:
@@ -234,10 +240,12 @@ class Roots:
         return [(n, 0 if n == 1 else flat.coefficient(v.terms[0][0]))  # pyright: ignore[reportArgumentType]
                 for v, n in zip(loop_vars(x.shape), x.shape, strict=True)]
 
-    def _side_by_side(self, x: Node) -> bool:
-        """Whether the elements of a row lie side by side, and rows at strides."""
+    def _side_by_side(self, x: Node, mask: bool) -> bool:
+        """Whether the elements of a row lie side by side (of a mask, are one element over and over), and rows at
+        strides."""
         strides = self._strides(x)
-        return all(s is not None for _, s in strides) and (strides[-1][0] <= 1 or strides[-1][1] == 1)
+        count, step = strides[-1]
+        return all(s is not None for _, s in strides) and (count <= 1 or step == 1 or (mask and step == 0))
 
     def _fits(self, x: Node, product: Node) -> bool:
         """Whether the terms are one run through memory, and terms or rows of 16-bit numbers are contiguous."""
@@ -255,7 +263,7 @@ class Roots:
         if not strided(base, at, x.shape):
             return False
         if lowering(user) == "attention":
-            return x.tensor.rank != user.inputs[0].tensor.rank or self._side_by_side(x)
+            return x.tensor.rank != user.inputs[0].tensor.rank or self._side_by_side(x, x is mask_of(user))
         return self._fits(x, user)
 
     # -- lowering ----------------------------------------------------------------------------------------------------

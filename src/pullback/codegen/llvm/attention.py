@@ -141,8 +141,7 @@ class _Forward:
         values = fn.gep(areas["values"], ix.mul(fn, key, b.e_padded), b.scalar)
         parts.call_tiles(fn, f"{name}.scores", areas["queries"], panels, scores, None,
                          (row_tiles, parts.tiles_for(fn, width, b.cols)), i64(nest.d), diagonal)
-        mask = scores if nest.mask is None else self.operands.at(nest.mask, index, row)
-        mask = mask if nest.mask is None else fn.gep(mask, key, b.scalar)
+        mask = scores if nest.mask is None else parts.mask_at(self.operands, nest.mask, index, row, key)
         fn.call(f"{name}.softmax", "void", scores, areas["top"], areas["total"], factor, valid, width, diagonal, mask,
                 *(() if lines is None else lines.at(fn, row, key)), declare=False)
         parts.call_tiles(fn, f"{name}.values", scores, values, areas["out"], factor, (row_tiles, i64(b.e_tiles)), width,
@@ -184,7 +183,8 @@ def _emit_softmax(module: Module, name: str, nest: AttentionNest, b: Blocks) -> 
     def maximum(r: V) -> None:
         line, seen, stop = line_of(r)
         if nest.mask is not None:
-            parts.add_mask(fn, b, line, fn.gep(mask, ix.mul(fn, r, nest.mask.row_stride), b.scalar), width)
+            place = fn.gep(mask, ix.mul(fn, r, nest.mask.row_stride), b.scalar)
+            parts.add_mask(fn, b, line, nest.mask, place, width)
         parts.hide(fn, b, line, seen, stop, -math.inf)
         loop = fn.begin_loop(i64(0), stop, i64(b.wide), [parts.lowest(b)])
         value = fn.load(fn.gep(line, loop.counter, b.scalar), type_, b.size)

@@ -128,8 +128,7 @@ class _Backward:
         parts.call_tiles(fn, f"{name}.scores{self.e}", cts, areas["v_panels"], areas["w"], None, both, i64(nest.e),
                          diagonal)
         lse, delta = (self.operands.at(rows, index, row) for rows in nest.inputs[3:5])
-        mask = areas["p"] if nest.mask is None else self.operands.at(nest.mask, index, row)
-        mask = mask if nest.mask is None else fn.gep(mask, key, b.scalar)
+        mask = areas["p"] if nest.mask is None else parts.mask_at(self.operands, nest.mask, index, row, key)
         fn.call(f"{name}.weights", "void", areas["p"], areas["w"], lse, delta, valid, width, diagonal, mask,
                 *(() if lines is None else lines.at(fn, row, key)), declare=False)
         rows = parts.tiles_for(fn, width, b.rows)
@@ -161,7 +160,8 @@ def _emit_weights(module: Module, name: str, nest: AttentionNest, b: Blocks) -> 
         lines = [fn.gep(x, ix.mul(fn, r, b.keys), b.scalar) for x in (shares, weights)]
         seen, stop = parts.seen_of(fn, b, nest.causal, r, width, diagonal)
         if nest.mask is not None:
-            parts.add_mask(fn, b, lines[0], fn.gep(mask, ix.mul(fn, r, nest.mask.row_stride), b.scalar), width)
+            place = fn.gep(mask, ix.mul(fn, r, nest.mask.row_stride), b.scalar)
+            parts.add_mask(fn, b, lines[0], nest.mask, place, width)
         for line, value in zip(lines, (-math.inf, 0.0), strict=True):
             parts.hide(fn, b, line, seen, stop, value)
         total, shift = (fn.load(fn.gep(x, ix.mul(fn, r, given.row_stride), b.scalar), b.scalar, b.size)

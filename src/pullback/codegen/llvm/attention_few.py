@@ -93,9 +93,7 @@ class _Query:
         whole = i64(nest.d // b.lanes * b.lanes)
         added: V | None = None
         if mask is not None:
-            place = ix.offset(fn, mask, key, b.scalar)
-            added = fn.load(place, self.type, b.size) if inside is None else masked_load(
-                fn, place, self.type, b.size, inside)
+            added = self.added(mask, key, inside)
             shown = reduce_or(fn, fn.compare("fcmp", "une", added, low))
             whole = fn.select(shown, whole, i64(0))  # what is hidden is not read
         rows: list[V] = []
@@ -107,6 +105,15 @@ class _Query:
         scores = scores if added is None else fn.binary("fadd", scores, added)
         scores = scores if inside is None else fn.select(inside, scores, low)
         fn.store(scores, fn.gep(self.scores, key, b.scalar), b.size)
+
+    def added(self, mask: V, key: V, inside: V | None) -> V:
+        """What the mask adds to a vector of scores."""
+        fn, b = self.fn, self.b
+        if self.nest.mask is not None and not self.nest.mask.step:
+            return fn.splat(fn.load(mask, b.scalar, b.size), b.lanes)
+        place = ix.offset(fn, mask, key, b.scalar)
+        return fn.load(place, self.type, b.size) if inside is None else masked_load(
+            fn, place, self.type, b.size, inside)
 
     def products(self, rows: list[V], whole: V) -> list[V]:
         """Lane by lane sums of the query times each row, over `whole` elements and the last ones."""

@@ -384,11 +384,19 @@ def hide(fn: Fn, b: Blocks, row: V, seen: V, stop: V, value: float) -> None:
     for_range(fn, start, stop, b.wide, one)
 
 
-def add_mask(fn: Fn, b: Blocks, row: V, mask: V, width: V) -> None:
-    """Add a row of the mask to a row of scores: whole vectors, then one by one."""
+def mask_at(operands: Operands, mask: Rows, index: list[V], row: V, key: V) -> V:
+    """Where the mask of a block of scores begins."""
+    at = operands.at(mask, index, row)
+    return operands.fn.gep(at, key, operands.b.scalar) if mask.step else at
+
+
+def add_mask(fn: Fn, b: Blocks, row: V, given: Rows, mask: V, width: V) -> None:
+    """Add a row of the mask (the first is at `mask`) to a row of scores: whole vectors, then one by one."""
+    one = None if given.step else fn.load(mask, b.scalar, b.size)
+
     def some(c: V, lanes: int) -> None:
         type_, place = vector(b.scalar, lanes), fn.gep(row, c, b.scalar)
-        added = fn.load(fn.gep(mask, c, b.scalar), type_, b.size)
+        added = fn.load(fn.gep(mask, c, b.scalar), type_, b.size) if one is None else fn.splat(one, lanes)
         fn.store(fn.binary("fadd", fn.load(place, type_, b.size), added), place, b.size)
 
     whole = ix.mul(fn, ix.div(fn, width, b.lanes), b.lanes)
