@@ -98,3 +98,55 @@ def test_lines_without_nan_keep_their_median_and_quantile_beside_those_with_it()
     assert middle.isnan().tolist() == [False, True]
     assert x.grad.tolist() == [[0, 0, 11], [11, 0, 0]]
     assert T.tensor([[2, 1], [3, 0]]).median(0)[0].tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(("kinds", "names"), [
+    (("float32", "float16", "float32"), "float32.*float16"), (("float32", "float32", "bfloat16"), "float32.*bfloat16"),
+    (("bfloat16", "float32", "float32"), "bfloat16.*float32"), (("float64", "float32", "float32"), "float64.*float32"),
+    (("float32", "int64", "float32"), "float32.*int64")])
+def test_attention_refuses_two_dtypes(kinds: Any, names: str) -> None:
+    given = [T.ones(1, 2, 2).to(getattr(T, kind)) for kind in kinds]
+    with pytest.raises(PullbackError, match=f"(?s)same dtype.*{names}.*convert one"):
+        torch.nn.functional.scaled_dot_product_attention(*given)
+    with torch.autocast("cpu", T.bfloat16):
+        assert torch.nn.functional.scaled_dot_product_attention(*(x.float() for x in given)).dtype == T.bfloat16
+
+
+@pytest.mark.parametrize("query", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("mask", ["bool", "float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_a_mask_is_bool_or_float_or_of_the_dtype_of_the_query(query: str, mask: str, rate: float) -> None:
+    q, m = T.ones(1, 2, 2, dtype=getattr(T, query)), T.ones(2, 2, dtype=getattr(T, mask))
+    if mask in ("bool", "float32", query):
+        assert torch.nn.functional.scaled_dot_product_attention(q, q, q, m, rate).dtype == q.dtype
+    else:
+        with pytest.raises(PullbackError, match="a mask is bool, float32, or of the dtype of the query"):
+            torch.nn.functional.scaled_dot_product_attention(q, q, q, m, rate)
+
+
+_F = torch.nn.functional
+#: pooling, and the dtypes of which PyTorch does not have it
+_POOLS: list[Any] = [
+    (lambda x: _F.max_pool1d(x[0, 0], 2), "int64 int32 uint8 bool", [[1, 3], [5, 7], [9, 11], [13, 15]]),
+    (lambda x: T.max_pool1d(x[0, 0], 2), "int64 int8 bool", [[1, 3], [5, 7], [9, 11], [13, 15]]),
+    (lambda x: torch.nn.MaxPool1d(2)(x[0, 0]), "int64 bool", [[1, 3], [5, 7], [9, 11], [13, 15]]),
+    (lambda x: _F.max_pool1d(x[0, 0], 2, return_indices=True)[0], "bool", [[1, 3], [5, 7], [9, 11], [13, 15]]),
+    (lambda x: _F.max_pool2d(x, 2), "bool", [[[[5, 7], [13, 15]]]]),
+    (lambda x: _F.fractional_max_pool2d(x, 2, output_size=2, _random_samples=T.full((1, 1, 2), 0.5)),
+     "int64 int32 uint8 int8 bool", [[[[5, 7], [13, 15]]]]),
+    (lambda x: _F.fractional_max_pool3d(x.reshape(1, 1, 4, 2, 2), 1, output_size=1), "int64 bool", [[[[[15]]]]]),
+    (lambda x: _F.max_unpool2d(x[:, :, :1, :2], T.tensor([[[[0, 3]]]]), 2), "int64 int32 uint8 int8 bool",
+     [[[[0, 0, 0, 1], [0, 0, 0, 0]]]]),
+    (lambda x: _F.max_unpool1d(x[0, :, 0, :2], T.tensor([[0, 3]]), 2), "int64 bool", [[0, 0, 0, 1]])]
+
+
+@pytest.mark.parametrize(("pool", "refused", "values"), _POOLS)
+def test_pooling_refuses_the_dtypes_that_pytorch_refuses(pool: Any, refused: str, values: Any) -> None:
+    x = T.arange(16).reshape(1, 1, 4, 4)
+    for kind in ("int64", "int32", "uint8", "int8", "bool", "float32", "bfloat16"):
+        given = x.to(getattr(T, kind))
+        if kind in refused.split():
+            with pytest.raises(NotImplementedError, match="not implemented for"):
+                pool(given)
+        elif kind in ("float32", "int64"):
+            assert pool(given).tolist() == values

@@ -345,6 +345,9 @@ def _max_pool(x: Node, kernel: Sizes, stride: Sizes, low: Sizes, out: Sizes, dil
     return with_rule("max_pool", rule.largest, rule, x)[0]
 
 
+_max_pool_beside_places = operation(name="max_pool_with_indices")(_max_pool.define)  # PyTorch refuses other dtypes
+
+
 @operation(differentiable=False)
 def _max_pool_places(x: Node, kernel: Sizes, stride: Sizes, low: Sizes, out: Sizes, dilation: Sizes) -> Node:
     """The row-major position in the input of each maximum."""
@@ -403,8 +406,9 @@ def _max_pool_nd(name: str, rank: int, x: Any, kernel: Any, stride: Any, padding
     x = as_tensor(x, name)
     p = Pooling(name, rank, x, kernel, stride, padding, dilation, ceil_mode)
     static = {"kernel": p.kernel, "stride": p.stride, "low": p.low, "out": p.out, "dilation": p.dilation}
-    y = _max_pool(x, **static)
-    return (y, positions(x, _max_pool_places(x, **static))) if return_indices else y
+    if return_indices:
+        return _max_pool_beside_places(x, **static), positions(x, _max_pool_places(x, **static))
+    return _max_pool(x, **static)
 
 
 def positions(x: Any, places: Any) -> Any:

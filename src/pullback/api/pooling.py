@@ -68,7 +68,7 @@ def lp_pool3d(input: Array, norm_type: float, kernel_size: Any, stride: Any = No
 # -- the inverse of max pooling ----------------------------------------------------------------------------------------
 
 
-@operation(promote="exact")
+@operation(promote="exact", name="max_unpool")
 def _unpool(x: Node, places: Node, size: tuple[int, ...]) -> Node:
     lead = x.shape[:x.tensor.rank - len(size)]
     flat, at = (build.reshape(v, (*lead, build.count(v.shape[len(lead):]))) for v in (x, places))
@@ -114,7 +114,7 @@ def max_unpool3d(input: Array, indices: Array, kernel_size: Any, stride: Any = N
 # -- fractional pooling ------------------------------------------------------------------------------------------------
 
 
-@operation(promote="exact")
+@operation(promote="exact", name="fractional_max_pool")
 def _windows_from(x: Node, *starts: Node, kernel: tuple[int, ...]) -> tuple[Node, ...]:
     """The maximum of the windows that start at given places, [batch, channels, out] for each dimension; its place."""
     rank = len(kernel)

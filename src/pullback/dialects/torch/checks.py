@@ -25,6 +25,27 @@ def _one_dtype(operation: Any, values: list[Any]) -> None:
                                  f"convert one of them, for example x.to(torch.{types[-1].dtype.name})"))
 
 
+def _attending(operation: Any, values: list[Any]) -> None:
+    """Query, key and value have one dtype; a mask that is added has it too, or is float32."""
+    _one_dtype(operation, values[:3])
+    query, *rest = _types(values)
+    mask = rest[2] if len(rest) > 2 else query
+    if mask.dtype.is_inexact and mask.dtype.name not in ("float32", query.dtype.name):
+        raise DTypeError(message("attention: a mask is bool, float32, or of the dtype of the query",
+                                 [("query", repr(query)), ("attn_mask", repr(mask))],
+                                 f"convert it: attn_mask.to(torch.{query.dtype.name})"))
+
+
+def _pooled(operation: Any, values: list[Any]) -> None:
+    """Windows of one dimension are of floating-point numbers, those of more of any but bool."""
+    x = _types(values)[0]
+    one = operation.name == "max_pool" and len(operation.define.keywords["kernel"]) == 1
+    if x.dtype.kind == "b" or (x.dtype.kind in "iu" and (one or not operation.name.startswith("max_pool"))):
+        kinds = "whole numbers" if x.dtype.kind in "iu" else "bool"
+        raise DTypeError(message(f"{operation.name}: not implemented for {kinds}", [("input", repr(x))],
+                                 "convert first: x.float()"))
+
+
 def _floating(operation: Any, values: list[Any]) -> None:
     """Means and the like are not taken of integers, unless `dtype` says as what."""
     given = getattr(operation.define, "keywords", {}).get("dtype")
@@ -64,5 +85,7 @@ CHECKS: dict[str, Callable[[Any, list[Any]], None]] = {
                     _one_dtype),
     **dict.fromkeys(("mean", "std", "var", "softmax", "log_softmax", "cross_entropy", "nll_loss"), _floating),
     **dict.fromkeys(("bce", "bce_logits"), _all_floating),
+    **dict.fromkeys(("max_pool", "max_pool_with_indices", "max_unpool", "fractional_max_pool"), _pooled),
+    "attention": _attending,
     "dot": _both(_vectors, _one_dtype), "outer": _vectors,
 }
