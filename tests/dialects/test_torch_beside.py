@@ -150,3 +150,15 @@ def test_pooling_refuses_the_dtypes_that_pytorch_refuses(pool: Any, refused: str
                 pool(given)
         elif kind in ("float32", "int64"):
             assert pool(given).tolist() == values
+
+
+def test_circular_padding_wraps_once() -> None:
+    x = T.arange(3.0).reshape(1, 1, 3)
+    assert _F.pad(x, (3, 3), mode="circular").tolist() == [[[0, 1, 2, 0, 1, 2, 0, 1, 2]]]
+    assert _F.pad(x, (-1, 2), mode="circular").tolist() == [[[1, 2, 1, 2]]]
+    for given in (lambda: _F.pad(x, (4, 0), mode="circular"), lambda: _F.pad(x, (3, 4), mode="circular"),
+                  lambda: _F.pad(T.ones(1, 1, 2, 2), (1, 1, 3, 0), mode="circular"),
+                  lambda: torch.nn.CircularPad1d((0, 7))(x),
+                  lambda: torch.nn.Conv1d(1, 1, 9, padding=4, padding_mode="circular")(x)):
+        with pytest.raises(RuntimeError, match=r"(?s)wrap around once.*at most the size"):
+            given()

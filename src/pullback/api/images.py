@@ -36,6 +36,10 @@ def pad(input: Array, pad: Any, mode: str = "constant", value: float | None = No
     if mode == "reflect" and any(max(p) >= n for p, n in zip(pairs, x.shape, strict=True) if any(p)):
         raise ShapeError(message("pad: a reflection must be narrower than the dimension",
                                  [("input", described(x)), ("pad", str(items))], "use mode='circular' or 'replicate'"))
+    if mode == "circular" and any(max(p) > n for p, n in zip(pairs, x.shape, strict=True) if any(p)):
+        raise ShapeError(message("pad: circular padding may wrap around once, not more",
+                                 [("input", described(x)), ("pad", str(items))],
+                                 "at most the size of the dimension on either side, or use mode='replicate'"))
     return pad_pairs(x, tuple(pairs), mode, 0 if value is None else value)
 
 
