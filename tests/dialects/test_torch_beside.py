@@ -162,3 +162,30 @@ def test_circular_padding_wraps_once() -> None:
                   lambda: torch.nn.Conv1d(1, 1, 9, padding=4, padding_mode="circular")(x)):
         with pytest.raises(RuntimeError, match=r"(?s)wrap around once.*at most the size"):
             given()
+
+
+#: dtypes of input and target, and those of PyTorch's huber_loss and smooth_l1_loss
+_LOSSES = [("float16", "float16", "float16", "float16"), ("bfloat16", "bfloat16", "bfloat16", "bfloat16"),
+           ("float16", "float32", "float16", "float32"), ("float32", "float16", "float32", "float32"),
+           ("bfloat16", "float32", "bfloat16", "float32"), ("float64", "float32", "float64", "float64"),
+           ("float32", "float64", "float32", "float64"), ("float16", "bfloat16", "float16", "float32"),
+           ("float32", "int64", "float32", "float32")]
+
+
+@pytest.mark.parametrize(("first", "second", "huber", "smooth"), _LOSSES)
+@pytest.mark.parametrize(("reduction", "values"), [("mean", 1.5), ("sum", 4.5), ("none", [0.5, 1.5, 2.5])])
+def test_a_huber_loss_has_the_dtype_of_its_input(first: str, second: str, huber: str, smooth: str, reduction: str,
+                                                 values: Any) -> None:
+    x = T.tensor([0, 3, -2], dtype=getattr(T, first))
+    y = T.ones(3, dtype=getattr(T, second))
+    for loss, kind in ((_F.huber_loss, huber), (_F.smooth_l1_loss, smooth)):
+        found = loss(x, y, reduction=reduction)
+        assert (found.tolist(), found.dtype) == (values, getattr(T, kind))
+    with T.autocast("cpu", T.bfloat16):
+        assert _F.huber_loss(x.to(T.bfloat16), T.ones(3)).dtype == T.float32
+
+
+def test_a_huber_loss_of_a_whole_input_is_refused() -> None:
+    with pytest.raises(PullbackError, match=r"(?s)huber_loss.*int64.*input.float"):
+        _F.huber_loss(T.tensor([1, 2]), T.ones(2))
+    assert _F.smooth_l1_loss(T.tensor([1, 2]), T.ones(2)).dtype == T.float32

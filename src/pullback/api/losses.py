@@ -9,11 +9,12 @@ from typing import Any
 from pullback.api._lazy import build
 from pullback.api.activations import log_softmax_node, softplus_node
 from pullback.api.arguments import as_tensor, described, integer, number, one_of
+from pullback.api.elementwise import astype
 from pullback.api.linear_algebra import norm_nodes
 from pullback.api.reductions import floating
 from pullback.engine.operation import Operation, operation
 from pullback.engine.precision import in_single, is_narrow
-from pullback.engine.trace import Operand
+from pullback.engine.trace import Operand, thread
 from pullback.ir import dtypes
 from pullback.ir.node import Node
 from pullback.ops.control import with_rule
@@ -151,15 +152,21 @@ def l1_loss(input: Array, target: Array, reduction: str = "mean", weight: Array 
 
 def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0,
                weight: Array = None) -> Array:
-    """Half the squared difference below delta, linear above, each times its weight."""
+    """Half the squared difference below delta, linear above, each times its weight; in the dtype of the input."""
     x, y = _differences(input, target, "huber_loss")
+    if not x.info.type.dtype.is_inexact:
+        raise DTypeError(message("huber_loss: the result has the input's dtype, so that must be floating point",
+                                 [("input", described(x)), ("target", described(y))], "convert it: input.float()"))
     limit = number(delta, "huber_loss", "delta")
     if limit <= 0:
         raise ValueError_(message("huber_loss: delta must be positive", [("delta", str(delta))], "use 1.0"))
     if weight is not None:
         each = _huber(x, y, delta=limit, scale=1.0, reduction="none")
         return _weighted(each, weight, "huber_loss", reduction, False)
-    return _huber(x, y, delta=limit, scale=1.0, reduction=checked_reduction(reduction, "huber_loss"))
+    found = _huber(x, y, delta=limit, scale=1.0, reduction=checked_reduction(reduction, "huber_loss"))
+    kinds = x.info.type.dtype, y.info.type.dtype
+    mixed = kinds[0] is not kinds[1] and thread.context.precision is None  # autocast has made float32 of both
+    return astype(found, kinds[0]) if mixed else found
 
 
 def smooth_l1_loss(input: Array, target: Array, reduction: str = "mean", beta: float = 1.0) -> Array:
