@@ -189,3 +189,40 @@ def test_a_huber_loss_of_a_whole_input_is_refused() -> None:
     with pytest.raises(PullbackError, match=r"(?s)huber_loss.*int64.*input.float"):
         _F.huber_loss(T.tensor([1, 2]), T.ones(2))
     assert _F.smooth_l1_loss(T.tensor([1, 2]), T.ones(2)).dtype == T.float32
+
+
+#: what is changed in place, and the values of (2, 4, 6) after it
+_CHANGES: list[Any] = [
+    (lambda x: x.add_(1), [3, 5, 7]), (lambda x: x.mul_(5), [10, 20, 30]), (lambda x: x.__iadd__(1), [3, 5, 7]),
+    (lambda x: x.copy_(T.ones(3)), [1, 1, 1]), (lambda x: x.fill_(7), [7, 7, 7]), (lambda x: x.zero_(), [0, 0, 0]),
+    (lambda x: x.__setitem__(0, 9.0), [9, 4, 6]), (lambda x: x[1:].add_(1), [2, 5, 7]),
+    (lambda x: x.__setitem__(T.tensor([2]), 1.0), [2, 4, 1]), (lambda x: x.clamp_(max=3), [2, 3, 3]),
+    (lambda x: x.relu_(), [2, 4, 6]), (lambda x: x.masked_fill_(x > 3, 0), [2, 0, 0]),
+    (lambda x: x.data.add_(1), [3, 5, 7]), (lambda x: x.detach().add_(1), [3, 5, 7]),
+    (lambda x: setattr(x, "data", T.ones(3)), [1, 1, 1])]
+
+
+@pytest.mark.parametrize(("change", "values"), _CHANGES)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_is_changed_without_gradients_keeps_its_history(change: Any, values: Any, compiled: bool) -> None:
+    def loss(w: Any) -> Any:
+        x = w * 2
+        with T.no_grad():
+            change(x)
+        assert compiled or (x.requires_grad and not x.is_leaf and x.tolist() == values)
+        return (x * x).sum()
+
+    w = T.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    (T.compile(loss) if compiled else loss)(w).backward()
+    assert w.grad.tolist() == [4 * v for v in values]
+    assert T.func.grad(loss if compiled else T.compile(loss))(w.detach()).tolist() == w.grad.tolist()
+
+
+def test_a_change_without_gradients_gives_no_history() -> None:
+    a, w = T.zeros(3), T.ones(3, requires_grad=True)
+    with T.no_grad():
+        a.add_(w)
+        w.add_(1)
+    assert not a.requires_grad and w.is_leaf and w.requires_grad
+    (w * w).sum().backward()
+    assert w.grad.tolist() == [4, 4, 4]

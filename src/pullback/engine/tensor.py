@@ -174,6 +174,7 @@ class TensorBase:
     checks: ClassVar[dict[str, Any]] = {}  # what an array type asks of operands, by the operation's name
     index_dtype: ClassVar[Any] = None  # of positions that functions give beside values; None for int32
     is_sparse: ClassVar[bool] = False
+    keeps_history: ClassVar[bool] = True  # where its value is changed in place without gradients
     generator: ClassVar[Any] = None  # the random numbers of an array type; None for the global generator
 
     def __init__(self, value: Value) -> None:
@@ -213,6 +214,8 @@ class TensorBase:
             assert self._view is not None
             self._view.write(new)
             return
+        if old.info.requires_grad and not here.grad_enabled and not new.info.requires_grad and self.keeps_history:
+            new = _with_history(old, new)
         trace = here.trace
         if trace.kind != "main":
             trace.note_mutation(id(self), self, old)
@@ -487,6 +490,24 @@ def stop_operation() -> Any:
 
         _operations["stop"] = operation(differentiable=False, name="detach")(build.stop_gradient)
     return _operations["stop"]
+
+
+def _with_history(old: Value, new: Value) -> Value:
+    """A value that is written without gradients where one with a history was: it keeps that history, as if the old
+    value had become it by adding a constant."""
+    if "change" not in _operations:
+        from pullback.engine.operation import operation
+        from pullback.ops.control import with_rule
+
+        def change(x: Any, y: Any) -> Any:
+            return with_rule("change", lambda _, to: to, lambda given, slopes: ((given[1],), (slopes[0],)), x, y)[0]
+
+        _operations["change"] = operation(name="change")(change)
+    local.grad_enabled = True
+    try:
+        return record(_operations["change"], [old, new])[0]
+    finally:
+        local.grad_enabled = False
 
 
 def fit_operation() -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Var(Tensor):
     """An array of Jittor."""
 
     _name: str = ""
+    keeps_history: ClassVar[bool] = False
     _stored: bool = False  # a parameter: changed in place it becomes a new leaf
 
     def __init__(self, value: Any) -> None:
