@@ -226,3 +226,12 @@ def test_a_change_without_gradients_gives_no_history() -> None:
     assert not a.requires_grad and w.is_leaf and w.requires_grad
     (w * w).sum().backward()
     assert w.grad.tolist() == [4, 4, 4]
+
+
+def test_gradient_functions_have_pytorchs_names() -> None:
+    w = T.ones(2, 4, requires_grad=True)
+    found = {"MaxBackward1": w.max(), "MinBackward1": w.min(), "MedianBackward0": w.median(),
+             "MedianBackward1": w.median(1)[0], "NanmedianBackward0": w.nanmedian(),
+             "MaxPool2DWithIndicesBackward0": _F.max_pool2d(w[None], 2, return_indices=True)[0]}
+    for name, x in found.items():
+        assert name in repr(x)

@@ -376,10 +376,12 @@ def _shared(x: Node, found: Node) -> Node:
     return with_rule("median", lambda _, value: value, _even_shares, x, build.stop_gradient(found))[0]
 
 
-@operation(name="kth")
-def shared_by_equals(x: Node, found: Node) -> Node:
-    """An element of x, whose gradient goes to all elements that equal it, in even shares."""
+def _of_all(x: Node, found: Node) -> Node:
     return _shared(build.reshape(x, (x.tensor.size,)), found)
+
+
+#: an element of x, whose gradient goes to all elements that equal it, in even shares; by what has found it
+shared_by_equals = {name: operation(name=name)(_of_all) for name in ("nanmedian", "max", "min")}
 
 
 @operation(name="kth")

@@ -206,7 +206,7 @@ def lower_nanmedian(x: Array, axis: int | None = None, keepdims: bool = False) -
     found = [take_along_axis(v, place, axis=k) for v in (values, order)]
     if axis is None:
         middle = reshape(found[0], ())
-        return shared_by_equals(x, middle) if x.info.type.dtype.kind == "f" else middle
+        return shared_by_equals["nanmedian"](x, middle) if x.info.type.dtype.kind == "f" else middle
     return tuple(v if keepdims else squeeze(v, k) for v in found)
 
 

@@ -45,7 +45,7 @@ def _extreme(name: str, cls: Any, x: Any, dim: Any, keepdim: bool, other: Any) -
     if dim is None:
         found = getattr(reductions, name)(x)
         shared = x.requires_grad and x.info.type.dtype.kind == "f"  # NaN that are found share the gradient too
-        return sorting.shared_by_equals(x, found) if shared else found
+        return sorting.shared_by_equals[name](x, found) if shared else found
     return _made(cls, getattr(sorting, f"{name}_with_indices")(x, dim, keepdim))
 
 

@@ -196,7 +196,8 @@ _NAMES = {
     "pad": "ConstantPadNdBackward0", "standardize": "DivBackward0", "cosine": "SumBackward1",
     "adaptive_avg": "MeanBackward1", "kth": "MedianBackward0", "vector_norm": "LinalgVectorNormBackward0",
     "read_diagonal": "DiagonalBackward0", "read_flip": "FlipBackward0", "read_broadcast": "ExpandBackward0",
-    "read_reshape": "ViewBackward0", "max": "MaxBackward1", "min": "MinBackward1",
+    "read_reshape": "ViewBackward0", "max": "MaxBackward1", "min": "MinBackward1", "median": "MedianBackward1",
+    "max_pool_with_indices": "MaxPool2DWithIndicesBackward0",
 }
 #: a number at the left changes the name
 _REFLECTED = {"subtract": "RsubBackward1", "divide": "MulBackward0", "power": "PowBackward2"}
