@@ -30,17 +30,17 @@ def lower_scatter(root: Any, values: Any) -> None:
 
 
 NESTS = ("reduce", "argreduce", "chunk")
-def mask_of(node: Node) -> Node | None:
-    """The mask among the operands of attention."""
-    op: Any = node.op
-    return node.inputs[-1 - (op.rate > 0)] if op.masked else None
-
-
 STRIDED = ("contract", "attention")  # what reads its operands by strides
 
 
 class Unsupported(Exception):
     """An operator without native code."""
+
+
+def mask_of(node: Node) -> Node | None:
+    """The mask among the operands of attention."""
+    op: Any = node.op
+    return node.inputs[-1 - (op.rate > 0)] if op.masked else None
 
 
 class Root:
