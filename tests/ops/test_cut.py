@@ -11,7 +11,7 @@ import pytest
 import pullback as pb
 from pullback.ir import dtypes
 from pullback.ir.node import Node, TensorType, param, topological
-from pullback.ops import build
+from pullback.ops import build, cut
 from pullback.ops.cut import cheapest, is_cheap
 
 
@@ -56,6 +56,17 @@ def test_what_does_not_vary_is_free() -> None:
     y = build.mul(build.add(x, constant), constant)
     square = build.mul(y, y)
     assert cheapest([square, x], {x, y, y.inputs[0], square}, lambda node: 1) == [x]
+
+
+def test_of_too_many_nodes_broadcasts_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long body would keep a number in every element of each of its arrays."""
+    number = param(TensorType.of((), dtypes.float32))
+    spread = build.broadcast(number, (4, 4), ())
+    total = build.mul(spread, build.exp(spread))
+    varying = set(topological([total]))
+    monkeypatch.setattr(cut, "LIMIT", 2)
+    assert cheapest([total, spread, build.exp(spread), number], varying, lambda node: node.tensor.nbytes) == [
+        total, number, build.exp(spread)]
 
 
 def lstm_turn(carry: tuple[pb.Tensor, pb.Tensor], x: pb.Tensor, w: pb.Tensor) -> tuple[object, None]:

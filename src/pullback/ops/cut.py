@@ -11,7 +11,7 @@ from pullback.ops.shape import Broadcast
 #: scalar functions that cost less than reading what they give from memory
 CHEAP = frozenset(("add", "sub", "mul", "neg", "square", "select", "maximum", "minimum", "eq", "ne", "lt", "le", "gt",
                    "ge", "logical_and", "logical_or", "logical_not"))
-#: nodes between the two sides from which on nothing is sought
+#: nodes between the two sides from which on only broadcasts are made again
 LIMIT = 2000
 
 State = tuple[Node, bool]  # before a node, or behind it
@@ -27,12 +27,17 @@ def cheapest(wanted: Sequence[Node], varying: Container[Node], cost: Callable[[N
     forced = dict.fromkeys(node for node in wanted if not is_cheap(node))
     goals = dict.fromkeys(node for node in wanted if node not in forced)
     inputs = _between(goals, varying)
-    if not goals or len(inputs) > LIMIT:
-        return list(wanted)
+    if len(inputs) > LIMIT:
+        return list(dict.fromkeys(map(_repeated, wanted)))
     network = _Network(inputs, {x: 0 if x in forced else cost(x) for x in inputs}, goals)
     while network.augment():
         pass
     return [*forced, *(x for x in network.cut() if x not in forced)]
+
+
+def _repeated(node: Node) -> Node:
+    """What a node is a broadcast of; others are themselves."""
+    return _repeated(node.inputs[0]) if isinstance(node.op, Broadcast) else node
 
 
 def _between(goals: Iterable[Node], varying: Container[Node]) -> dict[Node, list[Node]]:
