@@ -98,3 +98,15 @@ def test_a_cell_written_by_hand_keeps_seven_sequences() -> None:
     text = pb.show(pb.grad(loss, (0, 1)), "graph")(x, w)
     kept = [line for line in text.splitlines() if "scan[" in line and "reverse=False" in line and "[5, 3, 8]" in line]
     assert kept and all(line.count("float64[5, 3, 8]") == 7 for line in kept)
+
+
+def test_a_branch_keeps_nothing_that_is_made_of_its_operands() -> None:
+    """They are there anyway: a product of two is made again, an exponential is kept."""
+    x, y, flag = pb.tensor([0.5, 2.0]), pb.tensor([3.0, -1.0]), pb.tensor(True)
+    choices = {}
+    for name, f in {"product": lambda x: x * y, "exponential": pb.exp}.items():
+        gradient = pb.grad(lambda x, f=f: pb.cond(flag, lambda x: f(x) * f(x), lambda x: x, x).sum())
+        by_hand = pb.grad(lambda x, f=f: (f(x) * f(x)).sum())
+        np.testing.assert_allclose(gradient(x).numpy(), by_hand(x).numpy(), rtol=1e-6)
+        choices[name] = pb.show(gradient, "graph")(x).count("= cond ")
+    assert 0 < choices["product"] < choices["exponential"]

@@ -165,7 +165,7 @@ class Cond(Op):
                   linear: tuple[bool, ...]) -> Sequence[Node | None]:
         """One Cond computes the residuals (padded to common slots), another the cotangents from them."""
         flags = linear[1:]
-        parts = [split(f, flags) for f in self.branches]
+        parts = [split(f, flags, _slot_bytes(f)) for f in self.branches]
         live = tuple(any(p.depends[k] for p in parts) and ct is not None for k, ct in enumerate(cotangent))
         known = pick(inputs[1:], [not k for k in flags])
         slots, places = _slots(self.branches, parts)
@@ -246,6 +246,11 @@ def _sample_branches(size: int = 3) -> tuple[Function, ...]:
         first = (b.mul(b.unary("sin", x), b.exp(y)), b.mul(x, x), y)[k]
         bodies.append(Function([x, y], [first, b.add(x, y) if k else b.ones_like(x)]))
     return tuple(bodies)
+
+
+def _slot_bytes(branch: Function) -> Callable[[Node], int]:
+    """What it costs a branch to keep a node: see `_slots`."""
+    return lambda node: 0 if node in branch.params else node.tensor.nbytes
 
 
 def _slots(branches: Sequence[Function], parts: Sequence[Split]) -> tuple[list[TensorType], list[dict[Node, int]]]:

@@ -31,15 +31,15 @@ def dependents(results: Sequence[Node], sources: Iterable[Node]) -> set[Node]:
     return found
 
 
-def split(function: Function, linear: Sequence[bool], cost: Callable[[Node], int] | None = None) -> Split:
+def split(function: Function, linear: Sequence[bool], cost: Callable[[Node], int]) -> Split:
     """Before: y = f(x, t), linear in t. After: residuals r of x, and g(r, t) = y. Constants stay in g, and what is
-    cheaper to make again than to keep, as far as that makes the residuals' `cost` (bytes, where not given) less."""
+    cheaper to make again than to keep, as far as that makes the residuals' `cost` less."""
     inputs = [p for p, k in zip(function.params, linear, strict=True) if k]
     on_linear = dependents(function.results, inputs)
     on_known = dependents(function.results, [p for p, k in zip(function.params, linear, strict=True) if not k])
     steps = [n for n in topological(function.results, inputs) if n in on_linear and n not in inputs]
     read = [x for n in steps for x in n.inputs if x not in on_linear and x in on_known]
-    chosen = cheapest(list(dict.fromkeys(read[::-1])), on_known, cost or (lambda node: node.tensor.nbytes))
+    chosen = cheapest(list(dict.fromkeys(read[::-1])), on_known, cost)
     depends = tuple(r in on_linear for r in function.results)
     fresh = {n: param(n.tensor) for n in (*chosen, *inputs)}
     results = substitute([r for r, k in zip(function.results, depends, strict=True) if k], fresh)
