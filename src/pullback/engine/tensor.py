@@ -499,8 +499,14 @@ def _with_history(old: Value, new: Value) -> Value:
         from pullback.engine.operation import operation
         from pullback.ops.control import with_rule
 
+        def to_new(old: Any, new: Any) -> Any:
+            return new
+
+        def slope(given: Any, slopes: Any) -> Any:
+            return (given[1],), (slopes[0],)
+
         def change(x: Any, y: Any) -> Any:
-            return with_rule("change", lambda _, to: to, lambda given, slopes: ((given[1],), (slopes[0],)), x, y)[0]
+            return with_rule("change", to_new, slope, x, y)[0]
 
         _operations["change"] = operation(name="change")(change)
     local.grad_enabled = True

@@ -40,7 +40,7 @@ class Unsupported(Exception):
 def mask_of(node: Node) -> Node | None:
     """The mask among the operands of attention."""
     op: Any = node.op
-    return node.inputs[-1 - (op.rate > 0)] if op.masked else None
+    return node.inputs[-2 if op.rate > 0 else -1] if op.masked else None
 
 
 class Root:
