@@ -35,6 +35,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace, folder: str) -> None:
         self.options, self.folder = options, folder
         self.versions: dict[str, str] = {}
+        self.failed: list[str] = []
         self.peers: dict[tuple[str, ...], str] = {}
         self.others = 0.0  # cores that other processes used during the last measured one
         source = os.path.join(os.path.dirname(HERE), "src")
@@ -130,7 +131,8 @@ class Bench:
                 try:
                     one[framework] = self.measure(group, framework)
                 except (RuntimeError, OSError, subprocess.TimeoutExpired, ValueError) as error:
-                    print(f"  {framework}: {error}"[:300])
+                    self.failed.append(f"{group}: {framework}: {error}"[:300])
+                    print(f"  {self.failed[-1]}")
                     one[framework] = {}
                     continue
                 one[framework]["others_cores"] = round(self.others, 2)
@@ -226,7 +228,9 @@ def main() -> int:
                 text = updated(file.read(), text)
         with open(options.write, "w") as file:
             file.write(text)
-    return 0
+    for failure in bench.failed:
+        print(f"left out, because it failed: {failure}")
+    return 1 if bench.failed else 0
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pullback.torch as torch
 import pytest
 
+from pullback.runtime import memory
 from pullback.util.errors import PullbackError
 
 T: Any = torch
@@ -216,6 +218,22 @@ def test_what_is_changed_without_gradients_keeps_its_history(change: Any, values
     (T.compile(loss) if compiled else loss)(w).backward()
     assert w.grad.tolist() == [4 * v for v in values]
     assert T.func.grad(loss if compiled else T.compile(loss))(w.detach()).tolist() == w.grad.tolist()
+
+
+def test_many_changes_without_gradients_take_no_memory() -> None:
+    """A running value that began with a history, written in each step of a loop, has that history alone."""
+    w = T.ones(50, 50, requires_grad=True)
+    x = w * 2
+    live = []
+    for _ in range(30):
+        with T.no_grad():
+            x.mul_(0.5).add_(1)
+        assert x.requires_grad and x.detach()[0, 0].item() > 1
+        gc.collect()
+        live.append(memory.live_bytes())
+    assert max(live[5:]) == min(live[5:])
+    x.sum().backward()
+    assert w.grad.tolist() == T.full((50, 50), 2.0).tolist()
 
 
 def test_a_change_without_gradients_gives_no_history() -> None:

@@ -255,19 +255,25 @@ def test_long_programs_report_after_they_were_queued():
     assert f(x, pb.tensor([1])).item() > 0
 
 
+def step_of(layers: nn.Module, update: pb.optim.Optimizer):
+    """A training step on class indices."""
+    def step(x: pb.Tensor, y: pb.Tensor) -> pb.Tensor:
+        update.zero_grad()
+        loss = nn.functional.cross_entropy(layers(x), y)
+        loss.backward()
+        update.step()
+        return loss
+
+    return step
+
+
 def test_short_programs_with_indices_are_launched_as_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that was run before is launched again without looking for its plan, and says what it refuses then too."""
     layer = nn.Linear(8, 3)
     update = pb.optim.SGD(layer.parameters(), 0.5)
     x, good, bad = pb.ones((4, 8)), pb.tensor([0, 1, 2, 2]), pb.tensor([0, 1, 9, 2])
 
-    def step(x: pb.Tensor, y: pb.Tensor) -> pb.Tensor:
-        update.zero_grad()
-        loss = nn.functional.cross_entropy(layer(x), y)
-        loss.backward()
-        update.step()
-        return loss
-
+    step = step_of(layer, update)
     picked = pb.jit(lambda x, y: (x[y] * 2).sum())
     for _ in range(4):
         step(x, good).item(), picked(x, good).item()
@@ -312,14 +318,7 @@ def train(network: str, optimizer: str, bad: set[int], look: bool, wrap=lambda f
     update = OPTIMIZERS[optimizer](layers.parameters())
     found: list[list[np.ndarray]] = []
 
-    @wrap
-    def step(x: pb.Tensor, y: pb.Tensor) -> pb.Tensor:
-        update.zero_grad()
-        loss = nn.functional.cross_entropy(layers(x), y)
-        loss.backward()
-        update.step()
-        return loss
-
+    step = wrap(step_of(layers, update))
     for n in range(6):
         loss = step(pb.arange(32.0).reshape((4, 8)) / 32, pb.tensor([0, 5 if n in bad else 1, 2, 2]))
         if look and n in bad:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pullback.engine.trace import unset
 from pullback.ir.dtypes import numpy_dtype
 from pullback.ir.node import Function, Node, evaluate
 from pullback.runtime.memory import Buffer, allocate_all, homes_of
@@ -45,12 +46,8 @@ class Report:
         self.number.value = value
 
 
-def unnoted(*_: Any) -> None:
-    """Before execute.py has been loaded nothing runs."""
-
-
 #: set by execute.py: keep what a run refused for the next observation
-note_refused: Callable[[Executable, list[Any], Report], None] = unnoted
+note_refused: Callable[[Executable, list[Any], Report], None] = unset
 
 
 class Executable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -492,9 +493,13 @@ def stop_operation() -> Any:
     return _operations["stop"]
 
 
+#: the value whose history one has that was written without gradients
+_origins: WeakKeyDictionary[Value, Value] = WeakKeyDictionary()
+
+
 def _with_history(old: Value, new: Value) -> Value:
     """A value that is written without gradients where one with a history was: it keeps that history, as if the old
-    value had become it by adding a constant."""
+    value had become it by adding a constant. Written again and again it has that history alone."""
     if "change" not in _operations:
         from pullback.engine.operation import operation
         from pullback.ops.control import with_rule
@@ -509,11 +514,14 @@ def _with_history(old: Value, new: Value) -> Value:
             return with_rule("change", to_new, slope, x, y)[0]
 
         _operations["change"] = operation(name="change")(change)
+    origin = _origins.get(old, old)
     local.grad_enabled = True
     try:
-        return record(_operations["change"], [old, new])[0]
+        found = record(_operations["change"], [origin, new])[0]
     finally:
         local.grad_enabled = False
+    _origins[found] = origin
+    return found
 
 
 def fit_operation() -> Any:

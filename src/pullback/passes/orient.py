@@ -13,7 +13,7 @@ from typing import Any
 import pullback.ops.build as b
 from pullback.ir.index import loop_vars
 from pullback.ir.node import Function, Node, TensorType, reapply
-from pullback.passes.layout import layout
+from pullback.passes.layout import layout, lowering
 
 
 def orient(function: Function) -> Function:
@@ -34,13 +34,9 @@ def orient(function: Function) -> Function:
     return Function(function.params, [done[r] for r in function.results])
 
 
-def _kind(node: Node) -> str:
-    return getattr(type(node.op), "lowering", "")
-
-
 def _transposes(node: Node, readers: dict[Node, int]) -> bool:
-    return (len(node.inputs) == 1 and isinstance(node.type, TensorType) and _kind(node) == "view"
-            and _kind(node.inputs[0]) == "contract" and readers[node.inputs[0]] == 1
+    return (len(node.inputs) == 1 and isinstance(node.type, TensorType) and lowering(node) == "view"
+            and lowering(node.inputs[0]) == "contract" and readers[node.inputs[0]] == 1
             and node.dtype is node.inputs[0].dtype)
 
 

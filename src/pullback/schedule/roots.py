@@ -40,7 +40,8 @@ class Unsupported(Exception):
 def mask_of(node: Node) -> Node | None:
     """The mask among the operands of attention."""
     op: Any = node.op
-    return node.inputs[-2 if op.rate > 0 else -1] if op.masked else None
+    mask = op.split(node.inputs[len(node.inputs) - op.extra:])[0]
+    return mask[0] if mask else None
 
 
 class Root:
