@@ -1,8 +1,8 @@
 """Recording a step of a structure seen before: the common case of every eager operation.
 
 `record1`, `record2` and `record_known` are `Operation.values` and `record` in one, for concrete or recorded tensors and
-numbers. They give None, and have recorded no step, where anything else is met: a NumPy array, a new structure, a
-function being traced. What could be a loop over one or two operands, or a call, is written out: it runs each time.
+numbers. They give None, and have recorded no step, where anything else is met: a NumPy array, a new structure. What
+could be a loop over one or two operands, or a call, is written out: it runs each time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback.engine import trace as tracing
+from pullback.engine.staged import record_staged
 from pullback.engine.trace import Trace, Value, new, thread
 
 
@@ -53,7 +54,7 @@ def record1(op: Any, a: Any) -> Value | None:
     trace = here.trace
     enabled = here.grad_enabled
     if trace.constants:
-        return None
+        return record_staged(op, trace, enabled, (a,))
     if enabled and trace.carried and getattr(a, "_value", None) in trace.carried:
         trace = _after(trace)
     try:
@@ -94,7 +95,7 @@ def record2(op: Any, a: Any, b: Any) -> Value | None:
     trace = here.trace
     enabled = here.grad_enabled
     if trace.constants:
-        return None
+        return record_staged(op, trace, enabled, (a, b))
     if enabled and trace.carried and (
             getattr(a, "_value", None) in trace.carried or getattr(b, "_value", None) in trace.carried):
         trace = _after(trace)

@@ -252,7 +252,7 @@ class Trace:
         found = state.next.get(info)
         if found is None:
             nodes = self._materialise_nodes()
-            found = self._extend(info, (state.count,), [param(info.type)], (info,), (state.count,))
+            found = self.extend(info, (state.count,), [param(info.type)], (info,), (state.count,))
             nodes.extend(found.own)
         self.state = found
         slot = state.count
@@ -292,7 +292,7 @@ class Trace:
             self._materialise_nodes()
             node = param(info.type)
             slot = self.state.count
-            state = self._extend(key, (slot,), [node], (info,), (slot,) if info.requires_grad else ())
+            state = self.extend(key, (slot,), [node], (info,), (slot,) if info.requires_grad else ())
         slot = self.state.count
         self.state = state
         if self.nodes is not None and len(self.nodes) < state.count:
@@ -309,8 +309,9 @@ class Trace:
             self.nodes = self.state.nodes()
         return self.nodes
 
-    def _extend(self, key: Any, leaves: tuple[int, ...], own: list[Node], infos: tuple[Info, ...],
-                grad_slots: tuple[int, ...], step: Any = None) -> State:
+    def extend(self, key: Any, leaves: tuple[int, ...], own: list[Node], infos: tuple[Info, ...],
+               grad_slots: tuple[int, ...], step: Any = None) -> State:
+        """The state that a step not seen before leads to."""
         state = State(self.state, leaves, own, infos, grad_slots, step)
         if recorded is not None:
             recorded(own, step)
@@ -501,12 +502,10 @@ def _new_step(trace: Trace, op: Any, args: Any, key: tuple[Any, ...], grad_enabl
     results, weak = op.build(operands)
     if op.leaf:
         results = _distinct(results, nodes, own)
+        grads.append(len(nodes) + len(own))
     requires = (history and any(type(a) is Value and a.info.requires_grad for a in args)) or op.leaf
     infos = tuple([Info.of(r.tensor, requires and r.dtype.is_inexact, weak) for r in results])
-    if op.leaf:
-        grads.append(len(nodes) + len(own))
-    state = trace._extend(  # pyright: ignore[reportPrivateUsage]
-        key, tuple(leaves), own + list(results), infos, tuple(grads), op)
+    state = trace.extend(key, tuple(leaves), own + list(results), infos, tuple(grads), op)
     if trace.kind == "main" and state.count >= REPEAT_LIMIT and not state.full and turns_of_a_loop(state):
         state.full, state.single = True, None
     if trace.nodes is not None and len(trace.nodes) == trace.state.count:

@@ -254,8 +254,14 @@ class Param(Op):
         self.type = type
 
 
-_table: dict[tuple[Any, ...], weakref.ref[Node]] = {}
-_keys: dict[weakref.ref[Node], tuple[Any, ...]] = {}
+class _Ref(weakref.ref[Node]):
+    """What the table holds: it says where it stands there. (A WeakValueDictionary does the same at thrice the cost.)"""
+
+    __slots__ = ("key",)
+    key: tuple[Any, ...]
+
+
+_table: dict[tuple[Any, ...], _Ref] = {}
 _lock = threading.RLock()
 
 
@@ -265,18 +271,17 @@ def _known(key: tuple[Any, ...]) -> Node | None:
 
 
 def _note(key: tuple[Any, ...], node: Node) -> None:
-    """Know a node for as long as it lives. (A WeakValueDictionary does the same at three times the cost.)"""
+    """Know a node for as long as it lives."""
+    ref = _Ref(node, _forget)
+    ref.key = key
     with _lock:
-        ref = weakref.ref(node, _forget)
-        hash(ref)  # is that of the node, as long as it lives
-        _table[key], _keys[ref] = ref, key
+        _table[key] = ref
 
 
-def _forget(ref: weakref.ref[Node], table: Any = _table, keys: Any = _keys, lock: Any = _lock) -> None:
+def _forget(ref: Any, table: Any = _table, lock: Any = _lock) -> None:
     with lock:  # bound above: at the end of a process this module's names are gone before the last nodes
-        key = keys.pop(ref, None)
-        if key is not None and table.get(key) is ref:
-            del table[key]
+        if table.get(ref.key) is ref:
+            del table[ref.key]
 
 
 def apply(op: Op, *inputs: Node, type: Type | None = None) -> Node:
