@@ -1,8 +1,8 @@
 """First steps of fresh processes, in turn: with an empty cache, with the cache that this one filled, and of jax.jit.
 
 `python benchmarks/first_steps.py gpt_128 --peers-python PEERS/bin/python`. What a process spends beyond its first
-step's own arithmetic (recording, compiling or finding the program, memory) is its start: the first step less a later one.
-Where memory comes from the host page by page, a process may wait half a second for it; hence rounds, and quartiles.
+step's own arithmetic (recording, compiling or finding the program, memory) is its start: the first step less a later
+one. Where memory comes from the host page by page, a process may wait half a second for it: hence rounds and quartiles.
 """
 
 from __future__ import annotations
