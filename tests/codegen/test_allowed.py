@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pullback.codegen.llvm.allowed import ALLOWED_INTRINSICS, FAMILIES, SHAPES, TILES
+from pullback.codegen.llvm.allowed import ALLOWED_INTRINSICS, FAMILIES, PAIRS, SHAPES, TILES
 from pullback.codegen.llvm.text import lanes, mangle, vector, with_element
 
 # Prints the names that the object (PTX: the text) leaves to others.
@@ -86,7 +86,12 @@ def _program(names: frozenset[str]) -> str:
         types = ", ".join(argument.split()[0] for argument in TILES[name].split(", ") if argument)
         parts.append(f"declare void @{name}({types})\n"
                      f"define void @f{len(parts)}(ptr %p) {{ call void @{name}({TILES[name]})\n ret void }}\n")
-    for name in sorted(names - TILES.keys()):
+    for name in sorted(names & PAIRS.keys()):
+        first, *_ = types = PAIRS[name]
+        given = ", ".join(f"{type_} %a{k}" for k, type_ in enumerate(types))
+        parts.append(f"declare {first} @{name}({', '.join(types)})\ndefine {first} @f{len(parts)}({given}) {{ "
+                     f"%r = call {first} @{name}({given})\n ret {first} %r }}\n")
+    for name in sorted(names - TILES.keys() - PAIRS.keys()):
         shapes, arity = SHAPES[name]
         for type_ in shapes:
             if "masked" in name or name == "llvm.prefetch":

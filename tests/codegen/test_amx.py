@@ -315,7 +315,7 @@ def test_plans() -> None:
 
 def test_the_longest_sums_of_16_bits_keep_little() -> None:
     for m, n in ((32, 32), (1000, 1000), (40, 9000)):
-        spec = spec_of(m, n, prepare.UNIT_TERMS)
+        spec = spec_of(m, n, prepare.NATIVE_TERMS)
         assert planned(replace(spec, parts=1, narrow=True), 2).shared_bytes <= 32 << 20
 
 

@@ -26,8 +26,9 @@ def given(dtype: DType, *shape: int) -> Node:
     return param(TensorType.of(shape, dtype))
 
 
-def planned(function: Function, unit: bool) -> Plan:
-    return plan(run_passes(function, Clock()), frozenset(), frozenset(), Options(2, unit=unit))
+def planned(function: Function, unit: bool, native: int | None = None) -> Plan:
+    options = Options(2, unit=unit, native=int(unit) if native is None else native)
+    return plan(run_passes(function, Clock()), frozenset(), frozenset(), options)
 
 
 def nests(made: Plan) -> list[Any]:
@@ -60,6 +61,13 @@ def test_small_and_very_long_products_are_widened() -> None:
         x, w = given(bfloat16, shape[0], shape[2]), given(bfloat16, shape[1], shape[2])
         for nest in nests(planned(Function([x, w], [b.contract(x, w, 0, 1)]), True)):
             assert nest.a.dtype is float32
+
+
+@pytest.mark.parametrize("terms", [160, 161])
+def test_pairs_of_terms_are_whole(terms: int) -> None:
+    x, w = given(bfloat16, 100, terms), given(bfloat16, 90, terms)
+    (nest,) = nests(planned(Function([x, w], [b.contract(x, w, 0, 1)]), False, native=2))
+    assert nest.a.dtype is (float32 if terms % 2 else bfloat16)
 
 
 def test_operands_in_float32_are_taken_as_they_were() -> None:

@@ -263,7 +263,9 @@ def make_plan(function: Function, donated: frozenset[int], immediates: frozenset
     from pullback.codegen.llvm.target import host
     from pullback.schedule.plan import Options, Unsupported, plan
 
-    options = Options(available_cores(), config.FUSE.value, _rewritten, unit=host().amx, checked=checked)
+    machine = host()
+    options = Options(available_cores(), config.FUSE.value, _rewritten, unit=machine.amx, native=machine.native,
+                      checked=checked)
     try:
         made = plan(function, donated, immediates, options)
     except Unsupported as error:

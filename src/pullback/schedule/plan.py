@@ -72,8 +72,9 @@ class Options(NamedTuple):
     """How to schedule: threads of the machine, whether to fuse, the passes for bodies, whether this is a body.
 
     `state`: where the state of a loop begins among a body's inputs; result k may only take the memory of the k-th.
-    `unit`: the processor multiplies matrices of bfloat16 numbers. `checked`: the last result is a number that ends the
-    program where it is not 0, and these results, each with a parameter, are what the parameter was then.
+    `unit`: the processor multiplies matrices of bfloat16 numbers. `native`: it multiplies such numbers, so many terms
+    at a time (0: it does not). `checked`: the last result is a number that ends the program where it is not 0, and
+    these results, each with a parameter, are what the parameter was then.
     """
 
     threads: int = 1
@@ -82,6 +83,7 @@ class Options(NamedTuple):
     inner: bool = False
     state: int = -1
     unit: bool = False
+    native: int = 0
     checked: Pairs | None = None
 
 
@@ -100,7 +102,7 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     for t in (*function.in_types, *(n.type for n in function.nodes())):
         if isinstance(t, TensorType) and t.dtype.kind == "c":
             raise Unsupported(t.dtype.name)
-    function = prepare(past_barriers(function, immediates), options.unit)
+    function = prepare(past_barriers(function, immediates), options.unit, options.native)
     roots = Roots(function, immediates, not options.fuse)
     for k in immediates:
         buffer = roots.params[function.params[k]]

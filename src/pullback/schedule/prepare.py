@@ -1,7 +1,7 @@
 """The last rewrites of the graph before grouping: forms that loops can be made from.
 
 - Contractions that matrix kernels do badly (one row or column, few terms, integers) become products and a reduction.
-- 16-bit operands of contractions are converted first, unless a matrix unit takes them: they accumulate in float32.
+- 16-bit operands of contractions are converted first, unless the processor multiplies them: they accumulate in float32.
 - A large reduction over the leading dimension becomes partial results of a fixed number of parts (`Chunk`) and a small
   reduction over those: it runs in parallel, and gives the same bits with any number of threads.
 """
@@ -29,8 +29,8 @@ from pullback.schedule.scatter import in_lots
 from pullback.schedule.windows import over_windows, windows_of
 
 FEW_TERMS = 4
-UNIT_LEAST, UNIT_WORK = 32, 1_000_000  # rows, columns and terms of a product that a matrix unit takes, and all of them
-UNIT_TERMS = 100_000  # most terms: panels of all of them are kept
+NATIVE_LEAST, NATIVE_WORK = 32, 1_000_000  # rows, columns and terms of a product of bfloat16 numbers, and all of them
+NATIVE_TERMS = 100_000  # most terms: panels of all of them are kept
 PARTS_WORK = 2_000_000  # multiplications and additions from which on two threads gain more than one more join costs
 PARTS_TERMS = 512
 VECTOR_LEAST = 32  # rows and columns of a matrix from which on its product with one vector is a kernel of its own
@@ -52,15 +52,15 @@ class Chunk(Op):
         return types[0].with_shape((self.chunks, *kept))
 
 
-def prepare(function: Function, unit: bool = False) -> Function:
-    """Rewrite a function so that every node is a view, or has loops of its own; `unit`: see `plan.Options`."""
+def prepare(function: Function, unit: bool = False, native: int = 0) -> Function:
+    """Rewrite a function so that every node is a view, or has loops of its own; for the rest see `plan.Options`."""
     function = over_windows(in_float32(masks_of_results(function)))
     cost: dict[Node, int] = {}
 
     def rule(node: Node) -> Node:
         kind = lowering(node)
         if kind == "contract":
-            node = contraction(node, unit)
+            node = contraction(node, native)
         narrow = node.dtype if lowering(node) == "reduce" and summed_wide(node) else None
         if narrow is not None:
             op: Any = node.op
@@ -128,19 +128,19 @@ def distinct(function: Function, results: list[Node]) -> list[Node]:
     return found
 
 
-def native(product: Node) -> Node:
-    """A product of bfloat16 numbers as such, where it is large enough for a matrix unit."""
+def of_narrow(product: Node, multiple: int) -> Node:
+    """A product of bfloat16 numbers as such, where it is large enough and takes terms in whole multiples."""
     op: Any = product.op
     batch, free_x, free_y, terms = map(prod, parts(product))
-    if op.parts > 1 or min(free_x, free_y, terms) < UNIT_LEAST or terms > UNIT_TERMS:
+    if op.parts > 1 or min(free_x, free_y, terms) < NATIVE_LEAST or terms > NATIVE_TERMS or terms % multiple:
         return product
     narrow = b.narrow_operands(*product.inputs)
-    if narrow is None or narrow[0].dtype is not bfloat16 or batch * free_x * free_y * terms < UNIT_WORK:
+    if narrow is None or narrow[0].dtype is not bfloat16 or batch * free_x * free_y * terms < NATIVE_WORK:
         return product
     return apply(op, *narrow)
 
 
-def contraction(node: Node, unit: bool) -> Node:
+def contraction(node: Node, native: int) -> Node:
     """A contraction as it is, with operands widened, or as products and a sum."""
     x, y = node.inputs
     op: Any = node.op
@@ -154,7 +154,7 @@ def contraction(node: Node, unit: bool) -> Node:
         return products(node, batch, free_x, free_y, terms)
     if op.dtype is not x.dtype:
         return b.convert(apply(op.replace(dtype=x.dtype), x, y), op.dtype)
-    taken = native(node) if unit and windows_of(node, {}) is None else node
+    taken = of_narrow(node, native) if native and windows_of(node, {}) is None else node
     return in_parts(node, m, n, k) if taken is node else taken
 
 

@@ -51,7 +51,7 @@ def in_memory(product: Node) -> Node:
 
 def fits(dtype: DType, rows: int, columns: int, terms: int, parts: int) -> bool:
     """Whether a product in a loop is one for the unit: panels are whole, or nearly, and stay in the caches. (Of numbers
-    of 16 bits it is where that takes them as they are: see `prepare.native`.)"""
+    of 16 bits it is where that takes them as they are: see `prepare.of_narrow`.)"""
     if dtype is not float32 and (dtype is not bfloat16 or rows < SIDE):
         return False
     if rows > MOST_ROWS or columns % SIDE or terms % DEPTH or 2 * rows * columns * terms < LEAST_WORK:

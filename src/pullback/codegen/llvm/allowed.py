@@ -21,6 +21,7 @@ class Family(NamedTuple):
 FAMILIES: dict[str, Family] = {
     "x86-64-v3": Family("x86_64-unknown-linux-gnu", "x86-64-v3", ""),
     "x86-64-v4": Family("x86_64-unknown-linux-gnu", "x86-64-v4", ""),
+    "x86-64-pairs": Family("x86_64-unknown-linux-gnu", "cooperlake", ""),
     "x86-64-amx": Family("x86_64-unknown-linux-gnu", "sapphirerapids", ""),
     "aarch64": Family("aarch64-unknown-linux-gnu", "generic", "+neon"),
     "nvptx64": Family("nvptx64-nvidia-cuda", "sm_80", "+ptx80"),
@@ -40,7 +41,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], int]] = {
     "llvm.umin": (INT_SHAPES, 2), "llvm.ctpop": (INT_SHAPES, 1), "llvm.ctlz": (INT_SHAPES, 1),
     "llvm.fptosi.sat": (FLOAT_SHAPES, 1), "llvm.fptoui.sat": (FLOAT_SHAPES, 1),
     "llvm.vector.reduce.or": (MASK_SHAPES, 1),
-    "llvm.masked.load": (("<8 x float>", "<4 x double>", "<8 x i32>"), 1),
+    "llvm.masked.load": (("<8 x float>", "<4 x double>", "<8 x i32>", "<8 x i16>"), 1),
     "llvm.masked.store": (("<8 x float>", "<4 x double>", "<8 x i32>"), 1),
     "llvm.prefetch": (("ptr",), 1),
 }
@@ -52,11 +53,15 @@ TILES = {
     "llvm.x86.tdpbf16ps": "i8 0, i8 1, i8 2",
 }
 
+#: products of pairs of bfloat16 numbers, with the types of their operands; the result has that of the first
+PAIRS = {"llvm.x86.avx512bf16.dpbf16ps.512": ("<16 x float>", "<32 x bfloat>", "<32 x bfloat>")}
+
 _EVERYWHERE = frozenset(SHAPES)
 ALLOWED_INTRINSICS: dict[str, frozenset[str]] = {
     "x86-64-v3": _EVERYWHERE,
     "x86-64-v4": _EVERYWHERE,
-    "x86-64-amx": _EVERYWHERE | frozenset(TILES),
+    "x86-64-pairs": _EVERYWHERE | frozenset(PAIRS),
+    "x86-64-amx": _EVERYWHERE | frozenset(PAIRS) | frozenset(TILES),
     "aarch64": _EVERYWHERE,
     "nvptx64": _EVERYWHERE - {"llvm.masked.load", "llvm.masked.store", "llvm.prefetch"},
 }

@@ -63,7 +63,9 @@ def emit_matmul(module: Module, name: str, spec: MatmulSpec, a_index: int, b_ind
         spec, epilogue, a_index, b_index = spec.transposed, SwappedEpilogue(epilogue), b_index, a_index
     on_unit = amx_plan(spec, target, threads)
     if spec.narrow and not on_unit:
-        raise ValueError(f"no product of 16-bit operands here: {spec}")
+        if not target.pairs or spec.k % 2:
+            raise ValueError(f"no product of 16-bit operands here: {spec}")
+        spec = spec.in_pairs
     plan = on_unit or make_plan(spec, target, threads)
     fn = module.function(name, PARAMS)
     args, tid, nthreads = fn.params
@@ -137,11 +139,11 @@ def emit_packs(module: Module, nest: Nest, target: Target) -> None:
     if plan.pack_a:
         emit_pack(module, f"{nest.name}.a", PackShape(
             spec.dtype, plan.scalar_bytes, spec.a.row_stride, spec.a.col_stride, spec.m, plan.tall, least,
-            plan.pack_lanes, masked, True))
+            plan.pack_lanes, masked, True, spec.element, spec.a.apart))
     if plan.pack_b != "no":
         emit_pack(module, f"{nest.name}.b", PackShape(
             spec.dtype, plan.scalar_bytes, spec.b.col_stride, spec.b.row_stride, spec.n, plan_width(plan), least,
-            plan.pack_lanes, masked, False))
+            plan.pack_lanes, masked, False, spec.element, spec.b.apart))
 
 
 def plan_width(plan: Plan) -> int:

@@ -46,8 +46,8 @@ class Nest:
         """Batch indices of a flat batch number, and the operands' addresses there."""
         fn, spec = self.fn, self.spec
         self.batch_index = index = batch_index(fn, flat, spec.batch)
-        self.a = ix.offset(fn, a, dot_index(fn, index, spec.a.batch_strides), spec.dtype)
-        self.b = ix.offset(fn, b, dot_index(fn, index, spec.b.batch_strides), spec.dtype)
+        self.a = ix.offset(fn, a, dot_index(fn, index, spec.a.batch_strides), spec.element)
+        self.b = ix.offset(fn, b, dot_index(fn, index, spec.b.batch_strides), spec.element)
 
 
 def batch_index(fn: Fn, flat: V, sizes: tuple[int, ...]) -> list[V]:
@@ -216,7 +216,7 @@ def for_rows(nest: Nest, block: Block, body: Callable[[V, int, V], None], togeth
 def pack_a(nest: Nest, block: Block, i: V, rows: int, count: V) -> None:
     fn, spec = nest.fn, nest.spec
     part = block.part
-    source = ix.offset(fn, nest.a, ix.mul(fn, part.k, spec.a.col_stride), spec.dtype)
+    source = ix.offset(fn, nest.a, ix.mul(fn, part.k, spec.a.col_stride), spec.element)
     at = ix.mul(fn, ix.sub(fn, i, block.origin), part.count)
     fn.call(f"{nest.name}.a", "void", source, ix.offset(fn, block.panels, at, spec.dtype), i, part.count, i64(rows),
             count, declare=False)
@@ -224,7 +224,7 @@ def pack_a(nest: Nest, block: Block, i: V, rows: int, count: V) -> None:
 
 def pack_b(nest: Nest, tile: V, k: V, kcount: V, slot: V) -> None:
     fn, spec, plan = nest.fn, nest.spec, nest.plan
-    source = ix.offset(fn, nest.b, ix.mul(fn, k, spec.b.row_stride), spec.dtype)
+    source = ix.offset(fn, nest.b, ix.mul(fn, k, spec.b.row_stride), spec.element)
     target = ix.offset(fn, nest.b_panels, ix.mul(fn, slot, plan.b_step * spec.k), spec.dtype)
     fn.call(f"{nest.name}.b", "void", source, target, ix.mul(fn, tile, plan.cols), kcount, i64(plan.b_step),
             i64(1), declare=False)
@@ -239,7 +239,7 @@ def tile_at(nest: Nest, block: Block, i: V, rows: int, tile: V, chunks: tuple[Ch
         a, a_row, a_k = ix.offset(fn, block.panels, at, spec.dtype), 1, rows
     else:
         at = ix.add(fn, ix.mul(fn, i, spec.a.row_stride), ix.mul(fn, part.k, spec.a.col_stride))
-        a, a_row, a_k = ix.offset(fn, nest.a, at, spec.dtype), spec.a.row_stride, spec.a.col_stride
+        a, a_row, a_k = ix.offset(fn, nest.a, at, spec.element), spec.a.row_stride, spec.a.col_stride
     if plan.pack_b == "no":
         at = ix.add(fn, ix.mul(fn, part.k, spec.b.row_stride), ix.mul(fn, col, spec.b.col_stride))
         b, b_k = ix.offset(fn, nest.b, at, spec.dtype), spec.b.row_stride
@@ -253,5 +253,6 @@ def tile_at(nest: Nest, block: Block, i: V, rows: int, tile: V, chunks: tuple[Ch
         place = ix.mul(fn, ix.add(fn, ix.mul(fn, local, block.depth), ix.sub(fn, i, block.origin)), plan.b_step)
         partial = Partial(ix.offset(fn, nest.scratch, place, spec.dtype), plan.b_step, part.first, part.last)
     source = TileInput(a, b, a_row, a_k, b_k, plan.pack_b != "no", part.count, spec.dtype,
-                       plan.scalar_bytes, nest.fma, plan.b_ahead)
+                       plan.scalar_bytes, nest.fma, plan.b_ahead, spec.narrow,
+                       spec.element if spec.narrow and not plan.pack_a else "")
     emit_tile(fn, source, rows, chunks, partial, nest.epilogue, nest.batch_index, i, col)

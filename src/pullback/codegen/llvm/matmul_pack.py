@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.text import Fn, Module, V, const, element, i64, lanes, mangle, vector
+from pullback.codegen.llvm.text import Fn, Module, V, const, element, i64, lanes, mangle, vector, with_element
 
 TERMS_TOGETHER = 8  # steps of k that several panels are copied at a time
 LINES_TOGETHER = 4  # of each row that are turned over at a time: what is read and written stays in the first cache
@@ -35,6 +35,17 @@ class PackShape:
     lanes: int
     masked: bool
     ragged: bool  # panels are not padded to whole vectors
+    unit: str = ""  # what the source's strides count, where not scalars: "i16" of pairs
+    apart: int | None = None  # of a pair's numbers: see `Operand`
+
+    @property
+    def source(self) -> str:
+        return self.unit or self.scalar
+
+    @property
+    def along_k(self) -> bool:
+        """Whether rows of k lie in memory as they are read."""
+        return self.k_stride == 1 if self.apart is None else self.apart == 1
 
     @property
     def block_depth(self) -> int:
@@ -61,7 +72,7 @@ def emit_pack(module: Module, name: str, shape: PackShape) -> None:
             emit_copy(fn, shape, lane_masks(fn, shape, fn.params[2]), fn.params[1], fn.params[2])
         else:
             emit_guarded_copy(fn, shape)
-    elif shape.k_stride == 1 and shape.depth >= shape.block_depth and shape.width > 1:
+    elif shape.along_k and shape.depth >= shape.block_depth and shape.width > 1:
         emit_transpose(fn, shape)
     else:
         emit_scalar(fn, shape)
@@ -84,19 +95,19 @@ def emit_panels(fn: Fn, shape: PackShape) -> None:
     the end of the rows, where single panels are copied by masks.
     """
     src, dst, p, kcount, step, count = fn.params
-    size = ix.mul(fn, kcount, step)
+    size, types = ix.mul(fn, kcount, step), (shape.source, shape.scalar)
     room = ix.add(fn, ix.sub(fn, i64(shape.limit - shape.groups * shape.lanes), p), step)
     whole = ix.minimum(fn, ix.div(fn, ix.maximum(fn, room, 0), step), count)
     last = ix.sub(fn, kcount, i64(1))
     few = ix.mul(fn, ix.div(fn, last, TERMS_TOGETHER), TERMS_TOGETHER)
-    source, target = emit_terms(fn, shape, whole, i64(0), few, TERMS_TOGETHER, (fn.gep(src, p, shape.scalar), dst))
+    source, target = emit_terms(fn, shape, whole, i64(0), few, TERMS_TOGETHER, (fn.gep(src, p, shape.source), dst))
     source, target = emit_terms(fn, shape, whole, few, last, 1, (source, target))
     rest = fn.begin_loop(i64(0), whole, i64(1), [source, target])
     element = fn.begin_loop(i64(0), step, i64(1))
-    first, place = (fn.gep(at, element.counter, shape.scalar) for at in rest.carried)
-    fn.store(fn.load(first, shape.scalar, shape.size), place, shape.size)
+    first, place = (fn.gep(at, element.counter, of) for at, of in zip(rest.carried, types, strict=True))
+    fn.store(read(fn, shape, first, shape.scalar), place, shape.size)
     fn.end_loop(element)
-    fn.end_loop(rest, [fn.gep(at, n, shape.scalar) for at, n in zip(rest.carried, (step, size), strict=True)])
+    fn.end_loop(rest, [fn.gep(at, n, of) for at, n, of in zip(rest.carried, (step, size), types, strict=True)])
     panel = fn.begin_loop(whole, count, i64(1))
     row = fn.add(p, fn.mul(panel.counter, step))
     emit_copy(fn, shape, lane_masks(fn, shape, row), fn.gep(dst, fn.mul(panel.counter, size), shape.scalar), row)
@@ -106,22 +117,22 @@ def emit_panels(fn: Fn, shape: PackShape) -> None:
 def emit_terms(fn: Fn, shape: PackShape, panels: V, start: V, stop: V, together: int, at: tuple[V, V]) -> list[V]:
     """So many k at a time of some panels, by vectors; the source and the target after them."""
     _, _, _, kcount, step, _ = fn.params
-    type_, size = vector(shape.scalar, shape.lanes), ix.mul(fn, kcount, step)
+    type_, size, types = vector(shape.scalar, shape.lanes), ix.mul(fn, kcount, step), (shape.source, shape.scalar)
     outer = fn.begin_loop(start, stop, i64(together), list(at))
     inner = fn.begin_loop(i64(0), panels, i64(1), outer.carried)
     source, target = inner.carried
     if together > 1:
         for k in range(together, 2 * together):
-            ask(fn, ix.offset(fn, source, i64(k * shape.k_stride), shape.scalar))
+            ask_row(fn, shape, ix.offset(fn, source, i64(k * shape.k_stride), shape.source))
     place = target
     for k in range(together):
         for group in range(shape.groups):
-            first = ix.offset(fn, source, i64(k * shape.k_stride + group * shape.lanes), shape.scalar)
-            fn.store(fn.load(first, type_, shape.size), ix.offset(fn, place, i64(group * shape.lanes), shape.scalar),
+            first = ix.offset(fn, source, i64(k * shape.k_stride + group * shape.lanes), shape.source)
+            fn.store(read(fn, shape, first, type_), ix.offset(fn, place, i64(group * shape.lanes), shape.scalar),
                      shape.size)
         place = fn.gep(place, step, shape.scalar)
-    fn.end_loop(inner, [fn.gep(x, n, shape.scalar) for x, n in zip(inner.carried, (step, size), strict=True)])
-    turned = [fn.gep(outer.carried[0], i64(together * shape.k_stride), shape.scalar),
+    fn.end_loop(inner, [fn.gep(x, n, of) for x, n, of in zip(inner.carried, (step, size), types, strict=True)])
+    turned = [fn.gep(outer.carried[0], i64(together * shape.k_stride), shape.source),
               fn.gep(outer.carried[1], ix.mul(fn, step, together), shape.scalar)]
     return fn.end_loop(outer, turned)
 
@@ -130,23 +141,43 @@ def emit_copy(fn: Fn, shape: PackShape, masks: list[V] | None, dst: V, p: V) -> 
     """Rows of p are contiguous: vector loads (masked where some may not exist), plain stores."""
     src, _, _, kcount, step, _ = fn.params
     type_ = vector(shape.scalar, shape.lanes)
-    start = fn.gep(src, p, shape.scalar)
+    start = fn.gep(src, p, shape.source)
     loop = fn.begin_loop(i64(0), kcount, i64(1), [start, dst])
     source, target = loop.carried
     fetch(fn, shape, source)
     for group in range(shape.groups):
-        at = ix.offset(fn, source, i64(group * shape.lanes), shape.scalar)
-        value = masked_load(fn, at, type_, shape.size, masks[group]) if masks else fn.load(at, type_, shape.size)
+        at = ix.offset(fn, source, i64(group * shape.lanes), shape.source)
+        value = read(fn, shape, at, type_, masks[group] if masks else None)
         fn.store(value, ix.offset(fn, target, i64(group * shape.lanes), shape.scalar), shape.size)
-    fn.end_loop(loop, [fn.gep(source, i64(shape.k_stride), shape.scalar), fn.gep(target, step, shape.scalar)])
+    fn.end_loop(loop, [fn.gep(source, i64(shape.k_stride), shape.source), fn.gep(target, step, shape.scalar)])
+
+
+def read(fn: Fn, shape: PackShape, at: V, type_: str, mask: V | None = None) -> V:
+    """Elements of one k that lie one after the other; where each is a pair, of its two numbers."""
+    def lines(place: V, of: str, align: int) -> V:
+        return fn.load(place, of, align) if mask is None else masked_load(fn, place, of, align, mask)
+
+    if shape.apart is None:
+        return lines(at, type_, shape.size)
+    narrow, wide = with_element(type_, "i16"), with_element(type_, "i32")
+    first, second = (fn.cast("zext", lines(place, narrow, 2), wide)
+                     for place in (at, ix.offset(fn, at, i64(shape.apart), shape.source)))
+    return fn.cast("bitcast", fn.binary("or", fn.binary("shl", second, const(16, wide)), first), type_)
+
+
+def ask_row(fn: Fn, shape: PackShape, at: V) -> None:
+    """Ask for the elements of one k: the numbers of pairs lie on two lines."""
+    for apart in dict.fromkeys((0, shape.apart or 0)):
+        ask(fn, ix.offset(fn, at, i64(apart), shape.source))
 
 
 def fetch(fn: Fn, shape: PackShape, source: V) -> None:
     """Ask for the rows of a later k where they lie on lines of their own: the processor foresees runs only."""
-    if shape.k_stride * shape.size < LINE:
+    size = shape.size if shape.apart is None else 2
+    if shape.k_stride * size < LINE:
         return
-    for n in range(-(-shape.width * shape.size // LINE)):
-        ask(fn, ix.offset(fn, source, i64(AHEAD * shape.k_stride + n * LINE // shape.size), shape.scalar))
+    for n in range(-(-shape.width * size // LINE)):
+        ask_row(fn, shape, ix.offset(fn, source, i64(AHEAD * shape.k_stride + n * LINE // size), shape.source))
 
 
 def ask(fn: Fn, address: V) -> None:
@@ -186,13 +217,14 @@ def emit_transpose(fn: Fn, shape: PackShape) -> None:
     rows: list[V] = []
     for q in range(min(width * together, shape.width)):
         row = ix.minimum(fn, ix.add(fn, first, q), shape.limit - 1)
-        rows.append(fn.gep(src, ix.mul(fn, row, shape.p_stride), scalar))
+        rows.append(fn.gep(src, ix.mul(fn, row, shape.p_stride), shape.source))
     target = fn.gep(dst, start, scalar)
     inner = fn.begin_loop(runs.counter, stop, i64(depth))
     k = ix.minimum(fn, inner.counter, last)
     for row in rows:
         ask(fn, fn.gep(row, ix.add(fn, k, AHEAD), scalar))
-    block = [fn.load(fn.gep(row, k, scalar), vector(scalar, depth), shape.size) for row in rows]
+    align = shape.size if shape.apart is None else 2
+    block = [fn.load(fn.gep(row, k, scalar), vector(scalar, depth), align) for row in rows]
     block += [block[-1]] * (width * together - len(block))
     columns = [transpose_block(fn, block[g * width:(g + 1) * width], depth) for g in range(together)]
     at = fn.gep(target, ix.mul(fn, k, step), scalar)
@@ -221,10 +253,10 @@ def emit_scalar(fn: Fn, shape: PackShape) -> None:
     outer = fn.begin_loop(i64(0), kcount, i64(1), [src, dst])
     inner = fn.begin_loop(i64(0), i64(shape.width), i64(1))
     row = ix.minimum(fn, ix.add(fn, p, inner.counter), shape.limit - 1)
-    value = fn.load(fn.gep(outer.carried[0], ix.mul(fn, row, shape.p_stride), shape.scalar), shape.scalar, shape.size)
+    value = read(fn, shape, fn.gep(outer.carried[0], ix.mul(fn, row, shape.p_stride), shape.source), shape.scalar)
     fn.store(value, fn.gep(outer.carried[1], inner.counter, shape.scalar), shape.size)
     fn.end_loop(inner)
-    fn.end_loop(outer, [fn.gep(outer.carried[0], i64(shape.k_stride), shape.scalar),
+    fn.end_loop(outer, [fn.gep(outer.carried[0], i64(shape.k_stride), shape.source),
                         fn.gep(outer.carried[1], step, shape.scalar)])
 
 

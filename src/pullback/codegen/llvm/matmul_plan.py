@@ -99,14 +99,16 @@ def smallest_cuttable(tall: int) -> int:
     return (tall - 1) * (tall - 2) if tall > 2 else 1
 
 
-def chunks(cols: int, lanes: int, masked: bool) -> tuple[Chunk, ...]:
-    """Cut a tile's columns into vectors; the last one is masked, or cut into powers of two where masks are slow."""
+def chunks(cols: int, lanes: int, masked: bool, least: int = 1) -> tuple[Chunk, ...]:
+    """Cut a tile's columns into vectors of at least so many lanes; the last one is masked, or cut into powers of two
+    where masks are slow."""
     found = [Chunk(c, lanes, lanes) for c in range(0, cols - lanes + 1, lanes)]
     at, rest = len(found) * lanes, cols % lanes
     while rest:
         width = 1 << (rest.bit_length() - 1)
         if width != rest and masked:
             width *= 2
+        width = max(width, least)
         found.append(Chunk(at, width, min(width, rest)))
         at, rest = at + width, rest - min(width, rest)
     return tuple(found)
@@ -121,7 +123,7 @@ def k_block(spec: MatmulSpec, target: Target, size: int, cols: int, pack_a: bool
     k = spec.k
     if spec.m <= 4 and spec.b.col_stride == 1 and k >= 16 and k * spec.n * size > 2 * target.l1_bytes:
         return 8
-    in_place = not pack_a and spec.a.col_stride == 1
+    in_place = not pack_a and spec.a.rows_run
     most = (K_BYTES_IN_PLACE if in_place or cols * K_BYTES > target.l1_bytes else K_BYTES) // size
     if k <= most + most * 2 // 3:
         return k
@@ -164,7 +166,8 @@ def shape_cost(shape: tuple[int, int], m: int, n: int, lanes: int, copy: int = 0
 
 def uses_dot(spec: MatmulSpec, lanes: int) -> bool:
     """Few rows, both operands contiguous along k: vectors run along k and nothing is packed."""
-    return spec.m <= 4 and spec.k >= 2 * lanes and spec.b.row_stride == 1 and (spec.a.col_stride == 1)
+    direct = spec.b.row_stride == 1 and spec.a.col_stride == 1 and not spec.narrow
+    return spec.m <= 4 and spec.k >= 2 * lanes and direct
 
 
 def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
@@ -175,8 +178,9 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     rows, vectors = (spec.m, 1) if dot else tile_shape(spec, target, pack_a)
     cols = max(2, 8 // spec.m) if dot else lanes * vectors
     masked = target.masked_memory
-    full = chunks(min(cols, spec.n), lanes, masked)
-    edge = chunks(spec.n % cols, lanes, masked) if spec.n > cols else ()
+    least = lanes if spec.narrow else 1
+    full = chunks(min(cols, spec.n), lanes, masked, least)
+    edge = chunks(spec.n % cols, lanes, masked, least) if spec.n > cols else ()
     cols = min(cols, spec.n)
     tall = tall_rows(spec.m, rows)
     if spec.m % tall and spec.m % (tall - 1) == 0 and tall > 4 and len(edge) != 1:
@@ -234,22 +238,25 @@ def round_up(count: int, multiple: int = LINE) -> int:
 
 
 def packs_a(spec: MatmulSpec, target: Target, size: int) -> bool:
-    """A is copied where its rows or columns collide in the caches and it is used often enough to repay the copy."""
+    """A is copied where its rows or columns collide in the caches and it is used often enough to repay the copy; and
+    where its elements are pairs that do not lie side by side."""
+    if spec.narrow and not spec.a.rows_run:
+        return True
     if spec.n < 64 or spec.m < 12 or spec.k < 32:
         return False
     if spec.a.row_stride == 1:
         stride = spec.a.col_stride * size
         return spec.k > 2 * lines_without_conflict(stride, target) or (stride >= 1024 and spec.n >= 192)
-    if spec.a.col_stride == 1:
+    if spec.a.rows_run:
         return spec.n >= 768 and spec.m * spec.k * size > 2 * target.l2_bytes
     return spec.n >= 192
 
 
 def packs_b(spec: MatmulSpec, target: Target, size: int) -> bool:
     """B is copied where columns are not contiguous, or where a panel used often does not stay in L1 where it is."""
-    if spec.n == 1:
+    if spec.n == 1 and not spec.narrow:
         return False
-    if spec.b.col_stride != 1:
+    if spec.b.col_stride != 1 or spec.narrow:
         return True
     if spec.m < 48:
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Protocol
 
@@ -11,15 +11,24 @@ from pullback.codegen.llvm.text import Fn, V
 
 @dataclass(frozen=True)
 class Operand:
-    """Strides in elements: element (row r, column c) of a batch is at base + r * row_stride + c * col_stride."""
+    """Strides in elements: element (row r, column c) of a batch is at base + r * row_stride + c * col_stride.
+
+    `apart`: where each element is a pair of 16-bit numbers, how far the second is from the first; None: it is one.
+    """
 
     row_stride: int
     col_stride: int
     batch_strides: tuple[int, ...] = ()
+    apart: int | None = None
 
     @property
     def transposed(self) -> Operand:
-        return Operand(self.col_stride, self.row_stride, self.batch_strides)
+        return Operand(self.col_stride, self.row_stride, self.batch_strides, self.apart)
+
+    @property
+    def rows_run(self) -> bool:
+        """Whether a row lies in memory as it is read: element after element."""
+        return self.col_stride == 1 if self.apart is None else self.apart == 1
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,13 @@ class MatmulSpec:
     def element(self) -> str:
         """What an operand is made of in memory."""
         return "i16" if self.narrow else self.dtype
+
+    @property
+    def in_pairs(self) -> MatmulSpec:
+        """The same product of pairs of its 16-bit numbers, side by side in k: each is as large as a float."""
+        a, b = self.a, self.b
+        return replace(self, k=self.k // 2, a=replace(a, col_stride=2 * a.col_stride, apart=a.col_stride),
+                       b=replace(b, row_stride=2 * b.row_stride, apart=b.row_stride))
 
     @property
     def flops(self) -> int:

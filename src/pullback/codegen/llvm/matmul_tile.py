@@ -12,6 +12,8 @@ from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.text import Fn, V, i64, vector
 
 APART = 16  # steps of k at least between the rows whose operands are fetched
+PAIRS, PAIR_LANES = "llvm.x86.avx512bf16.dpbf16ps.512", 16
+UNIT_BYTES = {"i16": 2}  # of what `TileInput.a_unit` names: elements are no better aligned
 HEAVY_LINES = 14  # an epilogue longer than this is emitted once, in a loop over the tile's rows
 
 
@@ -30,6 +32,8 @@ class TileInput:
     size: int
     fma: bool
     ahead: int = 0  # steps of k before its use that a line of B is asked for
+    pairs: bool = False  # elements are pairs of bfloat16 numbers
+    a_unit: str = ""  # what `a_row` and `a_k` count, where not scalars
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,12 @@ def multiply_add(fn: Fn, a: V, b: V, c: V, fma: bool) -> V:
     return fn.intrinsic("llvm.fma" if fma else "llvm.fmuladd", c.type, a, b, c)
 
 
+def add_pairs(fn: Fn, a: V, b: V, c: V) -> V:
+    """c + a[0] b[0] + a[1] b[1], of pairs of bfloat16 numbers in each lane."""
+    pairs = vector("bfloat", 2 * PAIR_LANES)
+    return fn.call(PAIRS, c.type, c, fn.cast("bitcast", a, pairs), fn.cast("bitcast", b, pairs))
+
+
 def accumulate(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...],
                meanwhile: Callable[[V], None] | None = None) -> list[V]:
     """Run k and return the accumulators, row by row; `meanwhile` is emitted for each row, at even distances of k."""
@@ -57,7 +67,7 @@ def accumulate(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...],
         loop = fn.begin_loop(begin, end, i64(1), carried)
         a, b, *acc = loop.carried
         acc = step(fn, src, rows, chunks, a, b, acc)
-        after = [fn.gep(a, i64(src.a_k), src.scalar), fn.gep(b, i64(src.b_k), src.scalar), *acc]
+        after = [fn.gep(a, i64(src.a_k), src.a_unit or src.scalar), fn.gep(b, i64(src.b_k), src.scalar), *acc]
         return fn.end_loop(loop, after, hot=True)
 
     if meanwhile is None:
@@ -76,10 +86,12 @@ def step(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...], a: V, b: 
         ask(fn, ix.offset(fn, b, i64(src.ahead * src.b_k + column), src.scalar))
     result: list[V] = []
     for row in range(rows):
-        one = fn.load(ix.offset(fn, a, i64(row * src.a_row), src.scalar), src.scalar, src.size)
+        at = ix.offset(fn, a, i64(row * src.a_row), src.a_unit or src.scalar)
+        one = fn.load(at, src.scalar, UNIT_BYTES.get(src.a_unit, src.size))
         for c, chunk in enumerate(chunks):
-            whole = fn.splat(one, chunk.width)
-            result.append(multiply_add(fn, whole, loaded[c], acc[row * len(chunks) + c], src.fma))
+            whole, before = fn.splat(one, chunk.width), acc[row * len(chunks) + c]
+            result.append(add_pairs(fn, whole, loaded[c], before) if src.pairs
+                          else multiply_add(fn, whole, loaded[c], before, src.fma))
     return result
 
 
