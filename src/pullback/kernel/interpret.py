@@ -52,6 +52,13 @@ def places(rows: Rows, batch: tuple[int, ...], count: int, width: int) -> Any:
     return first + np.arange(count)[:, None] * rows.row_stride + np.arange(width) * rows.step
 
 
+def numbers(words: Any) -> list[Any]:
+    """What is multiplied: words of 32 bits are two bfloat16 numbers each."""
+    if words.dtype != np.uint32:
+        return [words]
+    return [half.view(np.float32) for half in (words << np.uint32(16), words & np.uint32(0xFFFF0000))]
+
+
 class Interpreter:
     """Runs kernels on flat arrays, one per buffer. `rows` gives the reference of a scalar row, `convert` conversion."""
 
@@ -255,8 +262,8 @@ class Interpreter:
             for j, column in enumerate(np.ndindex(*columns)):
                 self.vars.update(zip(outer, index, strict=True))
                 at = {**self.vars, **dict(zip(nest.cols, column, strict=True)), **terms}
-                x = a[nest.a.flat(nest.a_at).evaluate(at)]
-                self.running[nest.accumulator] = np.sum(x * self.window(nest, b, at))
+                x, y = a[nest.a.flat(nest.a_at).evaluate(at)], self.window(nest, b, at)
+                self.running[nest.accumulator] = sum(np.sum(p * q) for p, q in zip(numbers(x), numbers(y), strict=True))
                 self.vars.update(dict.fromkeys(nest.cols, 0))
                 if nest.cols:
                     self.vars[nest.cols[-1]] = j

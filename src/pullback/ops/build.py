@@ -369,7 +369,7 @@ def convert_inside(x: Node, dtype: DType) -> Node:
 
 def narrow_operands(x: Node, y: Node) -> tuple[Node, Node] | None:
     """The 16-bit numbers of one dtype that both are in float32."""
-    left, right = _narrow(x), _narrow(y)
+    left, right = narrow(x), narrow(y)
     return (left, right) if left is not None and right is not None and left.dtype is right.dtype else None
 
 
@@ -381,13 +381,13 @@ def widened(x: Node) -> Node:
     return convert(x, dtype_of("float32"))
 
 
-def _narrow(x: Node) -> Node | None:
+def narrow(x: Node) -> Node | None:
     """The 16-bit numbers of which x is another arrangement, in float32."""
     if isinstance(x.op, Convert) and x.dtype.name == "float32" and x.inputs[0].dtype.kind == "f":
         return x.inputs[0] if x.inputs[0].dtype.itemsize == 2 else None
     if not isinstance(x.op, (Broadcast, Reindex)) or x.dtype.name != "float32" or getattr(x.op, "fill", None):
         return None
-    source = _narrow(x.inputs[0])
+    source = narrow(x.inputs[0])
     return source and apply(x.op, source)
 
 

@@ -23,6 +23,7 @@ from pullback.schedule import costs
 from pullback.schedule.invert import solve
 from pullback.schedule.masks import masks_of_results
 from pullback.schedule.narrow import in_float32
+from pullback.schedule.pairs import in_pairs
 from pullback.schedule.panels import in_panels
 from pullback.schedule.roots import node_size, own_cost, parts
 from pullback.schedule.scatter import in_lots
@@ -131,11 +132,11 @@ def distinct(function: Function, results: list[Node]) -> list[Node]:
 def of_narrow(product: Node, multiple: int) -> Node:
     """A product of bfloat16 numbers as such, where it is large enough and takes terms in whole multiples."""
     op: Any = product.op
-    batch, free_x, free_y, terms = map(prod, parts(product))
+    _, free_x, free_y, terms = map(prod, parts(product))
     if op.parts > 1 or min(free_x, free_y, terms) < NATIVE_LEAST or terms > NATIVE_TERMS or terms % multiple:
         return product
     narrow = b.narrow_operands(*product.inputs)
-    if narrow is None or narrow[0].dtype is not bfloat16 or batch * free_x * free_y * terms < NATIVE_WORK:
+    if narrow is None or narrow[0].dtype is not bfloat16:
         return product
     return apply(op, *narrow)
 
@@ -154,8 +155,15 @@ def contraction(node: Node, native: int) -> Node:
         return products(node, batch, free_x, free_y, terms)
     if op.dtype is not x.dtype:
         return b.convert(apply(op.replace(dtype=x.dtype), x, y), op.dtype)
-    taken = of_narrow(node, native) if native and windows_of(node, {}) is None else node
+    taken = native_product(node, native) if native and count * m * n * k >= NATIVE_WORK else node
     return in_parts(node, m, n, k) if taken is node else taken
+
+
+def native_product(node: Node, native: int) -> Node:
+    """A product of bfloat16 numbers as the processor takes them; itself where it does not."""
+    if windows_of(node, {}) is None:
+        return of_narrow(node, native)
+    return (in_pairs(node) if native == 2 else None) or node
 
 
 def long_vector_product(matrix: Node, m: int, n: int, k: int) -> bool:

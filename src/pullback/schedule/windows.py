@@ -9,7 +9,7 @@ Needs: no calls. Leaves: contractions whose operand may be a window, which `Wind
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, ClassVar, NamedTuple
 
@@ -155,7 +155,8 @@ def windows_of(node: Node, stop: Any) -> tuple[Window, Window] | None:
     """The operands of a contraction that is to be run over windows: a strided one and a window; None of any other."""
     op: Any = node.op
     x, y = node.inputs
-    if op.dtype is not x.dtype or x.dtype.kind != "f" or len(y.shape) < 3:
+    words = getattr(op, "words", False)  # of two numbers
+    if len(y.shape) < 3 or not (words or (op.dtype is x.dtype and x.dtype.kind == "f")):
         return None
     first, second = window(x, stop), window(y, stop)
     if first is None or second is None or not _strided(first):
@@ -528,9 +529,12 @@ def _pixels_last(seen: Window, shape: tuple[int, ...]) -> Node | None:
     if order == sorted(order):
         return None
     copy = b.apply(InMemory(), b.transpose(seen.base, order))
-    places = [(seen.at[d], seen.step[d]) for d in order]
-    rests = [at % step for at, step in places if step > 1]
-    source = b.reshape(copy, (*copy.shape, *(1,) * len(rests)))
-    indices = [*(at // step if step > 1 else at for at, step in places), *rests]
-    inside = all(i.low >= 0 and i.high < n for i, n in zip(indices, source.shape, strict=True))
-    return b.reindex(source, shape, indices, None if inside else 0)
+    return of_window(copy, [seen.at[d] for d in order], [seen.step[d] for d in order], shape)
+
+
+def of_window(base: Node, at: Sequence[Index], step: Sequence[int], shape: tuple[int, ...]) -> Node:
+    """The node that `Window(base, at, step)` describes."""
+    rests = [x % n for x, n in zip(at, step, strict=True) if n > 1]
+    source = b.reshape(base, (*base.shape, *(1,) * len(rests)))
+    indices = [*(x // n if n > 1 else x for x, n in zip(at, step, strict=True)), *rests]
+    return _within(source, shape, indices)

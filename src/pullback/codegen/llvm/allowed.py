@@ -54,7 +54,8 @@ TILES = {
 }
 
 #: products of pairs of bfloat16 numbers, with the types of their operands; the result has that of the first
-PAIRS = {"llvm.x86.avx512bf16.dpbf16ps.512": ("<16 x float>", "<32 x bfloat>", "<32 x bfloat>")}
+PAIRS = {f"llvm.x86.avx512bf16.dpbf16ps.{32 * n}": (f"<{n} x float>", *[f"<{2 * n} x bfloat>"] * 2)
+         for n in (4, 8, 16)}
 
 _EVERYWHERE = frozenset(SHAPES)
 ALLOWED_INTRINSICS: dict[str, frozenset[str]] = {

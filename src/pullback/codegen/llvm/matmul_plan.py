@@ -99,16 +99,14 @@ def smallest_cuttable(tall: int) -> int:
     return (tall - 1) * (tall - 2) if tall > 2 else 1
 
 
-def chunks(cols: int, lanes: int, masked: bool, least: int = 1) -> tuple[Chunk, ...]:
-    """Cut a tile's columns into vectors of at least so many lanes; the last one is masked, or cut into powers of two
-    where masks are slow."""
+def chunks(cols: int, lanes: int, masked: bool) -> tuple[Chunk, ...]:
+    """Cut a tile's columns into vectors; the last one is masked, or cut into powers of two where masks are slow."""
     found = [Chunk(c, lanes, lanes) for c in range(0, cols - lanes + 1, lanes)]
     at, rest = len(found) * lanes, cols % lanes
     while rest:
         width = 1 << (rest.bit_length() - 1)
         if width != rest and masked:
             width *= 2
-        width = max(width, least)
         found.append(Chunk(at, width, min(width, rest)))
         at, rest = at + width, rest - min(width, rest)
     return tuple(found)
@@ -178,9 +176,8 @@ def make_plan(spec: MatmulSpec, target: Target, threads: int = 2) -> Plan:
     rows, vectors = (spec.m, 1) if dot else tile_shape(spec, target, pack_a)
     cols = max(2, 8 // spec.m) if dot else lanes * vectors
     masked = target.masked_memory
-    least = lanes if spec.narrow else 1
-    full = chunks(min(cols, spec.n), lanes, masked, least)
-    edge = chunks(spec.n % cols, lanes, masked, least) if spec.n > cols else ()
+    full = chunks(min(cols, spec.n), lanes, masked)
+    edge = chunks(spec.n % cols, lanes, masked) if spec.n > cols else ()
     cols = min(cols, spec.n)
     tall = tall_rows(spec.m, rows)
     if spec.m % tall and spec.m % (tall - 1) == 0 and tall > 4 and len(edge) != 1:

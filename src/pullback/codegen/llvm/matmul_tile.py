@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pullback.codegen.llvm import matmul_index as ix
-from pullback.codegen.llvm.matmul_pack import LINE, ask, lane_mask, masked_load, zero
+from pullback.codegen.llvm.matmul_pack import LINE, ask, lane_mask, masked_load, shuffle, zero
 from pullback.codegen.llvm.matmul_plan import Chunk
 from pullback.codegen.llvm.matmul_spec import Epilogue
-from pullback.codegen.llvm.text import Fn, V, i64, vector
+from pullback.codegen.llvm.text import Fn, V, i64, lanes, vector
 
 APART = 16  # steps of k at least between the rows whose operands are fetched
-PAIRS, PAIR_LANES = "llvm.x86.avx512bf16.dpbf16ps.512", 16
+PAIRS, PAIR_LANES = "llvm.x86.avx512bf16.dpbf16ps", (4, 8, 16)
 UNIT_BYTES = {"i16": 2}  # of what `TileInput.a_unit` names: elements are no better aligned
 HEAVY_LINES = 14  # an epilogue longer than this is emitted once, in a loop over the tile's rows
 
@@ -46,14 +46,26 @@ class Partial:
     last: V
 
 
-def multiply_add(fn: Fn, a: V, b: V, c: V, fma: bool) -> V:
+def multiply_add(fn: Fn, a: V, b: V, c: V, fma: bool, pairs: bool = False) -> V:
+    """c + a b; where they are pairs of bfloat16 numbers, c + a[0] b[0] + a[1] b[1]."""
+    if pairs:
+        return _add_pairs(fn, a, b, c)
     return fn.intrinsic("llvm.fma" if fma else "llvm.fmuladd", c.type, a, b, c)
 
 
-def add_pairs(fn: Fn, a: V, b: V, c: V) -> V:
-    """c + a[0] b[0] + a[1] b[1], of pairs of bfloat16 numbers in each lane."""
-    pairs = vector("bfloat", 2 * PAIR_LANES)
-    return fn.call(PAIRS, c.type, c, fn.cast("bitcast", a, pairs), fn.cast("bitcast", b, pairs))
+def _add_pairs(fn: Fn, a: V, b: V, c: V) -> V:
+    """Of whole registers; a number alone is the first lane of the smallest."""
+    least = vector("float", PAIR_LANES[0])
+    if c.type[0] != "<":
+        wide = [fn.insert(zero(least), x, 0) for x in (a, b, c)]
+        return fn.extract(_add_pairs(fn, *wide), 0)
+    width = lanes(c.type)
+    if width < PAIR_LANES[0]:
+        picks = [*range(width), *[width] * (PAIR_LANES[0] - width)]
+        wide = [shuffle(fn, x, zero(x.type), picks, least) for x in (a, b, c)]
+        return shuffle(fn, _add_pairs(fn, *wide), zero(least), list(range(width)), c.type)
+    pairs = vector("bfloat", 2 * width)
+    return fn.call(f"{PAIRS}.{32 * width}", c.type, c, fn.cast("bitcast", a, pairs), fn.cast("bitcast", b, pairs))
 
 
 def accumulate(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...],
@@ -89,9 +101,8 @@ def step(fn: Fn, src: TileInput, rows: int, chunks: tuple[Chunk, ...], a: V, b: 
         at = ix.offset(fn, a, i64(row * src.a_row), src.a_unit or src.scalar)
         one = fn.load(at, src.scalar, UNIT_BYTES.get(src.a_unit, src.size))
         for c, chunk in enumerate(chunks):
-            whole, before = fn.splat(one, chunk.width), acc[row * len(chunks) + c]
-            result.append(add_pairs(fn, whole, loaded[c], before) if src.pairs
-                          else multiply_add(fn, whole, loaded[c], before, src.fma))
+            whole = fn.splat(one, chunk.width)
+            result.append(multiply_add(fn, whole, loaded[c], acc[row * len(chunks) + c], src.fma, src.pairs))
     return result
 
 

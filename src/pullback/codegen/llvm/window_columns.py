@@ -459,7 +459,8 @@ def one_tile(loops: Columns, tile: V, cut: tuple[Chunk, ...], run: ImageRun) -> 
         else:
             a_row, a_k = merged(spec.rows, spec.a_rows)[0][1], 1
             a = ix.offset(fn, loops.a, ix.add(fn, ix.mul(fn, i, a_row), k), spec.dtype)
-        source = TileInput(a, loops.panel, a_row, a_k, plan.width, True, kcount, spec.dtype, spec.size, loops.fma)
+        source = TileInput(a, loops.panel, a_row, a_k, plan.width, True, kcount, spec.dtype, spec.size, loops.fma,
+                           pairs=spec.pairs)
         if not plan.direct:
             emit_tile(fn, source, count, cut, partial, loops.epilogue, order, i, col)
             return
@@ -482,7 +483,8 @@ def accumulate_direct(fn: Fn, src: TileInput, starts: list[V], table: V, rows: i
     for row in range(rows):
         one = fn.load(ix.offset(fn, a, i64(row * src.a_row), src.scalar), src.scalar, src.size)
         for c, chunk in enumerate(cut):
-            result.append(multiply_add(fn, fn.splat(one, chunk.width), loaded[c], acc[row * len(cut) + c], src.fma))
+            result.append(multiply_add(fn, fn.splat(one, chunk.width), loaded[c], acc[row * len(cut) + c], src.fma,
+                                       src.pairs))
     return fn.end_loop(loop, [fn.gep(a, i64(src.a_k), src.scalar), *result], hot=True)[1:]
 
 

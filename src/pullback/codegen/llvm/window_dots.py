@@ -149,7 +149,7 @@ def places_of_window(fn: Fn, spec: WindowSpec, plan: DotPlan, target: Target, a:
 
         value = load(ix.offset(fn, left, at, spec.dtype))
         base = ix.offset(fn, right, at, spec.dtype)
-        return [multiply_add(fn, value, load(ix.offset(fn, base, i64(n), spec.dtype)), x, target.fma)
+        return [multiply_add(fn, value, load(ix.offset(fn, base, i64(n), spec.dtype)), x, target.fma, spec.pairs)
                 for n, x in zip(offsets, acc, strict=True)]
 
     acc, whole = loop.carried, run // lanes * lanes

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from pullback.ir.dtypes import uint32
 from pullback.ir.index import Index, Var, ravel
 from pullback.kernel.nodes import WindowNest
 
@@ -44,6 +45,7 @@ class WindowSpec:
     a_terms: tuple[int, ...]
     dims: tuple[Dim, ...]
     parts: int = 3  # of so many bfloat16 numbers an operand's element may be made
+    pairs: bool = False  # elements are pairs of bfloat16 numbers, each as large as a float
 
     @property
     def m(self) -> int:
@@ -86,7 +88,7 @@ def spec_of(nest: WindowNest, dtype: str) -> WindowSpec:
         stride *= n
     sizes = [tuple(v.size for v in group) for group in (nest.batch, nest.rows, nest.cols, nest.terms)]
     return WindowSpec(dtype, sizes[0], sizes[1], sizes[2], sizes[3], flat.const, along(flat, nest.batch),
-                      along(flat, nest.rows), along(flat, nest.terms), tuple(dims), nest.parts)
+                      along(flat, nest.rows), along(flat, nest.terms), tuple(dims), nest.parts, nest.a.dtype is uint32)
 
 
 @dataclass(frozen=True)

@@ -306,7 +306,8 @@ def one_tile(loops: Terms, base: V, b: V, sums: V, row: V, height: int, cut: tup
     for r, start in enumerate(starts):
         value = fn.load(fn.gep(start, place, spec.dtype), spec.dtype, spec.size)
         for c, chunk in enumerate(cut):
-            result.append(multiply_add(fn, fn.splat(value, chunk.width), loaded[c], acc[r * len(cut) + c], loops.fma))
+            result.append(multiply_add(fn, fn.splat(value, chunk.width), loaded[c], acc[r * len(cut) + c], loops.fma,
+                                       spec.pairs))
     acc = fn.end_loop(loop, [fn.gep(panel, i64(plan.width), spec.dtype), *result], hot=True)[1:]
     for n, value in enumerate(acc):
         at = ix.offset(fn, sums, i64(n // len(cut) * plan.width + cut[n % len(cut)].col), spec.dtype)
