@@ -26,6 +26,7 @@ from pullback.schedule.narrow import in_float32
 from pullback.schedule.pairs import in_pairs
 from pullback.schedule.panels import in_panels
 from pullback.schedule.roots import node_size, own_cost, parts
+from pullback.schedule.rows import rows_in_order
 from pullback.schedule.scatter import in_lots
 from pullback.schedule.windows import over_windows, windows_of
 
@@ -155,6 +156,7 @@ def contraction(node: Node, native: int) -> Node:
         return products(node, batch, free_x, free_y, terms)
     if op.dtype is not x.dtype:
         return b.convert(apply(op.replace(dtype=x.dtype), x, y), op.dtype)
+    node = rows_in_order(node)
     taken = native_product(node, native) if native and count * m * n * k >= NATIVE_WORK else node
     return in_parts(node, m, n, k) if taken is node else taken
 
