@@ -198,3 +198,23 @@ def test_windows_are_never_copied(kind: str, images: int) -> None:
                 expected = made(x, w, q).numpy()
             np.testing.assert_allclose(pb.jit(made)(x, w, q).numpy(), expected, rtol=0,
                                        atol=3e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_gradient_counted_in_groups_is_copied(groups: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a group norm behind a convolution: its numbers have no strides by channels until they lie in memory."""
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((4, 8, 20, 20), (16, 8 // groups, 3, 3)))
+
+    def loss(x: Any, w: Any) -> Any:
+        y = F.group_norm(F.conv2d(F.relu(x), w, padding=1, groups=groups), 4)
+        return (F.relu(y) ** 2).sum()
+
+    text = pb.show(pb.grad(loss, (0, 1)), "loops")(pb.tensor(x), pb.tensor(w))
+    capsys.readouterr()
+    assert text.count("window of") == 3
+    assert not re.search(r"20, 3, 3\] workspace|3, 3, 4, 20, 20\] workspace", text)
+    found = pb.jit(pb.grad(loss, (0, 1)))(pb.tensor(x), pb.tensor(w))
+    wanted = pb.jit(pb.grad(loss, (0, 1)))(*(pb.tensor(v.astype(np.float64)) for v in (x, w)))
+    for got, want in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-3, atol=2e-4 * np.abs(want.numpy()).max())

@@ -14,7 +14,8 @@ from typing import Any
 import pullback.ops.build as b
 from pullback.ir.index import loop_vars
 from pullback.ir.node import Node, apply
-from pullback.passes.layout import layout
+from pullback.passes.layout import layout, lowering
+from pullback.schedule.instead import elementwise
 from pullback.schedule.roots import parts
 from pullback.schedule.windows import InMemory
 
@@ -38,6 +39,8 @@ def _in_order(x: Node, terms: int) -> Node:
     all that is free)."""
     over = loop_vars(x.shape)
     base, at = layout(x, over, {})
+    if lowering(base) == "view" and not elementwise(base):  # windows: more than an arrangement
+        return x
     places = [over.index(i) if i in over and i.terms else -1 for i in at]
     rows = places[:-1]
     if sorted(places) != list(range(len(over))) or rows == sorted(rows):

@@ -490,8 +490,8 @@ def _placed(x: Node, dims: list[int], mine: int, side: dict[int, int], where: di
 
 
 def reordered(node: Node) -> Node | None:
-    """contract(x, windows of y), where y cannot be read in place or between elements, with windows of y copied so that
-    its pixels are last: far less to copy than its windows."""
+    """contract(x, windows of y), where these cannot be read in place or between elements, with y copied so that its
+    pixels are last, or x in an order that has strides: far less to copy than windows."""
     if lowering(node) != "contract" or not node.tensor.size:
         return None
     op: Any = node.op
@@ -499,15 +499,40 @@ def reordered(node: Node) -> Node | None:
     found = windows_of(node, {})
     if found is not None and (max(found[1].step, default=1) == 1 or _by_columns(found[1], y.shape, op.contracted)):
         return None
-    made = _on_copy(op, x, y)
+    made = _on_copies(op, x, y)
     if made is not None:
         return made
-    made = _on_copy(op, y, x)
+    made = _on_copies(op, y, x)
     if made is None:
         return None
     batch, free = op.batch_dims, len(y.shape) - op.batch_dims - op.contracted
     rank = len(node.shape)
     return b.transpose(made, (*range(batch), *range(batch + free, rank), *range(batch, batch + free)))
+
+
+def _on_copies(op: Any, x: Node, y: Node) -> Node | None:
+    """contract(x, y) on a copy of what y is windows of, or of what x is an arrangement of, or of both."""
+    made = _on_copy(op, x, y)
+    copy = _arranged(x) if made is None else None
+    if copy is None:
+        return made
+    made = b.apply(op, copy, y)
+    return made if windows_of(made, {}) is not None else _on_copy(op, copy, y)
+
+
+def _arranged(x: Node) -> Node | None:
+    """x as an arrangement of a copy that has strides along each of its dimensions, where it has none as it is: that of
+    numbers counted in groups (the gradient of a group norm) by one dimension."""
+    if window(x, {}) is not None:
+        return None
+    base, found = x, None
+    while lowering(base) == "view" and len(base.inputs) == 1 and not always_stored(base):
+        base = base.inputs[0]
+        seen = window(x, {base: None})
+        if seen is None or seen.base is not base or not _strided(seen):
+            break
+        found = seen
+    return found and of_window(b.apply(InMemory(), found.base), found.at, found.step, x.shape)
 
 
 def _on_copy(op: Any, x: Node, y: Node) -> Node | None:
