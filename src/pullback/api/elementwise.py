@@ -251,38 +251,40 @@ def reciprocal(x: Array) -> Array:
 
 
 def maximum(x: Array, y: Array) -> Array:
-    """The greater of two elements; NaN if either is. Equal elements share the gradient."""
+    """The greater of two elements; NaN if either is. Equal elements share the gradient, beside NaN both have it."""
     return _maximum.on2(x, y)
 
 
 def minimum(x: Array, y: Array) -> Array:
-    """The lesser of two elements; NaN if either is. Equal elements share the gradient."""
+    """The lesser of two elements; NaN if either is. Equal elements share the gradient, beside NaN both have it."""
     return _minimum.on2(x, y)
+
+
+def _first_or_second(x: Node, y: Node, holds: str) -> Node:
+    """x where it compares so with y, or where y is NaN; else y."""
+    chosen = build.binary(holds, x, y)
+    if x.dtype.is_inexact:
+        chosen = build.binary("logical_or", chosen, build.unary("isnan", y))
+    return build.select(chosen, x, y)
 
 
 @operation(promote="broadcast")
 def _fmax(x: Node, y: Node) -> Node:
-    if not x.dtype.is_inexact:
-        return build.maximum(x, y)
-    top = build.select(build.unary("isnan", x), y, x)
-    return build.maximum(top, build.select(build.unary("isnan", y), top, y))
+    return _first_or_second(x, y, "ge")
 
 
 @operation(promote="broadcast")
 def _fmin(x: Node, y: Node) -> Node:
-    if not x.dtype.is_inexact:
-        return build.minimum(x, y)
-    low = build.select(build.unary("isnan", x), y, x)
-    return build.minimum(low, build.select(build.unary("isnan", y), low, y))
+    return _first_or_second(x, y, "le")
 
 
 def fmax(x: Array, y: Array) -> Array:
-    """The greater of two elements; where one is NaN, the other."""
+    """The greater of two elements; where one is NaN, the other. Of equal elements the first has the gradient."""
     return _fmax(x, y)
 
 
 def fmin(x: Array, y: Array) -> Array:
-    """The lesser of two elements; where one is NaN, the other."""
+    """The lesser of two elements; where one is NaN, the other. Of equal elements the first has the gradient."""
     return _fmin(x, y)
 
 

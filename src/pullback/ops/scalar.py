@@ -220,21 +220,21 @@ _row("pow", 2, "iufc", numeric.power, "a ** b; integers with a negative exponent
 _row("integer_pow", 1, "iufc", numeric.integer_pow, "x ** n for a constant integer n.", _integer_pow_jvp, statics=1,
      domain=((0.3, 1.5),), ulp=4)
 
-# Extremes, rounding, signs. Ties of maximum and minimum share the tangent equally.
+# Extremes, rounding, signs. Ties of maximum and minimum share the tangent equally; where either is NaN, both pass it.
 
 
-def _share(choose: str, own: int) -> Rule:
+def _share(loses: str, own: int) -> Rule:
     def rule(y: Node, a: Node, c: Node, t: Node) -> Node:
         mine, other = (a, c) if own == 0 else (c, a)
-        half = b.select(b.binary("eq", a, c), _times(t, 0.5), b.zeros_like(t))
-        return b.select(b.binary(choose, mine, other), t, half)
+        kept = b.select(b.binary("eq", a, c), _times(t, 0.5), t)
+        return b.select(b.binary(loses, mine, other), b.zeros_like(t), kept)
 
     return rule
 
 
-_row("maximum", 2, "biuf", np.maximum, "The greater; NaN if either is.", _share("gt", 0), _share("gt", 1),
+_row("maximum", 2, "biuf", np.maximum, "The greater; NaN if either is.", _share("lt", 0), _share("lt", 1),
      commutative=True, associative=True, idempotent=True, exact=True)
-_row("minimum", 2, "biuf", np.minimum, "The lesser; NaN if either is.", _share("lt", 0), _share("lt", 1),
+_row("minimum", 2, "biuf", np.minimum, "The lesser; NaN if either is.", _share("gt", 0), _share("gt", 1),
      commutative=True, associative=True, idempotent=True, exact=True)
 
 
