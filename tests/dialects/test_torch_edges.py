@@ -42,3 +42,38 @@ _LEFT, _RIGHT = [nan, nan, 1.0, 2.0, 3.0, 5.0], [nan, 1.0, nan, 2.0, 4.0, 4.0]
 ])
 def test_extremes_of_two_beside_nan_and_of_equal_numbers(f: Any, values: Any, left: Any, right: Any) -> None:
     same(f, (_LEFT, _RIGHT), values, (left, right))
+
+
+_IMAGE = [[[[1.0, 1, 2, 2, nan, 0], [1, 1, 0, 2, 1, nan], [3, nan, -inf, -inf, inf, inf], [0, 0, -inf, -inf, inf, 1]]]]
+
+
+@pytest.mark.parametrize(("f", "values", "places", "grads"), [
+    (lambda x: _F.max_pool2d(x, 2, return_indices=True), [[1, 2, nan], [nan, -inf, inf]], [[0, 2, 11], [13, 14, 16]],
+     [[1, 0, 2, 0, 0, 0], [0, 0, 0, 0, 0, 3], [0, 4, 5, 0, 6, 0], [0] * 6]),
+    (lambda x: _F.max_pool2d(x, 3, 2, 1, return_indices=True), [[1, 2, nan], [nan, nan, nan]],
+     [[0, 2, 11], [13, 13, 11]], [[1, 0, 2, 0, 0, 0], [0, 0, 0, 0, 0, 9], [0, 9, 0, 0, 0, 0], [0] * 6]),
+    (lambda x: _F.max_pool2d(x[:, :, 2:, 2:4], 2, 1, 1, return_indices=True), [[-inf] * 3] * 3,
+     [[0, 0, 1], [0, 0, 1], [2, 2, 3]],
+     [[0] * 6, [0] * 6, [0, 0, 12, 9, 0, 0], [0, 0, 15, 9, 0, 0]]),
+    (lambda x: _F.adaptive_max_pool2d(x, (2, 3), return_indices=True), [[1, 2, nan], [nan, -inf, inf]],
+     [[0, 2, 11], [13, 14, 16]], [[1, 0, 2, 0, 0, 0], [0, 0, 0, 0, 0, 3], [0, 4, 5, 0, 6, 0], [0] * 6]),
+    (lambda x: _F.max_pool3d(x[None], (1, 2, 2), return_indices=True), [[1, 2, nan], [nan, -inf, inf]],
+     [[0, 2, 11], [13, 14, 16]], [[1, 0, 2, 0, 0, 0], [0, 0, 0, 0, 0, 3], [0, 4, 5, 0, 6, 0], [0] * 6]),
+])
+def test_max_pooling_takes_the_last_nan_and_no_place_beside_the_image(f: Any, values: Any, places: Any,
+                                                                      grads: Any) -> None:
+    same(lambda x: f(x)[0].squeeze(), [_IMAGE], values, [[[grads]]])
+    assert f(T.tensor(_IMAGE))[1].squeeze().tolist() == places
+
+
+def test_large_windows_of_the_least_number_find_a_place_in_the_image() -> None:
+    for x in (T.full((1, 1, 4, 4), -inf), T.zeros((1, 1, 4, 4), dtype=T.uint8)):
+        places = _F.max_pool2d(x, 5, 1, 2, return_indices=True)[1]
+        assert places.squeeze().tolist() == [[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1], [4, 4, 4, 5]]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64", "float64", "bfloat16"])
+def test_max_pooling_finds_the_first_of_equal_numbers(dtype: str) -> None:
+    x = T.tensor([[[2, 2, 1, 3, 0, 0, 3, 3]]]).to(getattr(T, dtype))
+    values, places = _F.max_pool1d(x, 3, 2, 1, return_indices=True)
+    assert (values.tolist(), places.tolist()) == ([[[2, 3, 3, 3]]], [[[0, 3, 3, 6]]])

@@ -277,8 +277,16 @@ def lowest(dtype: dtypes.DType) -> Any:
 UNROLLED = 16  # windows of up to so many elements are taken apart: each loop runs along the image
 
 
+def _number(x: Node) -> Node:
+    """Infinity for NaN, as one instruction."""
+    if x.dtype.kind != "f":
+        return x
+    top = build.full(x.shape, float("inf"), x.dtype)
+    return build.select(build.binary("lt", x, top), x, top)
+
+
 class MaxPool(NamedTuple):
-    """The maximum of each window; its tangent is that of the first element that is the maximum."""
+    """The maximum of each window; its tangent is that of one element, see `first`."""
 
     kernel: Sizes
     stride: Sizes
@@ -315,15 +323,41 @@ class MaxPool(NamedTuple):
         return tuple(range(len(x.shape), len(x.shape) + len(self.kernel)))
 
     def first(self, x: Node) -> Node:
-        """Which element of each window is the maximum, counted in row-major order."""
+        """Which element of each window is the maximum, counted in row-major order: the first of equal ones, of NaN in small
+        windows the last, as in PyTorch."""
         count = build.count(self.kernel)
         if count > UNROLLED:
             windows = self.windows(x, lowest(x.dtype))
             return build.arg_reduce("max", build.reshape(windows, (*windows.shape[:len(x.shape)], count)), len(x.shape))
-        parts, best = self.parts(x), self.largest(x)
-        found = build.full(best.shape, count - 1, dtypes.uint8)
-        for k in reversed(range(count - 1)):
-            found = build.select(build.binary("eq", parts[k], best), build.full(best.shape, k, dtypes.uint8), found)
+        return self.inside(self._greater(self.parts(x)))
+
+    def inside(self, first: Node) -> Node:
+        """A window of nothing but the least number would find it beside the image: its first element in the image."""
+        if not any(self.low):
+            return first
+        lead = len(first.shape) - len(self.kernel)
+        least = build.const_array(self._first_inside().astype(first.dtype.numpy))
+        return build.maximum(first, build.broadcast(least, first.shape, tuple(range(lead, len(first.shape)))))
+
+    @staticmethod
+    def _greater(parts: Sequence[Node]) -> Node:
+        """Which part is the last NaN, else the first of the greatest. NaN counts as infinity from then on: nothing follows
+        it but NaN, which is not less or equal."""
+        best = _number(parts[0])
+        found = build.full(best.shape, 0, dtypes.uint8)
+        for k, part in enumerate(parts[1:], 1):
+            found = build.select(build.binary("le", part, best), found, build.full(best.shape, k, dtypes.uint8))
+            number = _number(part)
+            best = build.select(build.binary("gt", number, best), number, best)
+        return found
+
+    def _first_inside(self) -> Any:
+        """The first element of each window that lies in the image, counted in row-major order."""
+        found = np.zeros((1,) * len(self.kernel), np.int32)
+        for d, size in enumerate(self.kernel):
+            before = np.maximum(self.low[d] - np.arange(self.out[d]) * self.stride[d], 0)
+            steps = -(-before // self.dilation[d]).reshape([-1 if k == d else 1 for k in range(len(self.kernel))])
+            found = found * size + steps.astype(np.int32)
         return found
 
     def __call__(self, inputs: Sequence[Node], tangents: Sequence[Node]) -> tuple[tuple[Node], tuple[Node]]:
@@ -353,9 +387,8 @@ def _max_pool_places(x: Node, kernel: Sizes, stride: Sizes, low: Sizes, out: Siz
     """The row-major position in the input of each maximum."""
     rank = len(kernel)
     lead = len(x.shape) - rank
-    windows = window_nodes(x, lead, kernel, out, stride, low, dilation, lowest(x.dtype))
-    flat = build.reshape(windows, (*windows.shape[:lead + rank], build.count(kernel)))
-    best = build.arg_reduce("max", flat, lead + rank)
+    rule = MaxPool(kernel, stride, low, out, dilation)
+    best = build.convert(rule.inside(rule.first(x)), dtypes.int32)
     total = build.zeros_like(best)
     left = best
     for d in range(rank):
