@@ -77,3 +77,14 @@ def test_max_pooling_finds_the_first_of_equal_numbers(dtype: str) -> None:
     x = T.tensor([[[2, 2, 1, 3, 0, 0, 3, 3]]]).to(getattr(T, dtype))
     values, places = _F.max_pool1d(x, 3, 2, 1, return_indices=True)
     assert (values.tolist(), places.tolist()) == ([[[2, 3, 3, 3]]], [[[0, 3, 3, 6]]])
+
+
+def test_running_sums_of_exponentials_keep_what_is_far_below_later_ones() -> None:
+    same(lambda x: T.logcumsumexp(x, 0), [[0.0, 200, -300, 50, 200]], [0, 200, 200, 200, 200.69315],
+         [[1, 11.5, 0, 0, 2.5]])
+    rows = [[1e30, 1e38], [-1e38, 2.0], [-inf, 0.0]]
+    same(lambda x: T.logcumsumexp(x, 1), [rows], rows, [[[1, 2], [3, 4], [5, 6]]])
+    for rows in (T.linspace(-50, 50, 33).reshape(1, 33), -T.linspace(-50, 50, 66).reshape(2, 33)):
+        exact = np.logaddexp.accumulate(rows.double().numpy(), 1)
+        np.testing.assert_allclose(T.logcumsumexp(rows, 1).numpy(), exact, rtol=1e-5)
+        np.testing.assert_allclose(T.logcumsumexp(rows.t(), 0).numpy(), exact.T, rtol=1e-5)

@@ -486,12 +486,21 @@ def logcumsumexp(x: Array, axis: int = 0, *, dim: Any = UNSET) -> Array:
 
 @operation(promote="float")
 def _logcumsumexp(x: Node, axis: int) -> Node:
-    """About the maximum of each line."""
-    if x.shape[axis] == 0:
+    """One after the other: about the maximum of all, what is far below it would be lost."""
+    from pullback.ops.matrix import loop
+
+    if x.shape[axis] < 2:
         return x
-    top = spread(build.stop_gradient(build.reduce("max", x, (axis,))), x, (axis,))
-    top = build.select(build.unary("isfinite", top), top, build.zeros_like(top))
-    return build.add(build.log(build.cumulative("add", build.exp(build.sub(x, top)), axis)), top)
+    line = build.move_axis(x, axis, 0)
+    first = build.slice_axis(line, 0, 0, 1)
+    start = build.squeeze(first, (0,))
+
+    def turn(step: Node, total: Node, x: Node) -> tuple[Node, Node]:
+        y = build.binary("logaddexp", total, x)
+        return y, y
+
+    _, found = loop(turn, x.shape[axis] - 1, [start], [build.slice_axis(line, 0, 1, x.shape[axis])])
+    return build.move_axis(build.concat([first, found], 0), 0, axis)
 
 
 def cumulative_sum(x: Array, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Array:
