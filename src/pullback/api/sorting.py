@@ -226,9 +226,11 @@ def _unique(x: Any, **options: Any) -> Any:
     return np.unique(array, **options)
 
 
-def unique(x: Array, return_inverse: bool = False, return_counts: bool = False, axis: int | None = None) -> Any:
-    """The distinct elements in order; where each element went and how often each occurs, on request. x is observed."""
-    found = _unique(x, return_inverse=return_inverse, return_counts=return_counts, axis=axis)
+def unique(x: Array, return_inverse: bool = False, return_counts: bool = False, axis: int | None = None, *,
+           equal_nan: bool = True) -> Any:
+    """The distinct elements in order; where each element went and how often each occurs, on request. x is observed. All
+    NaN count as one, or as many (`equal_nan`)."""
+    found = _unique(x, return_inverse=return_inverse, return_counts=return_counts, axis=axis, equal_nan=equal_nan)
     if not isinstance(found, tuple):
         return from_host(found)
     return tuple(from_host(found[0]) if k == 0 else from_host(v.astype(np.int32)) for k, v in enumerate(found))

@@ -158,7 +158,7 @@ def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return
            dim: int | None = None) -> Any:
     """The distinct elements in order; on request where each went and how often each occurs."""
     x = as_torch(input)
-    found = sorting.unique(x, return_inverse, return_counts, dim)
+    found = sorting.unique(x, return_inverse, return_counts, dim, equal_nan=False)
     if not isinstance(found, tuple):
         return styled(found)
     rest = [_long(v) for v in found[1:]]
