@@ -10,6 +10,8 @@ import pullback.torch as torch
 import pullback.torch.nn.functional as F
 import pytest
 
+from pullback.util.errors import PullbackError
+
 T: Any = torch
 _F: Any = F
 nan, inf = float("nan"), float("inf")
@@ -88,3 +90,21 @@ def test_running_sums_of_exponentials_keep_what_is_far_below_later_ones() -> Non
         exact = np.logaddexp.accumulate(rows.double().numpy(), 1)
         np.testing.assert_allclose(T.logcumsumexp(rows, 1).numpy(), exact, rtol=1e-5)
         np.testing.assert_allclose(T.logcumsumexp(rows.t(), 0).numpy(), exact.T, rtol=1e-5)
+
+
+def test_unique_numbers_are_those_that_equal_another() -> None:
+    x = T.tensor([nan, 1.0, nan, 1.0, 2.0])
+    values, inverse, counts = T.unique(x, return_inverse=True, return_counts=True)
+    assert str(values.tolist()) == str(T.unique(x).tolist()) == str(x.unique().tolist()) == "[1.0, 2.0, nan, nan]"
+    assert (inverse.tolist(), counts.tolist()) == ([2, 0, 3, 0, 1], [2, 1, 1, 1])
+    assert str(T.unique(x[:3].bfloat16()).tolist()) == "[1.0, nan, nan]"
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_means_of_windows_take_whole_numbers_of_64_bits_alone(rank: int) -> None:
+    pool = (_F.avg_pool1d, _F.avg_pool2d, _F.avg_pool3d)[rank - 1]
+    x = T.arange(2**rank).reshape(1, *(2,) * rank)
+    assert pool(x - 9, 2).flatten().tolist() == [int((2**rank - 1) / 2 - 9)]
+    for dtype in (T.int32, T.int16, T.int8, T.uint8, T.bool):
+        with pytest.raises(PullbackError, match="not implemented for"):
+            pool(x.to(dtype), 2)

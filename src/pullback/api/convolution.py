@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -323,8 +323,8 @@ class MaxPool(NamedTuple):
         return tuple(range(len(x.shape), len(x.shape) + len(self.kernel)))
 
     def first(self, x: Node) -> Node:
-        """Which element of each window is the maximum, counted in row-major order: the first of equal ones, of NaN in small
-        windows the last, as in PyTorch."""
+        """Which element of each window is the maximum, counted in row-major order: the first of equal ones, of NaN in
+        small windows the last, as in PyTorch."""
         count = build.count(self.kernel)
         if count > UNROLLED:
             windows = self.windows(x, lowest(x.dtype))
@@ -341,8 +341,8 @@ class MaxPool(NamedTuple):
 
     @staticmethod
     def _greater(parts: Sequence[Node]) -> Node:
-        """Which part is the last NaN, else the first of the greatest. NaN counts as infinity from then on: nothing follows
-        it but NaN, which is not less or equal."""
+        """Which part is the last NaN, else the first of the greatest. NaN counts as infinity from then on: nothing
+        follows it but NaN, which is not less or equal."""
         best = _number(parts[0])
         found = build.full(best.shape, 0, dtypes.uint8)
         for k, part in enumerate(parts[1:], 1):
@@ -468,6 +468,11 @@ def max_pool3d(input: Array, kernel_size: Any, stride: Any = None, padding: Any 
     return _max_pool_nd("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+def _reject_whole(name: str, x: Any) -> NoReturn:
+    raise DTypeError(message(f"{name}: not implemented for whole numbers of {x.info.type.dtype.name}", [("input", described(x))],
+                             "convert it to floating-point numbers, for example with .float()"))
+
+
 @operation()
 def _avg_pool(x: Node, kernel: Sizes, stride: Sizes, low: Sizes, out: Sizes, include: bool,
               divisor: int | None) -> Node:
@@ -501,6 +506,8 @@ def _counts(size: int, kernel: int, stride: int, low: int, out: int, include: bo
 def _avg_pool_nd(name: str, rank: int, x: Any, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, include: bool,
                  divisor: Any) -> Any:
     x = as_tensor(x, name)
+    if not x.info.type.dtype.is_inexact and x.info.type.dtype is not dtypes.int64:
+        _reject_whole(name, x)
     p = Pooling(name, rank, x, kernel, stride, padding, 1, ceil_mode)
     if divisor == 0:
         raise ValueError_(message(f"{name}: the divisor cannot be 0", [("divisor_override", "0")],
@@ -571,8 +578,7 @@ def _adaptive_sizes(x: Any, output_size: Any, rank: int, name: str) -> Sizes:
         raise ShapeError(message(f"{name}: input needs {rank + 2} dimensions", [("input", described(x))],
                                  "(batch, channels, *sizes)"))
     if not x.info.type.dtype.is_inexact:
-        raise DTypeError(message(f"{name}: not implemented for whole numbers", [("input", described(x))],
-                                 "convert it to floating-point numbers, for example with .float()"))
+        _reject_whole(name, x)
     items = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * rank
     if len(items) == rank:
         items = tuple(n if item is None else item for n, item in zip(x.shape[-rank:], items, strict=True))
