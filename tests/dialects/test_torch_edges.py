@@ -108,3 +108,29 @@ def test_means_of_windows_take_whole_numbers_of_64_bits_alone(rank: int) -> None
     for dtype in (T.int32, T.int16, T.int8, T.uint8, T.bool):
         with pytest.raises(PullbackError, match="not implemented for"):
             pool(x.to(dtype), 2)
+
+
+@pytest.mark.parametrize(("scale", "variance"), [(1e19, inf), (1e17, 8.6666664e34), (1.0, 8.6666667),
+                                                 (1e-17, 8.6666669e-34), (1e-30, 0.0)])
+def test_squares_of_deviations_neither_overflow_nor_vanish(scale: float, variance: float) -> None:
+    x = np.asarray([1, 2, 4, -3], np.float32) * np.float32(scale)
+    slopes = np.asarray([0, 0.1132277, 0.3396831, -0.4529108])
+    for shape, dim in (((4,), 0), ((1, 4), 1), ((4, 1), 0)):
+        found, grads = answers(lambda x, d=dim: T.std(x, d), x.reshape(shape))
+        np.testing.assert_allclose(np.ravel(found), [2.9439203 * scale], rtol=1e-6)
+        np.testing.assert_allclose(grads[0].ravel(), slopes, rtol=1e-5, atol=1e-7)
+        found, grads = answers(lambda x, d=dim: T.var(x, d), x.reshape(shape))
+        np.testing.assert_allclose(np.ravel(found), [np.float32(variance)], rtol=1e-6)
+        np.testing.assert_allclose(grads[0].ravel() / scale, [0, 2 / 3, 2, -8 / 3], rtol=1e-5, atol=1e-6)
+    assert T.var(T.tensor([1e19, 2e19, 3e19])).item() == pytest.approx(1e38)
+    assert T.tensor([1e19, 2e19, 4e19, -3e19]).bfloat16().std().item() == pytest.approx(2.94e19, rel=4e-3)
+
+
+def test_second_derivatives_of_the_deviation() -> None:
+    x = T.tensor([1.0, 2.0, 4.0])
+    hessian = T.autograd.functional.hessian
+    np.testing.assert_allclose(hessian(lambda x: x.var(), x).numpy(), np.eye(3) - 1 / 3, atol=1e-6)
+    np.testing.assert_allclose(hessian(lambda x: x.std(), x).numpy(),
+                               [[0.0935, -0.1403, 0.0468], [-0.1403, 0.2104, -0.0701], [0.0468, -0.0701, 0.0234]],
+                               atol=1e-4)
+    assert answers(lambda x: x.std(), [3.0, 3.0, 3.0])[1][0].tolist() == [0, 0, 0]

@@ -469,7 +469,8 @@ def max_pool3d(input: Array, kernel_size: Any, stride: Any = None, padding: Any 
 
 
 def _reject_whole(name: str, x: Any) -> NoReturn:
-    raise DTypeError(message(f"{name}: not implemented for whole numbers of {x.info.type.dtype.name}", [("input", described(x))],
+    raise DTypeError(message(f"{name}: not implemented for whole numbers of {x.info.type.dtype.name}",
+                             [("input", described(x))],
                              "convert it to floating-point numbers, for example with .float()"))
 
 

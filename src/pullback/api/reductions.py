@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from pullback.api._lazy import build
 from pullback.api._rows import truth
@@ -137,16 +138,57 @@ def _mean(x: Node, axes: Axes, keepdims: bool, dtype: DType | None) -> Node:
     return kept(mean_of(x, axes), x, axes, keepdims)
 
 
-@operation()
-def _var(x: Node, axes: Axes, keepdims: bool, correction: float) -> Node:
-    x = floating(x)
-    return kept(variance_of(x, axes, correction), x, axes, keepdims)
+class _Spread(NamedTuple):
+    """The variance, or its root. Squares are float64 numbers, so that none of float32 ones overflows or vanishes, as in
+    PyTorch; the tangent needs no squares."""
+
+    axes: tuple[int, ...]
+    correction: float
+    rooted: bool
+
+    def value(self, x: Node) -> Node:
+        off = self._deviation(x)
+        y = total(build.square(build.convert(off, dtypes.float64)), self.axes)
+        y = build.div(y, build.scalar_like(y, self._divisor(x)))
+        return build.convert(build.sqrt(y) if self.rooted else y, x.dtype)
+
+    def _deviation(self, x: Node) -> Node:
+        return build.sub(x, spread(mean_of(x, self.axes), x, self.axes))
+
+    def _divisor(self, x: Node) -> float:
+        return builtins.max(count_of(x, self.axes) - self.correction, 0)
+
+    def __call__(self, inputs: Sequence[Node], tangents: Sequence[Node]) -> tuple[tuple[Node], tuple[Node]]:
+        (x,), (t,) = inputs, tangents
+        y = self.value(x)
+        share = total(build.mul(self._deviation(x), t), self.axes)  # that of the mean adds nothing
+        if not self.rooted:
+            return (y,), (build.mul(share, build.scalar_like(y, _quotient(2.0, self._divisor(x)))),)
+        flat = build.binary("eq", y, build.zeros_like(y))
+        slope = build.div(share, build.select(flat, build.ones_like(y), y))
+        slope = build.mul(slope, build.scalar_like(y, _quotient(1.0, self._divisor(x))))
+        return (y,), (build.select(flat, build.zeros_like(slope), slope),)
 
 
-@operation()
-def _std(x: Node, axes: Axes, keepdims: bool, correction: float) -> Node:
+def _quotient(a: float, b: float) -> float:
+    return a / b if b else math.inf
+
+
+def _spread_of(x: Node, axes: Axes, keepdims: bool, correction: float, rooted: bool) -> Node:
+    from pullback.ops.control import with_rule
+
     x = floating(x)
-    return kept(root(variance_of(x, axes, correction)), x, axes, keepdims)
+    if x.dtype.kind == "c":
+        y = variance_of(x, axes, correction)
+        return kept(root(y) if rooted else y, x, axes, keepdims)
+    wide = _single(x)
+    rule = _Spread(all_axes(x, axes), correction, rooted)
+    y = with_rule("std" if rooted else "var", rule.value, rule, wide)[0]
+    return kept(build.convert(y, x.dtype), x, axes, keepdims)
+
+
+_var = operation(name="var")(partial(_spread_of, rooted=False))
+_std = operation(name="std")(partial(_spread_of, rooted=True))
 
 
 def _extreme(kind: str) -> Operation:
