@@ -134,3 +134,33 @@ def test_second_derivatives_of_the_deviation() -> None:
                                [[0.0935, -0.1403, 0.0468], [-0.1403, 0.2104, -0.0701], [0.0468, -0.0701, 0.0234]],
                                atol=1e-4)
     assert answers(lambda x: x.std(), [3.0, 3.0, 3.0])[1][0].tolist() == [0, 0, 0]
+
+
+_ONES = T.tensor([1.0, 1.0])
+
+
+@pytest.mark.parametrize(("f", "arrays", "values", "grads"), [
+    (lambda x, y: _F.margin_ranking_loss(x, y, _ONES, reduction="none"), ([1.0, 0.0], [1.0, 1.0]), [0, 1],
+     ([-1, -2], [1, 2])),
+    (lambda x: _F.hinge_embedding_loss(x, -_ONES, reduction="none"), ([1.0, 0.0],), [0, 1], ([-1, -2],)),
+    (lambda x, y, z: _F.triplet_margin_loss(x, y, z, eps=0.0, reduction="none"), ([[0.0, 0]], [[1.0, 0]], [[0.0, 2]]),
+     [0], ([[-1, 1]], [[1, 0]], [[0, -1]])),
+    (lambda x, y: _F.cosine_embedding_loss(x, y, -_ONES[:1], reduction="none"), ([[1.0, 0]], [[0.0, 1]]), [0],
+     ([[0, 1]], [[1, 0]])),
+    (lambda x: _F.multi_margin_loss(x, T.tensor([0]), reduction="none"), ([[1.0, 0.0, 0.5]],), [0.16666667],
+     ([[-0.33333334, 0, 0.33333334]],)),
+])
+def test_losses_at_their_margins_have_pytorchs_slope(f: Any, arrays: Any, values: Any, grads: Any) -> None:
+    same(f, arrays, values, grads)
+
+
+def test_losses_far_from_their_targets() -> None:
+    far = ([0.0, 1.0, inf, 0.5], [inf, -inf, 1.0, 0.0])
+    for loss in (_F.huber_loss, _F.smooth_l1_loss):
+        same(lambda x, y, f=loss: f(x, y, reduction="none"), far, [inf, inf, inf, 0.125],
+             ([-1, 2, 3, 2], [1, -2, -3, -2]))
+    same(lambda x: _F.binary_cross_entropy_with_logits(x, T.tensor([1.0, 1, 0, 0, 0.5]), reduction="none"),
+         ([20.5, 7.0, inf, -20.0, 0.0],), [1.2501528e-9, 9.1146649e-4, inf, 2.0611537e-9, 0.6931472],
+         ([0, -0.0018219948, 3, 8.244615e-9, 0],), 1e-4)
+    values = _F.kl_div(T.tensor([1.0, 1.0, 2.0]), T.tensor([-1.0, 0.0, 1.0]), reduction="none")
+    np.testing.assert_array_equal(values.numpy(), [nan, 0, -2])

@@ -102,7 +102,7 @@ def _huber(x: Node, y: Node, delta: float, scale: float, reduction: str) -> Node
     off = build.sub(x, y)
     size = build.unary("abs", off)
     near = build.binary("lt", size, _like(size, delta))
-    inner = _times(build.square(off), 0.5)
+    inner = _times(build.square(build.select(near, off, build.zeros_like(off))), 0.5)  # infinity has no slope there
     outer = _times(build.sub(size, _like(size, 0.5 * delta)), delta)
     return reduced(_times(build.select(near, inner, outer), scale), reduction)
 
@@ -435,6 +435,19 @@ def _broadcasting(weight: Any, x: Any, name: str, what: str) -> Any:
     return w
 
 
+def _logits_loss(x: Node, y: Node) -> Node:
+    """max(x, 0) - x y + log(1 + exp(-|x|)): exact where a logit is large and right, of both classes."""
+    side = build.select(build.binary("gt", x, build.zeros_like(x)), build.ones_like(x), build.zeros_like(x))
+    rest = build.unary("log1p", build.exp(build.neg(build.unary("abs", x))))
+    return build.add(build.mul(x, build.sub(side, y)), rest)
+
+
+def _logits_rule(inputs: Sequence[Node], tangents: Sequence[Node]) -> tuple[tuple[Node], tuple[Node]]:
+    x, y = inputs
+    by_x = build.mul(tangents[0], build.sub(build.unary("sigmoid", x), y))
+    return (_logits_loss(x, y),), (build.sub(by_x, build.mul(tangents[1], x)),)
+
+
 @operation(promote="float")
 def _bce_logits(x: Node, y: Node, *extra: Node, weighted: bool, positive: bool, reduction: str) -> Node:
     one = build.ones_like(x)
@@ -442,7 +455,7 @@ def _bce_logits(x: Node, y: Node, *extra: Node, weighted: bool, positive: bool, 
         scale = build.add(build.mul(build.sub(extra[-1], one), y), one)
         losses = build.add(build.mul(build.sub(one, y), x), build.mul(scale, softplus_node(build.neg(x))))
     else:
-        losses = build.sub(softplus_node(x), build.mul(x, y))
+        losses = with_rule("bce_logits", _logits_loss, _logits_rule, x, y)[0]
     return reduced(build.mul(losses, extra[0]) if weighted else losses, reduction)
 
 
@@ -462,8 +475,7 @@ def _kl(x: Node, y: Node, log_target: bool, reduction: str) -> Node:
     if log_target:
         losses = build.mul(build.exp(y), build.sub(y, x))
     else:
-        positive = build.binary("gt", y, build.zeros_like(y))
-        safe = build.select(positive, y, build.ones_like(y))
+        safe = build.select(build.binary("eq", y, build.zeros_like(y)), build.ones_like(y), y)
         losses = build.sub(build.mul(y, build.log(safe)), build.mul(y, x))
     if reduction == "batchmean":
         total = reduced(losses, "sum")
@@ -481,9 +493,10 @@ def kl_div(input: Array, target: Array, reduction: str = "mean", log_target: boo
 # -- margins, distances ------------------------------------------------------------------------------------------------
 
 
-def _positive_part(x: Node) -> Node:
+def _positive_part(x: Node, below: str = "lt") -> Node:
+    """max(x, 0), which has the slope of x at 0, as PyTorch's limits; `le`: none."""
     zero = build.zeros_like(x)
-    return build.select(build.binary("le", x, zero), zero, x)
+    return build.select(build.binary(below, x, zero), zero, x)
 
 
 @operation(promote="float")
@@ -612,7 +625,7 @@ def triplet_margin_loss(anchor: Array, positive: Array, negative: Array, margin:
 def _define_multi_margin(x: Node, target: Node, *weight: Node, p: int, margin: float, reduction: str) -> Node:
     own = _pick(x, target, located("positive", "multi_margin_loss"))
     off = build.add(build.sub(x, build.broadcast(own, x.shape, (0,))), _like(x, margin))
-    losses = _positive_part(off)
+    losses = _positive_part(off, "le")
     losses = build.square(losses) if p == 2 else losses
     if weight:
         losses = build.mul(losses, build.broadcast(build.gather(weight[0], target, 0, "clip"), x.shape, (0,)))
