@@ -17,6 +17,7 @@ from pullback.api.elementwise import (
     erfc,
     erfinv,
     exp,
+    isfinite,
     isinf,
     isnan,
     lgamma,
@@ -88,8 +89,9 @@ def float_power(x: Array, y: Array) -> Array:
 
 def xlog1py(x: Array, y: Array) -> Array:
     """x log(1 + y), 0 where x is 0 and y is not NaN."""
-    flat = (as_tensor(x, "xlog1py") == 0) & ~isnan(y)
-    return where(flat, 0.0, x * log1p(where(flat, 0.0, y)))
+    y = as_tensor(y, "xlog1py")
+    flat = (as_tensor(x, "xlog1py") == 0) & ~isnan(y) & ~((y > -1) & isfinite(y))  # elsewhere the product has its slope
+    return x * log1p(where(flat, 0.0, y))
 
 
 def entr(x: Array) -> Array:
@@ -231,9 +233,32 @@ def ndtr(x: Array) -> Array:
     return 0.5 * erfc(_floating(x, "ndtr") * -math.sqrt(0.5))
 
 
+#: ndtri far from 1/2 (Moshier's Cephes): quotients of polynomials in 1 / sqrt(-2 log p), where that root is below 8 and
+#: above
+_TAILS = (
+    ((-8.57456785154685413611e-4, -3.50424626827848203418e-2, -1.40256079171354495875e-1, 2.18663306850790267539,
+      1.46849561928858024014e1, 4.40805073893200834700e1, 5.71628192246421288162e1, 3.15251094599893866154e1,
+      4.05544892305962419923),
+     (-9.33259480895457427372e-4, -3.80806407691578277194e-2, -1.42182922854787788574e-1, 2.50464946208309415979,
+      1.50425385692907503408e1, 4.13172038254672030440e1, 4.53907635128879210584e1, 1.57799883256466749731e1, 1.0)),
+    ((6.23974539184983293730e-9, 2.65806974686737550832e-6, 3.01581553508235416007e-4, 1.23716634817820021358e-2,
+      2.01485389549179081538e-1, 1.33303460815807542389, 3.93881025292474443415, 6.91522889068984211695,
+      3.23774891776946035970),
+     (6.79019408009981274425e-9, 2.89247864745380683936e-6, 3.28014464682127739104e-4, 1.34204006088543189037e-2,
+      2.16236993594496635890e-1, 1.37702099489081330271, 3.67983563856160859403, 6.02427039364742014255, 1.0)))
+
+
 def ndtri(p: Array) -> Array:
     """The inverse of `ndtr`."""
-    return math.sqrt(2) * erfinv(2.0 * _floating(p, "ndtri") - 1.0)
+    p = _floating(p, "ndtri")
+    least = where(p > 0.5, 1.0 - p, p)
+    far = (least > 0) & (least <= math.exp(-2))
+    middle = math.sqrt(2) * erfinv(2.0 * where(far, 0.5, p) - 1.0)
+    z = sqrt(-2.0 * log(where(far, least, 0.1)))
+    low, high = (_series(1.0 / z, above) / _series(1.0 / z, below) for above, below in _TAILS)
+    size = z - (log(z) + where(z < 8.0, low, high)) / z
+    found = where(far, where(p > 0.5, size, -size), middle)
+    return where((p < 0) | (p > 1), math.nan, found)
 
 
 def log_ndtr(x: Array) -> Array:
@@ -276,11 +301,12 @@ def _bessel(x: Any, order: int, name: str, scaled: bool) -> Any:
     x = _floating(x, name)
     size = abs(x)
     far = size > _FAR
-    near, away = where(far, 0.0, size), where(far, size, _FAR)
+    near, away = where(far, 0.0, x), where(far, size, _FAR)
     low = _power_series(square(near) * 0.25, order) * (1.0 if order == 0 else near * 0.5)
-    high = _series(1.0 / away, _far_series(order)) / sqrt(away * (2 * math.pi))
-    found = where(far, high, low * exp(-near)) if scaled else where(far, high * exp(away), low)
-    return found if order == 0 else found * sign(x)
+    high = _series(1.0 / away, _far_series(order)) / (sqrt(away) * math.sqrt(2 * math.pi))
+    if order:
+        high = high * sign(x)
+    return where(far, high, low * exp(-abs(near))) if scaled else where(far, high * exp(away), low)
 
 
 def i0(x: Array) -> Array:
