@@ -164,3 +164,45 @@ def test_losses_far_from_their_targets() -> None:
          ([0, -0.0018219948, 3, 8.244615e-9, 0],), 1e-4)
     values = _F.kl_div(T.tensor([1.0, 1.0, 2.0]), T.tensor([-1.0, 0.0, 1.0]), reduction="none")
     np.testing.assert_array_equal(values.numpy(), [nan, 0, -2])
+
+
+@pytest.mark.parametrize(("f", "arrays", "values", "grads"), [
+    (lambda x, y: T.lerp(x, y, 1.0), ([1e30, 3.0], [1.0, 0.1]), [1, 0.1], ([0, 0], [1, 2])),
+    (T.lerp, ([1e8, 2.0, 0.0], [1.0, 4.0, 5.0], [0.75, 0.25, -1.5]), [2.5e7, 2.5, -7.5],
+     ([0.25, 1.5, 7.5], [0.75, 0.5, -4.5], [-1e8, 4, 15])),
+    (T.pow, ([0.0, 0.0, nan, 2.0, 0.0, 3.0], [-1.0, 2.0, 0.0, 0.0, 0.0, 2.0]), [inf, 0, 1, 1, 1, 9],
+     ([-inf, 0, 0, 0, 0, 36], [-inf, 0, nan, 2.7725887, 0, 59.325062])),
+    (lambda x: T.clamp(x, min=0.0), ([nan, -1.0, 0.0, 2.0],), [nan, 0, 0, 2], ([0, 0, 3, 4],)),
+    (lambda x: T.clamp(x, max=0.0), ([nan, -1.0, 0.0, 2.0],), [nan, -1, 0, 0], ([0, 2, 3, 0],)),
+    (lambda x: T.clamp(x, min=nan), ([1.0, nan],), [nan, nan], ([0, 0],)),
+    (lambda x, y: T.clamp(x, min=y), ([nan, 1.0, 3.0], [1.0, 2.0, 2.0]), [nan, 2, 3], ([0, 0, 3], [0, 2, 0])),
+    (lambda x, y: T.clamp(x, y, T.ones(3)), ([0.0, 2.0, 0.0], [1.0, 1.0, 0.5]), [1, 1, 0.5], ([0, 0, 0], [0, 0, 3])),
+])
+def test_choices_between_numbers_and_limits(f: Any, arrays: Any, values: Any, grads: Any) -> None:
+    same(f, arrays, values, grads)
+
+
+@pytest.mark.parametrize(("f", "arrays", "values", "grads"), [
+    (T.xlogy, ([0.0, 0.0, 2.0, 0.0, 0.0], [2.0, 0.5, 2.0, nan, -1.0]), [0, 0, 1.3862944, nan, 0],
+     ([0.6931472, -1.3862944, 2.0794415, nan, 0], [0, 0, 3, nan, 0])),
+    (T.special.xlog1py, ([0.0, 0.0, 2.0], [2.0, -0.5, 2.0]), [0, 0, 2.1972246],
+     ([1.0986123, -1.3862944, 3.295837], [0, 0, 2])),
+    (T.special.i1, ([0.0, 1.0, -2.0, 40.0],), [0, 0.5651591, -1.5906368, 1.4707397e16],
+     ([0.5, 1.4018137, 4.4528003, 5.8108364e16],)),
+    (T.special.i1e, ([0.0, 1.0, -2.0, 40.0],), [0, 0.20791042, -0.21526928, 0.06248223],
+     ([0.5, 0.0998776, -0.04318687, -0.0030640065],)),
+    (T.special.ndtri, ([1e-30, 1e-8, 0.001, 0.3, 0.5, 0.9, 0.999],),
+     [-11.464024, -5.612001, -3.0902324, -0.52440047, 0, 1.2815511, 3.0902362],
+     ([8.657947e28, 34599956.0, 890.9771, 11.504414, 12.533141, 34.188343, 2078.9714],)),
+])
+def test_special_functions_near_their_edges(f: Any, arrays: Any, values: Any, grads: Any) -> None:
+    same(f, arrays, values, grads, 2e-5)
+
+
+def test_special_functions_beyond_their_edges() -> None:
+    ends = T.special.ndtri(T.tensor([0.0, 1.0, -1e-40, 1.5, nan]))
+    np.testing.assert_array_equal(ends.numpy(), [-inf, inf, nan, nan, nan])
+    exact = T.special.ndtri(T.tensor([1e-300, 1e-12, 0.2, 0.9999], dtype=T.float64))
+    np.testing.assert_allclose(exact.numpy(), [-37.0470962993612, -7.034483825301131, -0.8416212335729143,
+                                               3.7190164854557084], rtol=1e-14)
+    assert T.special.i0(T.tensor([3.4e38])).item() == inf

@@ -262,10 +262,9 @@ def minimum(x: Array, y: Array) -> Array:
 
 def _first_or_second(x: Node, y: Node, holds: str) -> Node:
     """x where it compares so with y, or where y is NaN; else y."""
-    chosen = build.binary(holds, x, y)
-    if x.dtype.is_inexact:
-        chosen = build.binary("logical_or", chosen, build.unary("isnan", y))
-    return build.select(chosen, x, y)
+    first = build.binary(holds, x, y)
+    missing = build.unary("isnan", y) if x.dtype.is_inexact else None
+    return build.select(first if missing is None else build.binary("logical_or", first, missing), x, y)
 
 
 @operation(promote="broadcast")
@@ -593,14 +592,21 @@ def _clamp(x: Node, low: Node, high: Node) -> Node:
     return build.ternary("clamp", x, low, high)
 
 
+def _limited(x: Node, limit: Node, inside: str) -> Node:
+    """x where it compares so with a limit, else the limit; NaN, which has no slope, where either is."""
+    if x.dtype.is_inexact:
+        limit = build.select(build.unary("isnan", x), build.scalar_like(x, float("nan")), limit)
+    return build.select(build.binary(inside, x, limit), x, limit)
+
+
 @operation(promote="broadcast")
 def _clamp_min(x: Node, low: Node) -> Node:
-    return build.select(build.binary("lt", x, low), low, x)
+    return _limited(x, low, "ge")
 
 
 @operation(promote="broadcast")
 def _clamp_max(x: Node, high: Node) -> Node:
-    return build.select(build.binary("gt", x, high), high, x)
+    return _limited(x, high, "le")
 
 
 def clip(x: Array, min: Array = None, max: Array = None) -> Array:
@@ -633,9 +639,15 @@ def clamp_max(x: Array, max: Array) -> Array:
     return _clamp_max(x, max)
 
 
-@operation(promote="broadcast")
-def _lerp(x: Node, y: Node, weight: Node) -> Node:
-    return build.add(x, build.mul(weight, build.sub(y, x)))
+def interpolated(x: Node, y: Node, weight: Node) -> Node:
+    """x + weight * (y - x), from the nearer of both: infinity away from a number stays infinity, weight 1 gives y."""
+    size, rest = build.sub(y, x), build.sub(build.ones_like(weight), weight)
+    distance = build.unary("abs", weight)
+    near = build.binary("lt", distance, build.scalar_like(distance, 0.5))
+    return build.select(near, build.add(x, build.mul(weight, size)), build.sub(y, build.mul(rest, size)))
+
+
+_lerp = operation(promote="broadcast", name="lerp")(interpolated)
 
 
 def lerp(x: Array, y: Array, weight: Array) -> Array:
@@ -693,9 +705,10 @@ def nan_to_num(x: Array, nan: float = 0.0, posinf: float | None = None, neginf: 
 
 @operation(promote="float")
 def _xlogy(x: Node, y: Node) -> Node:
-    zero = build.binary("logical_and", build.binary("eq", x, build.zeros_like(x)),
-                        build.unary("logical_not", build.unary("isnan", y)))
-    safe = build.select(zero, build.ones_like(y), y)
+    ordinary = build.binary("logical_and", build.binary("gt", y, build.zeros_like(y)), build.unary("isfinite", y))
+    zero = build.binary("logical_and", build.binary("eq", x, build.zeros_like(x)), build.unary(
+        "logical_not", build.binary("logical_or", ordinary, build.unary("isnan", y))))
+    safe = build.select(zero, build.ones_like(y), y)  # an ordinary y is kept: its logarithm is the slope of x
     return build.mul(x, build.log(safe))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from pullback.api._lazy import build
 from pullback.api.arguments import UNSET, as_tensor, axis_of, described, integer, number, one_of, synonym
+from pullback.api.elementwise import interpolated
 from pullback.api.manipulation import ravel, squeeze
 from pullback.api.reductions import argmax, argmin, floating, kept
 from pullback.api.selecting import take, take_along_axis
@@ -89,14 +90,7 @@ def topk(x: Array, k: int, axis: int = -1, largest: bool = True, sorted: bool = 
 # -- quantiles ---------------------------------------------------------------------------------------------------------
 
 
-@operation(name="lerp")
-def between(low: Node, high: Node, weight: Node) -> Node:
-    """low + weight * (high - low) of arrays of one shape, from the nearer of both: infinity away from a number stays
-    infinity."""
-    size = build.sub(high, low)
-    rest = build.sub(build.ones_like(weight), weight)
-    near = build.binary("lt", weight, build.full(weight.shape, 0.5, weight.dtype))
-    return build.select(near, build.add(low, build.mul(weight, size)), build.sub(high, build.mul(rest, size)))
+between = operation(name="lerp")(interpolated)
 
 
 @operation()
@@ -121,7 +115,7 @@ def _quantile(x: Node, q: Node, axis: int, keepdims: bool, method: str) -> Node:
         if method == "midpoint":
             weight = build.select(build.binary("eq", low, high), build.zeros_like(weight), weight)
         weight = build.broadcast(weight, parts[0].shape, tuple(range(rank)))
-        y = between.define(parts[0], parts[1], weight)
+        y = interpolated(parts[0], parts[1], weight)
     missing = build.reduce("or", build.unary("isnan", x), (axis,))
     missing = build.broadcast(missing, y.shape, tuple(range(rank, len(y.shape))))
     last = build.reshape(build.slice_axis(line, axis, n - 1, n), tuple(m for k, m in enumerate(x.shape) if k != axis))

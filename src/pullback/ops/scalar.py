@@ -200,12 +200,14 @@ def _over(x: Node, y: Node) -> Node:
 
 def _pow_base(y: Node, x: Node, n: Node, t: Node) -> Node:
     zero = b.binary("eq", n, b.zeros_like(n))
-    lower = b.binary("pow", x, b.select(zero, b.ones_like(n), b.sub(n, b.ones_like(n))))
+    lower = b.binary("pow", x, b.select(zero, b.zeros_like(n), b.sub(n, b.ones_like(n))))  # 1, whatever x is
     return b.mul(t, b.mul(n, lower))
 
 
 def _pow_exponent(y: Node, x: Node, n: Node, t: Node) -> Node:
     zero = b.binary("eq", x, b.zeros_like(x))
+    if x.dtype.kind == "f":
+        zero = b.binary("logical_and", zero, b.binary("ge", n, b.zeros_like(n)))
     return b.mul(t, b.mul(y, b.log(b.select(zero, b.ones_like(x), x))))
 
 
@@ -244,7 +246,7 @@ def _clamp_x(y: Node, x: Node, low: Node, high: Node, t: Node) -> Node:
 
 
 def _clamp_low(y: Node, x: Node, low: Node, high: Node, t: Node) -> Node:
-    active = b.binary("logical_and", b.binary("lt", x, low), b.binary("le", low, high))
+    active = b.binary("logical_and", b.binary("lt", x, low), b.binary("lt", low, high))
     return b.select(active, t, b.zeros_like(t))
 
 
