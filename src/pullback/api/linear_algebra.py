@@ -354,33 +354,39 @@ def einsum(equation: str, *arrays: Array) -> Array:
 
 
 @operation(promote="dtype")
-def _addmm(c: Node, x: Node, y: Node, beta: Node, alpha: Node) -> Node:
+def _addmm(c: Node, x: Node, y: Node, beta: Node, alpha: Node, ignored: bool) -> Node:
     found = product(x, y, "addmm")
     shape = found.shape
+    if ignored:  # NaN and infinities of it too
+        c = build.select(build.full(c.shape, True, dtypes.bool_), build.zeros_like(c), c)
     parts = [build.mul(broadcast_to(build.reshape(s, ()), shape), v) for s, v in
              ((beta, broadcast_to(c, shape)), (alpha, found))]
     return build.add(*parts)
+
+
+def _is_zero(beta: Any) -> bool:
+    return isinstance(beta, (bool, int, float)) and not beta
 
 
 def addmm(input: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
     """beta * input + alpha * (mat1 @ mat2)."""
     x, y, c = _ranked(mat1, 2, "addmm"), _ranked(mat2, 2, "addmm"), as_tensor(input, "addmm")
     _fits(c, (x.shape[0], y.shape[1]), "addmm")
-    return _addmm(c, x, y, beta, alpha)
+    return _addmm(c, x, y, beta, alpha, ignored=_is_zero(beta))
 
 
 def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
     """beta * input + alpha * (batch1 @ batch2), for batches of matrices."""
     x, y, c = _ranked(batch1, 3, "baddbmm"), _ranked(batch2, 3, "baddbmm"), as_tensor(input, "baddbmm")
     _fits(c, (x.shape[0], x.shape[1], y.shape[2]), "baddbmm")
-    return _addmm(c, x, y, beta, alpha)
+    return _addmm(c, x, y, beta, alpha, ignored=_is_zero(beta))
 
 
 def addmv(input: Array, mat: Array, vec: Array, *, beta: float = 1, alpha: float = 1) -> Array:
     """beta * input + alpha * (mat @ vec)."""
     x, y, c = _ranked(mat, 2, "addmv"), _ranked(vec, 1, "addmv"), as_tensor(input, "addmv")
     _fits(c, (x.shape[0],), "addmv")
-    return _addmm(c, x, y, beta, alpha)
+    return _addmm(c, x, y, beta, alpha, ignored=_is_zero(beta))
 
 
 def addr(input: Array, vec1: Array, vec2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
@@ -389,7 +395,7 @@ def addr(input: Array, vec1: Array, vec2: Array, *, beta: float = 1, alpha: floa
     _fits(c, (x.shape[0], y.shape[0]), "addr")
     from pullback.api.manipulation import reshape
 
-    return _addmm(c, reshape(x, (-1, 1)), reshape(y, (1, -1)), beta, alpha)
+    return _addmm(c, reshape(x, (-1, 1)), reshape(y, (1, -1)), beta, alpha, ignored=_is_zero(beta))
 
 
 def _fits(c: Any, shape: tuple[int, ...], name: str) -> None:
@@ -439,7 +445,8 @@ def norm_nodes(x: Node, p: float, axes: tuple[int, ...] | None) -> Node:
     zero = build.binary("eq", size, build.zeros_like(size))  # has derivative 0, whatever p
     safe = build.binary("pow", build.select(zero, build.ones_like(size), size), build.scalar_like(size, p))
     powers = build.reduce("add", build.select(zero, build.zeros_like(size), safe), gone)
-    none = build.reduce("or" if p < 0 else "and", zero, gone)
+    none = build.reduce("or" if p < 0 else "and", zero, gone) if p < 1 else \
+        build.binary("eq", powers, build.zeros_like(powers))  # they may vanish
     found = build.binary("pow", build.select(none, build.ones_like(powers), powers), build.scalar_like(powers, 1 / p))
     return build.select(none, build.zeros_like(found), found)
 
