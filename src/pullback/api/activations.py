@@ -300,8 +300,8 @@ def softmax_node(x: Node, axis: int) -> Node:
 
 
 def log_softmax_node(x: Node, axis: int) -> Node:
-    """x - logsumexp(x) along an axis"""
-    return x if x.shape[axis] == 0 else build.sub(x, spread(log_sum_exp(x, (axis,)), x, (axis,)))
+    """x - logsumexp(x) along an axis; NaN beside an infinite one, as softmax"""
+    return x if x.shape[axis] == 0 else build.sub(x, spread(log_sum_exp(x, (axis,), False), x, (axis,)))
 
 
 @operation(promote="float")

@@ -106,13 +106,14 @@ def root(x: Node) -> Node:
     return build.select(zero, build.zeros_like(found), found)
 
 
-def log_sum_exp(x: Node, axes: Axes) -> Node:
-    """log(sum(exp(x))) about the maximum; exact for infinities."""
+def log_sum_exp(x: Node, axes: Axes, infinite: bool = True) -> Node:
+    """log(sum(exp(x))) about the maximum; exact for infinities, or NaN (not `infinite`)."""
     gone = all_axes(x, axes)
     if count_of(x, gone) == 0:
         return build.log(total(x, gone))
     top = build.stop_gradient(build.reduce("max", x, gone))
-    top = build.select(build.unary("isfinite", top), top, build.zeros_like(top))
+    if infinite:
+        top = build.select(build.unary("isfinite", top), top, build.zeros_like(top))
     y = total(build.exp(build.sub(x, spread(top, x, gone))), gone)
     return build.add(build.log(y), top)
 
