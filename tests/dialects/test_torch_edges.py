@@ -206,3 +206,41 @@ def test_special_functions_beyond_their_edges() -> None:
     np.testing.assert_allclose(exact.numpy(), [-37.0470962993612, -7.034483825301131, -0.8416212335729143,
                                                3.7190164854557084], rtol=1e-14)
     assert T.special.i0(T.tensor([3.4e38])).item() == inf
+
+
+def test_a_summand_times_0_is_not_read() -> None:
+    c, x = T.tensor([[nan, inf], [1.0, 2.0]], requires_grad=True), T.tensor([[1.0, 2.0], [3.0, 4.0]])
+    square = [[7, 10], [15, 22]]
+    found = T.addmm(c, x, x, beta=0)
+    assert found.tolist() == T.addmm(c, x, x, beta=0.0).tolist() == square
+    assert T.autograd.grad(found.sum(), c)[0].tolist() == [[0, 0], [0, 0]]
+    assert T.baddbmm(c[None], x[None], x[None], beta=0, alpha=2).tolist() == [[[14, 20], [30, 44]]]
+    assert T.addmv(c[0], x, x[0], beta=0).tolist() == [5, 11]
+    assert T.addr(c, x[0], x[1], beta=0).tolist() == [[3, 4], [6, 8]]
+    assert T.addbmm(c, x[None], x[None], beta=0).tolist() == square
+    np.testing.assert_array_equal(T.addmm(c, x, x, beta=2).detach().numpy(), [[nan, inf], [17, 26]])
+
+
+def test_logarithms_of_shares_beside_infinity_are_nan() -> None:
+    x = [[inf, inf, 1.0, -inf], [inf, 1.0, 2.0, 3.0], [-inf] * 4, [-inf, 0.0, 0.0, -inf]]
+    unknown, half = [[nan] * 4] * 3, -0.6931472
+    found, slopes = answers(lambda x: _F.log_softmax(x, 1), x)
+    np.testing.assert_allclose(found, [*unknown, [-inf, half, half, -inf]], rtol=1e-6)
+    np.testing.assert_allclose(slopes[0], [*unknown, [13, -15, -14, 16]], rtol=1e-6)
+    same(lambda x: _F.cross_entropy(x, T.tensor([2, 0, 1, 1]), reduction="none"), [x], [nan, nan, nan, -half],
+         [[*unknown, [0, -2, 2, 0]]])
+    assert T.logsumexp(T.tensor([inf, 1.0]), 0).item() == inf
+
+
+def test_norms_whose_powers_vanish_have_no_slope() -> None:
+    rows = [[1e-25, 2e-25], [0, 0], [1, 2], [1e-20, 0]]
+    same(lambda x: T.linalg.vector_norm(x, 3, dim=1), [rows], [0, 0, 2.0800838, 0],
+         [[[0, 0], [0, 0], [0.6933613, 2.7734451], [0, 0]]])
+
+
+def test_whole_numbers_without_nan_are_summed_in_64_bits() -> None:
+    for dtype in (T.int32, T.uint8, T.bool):
+        x = T.ones(3, dtype=dtype)
+        assert (T.nansum(x).dtype, x.nansum().dtype, T.nansum(x).item()) == (T.int64, T.int64, 3)
+    assert T.nansum(T.tensor([1.0, nan]), dtype=T.float64).dtype == T.float64
+    assert T.tensor([[1.0, nan]]).nansum(1, keepdim=True).tolist() == [[1]]

@@ -38,6 +38,13 @@ def prod(input: Any, *args: Any, **options: Any) -> Any:
     return reductions.prod(x, *args, **long_sums(x, options))
 
 
+def nansum(input: Any, *args: Any, dtype: Any = None, **options: Any) -> Any:
+    """The sum of the elements that are not NaN, over dimensions (all by default)."""
+    x = as_torch(input)
+    x = x if dtype is None else x.to(dtype)
+    return reductions.nansum(x, *args, **options) if x.info.type.dtype.is_inexact else sum(x, *args, **options)
+
+
 def cumsum(input: Any, dim: int, **options: Any) -> Any:
     """Sums of all elements up to each, along a dimension."""
     x = as_torch(input)

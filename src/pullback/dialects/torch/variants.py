@@ -49,7 +49,7 @@ _IN_PLACE: dict[Any, str] = {
 _METHODS: dict[Any, str] = {
     elementwise: "arccosh arcsinh arctanh arctan2 fix=trunc", comparison: "bitwise_left_shift bitwise_right_shift",
     linear_algebra: "ger=outer", creation: "diag", activations: "prelu",
-    functions: "cross dist equal is_nonzero split_with_sizes", torch_creation: "bernoulli multinomial",
+    functions: "nansum cross dist equal is_nonzero split_with_sizes", torch_creation: "bernoulli multinomial",
 }
 
 
