@@ -244,3 +244,14 @@ def test_whole_numbers_without_nan_are_summed_in_64_bits() -> None:
         assert (T.nansum(x).dtype, x.nansum().dtype, T.nansum(x).item()) == (T.int64, T.int64, 3)
     assert T.nansum(T.tensor([1.0, nan]), dtype=T.float64).dtype == T.float64
     assert T.tensor([[1.0, nan]]).nansum(1, keepdim=True).tolist() == [[1]]
+
+
+def test_no_dimensions_are_all_of_them_except_for_any_and_all() -> None:
+    x = T.arange(6.0).reshape(2, 3)
+    for name in "sum mean amax amin std var nansum nanmean count_nonzero".split():
+        function = getattr(T, name)
+        for found in (function(x, ()), function(x, dim=()), getattr(x, name)(()), getattr(x, name)(dim=[])):
+            assert found.shape == ()
+            assert found.item() == function(x).item()
+    assert T.sum(x, (), keepdim=True).shape == (1, 1)
+    assert T.any(x, ()).tolist() == T.all(x, dim=()).tolist() == [[False, True, True], [True, True, True]]

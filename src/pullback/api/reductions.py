@@ -260,7 +260,8 @@ def _axes(x: Any, axis: Any, dim: Any, name: str) -> Axes:
     if axis is None and (dim is UNSET or dim is None):
         return None
     axis = synonym(axis, dim, name, "axis and dim")
-    if isinstance(axis, (tuple, list)) and not axis and dim is not UNSET:
+    if isinstance(axis, (tuple, list)) and not axis and name not in ("any", "all") and (
+            dim is not UNSET or x.result_class.no_axes_are_all):
         return None
     rank = len(x.info.type.shape)
     if axis is None or (rank == 0 and axis in (0, -1, (0,), (-1,))):  # NumPy and PyTorch let numbers have an axis

@@ -174,6 +174,7 @@ class TensorBase:
     weak_numbers: ClassVar[bool] = False  # whether NumPy's scalars promote as Python's numbers do
     checks: ClassVar[dict[str, Any]] = {}  # what an array type asks of operands, by the operation's name
     index_dtype: ClassVar[Any] = None  # of positions that functions give beside values; None for int32
+    no_axes_are_all: ClassVar[bool] = False  # whether a reduction over no axes is one over all of them
     is_sparse: ClassVar[bool] = False
     keeps_history: ClassVar[bool] = True  # where its value is changed in place without gradients
     generator: ClassVar[Any] = None  # the random numbers of an array type; None for the global generator

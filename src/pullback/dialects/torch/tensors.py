@@ -65,6 +65,7 @@ class Tensor(NativeTensor):
 
     generator = mersenne.generator
     index_dtype = dtypes.int64
+    no_axes_are_all = True
     weak_numbers = True
     checks = CHECKS
     is_cuda = False
