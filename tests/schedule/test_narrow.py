@@ -71,6 +71,19 @@ def test_pairs_of_terms_are_whole(terms: int) -> None:
     assert nest.a.dtype is (float32 if terms % 2 else bfloat16)
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("highest", float32), ("high", float32), ("medium", bfloat16)])
+def test_float32_that_may_be_rounded_is_paired(precision: str, dtype: DType) -> None:
+    x, w = given(float32, 100, 160), given(float32, 160, 90)
+    function = Function([x, w], [b.contract(x, b.transpose(w, (1, 0)), 0, 1)])
+    with config.override(matmul_precision=precision):
+        made = planned(function, False, native=2)
+    (nest,) = nests(made)
+    assert (nest.a.dtype, nest.b.dtype) == (dtype, dtype)
+    arrays = operands(function)
+    rounded = [v.astype(BYTES[dtype]).astype(np.float32) for v in arrays]
+    np.testing.assert_allclose(interpret(function, arrays, made)[0], evaluate(function, *rounded)[0], atol=1e-4)
+
+
 def test_operands_in_float32_are_taken_as_they_were() -> None:
     x, w = given(bfloat16, 100, 160), given(bfloat16, 160, 90)
     product = b.contract(b.convert(x, float32), b.transpose(b.convert(w, float32), (1, 0)), 0, 1)

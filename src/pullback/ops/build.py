@@ -374,11 +374,16 @@ def narrow_operands(x: Node, y: Node) -> tuple[Node, Node] | None:
 
 
 def widened(x: Node) -> Node:
-    """16-bit numbers in float32; what they are another arrangement of is converted, once for all that read it."""
+    """16-bit numbers in float32."""
+    return converted(x, dtype_of("float32"))
+
+
+def converted(x: Node, dtype: DType) -> Node:
+    """x as another dtype; what it is another arrangement of is converted, once for all that read it."""
     if isinstance(x.op, (Broadcast, Reindex)) and not getattr(x.op, "fill", None) and (
             x.inputs[0].tensor.size <= x.tensor.size):
-        return apply(x.op, widened(x.inputs[0]))
-    return convert(x, dtype_of("float32"))
+        return apply(x.op, converted(x.inputs[0], dtype))
+    return convert(x, dtype)
 
 
 def narrow(x: Node) -> Node | None:

@@ -131,12 +131,16 @@ def distinct(function: Function, results: list[Node]) -> list[Node]:
 
 
 def of_narrow(product: Node, multiple: int) -> Node:
-    """A product of bfloat16 numbers as such, where it is large enough and takes terms in whole multiples."""
+    """A product of bfloat16 numbers as such, where it is large enough and takes terms in whole multiples; of pairs also
+    one of float32 numbers that may be rounded to bfloat16 ones."""
     op: Any = product.op
     _, free_x, free_y, terms = map(prod, parts(product))
     if op.parts > 1 or min(free_x, free_y, terms) < NATIVE_LEAST or terms > NATIVE_TERMS or terms % multiple:
         return product
     narrow = b.narrow_operands(*product.inputs)
+    if narrow is None and multiple > 1 and product.inputs[0].dtype is float32:
+        x, y = (b.converted(v, bfloat16) for v in product.inputs)
+        return apply(op, x, y)
     if narrow is None or narrow[0].dtype is not bfloat16:
         return product
     return apply(op, *narrow)
