@@ -72,6 +72,9 @@ def test_large_windows_of_the_least_number_find_a_place_in_the_image() -> None:
     for x in (T.full((1, 1, 4, 4), -inf), T.zeros((1, 1, 4, 4), dtype=T.uint8)):
         places = _F.max_pool2d(x, 5, 1, 2, return_indices=True)[1]
         assert places.squeeze().tolist() == [[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1], [4, 4, 4, 5]]
+    x = T.full((1, 1, 4, 4), -inf, requires_grad=True)
+    _F.max_pool2d(x, 5, 1, 2).backward(T.ones(1, 1, 4, 4))
+    assert x.grad.squeeze().tolist() == [[9, 3, 0, 0], [3, 1, 0, 0], [0] * 4, [0] * 4]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64", "float64", "bfloat16"])

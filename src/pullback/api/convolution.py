@@ -328,7 +328,8 @@ class MaxPool(NamedTuple):
         count = build.count(self.kernel)
         if count > UNROLLED:
             windows = self.windows(x, lowest(x.dtype))
-            return build.arg_reduce("max", build.reshape(windows, (*windows.shape[:len(x.shape)], count)), len(x.shape))
+            flat = build.reshape(windows, (*windows.shape[:len(x.shape)], count))
+            return self.inside(build.arg_reduce("max", flat, len(x.shape)))
         return self.inside(self._greater(self.parts(x)))
 
     def inside(self, first: Node) -> Node:
@@ -388,7 +389,7 @@ def _max_pool_places(x: Node, kernel: Sizes, stride: Sizes, low: Sizes, out: Siz
     rank = len(kernel)
     lead = len(x.shape) - rank
     rule = MaxPool(kernel, stride, low, out, dilation)
-    best = build.convert(rule.inside(rule.first(x)), dtypes.int32)
+    best = build.convert(rule.first(x), dtypes.int32)
     total = build.zeros_like(best)
     left = best
     for d in range(rank):
