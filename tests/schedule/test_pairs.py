@@ -19,9 +19,10 @@ from pullback.api.convolution import window_nodes
 from pullback.codegen.llvm.target import host
 from pullback.engine.pipeline import Clock, run_passes
 from pullback.ir.dtypes import DType, bfloat16, float16, float32, uint32
+from pullback.ir.index import loop_vars
 from pullback.ir.node import Function, Node, TensorType, evaluate, param
-from pullback.kernel.nodes import WindowNest
-from pullback.schedule import prepare
+from pullback.kernel.nodes import MatmulNest, WindowNest
+from pullback.schedule import costs, prepare
 from pullback.schedule.pairs import words
 from pullback.schedule.plan import Options, Plan, plan
 
@@ -43,6 +44,13 @@ def convolution(x: Node, w: Node, stride: int = 1, pad: int = 1) -> Node:
     windows = window_nodes(x, 2, w.shape[2:], out, (stride,) * 2, (pad,) * 2, (1, 1), 0)
     y = b.contract(b.transpose(windows, (0, 2, 3, 1, 4, 5)), w, 0, 3)
     return b.transpose(y, (0, 3, 1, 2))
+
+
+def dilated(x: Node) -> Node:
+    """Zeros between the pixels, as a transposed convolution has them."""
+    n, c, y, x_ = over = loop_vars((*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3]))
+    source = b.reshape(x, (*x.shape, 1, 1))
+    return b.reindex(source, tuple(v.high + 1 for v in over), (n, c, y // 2, x_ // 2, y % 2, x_ % 2), 0)
 
 
 def of_weight(x: Node, ct: Node, pad: int = 1) -> Node:
@@ -89,6 +97,31 @@ def test_images_are_paired_for_the_gradient_of_a_weight(images: int, expected: D
 def test_an_image_that_is_copied_first_is_copied_as_words() -> None:
     x, w = given(bfloat16, 2, 9, 8, 4), given(bfloat16, 4, 4, 3, 3)
     check(Function([x, w], [convolution(b.transpose(x, (0, 3, 1, 2)), w)]), uint32)
+
+
+@pytest.mark.parametrize(("channels", "places", "expected"), [(2, 32, uint32), (2, 31, float32), (4, 31, uint32)])
+def test_what_is_paired_leaves_windows(channels: int, places: int, expected: DType) -> None:
+    """Two channels in one word would be none: the product would be one of rows and columns."""
+    x, y = given(bfloat16, channels, 40, places), given(bfloat16, 50, places, channels)
+    check(Function([x, y], [b.contract(b.transpose(x, (1, 0, 2)), b.transpose(y, (0, 2, 1)), 0, 2)]), expected)
+
+
+def test_words_of_a_long_chain_of_operations() -> None:
+    """Whichever of its operators an expression grows too long at, the product reads words."""
+    for length in range(costs.DEPTH - 12, costs.DEPTH):
+        x, w = given(float32, 2, 4, 9, 16), given(bfloat16, 4, 4, 3, 3)
+        y: Node = x
+        for k in range(length):
+            y = b.maximum(y, b.scalar_like(y, k - 1000.0))
+        assert read(planned(Function([x, w], [convolution(dilated(b.convert(y, bfloat16)), w)]))) == [uint32]
+
+
+def test_without_fusion_nothing_is_read_as_words() -> None:
+    x, w = given(bfloat16, 2, 4, 9, 16), given(bfloat16, 4, 4, 3, 3)
+    made = plan(run_passes(Function([x, w], [convolution(x, w)]), Clock()), frozenset(), frozenset(),
+                Options(2, fuse=False, native=2))
+    assert all(s.a.dtype is not uint32 for phase in made.phases for k in phase for s in k.body
+               if isinstance(s, (MatmulNest, WindowNest)))
 
 
 def test_words() -> None:

@@ -14,7 +14,7 @@ import pullback.ops.build as b
 from pullback.ir.dtypes import DType, bfloat16, uint16, uint32
 from pullback.ir.index import bindings, loop_vars
 from pullback.ir.node import Node, Op, TensorType, apply, primitive
-from pullback.schedule.windows import Window, always_stored, of_window, windows_of
+from pullback.schedule.windows import InMemory, Window, always_stored, of_window, windows_of
 
 
 @primitive
@@ -55,11 +55,13 @@ class Side(NamedTuple):
         """The same windows of words, half as many along a dimension."""
         new = (*self.shape[:axis], self.shape[axis] // 2, *self.shape[axis + 1:])
         values = bindings(self.shape, loop_vars(new))
-        return of_window(words(self.numbers, dim), [at.substitute(values) for at in self.seen.at], self.seen.step, new)
+        made = apply(InMemory(), words(self.numbers, dim))  # no view of them is stored, whatever they are made of
+        return of_window(made, [at.substitute(values) for at in self.seen.at], self.seen.step, new)
 
 
 def in_pairs(product: Node) -> Node | None:
-    """A product over windows of bfloat16 numbers as one of words; None where no term can be halved."""
+    """A product over windows of bfloat16 numbers as one of words; None where no term can be halved, or what is left is
+    no product over windows: where two channels were all that was not a run."""
     op: Any = product.op
     windows = windows_of(product, {}) if op.parts == 1 else None
     if windows is None:
@@ -76,12 +78,14 @@ def in_pairs(product: Node) -> Node | None:
         dims = [d for side, k in zip(sides, first, strict=True) if (d := side.moved(k + term)) is not None]
         if len(dims) == len(sides):
             found[term] = tuple(dims)
-    if not found:
-        return None
-    term = min(found, key=lambda t: any(  # along its last dimension an array is read every other number
+    terms = sorted(found, key=lambda t: any(  # along its last dimension an array is read every other number
         d == len(side.seen.at) - 1 for d, side in zip(found[t], sides, strict=True)))
-    made = [side.halved(k + term, d) for side, k, d in zip(sides, first, found[term], strict=True)]
-    return apply(ContractPairs(op.batch_dims, op.contracted, op.dtype, op.parts), *made)
+    for term in terms:
+        halves = [side.halved(k + term, d) for side, k, d in zip(sides, first, found[term], strict=True)]
+        made = apply(ContractPairs(op.batch_dims, op.contracted, op.dtype, op.parts), *halves)
+        if windows_of(made, {}) is not None:
+            return made
+    return None
 
 
 def words(x: Node, d: int) -> Node:

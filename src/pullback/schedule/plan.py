@@ -102,7 +102,8 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     for t in (*function.in_types, *(n.type for n in function.nodes())):
         if isinstance(t, TensorType) and t.dtype.kind == "c":
             raise Unsupported(t.dtype.name)
-    function = prepare(past_barriers(function, immediates), options.unit, options.native)
+    native = options.native if options.fuse else 0  # a product of pairs may read windows, which would be stored
+    function = prepare(past_barriers(function, immediates), options.unit, native)
     roots = Roots(function, immediates, not options.fuse)
     for k in immediates:
         buffer = roots.params[function.params[k]]
