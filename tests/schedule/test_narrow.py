@@ -67,8 +67,14 @@ def test_small_and_very_long_products_are_widened() -> None:
 @pytest.mark.parametrize("terms", [160, 161])
 def test_pairs_of_terms_are_whole(terms: int) -> None:
     x, w = given(bfloat16, 100, terms), given(bfloat16, 90, terms)
-    (nest,) = nests(planned(Function([x, w], [b.contract(x, w, 0, 1)]), False, native=2))
-    assert nest.a.dtype is (float32 if terms % 2 else bfloat16)
+    function = Function([x, w], [b.convert(b.contract(x, w, 0, 1), float32)])
+    made = planned(function, False, native=2)
+    (nest,) = nests(made)
+    assert nest.a.dtype is bfloat16 and nest.k == 160
+    assert sum(len(phase) for phase in made.phases) == 1  # what is left is added to the sums of the others
+    arrays = operands(function)
+    found, want = interpret(function, arrays, made)[0], evaluate(function, *arrays)[0]
+    np.testing.assert_allclose(found, want, rtol=2**-7, atol=0.1)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("highest", float32), ("high", float32), ("medium", bfloat16)])

@@ -131,19 +131,28 @@ def distinct(function: Function, results: list[Node]) -> list[Node]:
 
 
 def of_narrow(product: Node, multiple: int) -> Node:
-    """A product of bfloat16 numbers as such, where it is large enough and takes terms in whole multiples; of pairs also
-    one of float32 numbers that may be rounded to bfloat16 ones."""
+    """A product of bfloat16 numbers as such, where it is large enough: of whole multiples of terms, or of one more. Of
+    pairs also one of float32 numbers that may be rounded to bfloat16 ones."""
     op: Any = product.op
     _, free_x, free_y, terms = map(prod, parts(product))
-    if op.parts > 1 or min(free_x, free_y, terms) < NATIVE_LEAST or terms > NATIVE_TERMS or terms % multiple:
+    if op.parts > 1 or min(free_x, free_y, terms) < NATIVE_LEAST or terms > NATIVE_TERMS:
+        return product
+    if terms % multiple and op.contracted > 1:
         return product
     narrow = b.narrow_operands(*product.inputs)
     if narrow is None and multiple > 1 and product.inputs[0].dtype is float32:
         x, y = (b.converted(v, bfloat16) for v in product.inputs)
-        return apply(op, x, y)
+        narrow = x, y
     if narrow is None or narrow[0].dtype is not bfloat16:
         return product
-    return apply(op, *narrow)
+    return but_the_last(op, *narrow) if terms % multiple else apply(op, *narrow)
+
+
+def but_the_last(op: Any, x: Node, y: Node) -> Node:
+    """A product of all terms but the last, and that."""
+    most, last = (apply(op, *(b.slice_axis(v, v.tensor.rank - 1, low, high) for v in (x, y)))
+                  for low, high in ((0, x.shape[-1] - 1), (x.shape[-1] - 1, x.shape[-1])))
+    return b.add(most, products(last, *parts(last)))
 
 
 def contraction(node: Node, native: int) -> Node:
