@@ -102,7 +102,7 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
     for t in (*function.in_types, *(n.type for n in function.nodes())):
         if isinstance(t, TensorType) and t.dtype.kind == "c":
             raise Unsupported(t.dtype.name)
-    native = options.native if options.fuse else 0  # a product of pairs may read windows, which would be stored
+    native = options.native if options.fuse or options.unit else 0  # pairs may be of windows, which would be stored
     function = prepare(past_barriers(function, immediates), options.unit, native)
     roots = Roots(function, immediates, not options.fuse)
     for k in immediates:

@@ -12,7 +12,7 @@ from pullback.codegen.llvm.matmul_spec import Epilogue
 from pullback.codegen.llvm.text import Fn, V, i64, lanes, vector
 
 APART = 16  # steps of k at least between the rows whose operands are fetched
-PAIRS, PAIR_LANES = "llvm.x86.avx512bf16.dpbf16ps", (4, 8, 16)
+PAIRS, LEAST_PAIRS = "llvm.x86.avx512bf16.dpbf16ps", 4  # lanes of the smallest register
 UNIT_BYTES = {"i16": 2}  # of what `TileInput.a_unit` names: elements are no better aligned
 HEAVY_LINES = 14  # an epilogue longer than this is emitted once, in a loop over the tile's rows
 
@@ -55,13 +55,13 @@ def multiply_add(fn: Fn, a: V, b: V, c: V, fma: bool, pairs: bool = False) -> V:
 
 def _add_pairs(fn: Fn, a: V, b: V, c: V) -> V:
     """Of whole registers; a number alone is the first lane of the smallest."""
-    least = vector("float", PAIR_LANES[0])
+    least = vector("float", LEAST_PAIRS)
     if c.type[0] != "<":
         wide = [fn.insert(zero(least), x, 0) for x in (a, b, c)]
         return fn.extract(_add_pairs(fn, *wide), 0)
     width = lanes(c.type)
-    if width < PAIR_LANES[0]:
-        picks = [*range(width), *[width] * (PAIR_LANES[0] - width)]
+    if width < LEAST_PAIRS:
+        picks = [*range(width), *[width] * (LEAST_PAIRS - width)]
         wide = [shuffle(fn, x, zero(x.type), picks, least) for x in (a, b, c)]
         return shuffle(fn, _add_pairs(fn, *wide), zero(least), list(range(width)), c.type)
     pairs = vector("bfloat", 2 * width)
