@@ -25,7 +25,7 @@ from pullback.codegen.llvm.compile import FORMAT, host_target, preload, release,
 from pullback.engine import inspect
 from pullback.ir.node import Function, Node, Op, Param, verify
 from pullback.ir.printer import to_text
-from pullback.runtime.cpu import available_cores
+from pullback.runtime.cpu import available_cores, cpu_info
 from pullback.runtime.loader import LoaderError, load_object
 from pullback.runtime.native import native
 from pullback.runtime.objects import Code, find, load_code
@@ -261,11 +261,12 @@ def make_plan(function: Function, donated: frozenset[int], immediates: frozenset
               checked: Pairs | None = None) -> Any:
     """Kernels, phases and buffers; `checked`: the last result says what was refused (see `Options`)."""
     from pullback.codegen.llvm.target import host
+    from pullback.schedule.costs import streamed_from
     from pullback.schedule.plan import Options, Unsupported, plan
 
     machine = host()
     options = Options(available_cores(), config.FUSE.value, _rewritten, unit=machine.amx, native=machine.native,
-                      checked=checked)
+                      checked=checked, stream=streamed_from(cpu_info().l3))
     try:
         made = plan(function, donated, immediates, options)
     except Unsupported as error:

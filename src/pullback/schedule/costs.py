@@ -20,11 +20,16 @@ THREAD_WORK = 60_000  # what each thread should have at least
 CHUNK_WORK = 400_000  # from here on a reduction over the leading dimension is split
 NANOSECONDS = 0.06  # of one unit
 BYTES_PER_NANOSECOND = 16.0
-STREAM_BYTES = 8 << 20  # outputs from this size on bypass the caches
 MEMORY_SIZE = 32_768  # elements from which on the traffic of a value counts
 WRITE_READS = 2  # reads that cost what writing a value does: its lines are read first
 NEAR_READS = 6  # the same where the caches hold it: what is saved is computing it, and code
 DEPTH = 100  # longest chain of operators that one expression may hold
+
+
+def streamed_from(last_cache: int) -> int:
+    """Bytes from which on results bypass the caches: what the last one holds is read from there by the next program
+    (8 MB are scaled in 84 us instead of 204 where it has 32). Of a server's, others have their share."""
+    return min(max(last_cache * 3 // 4, 8 << 20), 24 << 20)
 
 
 def row_cost(row: str) -> int:

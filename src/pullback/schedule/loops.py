@@ -194,8 +194,7 @@ class LoopBuilder:
         buffer = root.buffer
         if buffer.space == "register":
             return Let(buffer, value)
-        stream = (buffer.space != "scratch" and buffer.nbytes >= costs.STREAM_BYTES and buffer.space == "output"
-                  and self.rows == len(root.space) and buffer.size % 32 == 0)
+        stream = buffer.space == "output" and self.rows == len(root.space) and buffer.size % 32 == 0
         return Store(buffer, indices, value, stream)
 
     def _straight(self, root: Root) -> list[Stmt]:

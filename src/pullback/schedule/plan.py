@@ -74,7 +74,8 @@ class Options(NamedTuple):
     `state`: where the state of a loop begins among a body's inputs; result k may only take the memory of the k-th.
     `unit`: the processor multiplies matrices of bfloat16 numbers. `native`: it multiplies such numbers, so many terms
     at a time (0: it does not). `checked`: the last result is a number that ends the program where it is not 0, and
-    these results, each with a parameter, are what the parameter was then.
+    these results, each with a parameter, are what the parameter was then. `stream`: the bytes from which on results
+    bypass the caches.
     """
 
     threads: int = 1
@@ -85,6 +86,7 @@ class Options(NamedTuple):
     unit: bool = False
     native: int = 0
     checked: Pairs | None = None
+    stream: int = costs.streamed_from(0)
 
 
 class Control:
@@ -119,10 +121,9 @@ def plan(function: Function, donated: frozenset[int], immediates: frozenset[int]
         phases = [side_by_side(phase) for phase in phases]
     alias = donate(function, roots, phases, donated, options.state, options.checked)
     in_place(function, roots, phases, alias)
-    stream_results(kernels, {roots.buffers[function.results[o]] for o in alias})
+    unstream(kernels, options)
+    stream_results(kernels, {roots.buffers[function.results[o]] for o in alias}, options)
     workspace = place_workspace(phases, roots)
-    if options.inner:
-        unstream(kernels)
     buffers = list(roots.params.values()) + [roots.buffers[r] for r in function.results]
     flops, nbytes = sum(k.flops for k in kernels), sum(k.nbytes for k in kernels)
     seconds = sum(max(estimate(k) for k in phase) for phase in phases) * 1e-9
@@ -145,23 +146,26 @@ def stop(made: Plan, roots: Roots, replaced: Pairs) -> None:
     made.early = tuple(o for o, n in enumerate(at) if n <= stops)
 
 
-def stream_results(kernels: list[Kernel], aliased: set[Buffer]) -> None:
+def stream_results(kernels: list[Kernel], aliased: set[Buffer], options: Options) -> None:
     """What products only hand out goes past the caches, where it is much: others need them (a step's gradients)."""
+    if options.inner:
+        return
     read = {x for k in kernels for x in k.reads} | aliased
     nests = [s for k in kernels for s in k.body if isinstance(s, MatmulNest)]
     stores = [s for nest in nests for s in nest.epilogue
               if isinstance(s, Store) and s.buffer.space == "output" and s.buffer not in read]
-    if sum(s.buffer.nbytes for s in stores) >= costs.STREAM_BYTES:
+    if sum(s.buffer.nbytes for s in stores) >= options.stream:
         for s in stores:
             s.stream = True
 
 
-def unstream(kernels: list[Kernel]) -> None:
-    """Results of a body are slices of arrays: not aligned as streaming needs."""
+def unstream(kernels: list[Kernel], options: Options) -> None:
+    """What the last cache holds stays there for whoever reads it next; and results of a body are slices of arrays, not
+    aligned as streaming needs."""
     for k in kernels:
         for stmt in walk(k.body):
             if isinstance(stmt, Store) and stmt.stream:
-                stmt.stream = False
+                stmt.stream = not options.inner and stmt.buffer.nbytes >= options.stream
 
 
 def place_results(function: Function, roots: Roots) -> set[Buffer]:

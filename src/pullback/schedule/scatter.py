@@ -17,7 +17,6 @@ from pullback.ir.node import Node
 from pullback.kernel.nodes import Cast, Expr, For, IndexValue, Inside, Literal, Scalar, Stmt, Store, Update
 from pullback.ops.indexing import PutAlong, wide_enough
 from pullback.ops.monoid import identity, monoid_row
-from pullback.schedule import costs
 from pullback.schedule.counting import variable
 from pullback.schedule.loops import lanes_for
 from pullback.schedule.roots import Root, node_size
@@ -95,8 +94,7 @@ def stored_base(root: Root, trailing: list[Var]) -> Store:
     assert root.base is not None
     buffer = root.buffer
     rare = root.contiguous and bool(trailing) and prod(root.space) * 4 <= buffer.size
-    stream = rare and buffer.space == "output" and buffer.nbytes >= costs.STREAM_BYTES
-    return Store(buffer, root.out, root.base, stream)
+    return Store(buffer, root.out, root.base, rare and buffer.space == "output")
 
 
 def place(at: Expr, size: int, mode: str) -> tuple[Expr, Expr | None]:
