@@ -1,32 +1,34 @@
 """PyTorch's generator of the CPU: Mersenne Twister, and its samplers, number for number, drawn on the host.
 
 Sources: Matsumoto and Nishimura, 1998 (the generator); PyTorch's `DistributionsHelper.h` and `DistributionTemplates.h`
-(how
-its words become numbers); Cephes (the logarithm, sine and cosine of single precision that the normal numbers use).
+(how its words become numbers).
 """
 
 from __future__ import annotations
 
+import math
 import secrets
 import struct
 from typing import Any
 
 import numpy as np
 
+from pullback.api import box_muller
 from pullback.api.arguments import integer
 from pullback.api.random import Generator, drawn
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.ir import dtypes
 from pullback.ir.dtypes import DType, numpy_dtype
+from pullback.runtime.native import native
 from pullback.util.errors import ArgumentError, ValueError_, message
 
 DEFAULT_SEED = 67280421310721
+#: words of the generator's state
+SIZE = 624
 #: a range from this on takes two words a number
 WIDE_RANGE = 1 << 28
 #: normal numbers are made in blocks of sixteen from this count on, in pairs below it
 BLOCK = 16
-#: blocks transformed at a time: what stays in cache
-CHUNK = 2048
 _STATE = struct.Struct("<QiiQ4992s3di4xf?3x")
 Words = Any
 Numbers = Any
@@ -39,7 +41,7 @@ class Mersenne(Generator):
 
     def __init__(self, device: Any = None) -> None:
         super().__init__(device)
-        self._words: Any = None
+        self._state: Any = None  # 624 words, one for the runtime, and the position of the next; made when it is needed
         self._spare: float | None = None  # the second normal number of a pair
         self._seed = DEFAULT_SEED
 
@@ -50,7 +52,7 @@ class Mersenne(Generator):
             raise ValueError_(message("manual_seed: the seed must fit 64 bits", [("seed", str(given))],
                                       "a number from 0 to 2**64 - 1"))
         with self._lock:
-            self._seed, self._words, self._spare = given % 2**64, None, None
+            self._seed, self._state, self._spare = given % 2**64, None, None
         return self
 
     def seed(self) -> int:
@@ -58,25 +60,33 @@ class Mersenne(Generator):
         self.manual_seed(secrets.randbits(53))
         return self._seed
 
-    def _stream(self) -> Any:
-        if self._words is None:
-            from numpy.random import MT19937  # loaded late: a fifth of the time to import numpy
-
-            self._words = MT19937()
-            self._words._legacy_seeding(self._seed & 0xFFFFFFFF)
-        return self._words
+    def _words(self) -> Words:
+        """The generator's words, of its seed where nothing was drawn yet."""
+        if self._state is None:
+            word = self._seed & 0xFFFFFFFF
+            words = [word]
+            for k in range(1, SIZE):
+                word = (1812433253 * (word ^ (word >> 30)) + k) & 0xFFFFFFFF
+                words.append(word)
+            self._state = np.array([*words, 0, SIZE], np.uint32)
+        return self._state
 
     # -- words -------------------------------------------------------------------------------------------------------
     def words(self, count: int) -> Words:
         """The next words of 32 bits."""
+        found = np.empty(count, np.uint32)
+        self._draw(found.ctypes.data, count)
+        return found
+
+    def _draw(self, address: int, count: int) -> None:
         drawn.count += 1
         with self._lock:
-            return self._stream().random_raw(count)
+            native().mersenne(self._words().ctypes.data, address, count)
 
     def long_words(self, count: int) -> Words:
         """The next numbers of 64 bits: two words each, the first one is the upper half."""
         words = self.words(2 * count)
-        return (words[0::2] << np.uint64(32)) | words[1::2]
+        return (words[0::2].astype(np.uint64) << np.uint64(32)) | words[1::2]
 
     def draw(self) -> int:
         """The next 64 bits."""
@@ -86,7 +96,7 @@ class Mersenne(Generator):
         """Uniform in [0, 1): 53 bits for float64, else 24."""
         if dtype is dtypes.float64:
             return (self.long_words(count) & np.uint64(2**53 - 1)).astype(np.float64) * 2.0**-53
-        return (self.words(count) & np.uint64(2**24 - 1)).astype(np.float32) * np.float32(2.0**-24)
+        return box_muller.uniform(self.words(count))
 
     # -- samplers ----------------------------------------------------------------------------------------------------
     def uniform(self, shape: tuple[int, ...], dtype: DType, low: float = 0.0, high: float = 1.0) -> Numbers:
@@ -95,7 +105,7 @@ class Mersenne(Generator):
         if dtype is dtypes.float64:
             scaled = scaled * (high - low) + low
         elif (low, high) != (0, 1):
-            scaled = _fused(scaled, np.float32(high) - np.float32(low), np.float32(low))
+            scaled = box_muller.fused(scaled, np.float32(high) - np.float32(low), np.float32(low))
         return scaled.astype(numpy_dtype(dtype), copy=False).reshape(shape)
 
     def normal(self, shape: tuple[int, ...], dtype: DType, mean: float = 0.0, std: float = 1.0) -> Numbers:
@@ -108,16 +118,19 @@ class Mersenne(Generator):
         return found.astype(numpy_dtype(dtype), copy=False).reshape(shape)
 
     def _normal_blocks(self, count: int, dtype: DType, mean: float, std: float) -> Numbers:
-        numbers = self._unit(count, dtype)
-        rest = count % BLOCK
-        tail = self._unit(BLOCK, dtype) if rest else numbers[:0]
-        blocks = (_normal_double if dtype is dtypes.float64 else _normal_single)
-        whole = numbers[:count - rest].reshape(-1, BLOCK)
-        for k in range(0, len(whole), CHUNK):
-            whole[k:k + CHUNK] = blocks(whole[k:k + CHUNK], mean, std)
-        if rest:  # the last sixteen are drawn again
-            numbers[-BLOCK:] = blocks(tail.reshape(1, BLOCK), mean, std)
+        numbers = np.empty(count, np.float64 if dtype is dtypes.float64 else np.float32)
+        whole = count - count % BLOCK
+        self._fill_blocks(numbers[:whole].reshape(-1, BLOCK), mean, std)
+        if whole < count:  # the last sixteen are drawn again
+            self._unit(count - whole, dtype)
+            self._fill_blocks(numbers[-BLOCK:].reshape(1, BLOCK), mean, std)
         return numbers
+
+    def _fill_blocks(self, blocks: Numbers, mean: float, std: float) -> None:
+        if blocks.dtype == np.float64:
+            blocks[...] = box_muller.double(self._unit(blocks.size, dtypes.float64).reshape(blocks.shape), mean, std)
+        else:
+            box_muller.single(blocks, self._draw, mean, std)
 
     def _normal_pairs(self, count: int) -> Numbers:
         """Box and Muller, a pair at a time, in double precision."""
@@ -136,25 +149,37 @@ class Mersenne(Generator):
         span, count = high - low, _count(shape)
         words = self.words(count) if span < WIDE_RANGE else self.long_words(count)
         if span < 2**64:
-            words = words % np.uint64(span)
-        return (words.astype(np.int64) + np.int64(low)).astype(numpy_dtype(dtype)).reshape(shape)
+            words -= words // words.dtype.type(span) * words.dtype.type(span)  # NumPy's % takes thrice the time
+        found = words.astype(np.int64)
+        found += np.int64(low)
+        return found.astype(numpy_dtype(dtype), copy=False).reshape(shape)
 
     def permutation(self, count: int) -> Numbers:
         """A shuffle of range(count) (Fisher and Yates)."""
+        order = np.arange(count, dtype=np.int64)
         if count < 2:
-            return np.arange(count)
-        steps = (self.words(count - 1) % np.arange(count, 1, -1, dtype=np.uint64)).tolist()
-        order = list(range(count))
-        for k, step in enumerate(steps):
-            order[k], order[k + step] = order[k + step], order[k]
-        return np.array(order, np.int64)
+            return order
+        words = self.words(count - 1)
+        native().shuffle(words.ctypes.data, order.ctypes.data, count)
+        return order
 
     def chances(self, p: Any, shape: tuple[int, ...]) -> Numbers:
         """True with a probability, one for all or one for each element."""
         if isinstance(p, np.ndarray):
             kind = dtypes.float64 if p.dtype == np.float64 else dtypes.float32
             return self._unit(_count(shape), kind).reshape(shape) < p
-        return self._unit(_count(shape), dtypes.float64).reshape(shape) < p
+        return self._below(_count(shape), p).reshape(shape)
+
+    def _below(self, count: int, p: float) -> Numbers:
+        """Whether numbers uniform in [0, 1) of 53 bits are less: 21 bits of one word and all of the next, in whole
+        numbers, of which the first nearly always decide."""
+        high, low = divmod(math.ceil(min(max(p, 0.0), 1.0) * 2**53), 2**32)
+        words = self.words(2 * count)
+        first = words[0::2] & np.uint32(2**21 - 1)
+        found = first < high
+        (undecided,) = np.nonzero(first == high)
+        found[undecided] = words[1::2][undecided] < low
+        return found
 
     def exponential(self, shape: tuple[int, ...], dtype: DType, rate: float = 1.0) -> Numbers:
         """Exponential with a rate."""
@@ -177,7 +202,7 @@ class Mersenne(Generator):
         """Positions drawn with the probabilities that rows of weights stand for."""
         if not replacement or count == 1:
             race = weights / self.exponential(weights.shape, dtypes.dtype_of(weights.dtype))
-            return np.argsort(-race, axis=-1, kind="stable")[..., :count]
+            return _first(race, count)
         steps = np.cumsum(weights, -1).reshape(-1, weights.shape[-1])
         steps /= steps[:, -1:]
         units = self._unit(len(steps) * count, dtypes.float64).reshape(len(steps), count)
@@ -188,12 +213,13 @@ class Mersenne(Generator):
     def get_state(self) -> Any:
         """The state as PyTorch stores it, uint8[5056]."""
         with self._lock:
-            state = self._stream().state["state"]
-            fresh = state["pos"] == 624 and self._seed & 0xFFFFFFFF == int(state["key"][0])
-            used = 0 if fresh else int(state["pos"])
+            state = self._words()
+            words, position = state[:SIZE], int(state[-1])
+            fresh = position == SIZE and self._seed & 0xFFFFFFFF == int(words[0])
+            used = 0 if fresh else position
             left = 1 if fresh else 625 - used
             spare = self._spare
-            packed = _STATE.pack(self._seed, left, 1, used, state["key"].astype("<u8").tobytes(), 0.0,
+            packed = _STATE.pack(self._seed, left, 1, used, words.astype("<u8").tobytes(), 0.0,
                                  0.0 if spare is None else spare, 0.0, int(spare is not None), 0.0, False)
         return from_host(np.frombuffer(packed, np.uint8))
 
@@ -206,9 +232,20 @@ class Mersenne(Generator):
         seed, left, _, used, key, _, spare, _, kept, _, _ = _STATE.unpack(given.tobytes())
         with self._lock:
             self._seed, self._spare = seed, spare if kept else None
-            stream = self._stream()
             words = np.frombuffer(key, "<u8").astype(np.uint32)
-            stream.state = {"bit_generator": "MT19937", "state": {"key": words, "pos": 624 if left == 1 else used}}
+            self._state = np.array([*words, 0, SIZE if left == 1 else min(used, SIZE)], np.uint32)
+
+
+def _first(race: Numbers, count: int) -> Numbers:
+    """Positions of the largest numbers of each row, in order; of equal ones the first come first."""
+    if count == 1:
+        return np.argmax(race, -1)[..., None]
+    if 0 < count < race.shape[-1] // 8:
+        found = np.sort(np.argpartition(race, -count, -1)[..., -count:], -1)
+        chosen = np.take_along_axis(race, found, -1)
+        if ((race >= chosen.min(-1, keepdims=True)).sum(-1) == count).all():  # no equal one was left out
+            return np.take_along_axis(found, np.argsort(-chosen, -1, kind="stable"), -1)
+    return np.argsort(-race, axis=-1, kind="stable")[..., :count]
 
 
 def _count(shape: tuple[int, ...]) -> int:
@@ -216,69 +253,6 @@ def _count(shape: tuple[int, ...]) -> int:
     for n in shape:
         count *= n
     return count
-
-
-# -- a block of sixteen normal numbers: eight radii and eight angles ---------------------------------------------------
-
-
-def _normal_double(block: Numbers, mean: float, std: float) -> Numbers:
-    radius = np.sqrt(-2.0 * np.log(1.0 - block[:, :8]))
-    angle = 2.0 * np.pi * block[:, 8:]
-    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], 1) * std + mean
-
-
-def _normal_single(block: Numbers, mean: float, std: float) -> Numbers:
-    single = np.float32
-    radius = np.sqrt(single(-2.0) * _log(single(1.0) - block[:, :8]))
-    sine, cosine = _sine_and_cosine(single(2.0 * np.pi) * block[:, 8:])
-    return _fused(np.concatenate([radius * cosine, radius * sine], 1), single(std), single(mean))
-
-
-def _fused(a: Numbers, b: Any, c: Any) -> Numbers:
-    """a * b + c, rounded once: the product is exact in double precision."""
-    return (a.astype(np.float64) * b + c).astype(np.float32)
-
-
-def _polynomial(x: Numbers, coefficients: tuple[float, ...]) -> Numbers:
-    y: Any = np.full_like(x, coefficients[0])
-    for c in coefficients[1:]:
-        y = _fused(y, x, np.float32(c))
-    return y
-
-
-_LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
-        2.0000714765e-1,
-        -2.4999993993e-1, 3.3333331174e-1)
-_SINE = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
-_COSINE = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
-
-
-def _log(x: Numbers) -> Numbers:
-    """Cephes' logf: m * 2**e with m in [sqrt(1/2), sqrt(2)), a polynomial in m - 1."""
-    single = np.float32
-    bits = x.view(np.int32)
-    m = ((bits & 0x007FFFFF) | 0x3F000000).view(single)
-    low = m < single(0.707106781186547524)
-    e = ((bits >> 23) - np.where(low, 127, 126)).astype(single)
-    m = np.where(low, m + m, m) - single(1.0)
-    z = m * m
-    y = _fused(_polynomial(m, _LOG) * m, z, e * single(-2.12194440e-4)) - z * single(0.5)
-    return _fused(e, single(0.693359375), m + y)
-
-
-def _sine_and_cosine(x: Numbers) -> tuple[Numbers, Numbers]:
-    """Cephes' sinf and cosf for x >= 0: the octant, the rest of the angle by three parts of pi/4, two polynomials."""
-    single = np.float32
-    octant = ((x * single(1.27323954473516)).astype(np.int32) + 1) & ~1
-    y = octant.astype(single)
-    for part in (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8):
-        x = _fused(y, single(part), x)
-    z = x * x
-    cosine = _fused(_polynomial(z, _COSINE) * z, z, -(z * single(0.5))) + single(1.0)
-    sine = _fused(_polynomial(z, _SINE) * z, x, x)
-    swapped = (octant & 2) != 0
-    sine, cosine = np.where(swapped, cosine, sine), np.where(swapped, sine, cosine)
-    return np.where(octant & 4, -sine, sine), np.where((octant + 2) & 4, -cosine, cosine)
 
 
 generator = Mersenne()

@@ -1,7 +1,7 @@
 """The runtime's own native parts, as IR text: the thread pool, and all parts put together.
 
 Beside it: `support_threads.py` (what the system does), `support_queue.py` (queued programs), `support_python.py`
-(trampolines).
+(trampolines), `support_random.py` (a generator of random words).
 
 The pool. `@pb_word` holds (participants << 48) | generation. A caller writes the job, then the word; worker w takes
 part where w < participants, runs the thread numbers w, w + participants, ..., and acknowledges by writing the word
@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from pullback.codegen.llvm.support_python import python_ir
 from pullback.codegen.llvm.support_queue import queue_ir
+from pullback.codegen.llvm.support_random import random_ir
 from pullback.codegen.llvm.support_threads import threads_ir
 
 MAX_THREADS = 1024
@@ -41,7 +42,8 @@ class Platform(NamedTuple):
 
 def support_ir(platform: Platform) -> str:
     """The whole module for one platform."""
-    text = "\n".join([_GLOBALS, _pause(platform.arch), threads_ir(platform.system), _POOL, queue_ir(), python_ir()])
+    text = "\n".join([_GLOBALS, _pause(platform.arch), threads_ir(platform.system), _POOL, queue_ir(), python_ir(),
+                      random_ir()])
     numbers = {
         "MAX_THREADS": MAX_THREADS, "RING_MASK": RING - 1, "RING": RING, "LINGER": LINGER, "STACK_SIZE": STACK_SIZE,
         "STACK_SLOTS": STACK_SLOTS, "FUTEX": 98 if platform.arch == "aarch64" else 202,
