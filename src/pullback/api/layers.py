@@ -412,11 +412,13 @@ def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: floa
 
 @operation()
 def _drop(x: Node, noise: Node, p: Node) -> Node:
-    """Kept where noise >= p, scaled by 1 / (1 - p)."""
+    """Kept where noise >= p, or where it is true; scaled by 1 / (1 - p)."""
     x = floating(x)
     shape = noise.shape
     rate = build.convert(p, x.dtype)
-    keep = build.binary("ge", noise, broadcast_to(build.convert(p, noise.dtype), shape))
+    keep = noise
+    if noise.dtype is not dtypes.bool_:
+        keep = build.binary("ge", noise, broadcast_to(build.convert(p, noise.dtype), shape))
     one = build.ones_like(rate)
     scale = build.select(build.binary("lt", rate, one), build.div(one, build.sub(one, rate)), build.zeros_like(rate))
     mask = build.mul(build.convert(keep, x.dtype), broadcast_to(scale, shape))
@@ -488,7 +490,8 @@ def _alpha_dropout(input: Any, p: Any, training: bool, inplace: bool, name: str,
 
     x = as_tensor(input, name)
     shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if channels else x.shape
-    keep = random.kept(shape, rate, x) >= rate
+    keep = random.kept(shape, rate, x)
+    keep = keep if keep.dtype is dtypes.bool_ else keep >= rate
     low = -1.7580993408473766
     a = 0.0 if rate == 1 else ((1 - rate) * (1 + rate * low**2)) ** -0.5
     y = _alpha_drop(x, keep, a, -a * low * rate)
