@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -367,3 +368,19 @@ def test_horizontal(dtype: str, width: int) -> None:
         assert got == reference[monoid].reduce(x, dtype=NP[dtype]), monoid
         identity = np.array([rows.monoid_identity(monoid, dtype)]).astype(NP[dtype])
         np.testing.assert_array_equal(reference[monoid](x, np.repeat(identity, width)), x)
+
+
+@pytest.mark.parametrize("row", ["fmod", "remainder", "floor_divide"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_remainders_beside_whole_quotients(row: str, dtype: type[np.floating[Any]], float32: Jit, float64: Jit) -> None:
+    g = np.random.default_rng(3)
+    limit = 24 if dtype is np.float32 else 53
+    b = (g.standard_normal(40_000) * 10.0 ** g.integers(-30, 5, 40_000)).astype(dtype)
+    whole = (g.integers(0, 2**62, b.size) >> g.integers(61 - limit, 62, b.size)).astype(dtype)
+    a = (whole * b).astype(dtype)
+    a = np.concatenate([a, np.nextafter(a, dtype(np.inf)), np.nextafter(a, dtype(-np.inf))])
+    b = np.tile(b, 3)
+    got = run(float32 if dtype is np.float32 else float64, _name(row), [a, b], np.dtype(dtype))
+    want = BINARY[row][0](a, b)
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(want))

@@ -9,6 +9,7 @@ import numpy as np
 from pullback.api._lazy import build
 from pullback.api.arguments import as_tensor, axis_of, described, integer, one_of
 from pullback.api.indexing import getitem, setitem
+from pullback.api.indexing import nonzero as positions
 from pullback.api.views import fitted
 from pullback.engine.operation import broadcast_shapes, broadcast_to, operation
 from pullback.engine.tensor import TensorBase, from_host
@@ -291,12 +292,15 @@ def nonzero(x: Array, /) -> tuple[Array, ...]:
     x = as_tensor(x, "nonzero")
     if not x.ndim:
         raise ShapeError(message("nonzero: needs at least one dimension", [("x", described(x))], "x.reshape(1)"))
-    return tuple(from_host(n.astype(np.int32)) for n in np.nonzero(x.numpy()))
+    return tuple(from_host(n.astype(np.int32)) for n in positions(x.numpy()))
 
 
 def argwhere(x: Array) -> Array:
     """The positions of elements that are not 0, one row each. x is observed."""
-    return from_host(np.argwhere(as_tensor(x, "argwhere").numpy()).astype(np.int32))
+    found = as_tensor(x, "argwhere").numpy()
+    if not found.ndim:
+        return from_host(np.argwhere(found).astype(np.int32))
+    return from_host(np.stack([n.astype(np.int32) for n in positions(found)], -1))
 
 
 @operation(differentiable=False)

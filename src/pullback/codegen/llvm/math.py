@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 # The rows that call the C library on every lane, by precision. The float32 rows named with a double's function call
-# that one. sin, cos and tan call it only for arguments too large for their own reduction.
+# that one. sin, cos, tan and the remainders call it only for arguments too large for their own reduction.
 LIBM_CALLS: dict[str, dict[str, str]] = {
     "float32": {"fmod": "fmodf", "remainder": "fmodf", "floor_divide": "fmodf", "lgamma": "lgamma", "sin": "sinf",
                 "cos": "cosf", "tan": "tanf"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pullback.codegen.llvm.math_build import Ops, call_libm
+from pullback.codegen.llvm.math_build import Ops, call_libm, slow_path
 from pullback.codegen.llvm.text import V
 
 FloatRow = Callable[[Ops, list[V]], V]
@@ -69,10 +69,22 @@ def _sign(o: Ops, args: list[V]) -> V:
     return o.sel(o.cmp("une", x, o.c(0.0)), o.sel(o.cmp("uno", x, x), x, unit), o.c(0.0))
 
 
+def _fmod(o: Ops, args: list[V]) -> V:
+    """C's remainder, exact: a whole quotient of fewer bits than a number has is right or, rounded up, one too large;
+    what is left of the dividend is a number either way. Larger quotients, and what is none, are the library's."""
+    a, b = (o.abs(x) for x in args)
+    ratio = o.div(a, b)
+    whole = o.call1("llvm.trunc", ratio)
+    rest = o.fma(o.neg(whole), b, a)
+    rest = o.sel(o.cmp("olt", rest, o.c(0.0)), o.add(rest, b), rest)
+    rest = o.sel(o.cmp("oeq", whole, o.c(0.0)), a, rest)  # of an infinite divisor, too
+    large = o.cmp("uge", ratio, o.c(float(1 << o.mantissa)))
+    return slow_path(o, o.copysign(rest, args[0]), large, "fmod", *args)
+
+
 def _python_mod(o: Ops, args: list[V]) -> tuple[V, V, V]:
     """(C's remainder, Python's, where they differ): Python's has the sign of the divisor, also for a zero."""
-    a, b = args
-    rest = call_libm(o, "fmod", a, b)
+    b, rest = args[1], _fmod(o, args)
     zero = o.cmp("oeq", rest, o.c(0.0))
     apart = o.fn.binary("xor", o.cmp("olt", rest, o.c(0.0)), o.cmp("olt", b, o.c(0.0)))
     apart = o.both(apart, o.cmp("one", rest, o.c(0.0)))
@@ -151,7 +163,7 @@ def _rsqrt(o: Ops, args: list[V]) -> V:
 
 FLOAT_ROWS: dict[str, FloatRow] = {
     "add": plain("fadd"), "sub": plain("fsub"), "mul": plain("fmul"), "div": plain("fdiv"),
-    "floor_divide": _floor_divide, "remainder": _remainder, "fmod": lambda o, args: call_libm(o, "fmod", *args),
+    "floor_divide": _floor_divide, "remainder": _remainder, "fmod": _fmod,
     "neg": lambda o, args: o.neg(args[0]), "abs": intrinsic("llvm.fabs"), "sign": _sign, "square": _square,
     "reciprocal": _reciprocal, "sqrt": intrinsic("llvm.sqrt"), "rsqrt": _rsqrt, "fma": intrinsic("llvm.fma"),
     "maximum": maximum, "minimum": minimum, "clamp": _clamp, "hypot": _hypot, "copysign": intrinsic("llvm.copysign"),
