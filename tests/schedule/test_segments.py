@@ -82,3 +82,70 @@ def test_what_lies_around_a_part_that_is_written_stays():
         wanted[index] = -1.0
         found[index] = -1.0
         np.testing.assert_array_equal(found.numpy(), wanted)
+
+
+@pytest.mark.parametrize("sizes", [(64, 64), (100, 50), (33, 64, 40), (31, 70), (5, 300), (257, 1)])
+@pytest.mark.parametrize("name", ["sum", "max", "argmax", "prod", "var", "logsumexp"])
+def test_rows_of_arrays_side_by_side_are_reduced_part_by_part(sizes, name):
+    rng = np.random.default_rng(4)
+    arrays = [rng.standard_normal((7, n)).astype(np.float32) for n in sizes]
+
+    def reduced(*given):
+        return getattr(pb, name)(pb.concat([x * 1.5 for x in given], 1), 1)
+
+    tensors = [pb.tensor(a) for a in arrays]
+    whole = getattr(pb, name)(pb.tensor(np.concatenate(arrays, 1) * np.float32(1.5)), 1)
+    np.testing.assert_allclose(reduced(*tensors).numpy(), whole.numpy(), rtol=1e-5, atol=1e-4)
+    if name == "sum" and min(sizes) >= 32:
+        assert " if " not in loops_of(reduced, *tensors)
+
+
+def test_a_border_is_read_apart_from_what_is_inside():
+    x = np.random.default_rng(5).standard_normal((4, 8, 56, 56)).astype(np.float32)
+
+    def reflected(x):
+        return pb.nn.functional.pad(x, (2, 2, 0, 0), mode="reflect") * 2
+
+    text = loops_of(reflected, pb.tensor(x))
+    assert "for i3 < 56 by" in text
+    assert " if " not in text
+    np.testing.assert_array_equal(reflected(pb.tensor(x)).numpy(),
+                                  np.pad(x, ((0, 0), (0, 0), (0, 0), (2, 2)), "reflect") * 2)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+@pytest.mark.parametrize("pads", [(2, 2, 0, 0), (0, 0, 2, 1), (1, 2, 3, 1)])
+def test_gradients_of_borders(mode, pads):
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((2, 3, 40, 36)).astype(np.float32)
+    left, right, top, bottom = pads
+    where = np.pad(np.arange(40 * 36).reshape(40, 36), ((top, bottom), (left, right)),
+                   {"replicate": "edge", "circular": "wrap"}.get(mode, mode))
+    w = rng.standard_normal((2, 3, *where.shape)).astype(np.float32)
+    found = pb.grad(lambda x: (pb.nn.functional.pad(x, pads, mode=mode) * pb.tensor(w)).sum())(pb.tensor(x)).numpy()
+    want = np.zeros((6, 40 * 36))
+    np.add.at(want.T, where.ravel(), w.reshape(6, -1).T)
+    np.testing.assert_allclose(found.reshape(6, -1), want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shift", [3, -2, 0, 55, 100])
+@pytest.mark.parametrize("axis", [0, 1, (0, 1)])
+def test_the_gradient_of_a_roll_is_a_roll(shift, axis):
+    w = np.random.default_rng(7).standard_normal((12, 55)).astype(np.float32)
+    shifts = shift if axis in (0, 1) else (shift, 1)
+
+    def rolled(x):
+        return (pb.roll(x, shifts, axis) * pb.tensor(w)).sum()
+
+    back = -shift if axis in (0, 1) else (-shift, -1)
+    np.testing.assert_array_equal(pb.grad(rolled)(pb.zeros(12, 55)).numpy(), np.roll(w, back, axis))
+    assert "scatter" not in loops_of(pb.grad(rolled), pb.zeros(12, 55))
+
+
+def test_all_of_what_lies_elsewhere_is_added_up_row_by_row():
+    x = np.random.default_rng(8).standard_normal((16, 64, 33, 35)).astype(np.float32)
+    for function, want in ((lambda x: x[:, :, 1:, 1:].sum(), x[:, :, 1:, 1:].sum(dtype=np.float64)),
+                           (lambda x: pb.nn.functional.pad(x, (1, 1, 1, 1)).max(), x.max()),
+                           (lambda x: (x[:, :, 1:] - x[:, :, :-1]).abs().mean(), np.abs(np.diff(x, axis=2)).mean())):
+        assert "%3" not in loops_of(function, pb.tensor(x))
+        np.testing.assert_allclose(function(pb.tensor(x)).numpy(), want, rtol=1e-4)

@@ -262,17 +262,21 @@ def _inverse(indices: Indices, shape: Shape, source: Shape) -> tuple[Shape, Rein
     """How `inverted` reads a cotangent: in which shape, and where (None: there as it is).
 
     x[..., c, ...] and x[..., s*i + c, ...] invert to ct[(j - c) // s] where (j - c) % s is 0, which a dimension of
-    size 1 and a fill express.
+    size 1 and a fill express; x[..., (i + c) % n, ...] to ct[(j - c) % n].
     """
     if _count(shape) == _count(source) and indices == unravel(ravel(loop_vars(shape), shape), source):
         return source, None
-    pairs = _simple(indices, shape)
+    turned = {axis: _turn(x, shape, source[axis]) for axis, x in enumerate(indices)}
+    pairs = _simple([x if t is None else t for x, t in zip(indices, turned.values(), strict=True)], shape)
     if pairs is None:
         return None
     there = loop_vars(source)
     found: dict[int, Index] = {}
     extra: list[Index] = []
-    for j, (k, stride, start) in zip(there, pairs, strict=True):
+    for axis, (j, (k, stride, start)) in enumerate(zip(there, pairs, strict=True)):
+        if turned[axis] is not None and k is not None:
+            found[k] = (j - start) % source[axis]
+            continue
         offset = j - start if stride >= 0 else j * -1 + start
         if k is None:
             extra.append(offset)
@@ -286,7 +290,17 @@ def _inverse(indices: Indices, shape: Shape, source: Shape) -> tuple[Shape, Rein
     return given, Reindex(source, at, None if in_range(at, given) else 0)
 
 
-def _simple(indices: Indices, shape: Shape) -> list[tuple[int | None, int, int]] | None:
+def _turn(x: Index, shape: Shape, size: int) -> Index | None:
+    """i + c where an index is (i + c) % size, turning a whole dimension; else None."""
+    atom = x.terms[0][0] if len(x.terms) == 1 and x.terms[0][1] == 1 and not x.const else None
+    if not isinstance(atom, Part) or atom.quotient or atom.divisor != size:
+        return None
+    inner = atom.inner
+    variable = inner.terms[0][0] if len(inner.terms) == 1 and inner.terms[0][1] == 1 else None
+    return inner if isinstance(variable, Var) and shape[int(variable.name[1:])] == size else None
+
+
+def _simple(indices: Sequence[Index], shape: Shape) -> list[tuple[int | None, int, int]] | None:
     """(variable, stride, start) of each index where each variable is in exactly one index, alone; else None."""
     pairs: list[tuple[int | None, int, int]] = []
     used: set[int] = set()

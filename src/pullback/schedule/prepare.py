@@ -18,8 +18,10 @@ from pullback.ir.index import const, loop_vars, ravel
 from pullback.ir.node import Function, Node, Op, Proj, TensorType, apply, primitive, rebuild
 from pullback.kernel.nodes import folded
 from pullback.ops.monoid import identity
+from pullback.ops.shape import Broadcast, Reindex
 from pullback.passes.layout import layout, lowering
 from pullback.schedule import costs
+from pullback.schedule.instead import elementwise
 from pullback.schedule.invert import solve
 from pullback.schedule.masks import masks_of_results
 from pullback.schedule.narrow import in_float32
@@ -35,6 +37,7 @@ NATIVE_LEAST, NATIVE_WORK = 32, 1_000_000  # rows, columns and terms of a produc
 NATIVE_TERMS = 100_000  # most terms: panels of all of them are kept
 PARTS_WORK = 2_000_000  # multiplications and additions from which on two threads gain more than one more join costs
 PARTS_TERMS = 512
+LEAST_ROWS = 64  # which parts of a reduction share
 VECTOR_LEAST = 32  # rows and columns of a matrix from which on its product with one vector is a kernel of its own
 PARTS_SHARE = 8  # elements of the operands for each element of the result
 
@@ -265,6 +268,36 @@ def summed_wide(node: Node) -> bool:
     return op.monoid == "add" and node.dtype.kind == "f" and node.dtype.itemsize == 2
 
 
+def row_shape(source: Node) -> tuple[int, ...]:
+    """In which shape all of an array is added up: one row; where neighbours in it are none in memory, such parts of it
+    as are read in loops of their own."""
+    shape = source.shape
+    if not arranged(source) or shape[-1] < 16:
+        return (source.tensor.size,)
+    lead = next((k for k in range(1, len(shape)) if prod(shape[:k]) >= LEAST_ROWS), 0)
+    return (prod(shape[:lead]), *shape[lead:]) if lead else (source.tensor.size,)
+
+
+def arranged(source: Node) -> bool:
+    """Whether elements are read at other places than in order: borders, arrays side by side, other arrangements."""
+    seen: set[Node] = set()
+    pending = [source]
+    while pending:
+        node = pending.pop()
+        if node in seen or node_size(node) != node_size(source):
+            continue
+        seen.add(node)
+        if elementwise(node):
+            pending.extend(node.inputs)
+        elif lowering(node) == "view" and node.inputs and not isinstance(node.op, Broadcast):
+            x = node.inputs[0]
+            if not isinstance(node.op, Reindex) or node_size(x) != node_size(node) or folded(
+                    ravel(node.op.indices, x.shape)) != folded(ravel(loop_vars(node.shape), node.shape)):
+                return True
+            pending.append(x)
+    return False
+
+
 def reduction(node: Node, cost: dict[Node, int]) -> Node:
     """Split a reduction over the leading dimension where it is long enough to be worth threads."""
     source = node.inputs[0]
@@ -276,8 +309,9 @@ def reduction(node: Node, cost: dict[Node, int]) -> Node:
     if work < costs.CHUNK_WORK:
         return node
     rows, everything = source.shape[0], len(op.axes) == source.tensor.rank
-    if everything and source.tensor.rank > 1 and rows < 64:
-        source, op, rows = b.reshape(source, (total,)), op.replace(axes=(0,)), total
+    if everything and source.tensor.rank > 1 and (rows < LEAST_ROWS or arranged(source)):
+        shape = row_shape(source)
+        source, op, rows = b.reshape(source, shape), op.replace(axes=tuple(range(len(shape)))), shape[0]
     if op.axes[0] != 0 or rows < 16:
         return node
     kept = node_size(node)

@@ -11,12 +11,13 @@ from __future__ import annotations
 import itertools
 
 from pullback.ir.index import Index, Part, Var, const
-from pullback.kernel.nodes import Bind, For, Inside, Let, Stmt, Store, subexpressions, walk
+from pullback.kernel.nodes import Accumulate, Bind, For, Inside, Let, Stmt, Store, subexpressions, walk
 from pullback.schedule.loops import lanes_for
 from pullback.schedule.places import Place
 
 MOST = 32  # parts of a loop
-LEAST = 16  # turns of a part of an innermost loop
+LEAST = 16  # turns of a part of an innermost loop,
+SHARE = 0.75  # or of its parts that make up so much: a picture with a border
 
 
 def in_segments(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
@@ -26,7 +27,7 @@ def in_segments(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
         if isinstance(s, For) and s.parallel and all(isinstance(t, (For, Bind, Store, Let)) for t in walk(s.body)):
             for part in shared_parts(s):
                 found.append(_with_body(part, in_segments(part.body)) if part.lanes == 1 else part)
-        elif isinstance(s, For) and s.lanes > 1 and all(isinstance(t, (Store, Let)) for t in s.body):
+        elif isinstance(s, For) and s.lanes > 1 and all(isinstance(t, (Store, Let, Accumulate)) for t in s.body):
             found += segments(s)
         elif isinstance(s, For):
             found.append(_with_body(s, in_segments(s.body)))
@@ -79,34 +80,45 @@ def segments(loop: For) -> list[Stmt]:
     """The parts of an innermost loop; the loop itself where it has no guard of its counter alone, or short parts."""
     if loop.folded or loop.parallel or loop.count >= 0 or loop.start.terms or loop.start.const:
         return [loop]
-    return [_part(loop, low, high) for low, high in cuts(loop, loop.var, loop.size, LEAST)] or [loop]
+    if not any(isinstance(t, Accumulate) for t in loop.body):
+        return [_part(loop, low, high) for low, high in cuts(loop, loop.var, loop.size, LEAST, SHARE)] or [loop]
+    parts = cuts(loop, loop.var, loop.size, loop.lanes)  # each accumulates in all lanes
+    return [_part(loop, low, high, True) for low, high in parts] or [loop]
 
 
-def cuts(loop: For, var: Var, size: int, least: int) -> list[tuple[int, int]]:
-    """The ranges of a variable between which guards change; none where there are too many, or one is too short."""
-    values = tuple(t.value for t in walk(loop.body) if isinstance(t, (Store, Let)))
+def cuts(loop: For, var: Var, size: int, least: int, share: float = 1.0) -> list[tuple[int, int]]:
+    """The ranges of a variable between which guards change; none where there are too many, or where those that are not
+    too short are less than a share of the whole."""
+    values = tuple(t.value for t in walk(loop.body) if isinstance(t, (Store, Let, Accumulate)))
     found = {0, size}
     for x in subexpressions(values):
         for at, low, high in x.tests if isinstance(x, Inside) else ():
             unit = unit_of(at, var)
-            if unit:
+            if unit > 0:
                 found |= {unit * (low - at.const), unit * (high + 1 - at.const)}
+            elif unit:
+                found |= {at.const - high, at.const - low + 1}
     ordered = sorted(c for c in found if 0 <= c <= size)
     parts = list(itertools.pairwise(ordered))
-    return parts if 1 < len(parts) <= MOST and all(high - low >= least for low, high in parts) else []
+    long = sum(high - low for low, high in parts if high - low >= least)
+    return parts if 1 < len(parts) <= MOST and long >= size * share else []
 
 
-def _part(loop: For, low: int, high: int) -> Stmt:
+def _part(loop: For, low: int, high: int, whole: bool = False) -> Stmt:
     var = Var(loop.var.name, high - low)
     place = Place({loop.var: Index(((var, 1),), low)})
-    return For(var, tuple(place.statement(t) for t in loop.body), lanes_for(var.size, loop.lanes))
+    lanes = loop.lanes if whole else lanes_for(var.size, loop.lanes)
+    return For(var, tuple(place.statement(t) for t in loop.body), lanes)
 
 
 def unit_of(at: Index, var: Var) -> int:
-    """How far a variable goes for one step of an index that is the variable, or its quotient; 0 where it is neither."""
-    if len(at.terms) != 1 or at.terms[0][1] != 1:
+    """How far a variable goes for one step of an index that is the variable, its opposite, or its quotient; 0 where it
+    is none of them."""
+    if len(at.terms) != 1 or abs(at.terms[0][1]) != 1:
         return 0
-    atom = at.terms[0][0]
+    atom, sign = at.terms[0]
+    if sign < 0:
+        return -1 if atom == var else 0
     if isinstance(atom, Part):
         return atom.divisor if atom.quotient and atom.inner == Index(((var, 1),), 0) else 0
     return 1 if atom == var else 0

@@ -165,9 +165,9 @@ def collect(fn: Fn, addresses: Sequence[V], wide: str, size: int) -> V:
     return total
 
 
-def clamp(fn: Fn, position: V, size: int) -> V:
-    """A place that exists, whatever the position."""
-    low = fn.intrinsic("llvm.smax", position.type, position, const(0, position.type))
+def clamp(fn: Fn, position: V, size: int, least: int = 0) -> V:
+    """A place that exists (from `least` on), whatever the position."""
+    low = fn.intrinsic("llvm.smax", position.type, position, const(least, position.type))
     return fn.intrinsic("llvm.smin", position.type, low, const(size - 1, position.type))
 
 

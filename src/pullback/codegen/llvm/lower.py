@@ -67,6 +67,7 @@ from pullback.kernel.nodes import (
 )
 from pullback.util.errors import CompileError, message
 
+PAGE = 4096  # bytes beside a buffer where there is memory as a rule
 NARROW = ("float16", "bfloat16")
 UNCHANGED = ("real", "conj")  # of numbers that are not complex
 MONOID_COMPARE = {"argmax": "ogt", "argmin": "olt"}
@@ -583,9 +584,9 @@ class Emitter(IndexValues):
             return fn.load(at, type_, size)
         wide = vector(type_, self.width)
         if stride == 1:
-            at = self.address(buffer, flat)
             if guard is None:
-                return fn.load(at, wide, size)
+                return fn.load(self.address(buffer, flat), wide, size)
+            at = self.near(buffer, flat)
             mask = whole(fn, self.vec(guard))
             broad = vector(type_, lanes(mask.type))
             found = fn.call("llvm.masked.load." + mangled(broad) + ".p0", broad, at, V(str(size), "i32"), mask,
@@ -618,6 +619,15 @@ class Emitter(IndexValues):
             return fn.load(fn.gep(first, i64(offset), type_) if offset else first, wide, size)
 
         return load_pattern(fn, load, steps, type_)
+
+    def near(self, buffer: Buffer, flat: Index) -> V:
+        """Where lanes are loaded that may be masked: far outside of a buffer, where there may be no memory, it takes a
+        processor hundreds of cycles to see that none of them is wanted."""
+        size, far = scratch_size(buffer), PAGE // buffer.dtype.itemsize
+        if flat.low >= -far and flat.high < size + far:
+            return self.address(buffer, flat)
+        first = clamp(self.fn, self.index_value(flat), size, 1 - self.width)
+        return self.fn.gep(self.pointers[buffer], first, storage_type(buffer.dtype.name))
 
     def clamped(self, buffer: Buffer, flat: Index) -> V:
         """An address that exists, whatever the index."""
