@@ -289,8 +289,10 @@ def arranged(source: Node) -> bool:
         seen.add(node)
         if elementwise(node):
             pending.extend(node.inputs)
-        elif lowering(node) == "view" and node.inputs and not isinstance(node.op, Broadcast):
+        elif lowering(node) == "view" and node.inputs:
             x = node.inputs[0]
+            if isinstance(node.op, Broadcast) and node_size(x) == 1:
+                continue
             if not isinstance(node.op, Reindex) or node_size(x) != node_size(node) or folded(
                     ravel(node.op.indices, x.shape)) != folded(ravel(loop_vars(node.shape), node.shape)):
                 return True
@@ -309,7 +311,7 @@ def reduction(node: Node, cost: dict[Node, int]) -> Node:
     if work < costs.CHUNK_WORK:
         return node
     rows, everything = source.shape[0], len(op.axes) == source.tensor.rank
-    if everything and source.tensor.rank > 1 and (rows < LEAST_ROWS or arranged(source)):
+    if everything and source.tensor.rank > 1 and rows < LEAST_ROWS:
         shape = row_shape(source)
         source, op, rows = b.reshape(source, shape), op.replace(axes=tuple(range(len(shape)))), shape[0]
     if op.axes[0] != 0 or rows < 16:
