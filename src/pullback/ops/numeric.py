@@ -139,6 +139,11 @@ def shift_right(x: Array, n: Array) -> Array:
         inside, np.right_shift(x, np.where(inside, n, 0)), 0).astype(np.asarray(x).dtype)
 
 
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x))."""
+    return np.logaddexp(x, np.zeros((), x.dtype))
+
+
 def sigmoid(x: Array) -> Array:
     if np.asarray(x).dtype.kind == "c":
         return 1 / (1 + np.exp(-x))

@@ -288,6 +288,8 @@ _row("log1p", 1, "fc", np.log1p, "log(1 + x), exact near 0.", lambda y, x, t: b.
 _row("logaddexp", 2, "f", np.logaddexp, "log(exp(a) + exp(b)) without overflow.",
      lambda y, a, c, t: b.mul(t, b.unary("sigmoid", b.sub(a, c))),
      lambda y, a, c, t: b.mul(t, b.unary("sigmoid", b.sub(c, a))), commutative=True, associative=True, ulp=4)
+_row("softplus", 1, "f", numeric.softplus, "log(1 + exp(x)) without overflow.",
+     lambda y, x, t: b.mul(t, b.unary("sigmoid", x)), monotone=True, range=(0, None), ulp=4)
 _row("sigmoid", 1, "fc", numeric.sigmoid, "1 / (1 + exp(-x)).",
      lambda y, x, t: b.mul(t, b.mul(y, b.sub(b.ones_like(y), y))), range=(0, 1), monotone=True, ulp=4)
 

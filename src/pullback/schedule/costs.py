@@ -9,7 +9,7 @@ _ROWS: dict[str, int] = {
     **dict.fromkeys(("exp", "exp2", "expm1", "sigmoid", "cbrt"), 10),
     **dict.fromkeys(("log", "log2", "log10", "log1p", "sin", "cos", "asin", "acos", "atan"), 14),
     **dict.fromkeys(("tanh", "sinh", "cosh"), 14),
-    **dict.fromkeys(("tan", "atan2", "asinh", "acosh", "atanh", "erf", "erfc", "logaddexp"), 20),
+    **dict.fromkeys(("tan", "atan2", "asinh", "acosh", "atanh", "erf", "erfc", "logaddexp", "softplus"), 20),
     **dict.fromkeys(("pow", "erf_inv", "lgamma", "digamma"), 40),
 }
 WORTH_STORING = 10  # cost of a function of a product from which on it is stored rather than the product

@@ -59,9 +59,10 @@ _FLOAT_ROWS: dict[str, FloatRow] = {
     **FLOAT_ROWS,
     **{row.__name__: _one(row) for row in (
         math_exp.exp, math_exp.exp2, math_exp.expm1, math_exp.sigmoid, math_exp.tanh, math_exp.sinh, math_exp.cosh,
-        math_log.log, math_log.log2, math_log.log10, math_log.log1p, math_log.asinh, math_log.acosh, math_log.atanh,
-        math_log.cbrt, math_trig.sin, math_trig.cos, math_trig.tan, math_trig.asin, math_trig.acos, math_trig.atan,
-        math_special.erf, math_special.erfc, math_special.erf_inv, math_special.lgamma, math_special.digamma)},
+        math_log.log, math_log.log2, math_log.log10, math_log.log1p, math_log.softplus, math_log.asinh, math_log.acosh,
+        math_log.atanh, math_log.cbrt, math_trig.sin, math_trig.cos, math_trig.tan, math_trig.asin, math_trig.acos,
+        math_trig.atan, math_special.erf, math_special.erfc, math_special.erf_inv, math_special.lgamma,
+        math_special.digamma)},
     **{row.__name__: _two(row) for row in (math_log.pow, math_log.logaddexp, math_trig.atan2)},
 }
 _LOGICAL = ("logical_and", "logical_or", "logical_xor", "logical_not")

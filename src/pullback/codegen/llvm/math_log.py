@@ -1,4 +1,4 @@
-"""The logarithm family: log, log2, log10, log1p, pow, logaddexp, asinh, acosh, atanh, cbrt.
+"""The logarithm family: log, log2, log10, log1p, pow, logaddexp, softplus, asinh, acosh, atanh, cbrt.
 
 x = 2^e m with m in [sqrt(1/2), sqrt(2)); float32: log m = f - f^2/2 + f^3 q(f), f = m - 1; float64: the series of
 atanh in s = f / (2 + f). The rarer rows of float32 go through double, where no care is needed. Largest errors, in
@@ -104,6 +104,12 @@ def logaddexp(o: Ops, a: V, b: V) -> V:
     gap = o.sel(o.cmp("oeq", a, b), o.c(0.0), o.neg(o.abs(o.sub(a, b))))
     y = o.add(high, log1p(o, exp(o, gap)))
     return o.sel(o.cmp("uno", a, b), o.add(a, b), y)
+
+
+def softplus(o: Ops, x: V) -> V:
+    """max(x, 0) + log1p(e^-|x|): both are positive, so nothing cancels."""
+    high = o.sel(o.cmp("ogt", x, o.c(0.0)), x, o.c(0.0))
+    return o.add(high, log1p(o, exp(o, o.neg(o.abs(x)))))
 
 
 def asinh(o: Ops, x: V) -> V:
