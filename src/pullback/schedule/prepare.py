@@ -18,7 +18,6 @@ from pullback.ir.index import const, loop_vars, ravel
 from pullback.ir.node import Function, Node, Op, Proj, TensorType, apply, primitive, rebuild
 from pullback.kernel.nodes import folded
 from pullback.ops.monoid import identity
-from pullback.ops.shape import Broadcast, Reindex
 from pullback.passes.layout import layout, lowering
 from pullback.schedule import costs
 from pullback.schedule.instead import elementwise
@@ -290,13 +289,14 @@ def arranged(source: Node) -> bool:
         if elementwise(node):
             pending.extend(node.inputs)
         elif lowering(node) == "view" and node.inputs:
-            x = node.inputs[0]
-            if isinstance(node.op, Broadcast) and node_size(x) == 1:
+            inner = loop_vars(node.shape)
+            base, at = layout(node, inner, {})
+            if node_size(base) == 1:
                 continue
-            if not isinstance(node.op, Reindex) or node_size(x) != node_size(node) or folded(
-                    ravel(node.op.indices, x.shape)) != folded(ravel(loop_vars(node.shape), node.shape)):
+            if base is node or node_size(base) != node_size(node) or folded(ravel(at, base.shape)) != folded(
+                    ravel(inner, node.shape)):
                 return True
-            pending.append(x)
+            pending.append(base)
     return False
 
 
