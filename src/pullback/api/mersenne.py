@@ -27,6 +27,8 @@ DEFAULT_SEED = 67280421310721
 SIZE = 624
 #: a range from this on takes two words a number
 WIDE_RANGE = 1 << 28
+#: uniform numbers are made so many at a time: they stay in the caches
+CHUNK = 1 << 15
 #: normal numbers are made in blocks of sixteen from this count on, in pairs below it
 BLOCK = 16
 _STATE = struct.Struct("<QiiQ4992s3di4xf?3x")
@@ -101,11 +103,16 @@ class Mersenne(Generator):
     # -- samplers ----------------------------------------------------------------------------------------------------
     def uniform(self, shape: tuple[int, ...], dtype: DType, low: float = 0.0, high: float = 1.0) -> Numbers:
         """Uniform in [low, high)."""
-        scaled = self._unit(_count(shape), dtype)
+        count = _count(shape)
         if dtype is dtypes.float64:
-            scaled = scaled * (high - low) + low
-        elif (low, high) != (0, 1):
-            scaled = box_muller.fused(scaled, np.float32(high) - np.float32(low), np.float32(low))
+            scaled = self._unit(count, dtype) * (high - low) + low
+        else:
+            scaled = np.empty(count, np.float32)
+            for k in range(0, count, CHUNK):
+                part = self._unit(min(CHUNK, count - k), dtype)
+                if (low, high) != (0, 1):
+                    part = box_muller.fused(part, np.float32(high) - np.float32(low), np.float32(low))
+                scaled[k:k + CHUNK] = part
         return scaled.astype(numpy_dtype(dtype), copy=False).reshape(shape)
 
     def normal(self, shape: tuple[int, ...], dtype: DType, mean: float = 0.0, std: float = 1.0) -> Numbers:

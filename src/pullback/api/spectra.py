@@ -307,12 +307,17 @@ def multi_dot(arrays: Sequence[Array], /) -> Array:
             best[i, j] = min((best[i, k][0] + best[k + 1, j][0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
                              for k in range(i, j))
 
-    def product(i: int, j: int) -> Any:
-        return xs[i] if i == j else matmul(product(i, best[i, j][1]), product(best[i, j][1] + 1, j))
-
-    found = product(0, len(xs) - 1)
+    found = _product(xs, best, 0, len(xs) - 1)
     found = found[0] if first else found
     return found[..., 0] if last else found
+
+
+def _product(xs: list[Any], best: dict[tuple[int, int], tuple[int, int]], i: int, j: int) -> Any:
+    """The product of matrices i to j, cut where it is best."""
+    if i == j:
+        return xs[i]
+    cut = best[i, j][1]
+    return matmul(_product(xs, best, i, cut), _product(xs, best, cut + 1, j))
 
 
 #: coefficients of the diagonal Pade approximant of degree 13 (Higham, SIAM J. Matrix Anal. 26, 2005)

@@ -119,18 +119,8 @@ def load_into(owner: Any, state: Any, strict: bool, assign: bool) -> Incompatibl
         raise ArgumentError(message(f"Expected state_dict to be dict-like, got {type(state).__name__}",
                                     help="load the file first, for example pb.io.load(path)"))
     metadata = metadata_of(state) or {}
-    keys, found, hooks = IncompatibleKeys([], []), Findings(name), []
-
-    def look(module: Any, part: dict[str, Any], prefix: str) -> None:
-        local = {**metadata.get(prefix[:-1], {}), **({"assign_to_params_buffers": True} if assign else {})}
-        module._load_from_state_dict(part, prefix, local, True, *keys, found)
-        for inner, child in module._modules.items():
-            if child is not None:
-                path = f"{prefix}{inner}."
-                look(child, {k: v for k, v in part.items() if k.startswith(path)}, path)
-        hooks.extend(partial(hook, module) for hook in module._those("_load_post_hooks"))
-
-    look(owner, dict(state), "")
+    keys, found = IncompatibleKeys([], []), Findings(name)
+    hooks = _look(owner, dict(state), "", ({"assign_to_params_buffers": True} if assign else {}, metadata), keys, found)
     if found or (strict and not hooks):
         _check(found, keys, strict)
     found.load()
@@ -138,6 +128,23 @@ def load_into(owner: Any, state: Any, strict: bool, assign: bool) -> Incompatibl
         hook(keys)
     _check(found, keys, strict)
     return keys
+
+
+def _look(module: Any, part: dict[str, Any], prefix: str, metadata: tuple[dict[str, Any], dict[str, Any]],
+          keys: IncompatibleKeys, found: Findings) -> list[Callable[[Any], Any]]:
+    """Find what a module and those below it take; `metadata` of all, and by path. Returns what is called afterwards.
+
+    (No function inside another: one that calls itself lives until Python's collector comes, with all the tensors.)
+    """
+    every, by_path = metadata
+    module._load_from_state_dict(part, prefix, {**by_path.get(prefix[:-1], {}), **every}, True, *keys, found)
+    hooks: list[Callable[[Any], Any]] = []
+    for inner, child in module._modules.items():
+        if child is not None:
+            path = f"{prefix}{inner}."
+            below = {k: v for k, v in part.items() if k.startswith(path)}
+            hooks += _look(child, below, path, metadata, keys, found)
+    return hooks + [partial(hook, module) for hook in module._those("_load_post_hooks")]
 
 
 def _check(found: Findings, keys: IncompatibleKeys, strict: bool) -> None:

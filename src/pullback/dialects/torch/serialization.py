@@ -134,7 +134,10 @@ def _read(file: BinaryIO, map_location: Any, whole: bool) -> Any:
     def restore(target: Any, state: Any) -> bool:
         return numbers.restore(target, state) or made.restore(target, state)
 
-    return pickles.Reader(found.read("data.pkl"), names, found.storage, restore).run()
+    try:
+        return pickles.Reader(found.read("data.pkl"), names, found.storage, restore).run()
+    finally:
+        found.storages.clear()  # they know the archive: together they would live until Python's collector comes
 
 
 def _checked_place(where: str, map_location: Any) -> None:
