@@ -375,11 +375,13 @@ def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set", mode: st
                                                                                                          value):
         return
     found = parse(index if mode is None else _unchecked(index, shape, mode != "fill"), shape)
+    tracked = x.info.requires_grad and thread.context.grad_enabled
+    if not found.arrays and not tracked and monoid == "set" and thread.context.trace.kind == "main":
+        found = parse(_with_places(index, found, shape), shape)
     if type(value) not in SCALARS:
         value = as_tensor(value, "setitem")
     operands, _ = views.WRITE_INDEX.values((x, value))
     if not found.arrays:
-        tracked = x.info.requires_grad and thread.context.grad_enabled
         write = views.WRITE_TRACKED if tracked else views.WRITE_INDEX
         x.assign_value(record(write, operands, (("entries", found.entries),))[0])
         return
@@ -387,6 +389,23 @@ def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set", mode: st
     static = (("entries", found.entries), ("axes", found.axes), ("front", found.front),
               ("mode", mode or ("clip" if found.checked else "error")), ("monoid", monoid))
     x.assign_value(record(_scatter, [*operands, *arrays], static)[0])
+
+
+def _with_places(index: Any, found: Selection, shape: tuple[int, ...]) -> Any:
+    """A basic index that begins with a whole number, or with some of the first dimension's elements, with an array in
+    its place: places are no part of a program then, and a loop that fills an array needs one."""
+    first = found.entries[0] if found.entries else ("n",)
+    if first[0] == "i":
+        place: Any = np.asarray(first[1])
+    elif first[0] == "s" and first[2] == 1 and 0 < first[3] < shape[0] and first[3] <= _SMALL:
+        place = np.arange(first[1], first[1] + first[3])
+    else:
+        return index
+    items = _expand_ellipsis(index, len(shape), shape)
+    rest = [np.asarray(item) if first[0] == "i" and _whole(item) else item for item in items[1:]]
+    if first[0] == "s" and any(not isinstance(item, slice) for item in rest):
+        return index
+    return (place, *rest)
 
 
 def _unchecked(index: Any, shape: tuple[int, ...], nearest: bool) -> Any:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from pullback.api._lazy import build
 from pullback.engine import execute
 from pullback.engine.operation import Operation, broadcast_to, operation
 from pullback.engine.tensor import Gone, TensorBase, View, detach
-from pullback.engine.trace import local, thread
+from pullback.engine.trace import Info, local, thread
 from pullback.ir.index import Index, const, loop_vars
 from pullback.ir.node import Node
 from pullback.util.errors import ArgumentError, ShapeError, message
@@ -25,10 +26,15 @@ Entries = tuple[tuple[Any, ...], ...]
 
 def make_view(x: TensorBase, read: Operation, write: Operation | None, static: tuple[Any, ...]) -> Any:
     """A view of a tensor. One made under no_grad stays without history."""
+    return view_by(x, lambda base: View(base, read, write, static))
+
+
+def view_by(x: TensorBase, view: Callable[[TensorBase], View]) -> Any:
+    """A tensor that is such a view of another, or of that without its history."""
     if not local.grad_enabled and x.requires_grad:
         x = detach(x)
     result = x.result_class(None)
-    result._view = View(x, read, write, static)
+    result._view = view(x)
     thread.context.views.append(weakref.ref(result))
     return result
 
@@ -154,11 +160,64 @@ def _write_tracked(base: Node, new: Node, entries: Entries) -> Node:
 
 
 READ_INDEX, WRITE_INDEX, WRITE_TRACKED = _read_index, _write_index, _write_tracked
+#: bytes up to which a part of a known array is copied
+PART_BYTES = 64 << 20
+
+
+class _IndexView(View):
+    """A view of basic indices. One run of elements of a known array is copied: where it begins is no part of a program,
+    so the batches of a loop over a data set need one program and not one each."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, base: TensorBase, entries: Entries) -> None:
+        super().__init__(base, _read_index, _write_index, (("entries", entries),))
+        self.run = _run(entries, base.info.type.shape)
+
+    def read(self) -> Any:
+        found = self._part() if self.run is not None else None
+        return super().read() if found is None else found
+
+    def _part(self) -> Any:
+        base, here = self.base, thread.context
+        value = base._peek() if type(base._view) is _IndexView else base._value
+        if value is None or value.buffer is None or self.seen is value or here.trace.kind != "main" \
+                or here.track is not None or (base.requires_grad and here.grad_enabled):
+            return None
+        assert self.run is not None
+        first, shape = self.run
+        info = value.info
+        type_ = info.type.with_shape(shape)
+        if type_.nbytes > PART_BYTES:
+            return None
+        found = execute.part_of(value, first * type_.dtype.itemsize, Info.of(type_, False, info.weak))
+        if found is not None:
+            self.cached, self.seen, self.with_history = found, value, here.grad_enabled
+        return found
+
+
+def _run(entries: Entries, shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]] | None:
+    """Where a region begins whose elements are one run through memory, and its shape; None for others, and for all."""
+    first, begun = 0, False
+    sizes = iter(shape)
+    for e in entries:
+        if e[0] == "n":
+            continue
+        size = next(sizes)
+        start, count = (e[1], 1) if e[0] == "i" else (e[1], e[3])
+        if begun and (start or count != size or (e[0] == "s" and e[2] != 1)):
+            return None
+        begun = begun or count != 1
+        if count > 1 and e[2] != 1:
+            return None
+        first = first * size + start
+    found = region_shape(entries)
+    return None if 0 in found or 0 in shape or (not first and found == shape) else (first, found)
 
 
 def index_view(x: TensorBase, entries: Entries) -> Any:
     """x[entries] as a view."""
-    return make_view(x, _read_index, _write_index, (("entries", entries),))
+    return view_by(x, lambda base: _IndexView(base, entries))
 
 
 # -- layout ------------------------------------------------------------------------------------------------------------

@@ -331,6 +331,17 @@ def synchronize() -> None:
         _raise_first()
 
 
+def part_of(value: Value, offset: int, info: Info) -> Value | None:
+    """A copy of the bytes from `offset` on of a value that is computed, as one of its own; None where it is not yet."""
+    buffer = value.buffer
+    if type(buffer) is not Buffer or any(buffer is x for _, (_, outputs, _, _) in _in_flight for x in outputs):
+        return None
+    size = info.type.nbytes
+    part = Buffer(size)
+    _memmove(part.address, buffer.address + offset, size)
+    return _held(part, info)
+
+
 def observe(value: Value, what: str) -> Buffer | Any:
     """The finished buffer of a value."""
     if value.buffer is None:
