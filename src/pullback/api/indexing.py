@@ -394,7 +394,7 @@ def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set", mode: st
 def _with_places(index: Any, found: Selection, shape: tuple[int, ...]) -> Any:
     """A basic index that begins with a whole number, or with some of the first dimension's elements, with an array in
     its place: places are no part of a program then, and a loop that fills an array needs one."""
-    first = found.entries[0] if found.entries else ("n",)
+    first: tuple[Any, ...] = found.entries[0] if found.entries else ("n",)
     if first[0] == "i":
         place: Any = np.asarray(first[1])
     elif first[0] == "s" and first[2] == 1 and 0 < first[3] < shape[0] and first[3] <= _SMALL:

@@ -626,7 +626,9 @@ class Emitter(IndexValues):
         size, far = scratch_size(buffer), PAGE // buffer.dtype.itemsize
         if flat.low >= -far and flat.high < size + far:
             return self.address(buffer, flat)
-        first = clamp(self.fn, self.index_value(flat), size, 1 - self.width)
+        first = self.index_value(flat)
+        reached = self.fn.compare("icmp", "eq", clamp(self.fn, first, size, 1 - self.width), first)
+        first = self.fn.select(reached, first, i64(0))  # elsewhere no lane is wanted
         return self.fn.gep(self.pointers[buffer], first, storage_type(buffer.dtype.name))
 
     def clamped(self, buffer: Buffer, flat: Index) -> V:
