@@ -9,6 +9,7 @@ import pytest
 
 from pullback.api import box_muller
 from pullback.api.mersenne import Mersenne, _first  # pyright: ignore[reportPrivateUsage]
+from pullback.dialects import torch
 from pullback.ir.dtypes import float32, int64
 
 SEED = 1234
@@ -90,3 +91,10 @@ def test_whole_numbers_of_any_range() -> None:
             words = (words[0::2] << np.uint64(32)) | words[1::2]
         expected = [int(w) % (high - low) + low for w in words[:1000]]
         assert mine.integers(low, high, (1000,), int64).tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["dropout", "dropout2d", "alpha_dropout", "feature_alpha_dropout"])
+def test_what_drops_all_draws_nothing(name: str) -> None:
+    torch.manual_seed(0)
+    assert not getattr(torch.nn.functional, name)(torch.ones(2, 3, 4, 4), 1.0, True).any()
+    assert torch.rand(1).item() == 0.49625658988952637  # PyTorch's first number of that seed

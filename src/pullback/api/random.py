@@ -463,6 +463,6 @@ def exponentials(shape: tuple[int, ...], like: Array) -> Array:
 def kept(shape: tuple[int, ...], rate: float, like: Any) -> Array:
     """Numbers that are at least `rate` with probability 1 - rate; or bools, where the others are drawn on the host."""
     source = source_of(None, like)
-    if on_host(source):
-        return from_host(source.chances(1 - rate, shape))
+    if on_host(source):  # where nothing is kept PyTorch draws nothing
+        return from_host(source.chances(1 - rate, shape) if rate < 1 else np.zeros(shape, bool))
     return uniform(source.next_key(), shape)
