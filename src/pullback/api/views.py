@@ -165,8 +165,9 @@ PART_BYTES = 64 << 20
 
 
 class _IndexView(View):
-    """A view of basic indices. One run of elements of a known array is copied: where it begins is no part of a program,
-    so the batches of a loop over a data set need one program and not one each."""
+    """A view of basic indices. One run of elements of a known array is copied where another place was read before at
+    the same point of a program: where it begins is no part of it then, so the batches of a loop over a data set need
+    two programs and not one each. The steps of a sequence, which are read in one program, remain parts of it."""
 
     __slots__ = ("run",)
 
@@ -188,12 +189,28 @@ class _IndexView(View):
         first, shape = self.run
         info = value.info
         type_ = info.type.with_shape(shape)
-        if type_.nbytes > PART_BYTES:
+        if type_.nbytes > PART_BYTES or self._goes_on(value, here.trace, shape):
             return None
         found = execute.part_of(value, first * type_.dtype.itemsize, Info.of(type_, False, info.weak))
         if found is not None:
             self.cached, self.seen, self.with_history = found, value, here.grad_enabled
         return found
+
+
+    def _goes_on(self, value: Any, trace: Any, shape: tuple[int, ...]) -> bool:
+        """Whether a program is known that reads here at this place, or none that reads so much at another."""
+        state, slot = trace.state, trace.leaf_slots.get(value, value.info)
+        bound = self.read_op.bind(self.static)
+        if (bound, slot) in state.next or (bound, slot, None) in state.next:
+            return True
+        if trace.moving and type(self.base._view) is not _IndexView:  # what belongs to a batch moves with it
+            return False
+        mark = ("part", slot, shape)
+        if mark in state.memo:
+            trace.moving = True
+            return False
+        state.memo[mark] = True
+        return True
 
 
 def _run(entries: Entries, shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]] | None:

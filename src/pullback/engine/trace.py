@@ -166,6 +166,7 @@ class Trace:
     swept: int = 0  # calls for gradients recorded, those of known structures aside
     stepped: bool = False  # a gradient was recorded: the next gradient call begins a new step
     buffers: dict[int, Any] | None = None
+    moving: bool = False  # a part of an array was read at another place than before
     history: tuple[int, ...] = ()  # what was held with a history when this was launched, by slot
     mutated: dict[int, Any] | None = None  # tensors changed in place while tracing, with their value before
     #: `carry` of many at once: identities of the values before, and those that replaced them
