@@ -18,6 +18,7 @@ F = torch.nn.functional
 @pytest.fixture
 def count(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """How many programs were made."""
+    pb.synchronize()
     made = [0]
     before = programs.Executable.__init__
 

@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from pullback.api import views
+from pullback.api import places, views
 from pullback.api._lazy import build
 from pullback.api.arguments import as_tensor, described
-from pullback.api.views import Entries, fitted
+from pullback.api.places import Entries
+from pullback.api.views import fitted
 from pullback.engine.execute import observe, upload_as
 from pullback.engine.operation import broadcast_to, operation
 from pullback.engine.tensor import TensorBase, from_host
@@ -240,7 +241,11 @@ def getitem(x: TensorBase, index: Any) -> Any:
     found = parse(index, x.info.type.shape)
     if not found.arrays:
         return views.index_view(x, found.entries)
-    return _gather(x, *_index_tensors(found), entries=found.entries, axes=found.axes, front=found.front,
+    shape, entries = x.info.type.shape, found.entries
+    if any(e != ("s", 0, 1, n) for e, n in zip(entries, shape, strict=False)) or len(entries) != len(shape):
+        x = views.index_view(x, entries)
+        entries = tuple([("s", 0, 1, n) for n in views.region_shape(entries)])
+    return _gather(x, *_index_tensors(found), entries=entries, axes=found.axes, front=found.front,
                    mode="clip" if found.checked else "error")
 
 
@@ -376,10 +381,12 @@ def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set", mode: st
         return
     found = parse(index if mode is None else _unchecked(index, shape, mode != "fill"), shape)
     tracked = x.info.requires_grad and thread.context.grad_enabled
-    if not found.arrays and not tracked and monoid == "set" and thread.context.trace.kind == "main":
-        found = parse(_with_places(index, found, shape), shape)
     if type(value) not in SCALARS:
         value = as_tensor(value, "setitem")
+    if not found.arrays and not tracked and monoid == "set" and thread.context.trace.kind == "main":
+        entries, found = found.entries, parse(_with_places(index, found, shape), shape)
+        if _at_once(x, entries, found, value):
+            return
     operands, _ = views.WRITE_INDEX.values((x, value))
     if not found.arrays:
         write = views.WRITE_TRACKED if tracked else views.WRITE_INDEX
@@ -389,6 +396,15 @@ def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set", mode: st
     static = (("entries", found.entries), ("axes", found.axes), ("front", found.front),
               ("mode", mode or ("clip" if found.checked else "error")), ("monoid", monoid))
     x.assign_value(record(_scatter, [*operands, *arrays], static)[0])
+
+
+def _at_once(x: TensorBase, entries: Entries, found: Selection, value: Any) -> bool:
+    """Whether an assignment without history was made by the host. `found`: what of the index is part of a program."""
+    place = views.place_of(x, entries)
+    if place is None or (isinstance(value, TensorBase) and value.requires_grad):
+        return False
+    return places.write(place._replace(fixed=found.entries) if found.arrays else place,
+                        value._peek() if isinstance(value, TensorBase) else value)
 
 
 def _with_places(index: Any, found: Selection, shape: tuple[int, ...]) -> Any:

@@ -11,17 +11,16 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from pullback.api import places
 from pullback.api._lazy import build
+from pullback.api.places import Entries
 from pullback.engine import execute
 from pullback.engine.operation import Operation, broadcast_to, operation
 from pullback.engine.tensor import Gone, TensorBase, View, detach
-from pullback.engine.trace import Info, local, thread
+from pullback.engine.trace import local, thread
 from pullback.ir.index import Index, const, loop_vars
 from pullback.ir.node import Node
 from pullback.util.errors import ArgumentError, ShapeError, message
-
-#: one entry per dimension of the base or new dimension: ("i", k), ("s", start, step, count) or ("n",)
-Entries = tuple[tuple[Any, ...], ...]
 
 
 def make_view(x: TensorBase, read: Operation, write: Operation | None, static: tuple[Any, ...]) -> Any:
@@ -160,81 +159,55 @@ def _write_tracked(base: Node, new: Node, entries: Entries) -> Node:
 
 
 READ_INDEX, WRITE_INDEX, WRITE_TRACKED = _read_index, _write_index, _write_tracked
-#: bytes up to which a part of a known array is copied
-PART_BYTES = 64 << 20
 
 
-class _IndexView(View):
-    """A view of basic indices. One run of elements of a known array is copied where another place was read before at
-    the same point of a program: where it begins is no part of it then, so the batches of a loop over a data set need
-    two programs and not one each. The steps of a sequence, which are read in one program, remain parts of it."""
+class IndexView(View):
+    """A view of basic indices; where their places change from turn to turn, they are no part of a program."""
 
-    __slots__ = ("run",)
+    __slots__ = ("entries",)
 
     def __init__(self, base: TensorBase, entries: Entries) -> None:
         super().__init__(base, _read_index, _write_index, (("entries", entries),))
-        self.run = _run(entries, base.info.type.shape)
+        self.entries = entries
 
     def read(self) -> Any:
-        found = self._part() if self.run is not None else None
-        return super().read() if found is None else found
-
-    def _part(self) -> Any:
         base, here = self.base, thread.context
-        value = base._peek() if type(base._view) is _IndexView else base._value
-        if value is None or value.buffer is None or self.seen is value or here.trace.kind != "main" \
-                or here.track is not None or (base.requires_grad and here.grad_enabled):
-            return None
-        assert self.run is not None
-        first, shape = self.run
-        info = value.info
-        type_ = info.type.with_shape(shape)
-        if type_.nbytes > PART_BYTES or self._goes_on(value, here.trace, shape):
-            return None
-        found = execute.part_of(value, first * type_.dtype.itemsize, Info.of(type_, False, info.weak))
-        if found is not None:
-            self.cached, self.seen, self.with_history = found, value, here.grad_enabled
+        outer = base._view
+        if type(outer) is Gone or (base.requires_grad and here.grad_enabled):
+            return super().read()
+        value = base._value if outer is None else base._peek()
+        if value is None or (self.seen is value and self.cached is not None):
+            return super().read()
+        found = places.read(value, self.entries, type(outer) is IndexView)
+        if found is None:
+            return super().read()
+        self.cached, self.seen, self.with_history = found, value, here.grad_enabled
         return found
 
-
-    def _goes_on(self, value: Any, trace: Any, shape: tuple[int, ...]) -> bool:
-        """Whether a program is known that reads here at this place, or none that reads so much at another."""
-        state, slot = trace.state, trace.leaf_slots.get(value, value.info)
-        bound = self.read_op.bind(self.static)
-        if (bound, slot) in state.next or (bound, slot, None) in state.next:
-            return True
-        if trace.moving and type(self.base._view) is not _IndexView:  # what belongs to a batch moves with it
-            return False
-        mark = ("part", slot, shape)
-        if mark in state.memo:
-            trace.moving = True
-            return False
-        state.memo[mark] = True
-        return True
+    def write(self, new: Any) -> None:
+        if places.write(place_of(self.base, self.entries), new):
+            self.seen = None
+        else:
+            super().write(new)
 
 
-def _run(entries: Entries, shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]] | None:
-    """Where a region begins whose elements are one run through memory, and its shape; None for others, and for all."""
-    first, begun = 0, False
-    sizes = iter(shape)
-    for e in entries:
-        if e[0] == "n":
-            continue
-        size = next(sizes)
-        start, count = (e[1], 1) if e[0] == "i" else (e[1], e[3])
-        if begun and (start or count != size or (e[0] == "s" and e[2] != 1)):
+def place_of(x: TensorBase, *indices: Entries) -> places.Place | None:
+    """Where in memory x[indices] lies, x being an array or what indices gave of one; None where others lie between."""
+    chain = list(indices)
+    while x._view is not None:
+        if type(x._view) is not IndexView:
             return None
-        begun = begun or count != 1
-        if count > 1 and e[2] != 1:
-            return None
-        first = first * size + start
-    found = region_shape(entries)
-    return None if 0 in found or 0 in shape or (not first and found == shape) else (first, found)
+        chain.append(x._view.entries)
+        x = x._view.base
+    placed = places.whole(x.info.type.shape)
+    for entries in reversed(chain):
+        placed = placed.part(entries)
+    return places.Place(x, placed, tuple(chain))
 
 
 def index_view(x: TensorBase, entries: Entries) -> Any:
     """x[entries] as a view."""
-    return view_by(x, lambda base: _IndexView(base, entries))
+    return view_by(x, lambda base: IndexView(base, entries))
 
 
 # -- layout ------------------------------------------------------------------------------------------------------------

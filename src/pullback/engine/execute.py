@@ -41,6 +41,8 @@ REUSED_BYTES = 1 << 20
 GRACE_SECONDS = 1.0
 #: runs on copies of what could not be donated, before a program is made that does not want it
 COPIES = 3
+#: programs in a row that begin alike and are not met again, before what they begin with is launched by itself
+NEW_IN_A_ROW = 6
 #: bytes up to which an array is copied while no other Python thread can run
 SMALL_COPY = 1 << 14
 #: errors met by programs, raised at the next observation
@@ -86,16 +88,16 @@ def upload_as(array: Any, info: Info) -> Value:
         fill(buffer.address, size, array)
     else:
         _memmove(buffer.address, array.ctypes.data, size)
-    return _held(buffer, info)
+    return held(buffer, info)
 
 
 def zeros(shape: tuple[int, ...], dtype: DType) -> Value:
     """A concrete value of zeros."""
     info = Info.of(TensorType.of(shape, dtype))
-    return _held(zeroed(info.type.nbytes), info)
+    return held(zeroed(info.type.nbytes), info)
 
 
-def _held(buffer: Buffer, info: Info) -> Value:
+def held(buffer: Buffer, info: Info) -> Value:
     value = new(Value)
     value.trace, value.slot, value.info, value.buffer, value.sink = None, -1, info, buffer, None
     return value
@@ -331,15 +333,41 @@ def synchronize() -> None:
         _raise_first()
 
 
-def part_of(value: Value, offset: int, info: Info) -> Value | None:
-    """A copy of the bytes from `offset` on of a value that is computed, as one of its own; None where it is not yet."""
-    buffer = value.buffer
-    if type(buffer) is not Buffer or any(buffer is x for _, (_, outputs, _, _) in _in_flight for x in outputs):
+def finished(value: Value, what: str) -> Buffer | None:
+    """The memory of a value, computed now where it is not yet; None where that is no plain memory."""
+    buffer = observe(value, what) if value.buffer is None else value.buffer
+    if any(buffer is x for _, (_, outputs, _, _) in _in_flight for x in outputs):
+        wait_oldest(0)
+    return buffer if type(buffer) is Buffer else None
+
+
+def part_of(value: Value, first: int, steps: tuple[int, ...] | None, info: Info) -> Value | None:
+    """A copy of part of a value, as one of its own: its elements from `first` on, `steps` apart along each dimension
+    (None: one run). None where there is no memory to be copied."""
+    buffer = finished(value, "index")
+    if buffer is None:
         return None
-    size = info.type.nbytes
-    part = Buffer(size)
-    _memmove(part.address, buffer.address + offset, size)
-    return _held(part, info)
+    dtype, shape = info.type.dtype, info.type.shape
+    part = Buffer(info.type.nbytes)
+    if steps is None:
+        _memmove(part.address, buffer.address + first * dtype.itemsize, part.nbytes)
+    else:
+        part.numpy(WORDS[dtype.itemsize], shape)[...] = strided(buffer, dtype, first, shape, steps)
+    return held(part, info)
+
+
+#: what the host copies elements of so many bytes as
+WORDS = {1: "u1", 2: "u2", 4: "u4", 8: "u8", 16: "c16"}
+
+
+def strided(buffer: Buffer, dtype: DType, first: int, shape: tuple[int, ...], steps: tuple[int, ...]) -> Any:
+    """A NumPy array over some of a buffer's elements, as words of their size."""
+    import numpy as np
+
+    size = dtype.itemsize
+    kind = WORDS[size]
+    whole = buffer.numpy(kind, (buffer.nbytes // size,))
+    return np.ndarray(shape, kind, whole, first * size, [size * step for step in steps])
 
 
 def observe(value: Value, what: str) -> Buffer | Any:
@@ -408,12 +436,13 @@ class FlushPlan:
     """What a flush of one state with one set of wanted slots does."""
 
     __slots__ = ("aliases", "apart", "carried", "copies", "executable", "freed", "live", "residuals", "simple",
-                 "slots", "with_history", "written")
+                 "slots", "used", "with_history", "written")
 
     def __init__(self, trace: Trace, live: tuple[int, ...], history: tuple[int, ...], donated: frozenset[int],
                  replaced: dict[int, int]) -> None:
         from pullback.engine.autograd import residual_slots
 
+        self.used = False  # whether it was met again
         self.copies = 0  # how often it ran on copies of what could not be donated
         nodes = trace.graph()
         leaf_slots = trace.state.leaf_slots()
@@ -507,8 +536,10 @@ def _launch_wanted(trace: Trace, wanted: list[Value]) -> None:
     if plan is None:
         with Seldom():  # until the program runs: then Python looks for garbage beside it
             plan = _new_plan(trace, live, history, donated, arguments)
+            _part_from_first(trace.state, plan)
             _run(trace, plan, wanted, arguments)
     else:
+        plan.used = True
         if plan.simple and plan.executable.at_once:
             plan.freed, trace.state.last = freed, plan
         _run(trace, plan, wanted, arguments)
@@ -640,6 +671,22 @@ def _new_plan(trace: Trace, live: tuple[int, ...], history: tuple[int, ...], don
     for k in missing:
         arguments[k] = copied(arguments[k])
     return plan
+
+
+def _part_from_first(state: State, plan: FlushPlan) -> None:
+    """Where many programs in a row begin with one operation on data, and none was met again, that is launched by
+    itself from now on: what varies in them is parted from what follows, which need not be compiled each time."""
+    first = state
+    while first.parent is not None and first.parent.count:
+        first = first.parent
+    if first.step is None or first.full or first.grad_slots or any(info.requires_grad for info in first.infos):
+        return
+    recent: list[FlushPlan] = first.memo.setdefault("recent", [])
+    if any(p.used for p in recent):
+        recent.clear()
+    recent.append(plan)
+    if len(recent) > NEW_IN_A_ROW:
+        first.launch_here()
 
 
 def _of_carried(trace: Trace, plan: FlushPlan, key: tuple[Any, ...]) -> FlushPlan | None:

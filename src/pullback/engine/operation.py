@@ -43,7 +43,7 @@ class Operation:
     definition has one result and looks at nothing but the types of its operands.
     """
 
-    __slots__ = ("bound", "by_type", "define", "differentiable", "leaf", "name", "promote", "templates")
+    __slots__ = ("bound", "by_type", "define", "differentiable", "leaf", "name", "origin", "promote", "templates")
 
     def __init__(self, define: Callable[..., Any], promote: str, differentiable: bool, leaf: bool, name: str,
                  by_type: bool = False) -> None:
@@ -51,6 +51,8 @@ class Operation:
         self.name, self.by_type = name, by_type
         self.templates: dict[Any, Template] = {}
         self.bound: dict[tuple[Any, ...], Operation] = {}
+        #: the operation whose static arguments are fixed here; None for one without
+        self.origin: Operation | None = None
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
@@ -128,6 +130,7 @@ class Operation:
         fixed = new(type(self))
         define = partial(self.define, **dict(static))
         Operation.__init__(fixed, define, self.promote, self.differentiable, self.leaf, self.name, self.by_type)
+        fixed.origin = self
         return self.bound.setdefault(static, fixed)
 
     def slowly(self, args: tuple[Any, ...]) -> Any:

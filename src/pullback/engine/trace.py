@@ -72,6 +72,8 @@ class Operand:
 TRACE_LIMIT = 2000
 #: slots after which it is launched where it is a loop's turns, without gradients, over and over
 REPEAT_LIMIT = 64
+#: static arguments with which an operation may be recorded at one point before it is launched by itself
+VARIANTS = 4
 
 
 class State:
@@ -100,6 +102,10 @@ class State:
         self.last: Any = None  # the plan that was launched last from here, where it may be launched again as it is
         self.memo: dict[Any, Any] = {}
         State.total += 1
+
+    def launch_here(self) -> None:
+        """Have whatever is recorded launched where this state is reached."""
+        self.full, self.single = True, None
 
     def path(self) -> list[State]:
         found: list[State] = []
@@ -507,11 +513,23 @@ def _new_step(trace: Trace, op: Any, args: Any, key: tuple[Any, ...], grad_enabl
     requires = (history and any(type(a) is Value and a.info.requires_grad for a in args)) or op.leaf
     infos = tuple([Info.of(r.tensor, requires and r.dtype.is_inexact, weak) for r in results])
     state = trace.extend(key, tuple(leaves), own + list(results), infos, tuple(grads), op)
+    if not requires and _varies(trace, op, infos):
+        state.launch_here()
     if trace.kind == "main" and state.count >= REPEAT_LIMIT and not state.full and turns_of_a_loop(state):
-        state.full, state.single = True, None
+        state.launch_here()
     if trace.nodes is not None and len(trace.nodes) == trace.state.count:
         trace.nodes.extend(state.own)
     return state
+
+
+def _varies(trace: Trace, op: Any, infos: tuple[Info, ...]) -> bool:
+    """Whether an operation on data has given the same types at this point from ever other static arguments or types.
+    It is launched by itself then: what follows, a whole training step perhaps, would be compiled for each of them."""
+    if trace.kind != "main" or trace.sinks is not None:
+        return False
+    memo, key = trace.state.memo, ("variants", op.origin or op, infos)
+    memo[key] = memo.get(key, 0) + 1
+    return memo[key] > VARIANTS
 
 
 def _distinct(results: tuple[Node, ...], nodes: list[Node], own: list[Node]) -> tuple[Node, ...]:

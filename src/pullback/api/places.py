@@ -1,0 +1,186 @@
+"""Parts of arrays whose place changes from one turn of a loop to the next: batches, crops, rows, patches.
+
+A place is part of the program that reads or writes there, and of all that is fused with it: a training step on crops
+at random places would be compiled at each step. So where the same point of a program is reached with another place than
+before, the part is copied at once by the host, and what follows has it as an input.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pullback.engine import execute
+from pullback.engine.tensor import TensorBase
+from pullback.engine.trace import Info, Trace, Value, thread
+from pullback.ir.dtypes import DType
+
+#: one entry per dimension of the base or new dimension: ("i", k), ("s", start, step, count) or ("n",)
+Entries = tuple[tuple[Any, ...], ...]
+#: turns in a row after which the first place met is as any other
+TURNS = 4
+#: bytes up to which a part is copied, and up to which what it is part of is computed for its sake
+PART_BYTES = 64 << 20
+
+
+class Placed(NamedTuple):
+    """Elements of an array in memory: the first, and how far apart they are along each dimension."""
+
+    first: int
+    shape: tuple[int, ...]
+    steps: tuple[int, ...]
+
+    def part(self, entries: Entries) -> Placed:
+        """The elements that basic indices choose."""
+        first, shape, steps = self.first, list[int](), list[int]()
+        over = iter(self.steps)
+        for e in entries:
+            step = 0 if e[0] == "n" else next(over)
+            first += 0 if e[0] == "n" else e[1] * step
+            if e[0] != "i":
+                shape.append(1 if e[0] == "n" else e[3])
+                steps.append(0 if e[0] == "n" else e[2] * step)
+        return Placed(first, tuple(shape), tuple(steps))
+
+    @property
+    def run(self) -> bool:
+        """Whether they lie one behind the other."""
+        kept = [(n, step) for n, step in zip(self.shape, self.steps, strict=True) if n != 1]
+        return [step for _, step in kept] == row_major(tuple([n for n, _ in kept]))
+
+
+class Place(NamedTuple):
+    """Elements of a tensor: where they lie in its memory, and what of them is part of a program."""
+
+    tensor: TensorBase
+    placed: Placed
+    fixed: Any
+
+
+def row_major(shape: tuple[int, ...]) -> list[int]:
+    """How far apart the elements of an array are along each dimension."""
+    steps, size = list[int](), 1
+    for n in reversed(shape):
+        steps.append(size)
+        size *= n
+    return steps[::-1]
+
+
+def whole(shape: tuple[int, ...]) -> Placed:
+    """All elements of an array."""
+    return Placed(0, shape, tuple(row_major(shape)))
+
+
+def moves(trace: Trace, what: str, value: Value, place: Any) -> bool:
+    """Whether this point of a program was reached with another place before. The first one stays part of the program,
+    as do all steps of a sequence that is read in one, until it is seldom met."""
+    first, turns = mark = trace.state.memo.setdefault((what, _slot(trace, value)), [place, 0])
+    moved = first != place or turns > TURNS
+    mark[1] = turns + 1 if moved else 0
+    return moved
+
+
+def _slot(trace: Trace, value: Value) -> Any:
+    """What a value is called in the key of a step."""
+    return value.slot if value.trace is trace else trace.leaf_slots.get(value, value.info)
+
+
+def read(value: Value, entries: Entries, inner: bool) -> Value | None:
+    """The part of a value at these places where they change; None where they belong to the program. `inner`: the value
+    is a part itself, whose places within may well be always the same."""
+    here = thread.context
+    trace = here.trace
+    pending = value.buffer is None
+    if trace.kind != "main" or here.track is not None or (pending and not _may_compute(trace, value)):
+        return None
+    fresh = not inner and not pending and trace.moving and not _begun(trace, value, entries)
+    if not (fresh or moves(trace, "part", value, entries)):
+        return None
+    info = value.info
+    placed = whole(info.type.shape).part(entries)
+    type_ = info.type.with_shape(placed.shape)
+    if not type_.nbytes or type_.nbytes > PART_BYTES or type_ is info.type:
+        return None
+    found = execute.part_of(value, placed.first, None if placed.run else placed.steps,
+                            Info.of(type_, False, info.weak))
+    thread.context.trace.moving = True
+    return found
+
+
+def _begun(trace: Trace, value: Value, entries: Entries) -> bool:
+    """Whether a program that goes on from here reads at this place."""
+    first, turns = trace.state.memo.get(("part", _slot(trace, value)), (None, 0))
+    return first == entries and turns <= TURNS
+
+
+def _may_compute(trace: Trace, value: Value) -> bool:
+    """Whether what was recorded may be launched for a part of its value: it is of now, and no training step that would
+    be cut in two."""
+    return value.trace is trace and trace.sinks is None and value.info.type.nbytes <= PART_BYTES \
+        and not value.info.requires_grad
+
+
+def write(place: Place | None, new: Any) -> bool:
+    """Put a number or a value at some places of a tensor, where they change; False where they belong to the program."""
+    if place is None:
+        return False
+    x, here = place.tensor, thread.context
+    trace = here.trace
+    old = x._peek()
+    pending = [v for v in (old, new) if isinstance(v, Value) and v.buffer is None]
+    if trace.kind != "main" or here.track is not None or x.requires_grad or old.info.requires_grad \
+            or not all(_may_compute(trace, v) for v in pending) \
+            or not _fits(new, old.info.type.dtype, place.placed.shape):
+        return False
+    if not ((trace.moving and not pending) or moves(trace, "set", old, place.fixed)):
+        return False
+    if any(execute.finished(v, "assignment") is None for v in (old, new) if isinstance(v, Value)):
+        return False
+    del old, pending
+    _put(x, place.placed, new)
+    thread.context.trace.moving = True
+    return True
+
+
+def _fits(new: Any, dtype: DType, shape: tuple[int, ...]) -> bool:
+    """Whether the host can put a number or a value among elements of a type without converting what it cannot."""
+    if isinstance(new, Value):
+        mine = new.info.type
+        lead = len(shape) - len(mine.shape)
+        return not new.info.requires_grad and mine.dtype is dtype and lead >= 0 and all(
+            n in (1, m) for n, m in zip(mine.shape, shape[lead:], strict=True))
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype.numpy)
+        return type(new) in (int, bool) and limits.min <= new <= limits.max
+    return type(new) is bool if dtype.kind == "b" else type(new) in (int, float, bool) and dtype.name in _PLAIN
+
+
+#: floating-point types whose numbers NumPy rounds as programs do
+_PLAIN = ("float32", "float64")
+
+
+def _put(x: TensorBase, placed: Placed, new: Any) -> None:
+    """Write into a tensor's memory, or into a copy where anybody else holds it."""
+    info = x.info
+    dtype = info.type.dtype
+    if isinstance(new, Value):
+        source = execute.strided(new.buffer, dtype, *whole(new.info.type.shape))
+    else:
+        with np.errstate(over="ignore"):
+            source = np.asarray(new, dtype.numpy).view(execute.WORDS[dtype.itemsize])
+    alone = all(map(int.__le__, _held(x), _ALONE))
+    value: Any = x._peek()
+    buffer = value.buffer if alone and value.buffer.pooled else execute.copied(value.buffer)
+    execute.strided(buffer, dtype, *placed)[...] = source
+    x.assign_value(execute.held(buffer, info))
+
+
+def _held(x: TensorBase) -> tuple[int, int]:
+    """How often a tensor's value is held, and its memory."""
+    value: Any = x._value
+    return sys.getrefcount(value), sys.getrefcount(value.buffer)
+
+
+_ALONE = _held(TensorBase(Value(None, 0, None, object())))  # pyright: ignore[reportArgumentType]
