@@ -266,7 +266,8 @@ def read(x: TensorBase, index: Any) -> Any:
     here = thread.context
     with_history = value.info.requires_grad and here.grad_enabled
     if value.buffer is None or count > _SMALL or here.trace.kind != "main" or with_history:
-        return views.READ_INDEX(x, entries=found.entries)
+        part = None if with_history else places.read(value, found.entries, False)
+        return views.READ_INDEX(x, entries=found.entries) if part is None else x.result_class(part)
     buffer = observe(value, "index")
     info = value.info
     host = buffer.numpy(numpy_dtype(info.type.dtype), info.type.shape)

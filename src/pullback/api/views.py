@@ -17,7 +17,7 @@ from pullback.api.places import Entries
 from pullback.engine import execute
 from pullback.engine.operation import Operation, broadcast_to, operation
 from pullback.engine.tensor import Gone, TensorBase, View, detach
-from pullback.engine.trace import local, thread
+from pullback.engine.trace import local, record, thread
 from pullback.ir.index import Index, const, loop_vars
 from pullback.ir.node import Node
 from pullback.util.errors import ArgumentError, ShapeError, message
@@ -158,6 +158,18 @@ def _write_tracked(base: Node, new: Node, entries: Entries) -> Node:
     return build.select(build.full(base.shape, True, _bool()), found, base) if whole else found
 
 
+@operation(promote="exact", name="read_index")
+def _read_row(x: Node, at: Node, rest: Entries) -> Node:
+    """A row of an array, wherever it is, and what indices choose of it."""
+    return read_region(build.gather(x, build.convert(at, _int32()), 0, "clip"), rest)
+
+
+def _int32() -> Any:
+    from pullback.ir.dtypes import int32
+
+    return int32
+
+
 READ_INDEX, WRITE_INDEX, WRITE_TRACKED = _read_index, _write_index, _write_tracked
 
 
@@ -174,7 +186,7 @@ class IndexView(View):
         base, here = self.base, thread.context
         outer = base._view
         if type(outer) is Gone or (base.requires_grad and here.grad_enabled):
-            return super().read()
+            return super().read() if outer is not None or not self._moves() else self._row()
         value = base._value if outer is None else base._peek()
         if value is None or (self.seen is value and self.cached is not None):
             return super().read()
@@ -183,6 +195,20 @@ class IndexView(View):
             return super().read()
         self.cached, self.seen, self.with_history = found, value, here.grad_enabled
         return found
+
+    def _moves(self) -> bool:
+        """Whether this is a row of a parameter, ever another one."""
+        trace = thread.context.trace
+        if not self.entries or self.entries[0][0] != "i" or trace.kind != "main":
+            return False
+        value = self.base._use()
+        return self.seen is not value and places.moves(thread.context.trace, "row", value, self.entries[0])
+
+    def _row(self) -> Any:
+        value = self.base._use()
+        self.cached = record(_read_row.bind((("rest", self.entries[1:]),)), [value, self.entries[0][1]])[0]
+        self.seen, self.with_history = value, True
+        return self.cached
 
     def write(self, new: Any) -> None:
         if places.write(place_of(self.base, self.entries), new):
