@@ -23,6 +23,9 @@ from pullback.util.errors import GradientError, message
 #: calls for gradients after which a thread's pending work is launched: of a loop that reads nothing and changes nothing
 #: in place, each turn would make a longer program than the one before, and never one met again
 SWEEPS = 8
+#: launched traces that gradients are taken through in one program. Of more, as of a game whose moves were asked for one by
+#: one, each is launched by itself: games of any length need the same programs then
+APART = 3
 
 
 def call_operation(function: Function, label: str, differentiable: bool = True) -> Operation:
@@ -233,8 +236,15 @@ class Sweep:
         self.collected[index] = cotangent if before is None else record(add_operation(), [before, cotangent])[0]
 
     def run(self) -> None:
+        crossed = 0
         while self.waiting:
+            crossed = max(crossed, len(self.waiting) - 1)
             trace, slots = self.waiting.pop(max(self.waiting))
+            here = local.trace
+            if trace is not here:
+                crossed += 1
+                if crossed > APART and here.kind == "main" and not self.create_graph:
+                    flush(here)  # what came before: the loss, or another trace's part
             self.step(trace, slots)
         for sink, cotangent in self.hooked.items():
             accumulate(sink, cotangent)
