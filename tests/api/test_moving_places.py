@@ -1,4 +1,5 @@
-"""Places that change from step to step: crops, patches, columns and rows need no program each, and mean what NumPy means."""
+"""Places that change from step to step: crops, patches, columns and rows need no program each, and mean what NumPy
+means."""
 
 from __future__ import annotations
 
@@ -39,10 +40,12 @@ def _array(*shape: int) -> Any:
 
 
 READS: dict[str, Callable[[Any, int], Any]] = {
-    "column": lambda x, k: x[:, k], "crop": lambda x, k: x[k:k + 5, k + 1:k + 9], "strided": lambda x, k: x[k:k + 8:3, :8:2],
+    "column": lambda x, k: x[:, k], "crop": lambda x, k: x[k:k + 5, k + 1:k + 9],
+    "strided": lambda x, k: x[k:k + 8:3, :8:2],
     "last": lambda x, k: x[..., k], "part of a part": lambda x, k: x[2:][k, 3:9], "transposed": lambda x, k: x.T[k],
     "reshaped": lambda x, k: x.reshape(80, 10)[k], "pending": lambda x, k: (x * 2)[k],
-    "pending column": lambda x, k: (x + 1)[:, k], "element": lambda x, k: (x - 1)[k, 3], "new": lambda x, k: x[None, :, k],
+    "pending column": lambda x, k: (x + 1)[:, k], "element": lambda x, k: (x - 1)[k, 3],
+    "new": lambda x, k: x[None, :, k],
     "rows of places": lambda x, k: x[:, k:k + 4][[3, 1, 2]],
 }
 

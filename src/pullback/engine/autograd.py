@@ -23,8 +23,8 @@ from pullback.util.errors import GradientError, message
 #: calls for gradients after which a thread's pending work is launched: of a loop that reads nothing and changes nothing
 #: in place, each turn would make a longer program than the one before, and never one met again
 SWEEPS = 8
-#: launched traces that gradients are taken through in one program. Of more, as of a game whose moves were asked for one by
-#: one, each is launched by itself: games of any length need the same programs then
+#: launched traces that gradients are taken through in one program. Of more, as of a game whose moves were asked for one
+#: by one, each is launched by itself: games of any length need the same programs then
 APART = 3
 
 
