@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pullback.engine import execute
+from pullback.engine import execute, memory_parts
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import Info, Trace, Value, thread
 from pullback.ir.dtypes import DType
@@ -103,7 +103,7 @@ def read(value: Value, entries: Entries, inner: bool) -> Value | None:
     type_ = info.type.with_shape(placed.shape)
     if not type_.nbytes or type_.nbytes > PART_BYTES or type_ is info.type:
         return None
-    found = execute.part_of(value, placed.first, None if placed.run else placed.steps,
+    found = memory_parts.part_of(value, placed.first, None if placed.run else placed.steps,
                             Info.of(type_, False, info.weak))
     thread.context.trace.moving = True
     return found
@@ -136,7 +136,7 @@ def write(place: Place | None, new: Any) -> bool:
         return False
     if not ((trace.moving and not pending) or moves(trace, "set", old, place.fixed)):
         return False
-    if any(execute.finished(v, "assignment") is None for v in (old, new) if isinstance(v, Value)):
+    if any(memory_parts.finished(v, "assignment") is None for v in (old, new) if isinstance(v, Value)):
         return False
     del old, pending
     _put(x, place.placed, new)
@@ -166,14 +166,14 @@ def _put(x: TensorBase, placed: Placed, new: Any) -> None:
     info = x.info
     dtype = info.type.dtype
     if isinstance(new, Value):
-        source = execute.strided(new.buffer, dtype, *whole(new.info.type.shape))
+        source = memory_parts.strided(new.buffer, dtype, *whole(new.info.type.shape))
     else:
         with np.errstate(over="ignore"):
-            source = np.asarray(new, dtype.numpy).view(execute.WORDS[dtype.itemsize])
+            source = np.asarray(new, dtype.numpy).view(memory_parts.WORDS[dtype.itemsize])
     alone = all(map(int.__le__, _held(x), _ALONE))
     value: Any = x._peek()
     buffer = value.buffer if alone and value.buffer.pooled else execute.copied(value.buffer)
-    execute.strided(buffer, dtype, *placed)[...] = source
+    memory_parts.strided(buffer, dtype, *placed)[...] = source
     x.assign_value(execute.held(buffer, info))
 
 
