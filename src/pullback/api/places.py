@@ -76,15 +76,19 @@ def whole(shape: tuple[int, ...]) -> Placed:
 def moves(trace: Trace, what: str, value: Value, place: Any) -> bool:
     """Whether this point of a program was reached with another place before. The first one stays part of the program,
     as do all steps of a sequence that is read in one, until it is seldom met."""
-    first, turns = mark = trace.state.memo.setdefault((what, _slot(trace, value)), [place, 0])
-    moved = first != place or turns > TURNS
-    mark[1] = turns + 1 if moved else 0
+    memo, key = trace.state.memo, (what, value.slot if value.trace is trace else _slot(trace, value))
+    mark = memo.get(key)
+    if mark is None:
+        memo[key] = [place, 0]
+        return False
+    moved = mark[0] != place or mark[1] > TURNS
+    mark[1] = mark[1] + 1 if moved else 0
     return moved
 
 
 def _slot(trace: Trace, value: Value) -> Any:
     """What a value is called in the key of a step."""
-    return value.slot if value.trace is trace else trace.leaf_slots.get(value, value.info)
+    return trace.leaf_slots.get(value, value.info) if value.trace is not trace else value.slot
 
 
 def read(value: Value, entries: Entries, inner: bool) -> Value | None:
@@ -95,7 +99,7 @@ def read(value: Value, entries: Entries, inner: bool) -> Value | None:
     pending = value.buffer is None
     if trace.kind != "main" or here.track is not None or (pending and not _may_compute(trace, value)):
         return None
-    fresh = not inner and not pending and trace.moving and not _begun(trace, value, entries)
+    fresh = trace.moving and not inner and not pending and not _begun(trace, value, entries)
     if not (fresh or moves(trace, "part", value, entries)):
         return None
     info = value.info
@@ -104,7 +108,7 @@ def read(value: Value, entries: Entries, inner: bool) -> Value | None:
     if not type_.nbytes or type_.nbytes > PART_BYTES or type_ is info.type:
         return None
     found = memory_parts.part_of(value, placed.first, None if placed.run else placed.steps,
-                            Info.of(type_, False, info.weak))
+                                 Info.of(type_, False, info.weak))
     thread.context.trace.moving = True
     return found
 

@@ -185,14 +185,18 @@ class IndexView(View):
     def read(self) -> Any:
         base, here = self.base, thread.context
         outer = base._view
-        if type(outer) is Gone or (base.requires_grad and here.grad_enabled):
-            return super().read() if outer is not None or not self._moves() else self._row()
-        value = base._value if outer is None else base._peek()
-        if value is None or (self.seen is value and self.cached is not None):
-            return super().read()
+        value: Any = base._value
+        if outer is not None:
+            if type(outer) is Gone or (here.grad_enabled and base.requires_grad):
+                return View.read(self)
+            value = base._peek()
+        elif here.grad_enabled and (base._meta is not None or value.info.requires_grad) and base.requires_grad:
+            return self._row() if self._moves() else View.read(self)
+        if self.seen is value and self.cached is not None:
+            return View.read(self)
         found = places.read(value, self.entries, type(outer) is IndexView)
         if found is None:
-            return super().read()
+            return View.read(self)
         self.cached, self.seen, self.with_history = found, value, here.grad_enabled
         return found
 
