@@ -544,8 +544,8 @@ class Tensor(TensorBase):
         """Set every element to 0."""
         if self.info.requires_grad and thread.context.grad_enabled:
             return self._assign(0)
-        value = record1(_zeros_like, self)
-        if value is None or self._value is None:
+        value = None if self._value is None else record1(_zeros_like, self)
+        if value is None:
             return self.in_place(_zeros_like)
         self.assign_value(value)
         return self

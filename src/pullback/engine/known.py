@@ -55,7 +55,7 @@ def record1(op: Any, a: Any) -> Value | None:
     enabled = here.grad_enabled
     if trace.constants:
         return record_staged(op, trace, enabled, (a,))
-    if enabled and trace.carried and getattr(a, "_value", None) in trace.carried:
+    if enabled and trace.carried and op.differentiable and getattr(a, "_value", None) in trace.carried:
         trace = _after(trace)
     try:
         value = a._value if a._meta is None else _present(a, trace, enabled)
@@ -96,7 +96,7 @@ def record2(op: Any, a: Any, b: Any) -> Value | None:
     enabled = here.grad_enabled
     if trace.constants:
         return record_staged(op, trace, enabled, (a, b))
-    if enabled and trace.carried and (
+    if enabled and trace.carried and op.differentiable and (
             getattr(a, "_value", None) in trace.carried or getattr(b, "_value", None) in trace.carried):
         trace = _after(trace)
     entry: Any = type(a)  # pyright: ignore[reportUnknownVariableType]
@@ -149,7 +149,7 @@ def record_known(op: Any, args: tuple[Any, ...]) -> Value | None:
     enabled = here.grad_enabled
     if trace.constants:
         return None
-    if enabled and trace.carried:
+    if enabled and trace.carried and op.differentiable:
         trace = _after_boundary(trace, args)
     try:
         present = [a if type(a) is float or type(a) is int else

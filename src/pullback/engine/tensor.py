@@ -96,8 +96,9 @@ class View:
     def read(self) -> Value:
         base = self.base
         cached = self.cached
+        detached = self.write_op is None
         try:
-            value = base._use()  # pyright: ignore[reportPrivateUsage]
+            value = base._peek() if detached else base._use()  # pyright: ignore[reportPrivateUsage]
         except DeletedError:
             if cached is None:
                 raise
@@ -109,7 +110,7 @@ class View:
         if here.track is not None:
             here.track[value] = base
         bound = self.read_op.bind(self.static) if self.static else self.read_op
-        found = record1(bound, base)
+        found = record1(bound, TensorBase(value) if detached else base)
         self.cached = found if found is not None else record(bound, [value])[0]
         self.seen = value
         self.with_history = here.grad_enabled
@@ -247,10 +248,12 @@ class TensorBase:
 
     def in_place_with(self, op: Any, other: Any) -> Any:
         """`in_place` with one other operand."""
-        value = record2(op, self, other)
         mine = self._value
-        if value is None or mine is None or value.info.type is not mine.info.type:
+        value = None if mine is None else record2(op, self, other)
+        if mine is None or value is None:
             return self.in_place(op, other)
+        if value.info.type is not mine.info.type:
+            return self.hold(self.result_class(value), op.name)
         here = thread.context
         trace = here.trace
         meta = self._meta

@@ -409,7 +409,7 @@ def record(op: Any, args: list[Any] | tuple[Any, ...], static: Any = ()) -> tupl
     here = thread.context
     trace = here.trace
     grad_enabled = here.grad_enabled
-    if trace.carried and grad_enabled and _begins_step(trace, args):
+    if trace.carried and grad_enabled and op.differentiable and _begins_step(trace, args):
         boundary(trace)
         trace = here.trace
     key: list[Any] = [op]
