@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -98,3 +100,58 @@ def test_what_drops_all_draws_nothing(name: str) -> None:
     torch.manual_seed(0)
     assert not getattr(torch.nn.functional, name)(torch.ones(2, 3, 4, 4), 1.0, True).any()
     assert torch.rand(1).item() == 0.49625658988952637  # PyTorch's first number of that seed
+
+
+def checksum(x: Any) -> int:
+    return zlib.crc32(x.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[x.dtype.itemsize]).numpy().tobytes())
+
+
+@pytest.mark.parametrize("dtype,count,standard,scaled,following", [
+    ("float16", 17, 2553667674, 2911379087, 0.1148971394664643),
+    ("float16", 31, 900058265, 2319880458, 0.1148971394664643),
+    ("float16", 32, 2173715154, 3057397333, 0.1148971394664643),
+    ("float16", 33, 4285277847, 1802989713, 0.44117820628416327),
+    ("float16", 100, 1441886015, 2297872898, 0.34220624737482996),
+    ("float16", 1001, 1939742678, 3793275534, 0.841673506011156),
+    ("bfloat16", 17, 1823029388, 2488326585, 0.1148971394664643),
+    ("bfloat16", 31, 55791851, 3823000356, 0.1148971394664643),
+    ("bfloat16", 32, 1895469699, 2238883212, 0.1148971394664643),
+    ("bfloat16", 33, 3658405613, 3879596471, 0.44117820628416327),
+    ("bfloat16", 100, 1314692987, 4111545351, 0.34220624737482996),
+    ("bfloat16", 1001, 3397590629, 4270050610, 0.841673506011156)])
+def test_normal_numbers_of_16_bits_are_pytorchs(dtype: str, count: int, standard: int, scaled: int,
+                                                following: float) -> None:
+    """Checksums of what PyTorch 2.13 draws, and the number that it draws next."""
+    torch.manual_seed(3)
+    assert checksum(torch.randn(count, dtype=getattr(torch, dtype))) == standard
+    assert torch.rand(1, dtype=torch.float64).item() == following
+    torch.manual_seed(3)
+    assert checksum(torch.empty(count, dtype=getattr(torch, dtype)).normal_(0.3, 1.7)) == scaled
+
+
+@pytest.mark.parametrize("dtype,count,low,high,wanted", [
+    ("float16", 5000, 0.0, 1.0, 509767769),
+    ("float16", 100, 1.0, 1.01, 1043365284),
+    ("float16", 5000, -0.3, 1.7, 3966819697),
+    ("float16", 10, 0.0, 1.0, 3101627224),
+    ("bfloat16", 5000, 0.0, 1.0, 2297707134),
+    ("bfloat16", 100, 1.0, 1.01, 2231946287),
+    ("bfloat16", 5000, -0.3, 1.7, 3796816065),
+    ("bfloat16", 10, 0.0, 1.0, 3548224673),
+    ("float32", 100, 1.0, 1.0000002, 1925835562),
+    ("float64", 100, 1.0, 1.0000002, 523916918),
+    ("float32", 1000, -0.3, 1.7, 2203119029),
+    ("float64", 1000, -0.3, 1.7, 4028063146)])
+def test_uniform_numbers_never_reach_their_bound(dtype: str, count: int, low: float, high: float, wanted: int) -> None:
+    """Checksums of what PyTorch 2.13 draws: what would be rounded up to the bound is the lower one."""
+    torch.manual_seed(3)
+    found = torch.empty(count, dtype=getattr(torch, dtype)).uniform_(low, high)
+    assert checksum(found) == wanted
+    assert not (found == high).any()
+
+
+def test_products_and_sums_of_double_precision_are_rounded_once() -> None:
+    a = np.random.default_rng(0).standard_normal(1000)
+    wanted = [float(Fraction(x) * Fraction(1.7) + Fraction(0.3)) for x in a.tolist()]
+    assert box_muller.fused(a, 1.7, 0.3).tolist() == wanted
+    assert box_muller.fused(np.array([0.5, 0.0]), 1.7e308, 1.0).tolist() == [0.85e308, 1.0]

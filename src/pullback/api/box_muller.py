@@ -39,7 +39,7 @@ def double(blocks: Numbers, mean: float, std: float) -> Numbers:
     """Normal numbers of double precision: [blocks, 16]."""
     radius = np.sqrt(-2.0 * np.log(1.0 - blocks[:, :HALF]))
     angle = 2.0 * np.pi * blocks[:, HALF:]
-    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], 1) * std + mean
+    return fused(np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], 1), std, mean)
 
 
 def single(found: Numbers, draw: Draw, mean: float, std: float) -> None:
@@ -128,10 +128,29 @@ def _node(x: Any, like: Node) -> Node:
 
 
 def fused(a: Any, b: Any, c: Any) -> Any:
-    """a * b + c of single precision, rounded once (by NumPy as good as once: the product is exact in double)."""
+    """a * b + c, rounded once (by NumPy as good as once: of single precision the product is exact in double)."""
     if isinstance(a, _Graph):
         return _Graph(build.ternary("fma", a.node, _node(b, a.node), _node(c, a.node)))
-    return (a.astype(np.float64) * b + c).astype(np.float32)
+    return _fused_double(a, b, c) if a.dtype == np.float64 else (a.astype(np.float64) * b + c).astype(np.float32)
+
+
+def _fused_double(a: Any, b: float, c: float) -> Any:
+    """The same of double precision: product and sum, each with what its rounding left (Dekker, 1971; Knuth)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = a * b
+        (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+        left = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+        total = product + c
+        back = total - product
+        rest = ((product - (total - back)) + (c - back)) + left
+        return np.where(np.isfinite(rest), total + rest, total)  # the halves of very large numbers are infinite
+
+
+def _halves(x: Any) -> tuple[Any, Any]:
+    """A number of 53 bits as two of half as many."""
+    scaled = x * 134217729.0  # 2**27 + 1
+    high = scaled - (scaled - x)
+    return high, x - high
 
 
 def _where(condition: Any, a: Any, b: Any) -> Any:
