@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from math import erf
 from typing import Any
@@ -300,6 +301,22 @@ def test_dropout() -> None:
     assert F.dropout(x, 1.0).sum().item() == 0
     channels = np.asarray(F.dropout2d(pb.ones(4, 8, 3, 3)))
     assert all(len(np.unique(c)) == 1 for image in channels for c in image)
+
+
+@pytest.mark.parametrize("layer", [F.dropout, F.dropout1d])
+@pytest.mark.parametrize("jitted", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("p", [0.05, 0.1, 1 / 3, 0.6, 0.9, 1.0])
+def test_dropout_divides_in_the_dtype_of_what_it_keeps(p: float, dtype: Any, jitted: bool, layer: Any) -> None:
+    """By the probability to be kept, rounded once, as PyTorch does."""
+    pb.manual_seed(0)
+    x = np.random.default_rng(0).standard_normal((100, 7)).astype(dtype)
+    kept = dtype(1) / dtype(1 - p) if p < 1 else dtype(0)
+    dropped = pb.jit(lambda x: layer(x, p)) if jitted else partial(layer, p=p)
+    found = dropped(pb.tensor(x)).numpy()
+    assert found.dtype == dtype
+    assert ((found == x * kept) | (found == 0)).all()
+    assert found.any() == (p < 1)
 
 
 def test_images() -> None:
