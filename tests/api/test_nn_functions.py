@@ -355,3 +355,18 @@ def test_positions_on_the_edge_of_an_image_have_no_slope(padding: str, align: bo
         same(pb.stack(pb.grad(value, argnums=(0, 1))(x, y)), [0.0, 0.0])
         within = pb.stack(pb.grad(value, argnums=(0, 1))(x * 0.99, y * 0.99)).numpy()
         assert (within != 0).all()
+
+
+def test_derivatives_of_mish_beside_wider_numbers() -> None:
+    """Also where they are small, and the hyperbolic tangent in it is 1."""
+    x = np.array([-80, -20, -8, -3, -0.5, 0, 0.5, 2, 4, 6, 8, 9, 10, 12, 15, 20, 30, 89, 1000], np.float32)
+    function = F.mish
+    for _ in range(4):
+        wide = function(pb.tensor(x.astype(np.float64))).numpy()
+        np.testing.assert_allclose(function(pb.tensor(x)).numpy(), wide, rtol=2e-6, atol=1e-37)
+        function = pb.grad(lambda x, before=function: before(x).sum())
+    x = x.astype(np.float64)
+    exact = x * np.tanh(np.logaddexp(0, x))
+    np.testing.assert_allclose(F.mish(pb.tensor(x)).numpy(), exact, rtol=1e-14)
+    slope = (F.mish(pb.tensor(x + 1e-5)).numpy() - F.mish(pb.tensor(x - 1e-5)).numpy()) / 2e-5
+    np.testing.assert_allclose(pb.grad(lambda x: F.mish(x).sum())(pb.tensor(x)).numpy(), slope, rtol=1e-6, atol=1e-8)
