@@ -185,9 +185,9 @@ _tanhshrink = Operation(lambda x: build.sub(x, build.unary("tanh", x)), "float",
 
 @operation(promote="float")
 def _mish(x: Node) -> Node:
-    """The hyperbolic tangent of the softplus is (e^2 + 2e) / (e^2 + 2e + 2) for e = exp(x), and 1 - 2e^2 / (2e^2 + 2e + 1)
-    for e = exp(-x). Above 0 the second is taken, whose derivatives are no differences of what is nearly 1; the branches
-    are in constants, so that its tangent is one multiple of that of x."""
+    """The hyperbolic tangent of the softplus is (e^2 + 2e) / (e^2 + 2e + 2) for e = exp(x), and for e = exp(-x) it is
+    1 - 2e^2 / (2e^2 + 2e + 1). Above 0 the second is taken, whose derivatives are no differences of what is nearly 1.
+    The branches are in constants: so its tangent is one multiple of that of x."""
     above = _above(x, 0)
 
     def chosen(positive: float, other: float) -> Node:

@@ -154,11 +154,12 @@ class Mersenne(Generator):
             found[k], self._spare = radius * np.cos(angle), float(radius * np.sin(angle))
         return found
 
-    def integers(self, low: int, high: int, shape: tuple[int, ...], dtype: DType) -> Numbers:
-        """Whole numbers in [low, high)."""
+    def integers(self, low: int, high: int, shape: tuple[int, ...], dtype: DType, wide: bool | None = None) -> Numbers:
+        """Whole numbers in [low, high), of two words each where that is wide."""
         span, count = high - low, _count(shape)
-        words = self.words(count) if span < WIDE_RANGE else self.long_words(count)
-        if span < 2**64:
+        long = span >= WIDE_RANGE if wide is None else wide
+        words = self.long_words(count) if long else self.words(count)
+        if span <= np.iinfo(words.dtype).max:
             words -= words // words.dtype.type(span) * words.dtype.type(span)  # NumPy's % takes thrice the time
         found = words.astype(np.int64)
         found += np.int64(low)
