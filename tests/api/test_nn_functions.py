@@ -370,3 +370,14 @@ def test_derivatives_of_mish_beside_wider_numbers() -> None:
     np.testing.assert_allclose(F.mish(pb.tensor(x)).numpy(), exact, rtol=1e-14)
     slope = (F.mish(pb.tensor(x + 1e-5)).numpy() - F.mish(pb.tensor(x - 1e-5)).numpy()) / 2e-5
     np.testing.assert_allclose(pb.grad(lambda x: F.mish(x).sum())(pb.tensor(x)).numpy(), slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("values", [(0.0, -0.0, 0.0), (-0.0, 0.0, -0.0)])
+def test_an_elu_of_no_height_has_the_sign_of_its_alpha(values: tuple[float, ...]) -> None:
+    x = np.array([-2, -0.5, -0.0, 0.0, 1], np.float32)
+    for alpha in values:
+        want = np.where(x > 0, x, np.expm1(x) * np.float32(alpha))
+        for function in (partial(F.elu, alpha=alpha), pb.nn.ELU(alpha), pb.jit(partial(F.elu, alpha=alpha))):
+            np.testing.assert_array_equal(np.signbit(function(pb.tensor(x)).numpy()), np.signbit(want))
+    with pytest.raises(ValueError, match="alpha must not be 0"):
+        F.celu(pb.tensor(x), -0.0)

@@ -113,7 +113,7 @@ def _elu(x: Node, alpha: float, scale: float, input_scale: float) -> Node:
 
 def elu(x: Array, alpha: float = 1.0, inplace: bool = False) -> Array:
     """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
-    y = _elu(x, alpha=alpha, scale=1.0, input_scale=1.0)
+    y = _elu(x, alpha=written(alpha), scale=1.0, input_scale=1.0)
     return x.hold(y, "elu_") if inplace else y
 
 
