@@ -60,16 +60,14 @@ def single(found: Numbers, draw: Draw, mean: float, std: float) -> None:
         part[:, :HALF], part[:, HALF:] = halves
 
 
-class _Made:
-    """How many numbers were asked for in this process."""
-
-    count = 0
+_made = 0  # how many numbers were asked for in this process
 
 
 def _program_for(count: int) -> Executable | None:
     """The compiled arithmetic, where it is worth while and there is a compiler."""
-    _Made.count += count
-    if _Made.count < WORTH_COMPILING or count < WORTH_RUNNING:
+    global _made
+    _made += count
+    if _made < WORTH_COMPILING or count < WORTH_RUNNING:
         return None
     program = _program()
     return None if program.reference else program
