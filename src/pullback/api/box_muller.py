@@ -25,6 +25,8 @@ CHUNK = 2048
 COMPILED_CHUNK = 8192
 #: numbers made in a process from which on it is worth to compile a program; and in one call, to run it
 WORTH_COMPILING, WORTH_RUNNING = 1 << 20, 1 << 12
+#: numbers of double precision from here on have no halves
+LARGE = 2.0**900
 Numbers = Any
 Draw = Callable[[int, int], None]  # put the next words of 32 bits at an address, so many
 
@@ -134,14 +136,14 @@ def fused(a: Any, b: Any, c: Any) -> Any:
 
 def _fused_double(a: Any, b: float, c: float) -> Any:
     """The same of double precision: product and sum, each with what its rounding left (Dekker, 1971; Knuth)."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        product = a * b
-        (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
-        left = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
-        total = product + c
-        back = total - product
-        rest = ((product - (total - back)) + (c - back)) + left
-        return np.where(np.isfinite(rest), total + rest, total)  # the halves of very large numbers are infinite
+    product = a * b
+    total = product + c
+    if b == 1 or c == 0 or not max(abs(b), abs(c)) < LARGE:  # rounded once, or not to be taken apart
+        return total
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    left = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+    back = total - product
+    return total + (((product - (total - back)) + (c - back)) + left)
 
 
 def _halves(x: Any) -> tuple[Any, Any]:

@@ -106,15 +106,17 @@ class Mersenne(Generator):
         count, kind = _count(shape), numpy_dtype(dtype)
         wide = np.float64 if dtype is dtypes.float64 else np.float32
         first, last = wide(low), wide(high)
+        bound = last.astype(kind)
+        before = wide(np.nextafter(bound, first.astype(kind)))
         found = np.empty(count, kind)
         for k in range(0, count, CHUNK):
             part = self._unit(min(CHUNK, count - k), dtype)
             if (low, high) != (0, 1):
                 part = box_muller.fused(part, last - first, first)
-            part = part.astype(kind, copy=False)
-            if kind != wide or (low, high) != (0, 1):  # else nothing is rounded
-                part[part == last.astype(kind)] = first.astype(kind)
             found[k:k + CHUNK] = part
+            if kind != wide or (low, high) != (0, 1):  # else nothing is rounded
+                (near,) = np.nonzero(part > before)
+                found[k + near[found[k + near] == bound]] = first.astype(kind)
         return found.reshape(shape)
 
     def normal(self, shape: tuple[int, ...], dtype: DType, mean: float = 0.0, std: float = 1.0) -> Numbers:
