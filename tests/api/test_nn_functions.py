@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from math import erf
 from typing import Any
@@ -302,6 +303,22 @@ def test_dropout() -> None:
     assert all(len(np.unique(c)) == 1 for image in channels for c in image)
 
 
+@pytest.mark.parametrize("layer", [F.dropout, F.dropout1d])
+@pytest.mark.parametrize("jitted", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("p", [0.05, 0.1, 1 / 3, 0.6, 0.9, 1.0])
+def test_dropout_divides_in_the_dtype_of_what_it_keeps(p: float, dtype: Any, jitted: bool, layer: Any) -> None:
+    """By the probability to be kept, rounded once, as PyTorch does."""
+    pb.manual_seed(0)
+    x = np.random.default_rng(0).standard_normal((100, 7)).astype(dtype)
+    kept = dtype(1) / dtype(1 - p) if p < 1 else dtype(0)
+    dropped = pb.jit(lambda x: layer(x, p)) if jitted else partial(layer, p=p)
+    found = dropped(pb.tensor(x)).numpy()
+    assert found.dtype == dtype
+    assert ((found == x * kept) | (found == 0)).all()
+    assert found.any() == (p < 1)
+
+
 def test_images() -> None:
     x = sample((1, 2, 3, 4), seed=1)
     a = pb.tensor(x)
@@ -338,3 +355,29 @@ def test_positions_on_the_edge_of_an_image_have_no_slope(padding: str, align: bo
         same(pb.stack(pb.grad(value, argnums=(0, 1))(x, y)), [0.0, 0.0])
         within = pb.stack(pb.grad(value, argnums=(0, 1))(x * 0.99, y * 0.99)).numpy()
         assert (within != 0).all()
+
+
+def test_derivatives_of_mish_beside_wider_numbers() -> None:
+    """Also where they are small, and the hyperbolic tangent in it is 1."""
+    x = np.array([-80, -20, -8, -3, -0.5, 0, 0.5, 2, 4, 6, 8, 9, 10, 12, 15, 20, 30, 89, 1000], np.float32)
+    function = F.mish
+    for _ in range(4):
+        wide = function(pb.tensor(x.astype(np.float64))).numpy()
+        np.testing.assert_allclose(function(pb.tensor(x)).numpy(), wide, rtol=2e-6, atol=1e-37)
+        function = pb.grad(lambda x, before=function: before(x).sum())
+    x = x.astype(np.float64)
+    exact = x * np.tanh(np.logaddexp(0, x))
+    np.testing.assert_allclose(F.mish(pb.tensor(x)).numpy(), exact, rtol=1e-14)
+    slope = (F.mish(pb.tensor(x + 1e-5)).numpy() - F.mish(pb.tensor(x - 1e-5)).numpy()) / 2e-5
+    np.testing.assert_allclose(pb.grad(lambda x: F.mish(x).sum())(pb.tensor(x)).numpy(), slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("values", [(0.0, -0.0, 0.0), (-0.0, 0.0, -0.0)])
+def test_an_elu_of_no_height_has_the_sign_of_its_alpha(values: tuple[float, ...]) -> None:
+    x = np.array([-2, -0.5, -0.0, 0.0, 1], np.float32)
+    for alpha in values:
+        want = np.where(x > 0, x, np.expm1(x) * np.float32(alpha))
+        for function in (partial(F.elu, alpha=alpha), pb.nn.ELU(alpha), pb.jit(partial(F.elu, alpha=alpha))):
+            np.testing.assert_array_equal(np.signbit(function(pb.tensor(x)).numpy()), np.signbit(want))
+    with pytest.raises(ValueError, match="alpha must not be 0"):
+        F.celu(pb.tensor(x), -0.0)

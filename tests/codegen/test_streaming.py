@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 import pullback as pb
+import pullback.ops.build as b
+from pullback.engine import pipeline
+from pullback.ir.dtypes import float32
+from pullback.ir.node import Function, TensorType, param
 
 
 @pytest.mark.parametrize("size", [3_000_000, 3_145_728, 2_999_968])
@@ -46,3 +50,16 @@ def test_large_products_that_are_only_handed_out(columns: int) -> None:
     wide = x.astype(np.float64) @ w
     for got, want in zip(found, (wide, 2 * wide + 1, wide @ v), strict=True):
         np.testing.assert_allclose(got.numpy(), want, rtol=1e-4, atol=1e-3)
+
+
+def test_a_last_cache_of_another_size_is_another_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stored program bypasses the caches from some size on: it is none for a machine where that is another."""
+    x = param(TensorType.of((3 << 20,), float32))
+    function = Function([x], [b.neg(x)])
+    keys, past = set[str](), list[bool]()
+    for size in (8 << 20, 64 << 20):
+        monkeypatch.setattr(pipeline, "last_cache", lambda size=size: size)
+        keys.add(pipeline.program_key(function, frozenset(), frozenset()))
+        past.append("!nontemporal" in pipeline.stage_text(function, "llvm"))
+    assert past == [True, False]
+    assert len(keys) == 2

@@ -13,7 +13,7 @@ from pullback.ir.dtypes import DType, float32, numpy_dtype
 from pullback.ir.index import Var, var
 from pullback.ir.node import Function, apply, evaluate, param, project, type_of
 from pullback.kernel.interpret import Interpreter
-from pullback.kernel.nodes import AttentionNest, Buffer, For, Kernel, Load, Rows, Store
+from pullback.kernel.nodes import AttentionNest, Buffer, Expr, For, IndexValue, Inside, Kernel, Let, Load, Rows, Store
 from pullback.kernel.printer import kernel_text
 from pullback.kernel.verify import verify_kernel
 from pullback.ops.attention import Attention, AttentionBackward
@@ -79,6 +79,14 @@ def test_an_unbound_variable_is_found() -> None:
     source, target = Buffer("x", float32, (4,), "input"), Buffer("y", float32, (4,), "output")
     with pytest.raises(VerifyError, match="not bound"):
         verify_kernel(Kernel("k", "loops", (Store(target, (var("i", 4),), Load(source, (var("i", 4),))),)))
+
+
+@pytest.mark.parametrize("value", [IndexValue(var("i", 4), float32), Inside(((var("i", 4), 0, 2),))])
+def test_an_unbound_variable_is_found_in_what_reads_nothing(value: Expr) -> None:
+    kept = Kernel("k", "loops", (Let(Buffer("t", value.dtype, (), "register"), value),))
+    with pytest.raises(VerifyError, match="not bound"):
+        verify_kernel(kept)
+    verify_kernel(Kernel("k", "loops", (For(Var("i", 4), kept.body),)))
 
 
 def test_attention_nests() -> None:

@@ -149,3 +149,19 @@ def test_all_of_what_lies_elsewhere_is_added_up_row_by_row():
                            (lambda x: (x[:, :, 1:] - x[:, :, :-1]).abs().mean(), np.abs(np.diff(x, axis=2)).mean())):
         assert "%3" not in loops_of(function, pb.tensor(x))
         np.testing.assert_allclose(function(pb.tensor(x)).numpy(), want, rtol=1e-4)
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("width", [2, 3, 16, 17])
+def test_parts_without_elements_are_no_part_of_a_kernel(width, before):
+    """The empty part is cut from what is dear enough to be computed once, so that it is a value of its own there."""
+    x = np.linspace(-1, 1, 47, dtype=np.float32)
+
+    def beside(x):
+        y = pb.tril(pb.broadcast_to(pb.exp(x)[:, None], (47, width)), -1)
+        return pb.concat([y[:, :0], y] if before else [y, y[:, :0]], 1).sum(1)
+
+    want = np.tril(np.repeat(np.exp(x)[:, None], width, 1), -1).sum(1)
+    np.testing.assert_allclose(pb.jit(beside)(pb.tensor(x)).numpy(), want, rtol=1e-6)
+    slope = np.tril(np.ones((47, width)), -1).sum(1) * np.exp(x)
+    np.testing.assert_allclose(pb.jit(pb.grad(lambda x: beside(x).sum()))(pb.tensor(x)).numpy(), slope, rtol=1e-6)

@@ -113,7 +113,7 @@ def _elu(x: Node, alpha: float, scale: float, input_scale: float) -> Node:
 
 def elu(x: Array, alpha: float = 1.0, inplace: bool = False) -> Array:
     """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
-    y = _elu(x, alpha=alpha, scale=1.0, input_scale=1.0)
+    y = _elu(x, alpha=written(alpha), scale=1.0, input_scale=1.0)
     return x.hold(y, "elu_") if inplace else y
 
 
@@ -177,11 +177,29 @@ def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     return _softplus(x, beta=number(beta, "softplus", "beta"), threshold=number(threshold, "softplus", "threshold"))
 
 
-_mish = Operation(lambda x: build.mul(x, build.unary("tanh", softplus_node(x))), "float", True, False, "mish")
 _softsign = Operation(lambda x: build.div(x, build.add(build.ones_like(x), build.unary("abs", x))),
                       "float", True, False, "softsign")
 _log_sigmoid = Operation(lambda x: build.neg(softplus_node(build.neg(x))), "float", True, False, "logsigmoid")
 _tanhshrink = Operation(lambda x: build.sub(x, build.unary("tanh", x)), "float", True, False, "tanhshrink")
+
+
+@operation(promote="float")
+def _mish(x: Node) -> Node:
+    """The hyperbolic tangent of the softplus is (e^2 + 2e) / (e^2 + 2e + 2) for e = exp(x), and for e = exp(-x) it is
+    1 - 2e^2 / (2e^2 + 2e + 1). Above 0 the second is taken, whose derivatives are no differences of what is nearly 1.
+    The branches are in constants: so its tangent is one multiple of that of x."""
+    above = _above(x, 0)
+
+    def chosen(positive: float, other: float) -> Node:
+        return build.select(above, _c(x, positive), _c(x, other))
+
+    sign = chosen(-1, 1)
+    e = build.unary("exp", build.mul(x, sign))
+    square = build.mul(chosen(2, 1), build.square(e))
+    over = build.add(square, build.mul(chosen(0, 2), e))
+    under = build.add(build.add(square, _times(e, 2)), chosen(1, 2))
+    part = build.mul(over, build.integer_pow(under, -1))
+    return build.mul(x, build.add(build.mul(sign, part), chosen(1, 0)))
 
 
 def mish(x: Array, inplace: bool = False) -> Array:

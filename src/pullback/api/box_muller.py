@@ -25,6 +25,8 @@ CHUNK = 2048
 COMPILED_CHUNK = 8192
 #: numbers made in a process from which on it is worth to compile a program; and in one call, to run it
 WORTH_COMPILING, WORTH_RUNNING = 1 << 20, 1 << 12
+#: numbers of double precision from here on have no halves
+LARGE = 2.0**900
 Numbers = Any
 Draw = Callable[[int, int], None]  # put the next words of 32 bits at an address, so many
 
@@ -39,7 +41,7 @@ def double(blocks: Numbers, mean: float, std: float) -> Numbers:
     """Normal numbers of double precision: [blocks, 16]."""
     radius = np.sqrt(-2.0 * np.log(1.0 - blocks[:, :HALF]))
     angle = 2.0 * np.pi * blocks[:, HALF:]
-    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], 1) * std + mean
+    return fused(np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], 1), std, mean)
 
 
 def single(found: Numbers, draw: Draw, mean: float, std: float) -> None:
@@ -60,16 +62,14 @@ def single(found: Numbers, draw: Draw, mean: float, std: float) -> None:
         part[:, :HALF], part[:, HALF:] = halves
 
 
-class _Made:
-    """How many numbers were asked for in this process."""
-
-    count = 0
+_made = 0  # how many numbers were asked for in this process
 
 
 def _program_for(count: int) -> Executable | None:
     """The compiled arithmetic, where it is worth while and there is a compiler."""
-    _Made.count += count
-    if _Made.count < WORTH_COMPILING or count < WORTH_RUNNING:
+    global _made
+    _made += count
+    if _made < WORTH_COMPILING or count < WORTH_RUNNING:
         return None
     program = _program()
     return None if program.reference else program
@@ -128,10 +128,29 @@ def _node(x: Any, like: Node) -> Node:
 
 
 def fused(a: Any, b: Any, c: Any) -> Any:
-    """a * b + c of single precision, rounded once (by NumPy as good as once: the product is exact in double)."""
+    """a * b + c, rounded once (by NumPy as good as once: of single precision the product is exact in double)."""
     if isinstance(a, _Graph):
         return _Graph(build.ternary("fma", a.node, _node(b, a.node), _node(c, a.node)))
-    return (a.astype(np.float64) * b + c).astype(np.float32)
+    return _fused_double(a, b, c) if a.dtype == np.float64 else (a.astype(np.float64) * b + c).astype(np.float32)
+
+
+def _fused_double(a: Any, b: float, c: float) -> Any:
+    """The same of double precision: product and sum, each with what its rounding left (Dekker, 1971; Knuth)."""
+    product = a * b
+    total = product + c
+    if b == 1 or c == 0 or not max(abs(b), abs(c)) < LARGE:  # rounded once, or not to be taken apart
+        return total
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    left = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+    back = total - product
+    return total + (((product - (total - back)) + (c - back)) + left)
+
+
+def _halves(x: Any) -> tuple[Any, Any]:
+    """A number of 53 bits as two of half as many."""
+    scaled = x * 134217729.0  # 2**27 + 1
+    high = scaled - (scaled - x)
+    return high, x - high
 
 
 def _where(condition: Any, a: Any, b: Any) -> Any:

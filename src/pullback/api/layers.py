@@ -410,18 +410,14 @@ def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: floa
 # -- dropout -----------------------------------------------------------------------------------------------------------
 
 
-@operation()
-def _drop(x: Node, noise: Node, p: Node) -> Node:
-    """Kept where noise >= p, or where it is true; scaled by 1 / (1 - p)."""
+@operation(promote="exact")
+def _drop(x: Node, keep: Node, chance: Node) -> Node:
+    """Kept where that is said, divided by how probable it is; 0 where nothing is kept."""
     x = floating(x)
-    shape = noise.shape
-    rate = build.convert(p, x.dtype)
-    keep = noise
-    if noise.dtype is not dtypes.bool_:
-        keep = build.binary("ge", noise, broadcast_to(build.convert(p, noise.dtype), shape))
-    one = build.ones_like(rate)
-    scale = build.select(build.binary("lt", rate, one), build.div(one, build.sub(one, rate)), build.zeros_like(rate))
-    mask = build.mul(build.convert(keep, x.dtype), broadcast_to(scale, shape))
+    chance = build.convert(chance, x.dtype)
+    none = build.zeros_like(chance)
+    scale = build.select(build.binary("ne", chance, none), build.div(build.ones_like(chance), chance), none)
+    mask = build.mul(build.convert(keep, x.dtype), broadcast_to(scale, keep.shape))
     return build.mul(x, broadcast_to(mask, x.shape))
 
 
@@ -442,7 +438,7 @@ def _dropout(x: Any, p: Any, training: bool, inplace: bool, name: str, lead: int
 
     x = as_tensor(x, name)
     shape = x.shape if lead is None else (*x.shape[:lead], *(1,) * (x.ndim - lead))
-    y = _drop(x, random.kept(shape, rate, x), float(rate))
+    y = _drop(x, random.kept(shape, rate, x), 1 - rate)
     return x.hold(y, f"{name}_") if inplace else y
 
 
@@ -490,11 +486,9 @@ def _alpha_dropout(input: Any, p: Any, training: bool, inplace: bool, name: str,
 
     x = as_tensor(input, name)
     shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if channels else x.shape
-    keep = random.kept(shape, rate, x)
-    keep = keep if keep.dtype is dtypes.bool_ else keep >= rate
     low = -1.7580993408473766
     a = 0.0 if rate == 1 else ((1 - rate) * (1 + rate * low**2)) ** -0.5
-    y = _alpha_drop(x, keep, a, -a * low * rate)
+    y = _alpha_drop(x, random.kept(shape, rate, x), a, -a * low * rate)
     return x.hold(y, f"{name}_") if inplace else y
 
 

@@ -102,18 +102,22 @@ class Mersenne(Generator):
 
     # -- samplers ----------------------------------------------------------------------------------------------------
     def uniform(self, shape: tuple[int, ...], dtype: DType, low: float = 0.0, high: float = 1.0) -> Numbers:
-        """Uniform in [low, high)."""
-        count = _count(shape)
-        if dtype is dtypes.float64:
-            scaled = self._unit(count, dtype) * (high - low) + low
-        else:
-            scaled = np.empty(count, np.float32)
-            for k in range(0, count, CHUNK):
-                part = self._unit(min(CHUNK, count - k), dtype)
-                if (low, high) != (0, 1):
-                    part = box_muller.fused(part, np.float32(high) - np.float32(low), np.float32(low))
-                scaled[k:k + CHUNK] = part
-        return scaled.astype(numpy_dtype(dtype), copy=False).reshape(shape)
+        """Uniform in [low, high): what is rounded up to high is low."""
+        count, kind = _count(shape), numpy_dtype(dtype)
+        wide = np.float64 if dtype is dtypes.float64 else np.float32
+        first, last = wide(low), wide(high)
+        bound = last.astype(kind)
+        before = wide(np.nextafter(bound, first.astype(kind)))
+        found = np.empty(count, kind)
+        for k in range(0, count, CHUNK):
+            part = self._unit(min(CHUNK, count - k), dtype)
+            if (low, high) != (0, 1):
+                part = box_muller.fused(part, last - first, first)
+            found[k:k + CHUNK] = part
+            if kind != wide or (low, high) != (0, 1):  # else nothing is rounded
+                (near,) = np.nonzero(part > before)
+                found[k + near[found[k + near] == bound]] = first.astype(kind)
+        return found.reshape(shape)
 
     def normal(self, shape: tuple[int, ...], dtype: DType, mean: float = 0.0, std: float = 1.0) -> Numbers:
         """Normal. Sixteen and more are made in blocks, fewer in pairs of which one may be left for the next call."""
@@ -121,15 +125,16 @@ class Mersenne(Generator):
         if count >= BLOCK:
             found = self._normal_blocks(count, dtype, mean, std)
         else:
-            found = self._normal_pairs(count) * std + mean
-        return found.astype(numpy_dtype(dtype), copy=False).reshape(shape)
+            found = box_muller.fused(self._normal_pairs(count), std, mean)
+        return _narrowed(found, dtype).reshape(shape)
 
     def _normal_blocks(self, count: int, dtype: DType, mean: float, std: float) -> Numbers:
         numbers = np.empty(count, np.float64 if dtype is dtypes.float64 else np.float32)
         whole = count - count % BLOCK
         self._fill_blocks(numbers[:whole].reshape(-1, BLOCK), mean, std)
         if whole < count:  # the last sixteen are drawn again
-            self._unit(count - whole, dtype)
+            if dtype.itemsize >= 4:  # smaller ones are drawn block by block, without the rest
+                self._unit(count - whole, dtype)
             self._fill_blocks(numbers[-BLOCK:].reshape(1, BLOCK), mean, std)
         return numbers
 
@@ -151,11 +156,12 @@ class Mersenne(Generator):
             found[k], self._spare = radius * np.cos(angle), float(radius * np.sin(angle))
         return found
 
-    def integers(self, low: int, high: int, shape: tuple[int, ...], dtype: DType) -> Numbers:
-        """Whole numbers in [low, high)."""
+    def integers(self, low: int, high: int, shape: tuple[int, ...], dtype: DType, wide: bool | None = None) -> Numbers:
+        """Whole numbers in [low, high), of two words each where that is wide."""
         span, count = high - low, _count(shape)
-        words = self.words(count) if span < WIDE_RANGE else self.long_words(count)
-        if span < 2**64:
+        long = span >= WIDE_RANGE if wide is None else wide
+        words = self.long_words(count) if long else self.words(count)
+        if span <= np.iinfo(words.dtype).max:
             words -= words // words.dtype.type(span) * words.dtype.type(span)  # NumPy's % takes thrice the time
         found = words.astype(np.int64)
         found += np.int64(low)
@@ -190,8 +196,8 @@ class Mersenne(Generator):
 
     def exponential(self, shape: tuple[int, ...], dtype: DType, rate: float = 1.0) -> Numbers:
         """Exponential with a rate."""
-        found = -np.log1p(-self._unit(_count(shape), dtypes.float64)) / rate
-        return found.astype(numpy_dtype(dtype)).reshape(shape)
+        found = -1.0 / rate * np.log1p(-self._unit(_count(shape), dtypes.float64))
+        return _narrowed(found, dtype).reshape(shape)
 
     def unit(self) -> float:
         """One number, uniform in [0, 1), in double precision."""
@@ -203,7 +209,7 @@ class Mersenne(Generator):
 
     def log_normal(self, shape: tuple[int, ...], mean: float, std: float) -> Numbers:
         """Exponentials of normal numbers."""
-        return np.exp(self._normal_pairs(_count(shape)) * std + mean).reshape(shape)
+        return np.exp(box_muller.fused(self._normal_pairs(_count(shape)), std, mean)).reshape(shape)
 
     def choices(self, weights: Numbers, count: int, replacement: bool) -> Numbers:
         """Positions drawn with the probabilities that rows of weights stand for."""
@@ -253,6 +259,13 @@ def _first(race: Numbers, count: int) -> Numbers:
         if ((race >= chosen.min(-1, keepdims=True)).sum(-1) == count).all():  # no equal one was left out
             return np.take_along_axis(found, np.argsort(-chosen, -1, kind="stable"), -1)
     return np.argsort(-race, axis=-1, kind="stable")[..., :count]
+
+
+def _narrowed(found: Numbers, dtype: DType) -> Numbers:
+    """Numbers in a dtype; those of 16 bits are rounded to single precision first, as PyTorch's are."""
+    if dtype.itemsize < 4:
+        found = found.astype(np.float32, copy=False)
+    return found.astype(numpy_dtype(dtype), copy=False)
 
 
 def _count(shape: tuple[int, ...]) -> int:

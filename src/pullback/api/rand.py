@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from pullback.api import _random as r
 from pullback.api import random
 from pullback.api.arguments import as_tensor, check_memory, dtype_or, integer, number, shape_of
+from pullback.api.data_types import finfo
 from pullback.api.random import Generator
 from pullback.engine.operation import operation
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.ir import dtypes
-from pullback.ir.dtypes import DType
+from pullback.ir.dtypes import DType, numpy_dtype
 from pullback.ir.node import Node
 from pullback.ops.control import by_steps
-from pullback.util.errors import ShapeError, ValueError_, message
+from pullback.util.errors import DTypeError, ShapeError, ValueError_, message
 
 Array = Any
+_EVERY_BIT = (dtypes.int64, dtypes.float64, dtypes.float32, dtypes.bfloat16)  # hold whatever 64 bits say, rounded
 _LAYOUT = "partitionable"  # a generator's bits do not depend on the layout chosen for keys
 
 
@@ -100,6 +105,65 @@ def randint(
     bounds = [random._bound(first, whole), random._bound(last, whole)]
     drawn = r._random_integers(source.next_key(), *bounds, shape=shape, dtype=whole, layout=_LAYOUT)
     return drawn if kind is whole else drawn.to(kind)
+
+
+def whole_like(input: Array, low: int | None = None, high: int | None = None, *,
+               generator: Generator | None = None) -> Array:
+    """Whole numbers in [low, high), with the shape and dtype of another tensor. Without bounds they are from 0 up, as
+    large as the dtype holds; floats as large as they are exact."""
+    x = as_tensor(input, "random_")
+    kind: DType = x.info.type.dtype
+    first, last = _whole_bounds(low, high, kind)
+    source = random.source_of(generator, x)
+    if random.on_host(source):
+        wide = None if low is not None else kind.itemsize == 8
+        return from_host(source.integers(first, last, x.shape, kind if kind.is_integer else dtypes.int64, wide), kind)
+    whole = kind if kind.is_integer and kind.itemsize == 8 else dtypes.int64  # whose bounds are within
+    bounds = [random._bound(min(n, np.iinfo(numpy_dtype(whole)).max), whole) for n in (first, last)]
+    return r._random_integers(source.next_key(), *bounds, shape=x.shape, dtype=whole, layout=_LAYOUT).to(kind)
+
+
+def _whole_bounds(low: int | None, high: int | None, kind: DType) -> tuple[int, int]:
+    """The first whole number, and the one after the last; of floats those that are no others when they are rounded."""
+    digits = round(1 - math.log2(finfo(kind).eps)) if kind.kind == "f" else 0
+    least, most = (-int(finfo(kind).max), int(finfo(kind).max)) if digits else _ends(kind)
+    first = 0 if low is None else integer(low, "random_", "from")
+    if high is None:
+        last = 1 + (2**digits if digits else most)
+    else:
+        last = integer(high, "random_", "to")
+    if first == -(2**63) and high is None and kind in _EVERY_BIT:
+        return 0, 2**64  # those of the upper half are negative
+    if first >= last:
+        raise ValueError_(message("random_: an empty range", [("from, to", str((low, high)))],
+                                  "from must be less than to"))
+    if first < least or last - 1 > most:
+        raise ValueError_(message("random_: a bound is outside of the dtype",
+                                  [("from, to", str((low, high))), ("dtype", str(kind))], f"from {least} to {most}"))
+    return _inside(first, last, kind, digits) if digits and low is not None else (first, last)
+
+
+def _ends(kind: DType) -> tuple[int, int]:
+    """The least and the largest whole number of a dtype that is none of floats."""
+    if kind.kind not in "biu":
+        raise DTypeError(message("random_: no whole numbers", [("dtype", str(kind))], "a real dtype"))
+    info = np.iinfo(numpy_dtype(kind)) if kind.is_integer else None
+    return (int(info.min), int(info.max)) if info is not None else (0, 1)
+
+
+def _inside(first: int, last: int, kind: DType, digits: int) -> tuple[int, int]:
+    """Bounds moved by one step of a dtype of floats where rounding would cross them."""
+    def rounded(n: int) -> int:
+        return int(np.float64(n).astype(numpy_dtype(kind)))
+
+    def step(n: int) -> int:
+        return 2 ** (abs(n).bit_length() - digits)
+
+    if (above := rounded(first + 1)) < first:
+        first = above + step(first + 1)
+    if (below := rounded(last - 1)) >= last:
+        last = below - step(last - 1)
+    return first, last
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None) -> Array:

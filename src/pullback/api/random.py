@@ -461,8 +461,8 @@ def exponentials(shape: tuple[int, ...], like: Array) -> Array:
 
 
 def kept(shape: tuple[int, ...], rate: float, like: Any) -> Array:
-    """Numbers that are at least `rate` with probability 1 - rate; or bools, where the others are drawn on the host."""
+    """What dropout keeps: true with probability 1 - rate, from the numbers of an array's type."""
     source = source_of(None, like)
     if on_host(source):  # where nothing is kept PyTorch draws nothing
         return from_host(source.chances(1 - rate, shape) if rate < 1 else np.zeros(shape, bool))
-    return uniform(source.next_key(), shape)
+    return uniform(source.next_key(), shape) >= rate

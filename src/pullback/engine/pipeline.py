@@ -25,7 +25,7 @@ from pullback.codegen.llvm.compile import FORMAT, host_target, preload, release,
 from pullback.engine import inspect
 from pullback.ir.node import Function, Node, Op, Param, verify
 from pullback.ir.printer import to_text
-from pullback.runtime.cpu import available_cores, cpu_info
+from pullback.runtime.cpu import available_cores, last_cache
 from pullback.runtime.loader import LoaderError, load_object
 from pullback.runtime.native import native
 from pullback.runtime.objects import Code, find, load_code
@@ -266,7 +266,7 @@ def make_plan(function: Function, donated: frozenset[int], immediates: frozenset
 
     machine = host()
     options = Options(available_cores(), config.FUSE.value, _rewritten, unit=machine.amx, native=machine.native,
-                      checked=checked, stream=streamed_from(cpu_info().l3))
+                      checked=checked, stream=streamed_from(last_cache()))
     try:
         made = plan(function, donated, immediates, options)
     except Unsupported as error:
@@ -313,7 +313,7 @@ def unpack(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
 def program_key(function: Function, donated: frozenset[int], immediates: frozenset[int],
                 checked: Pairs | None = None) -> str:
     """Everything that the code depends on: graph, options, machine, compiler, and this library's own source."""
-    options = (sorted(donated), sorted(immediates), checked, config.cache_key(), available_cores())
+    options = (sorted(donated), sorted(immediates), checked, config.cache_key(), available_cores(), last_cache())
     head = "\n".join((FORMAT, sys.implementation.cache_tag or "", source_version(), toolchain_version(),
                       *host_target(), repr(options)))
     return head + "\n" + sha256(function_text(function).encode()).hex()

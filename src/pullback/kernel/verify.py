@@ -16,7 +16,9 @@ from pullback.kernel.nodes import (
     Expr,
     For,
     Guarded,
+    IndexValue,
     Init,
+    Inside,
     Kernel,
     Let,
     Load,
@@ -176,6 +178,11 @@ class _Verifier:
                     self.variables(x.flat, bound)
                 else:
                     self.position(x.buffer, x.flat, bound)
+            elif isinstance(x, IndexValue):
+                self.variables(x.index, bound)
+            elif isinstance(x, Inside):
+                for at, _, _ in x.tests:
+                    self.variables(at, bound)
             if isinstance(x, Guarded):
                 stack += [(x.condition, guarded), (x.otherwise, guarded), (x.value, True)]
             else:

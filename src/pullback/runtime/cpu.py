@@ -80,6 +80,12 @@ def _quota() -> int:
     return 1 << 16
 
 
+@cache
+def last_cache() -> int:
+    """Bytes of the last cache that one core sees, without what else there is to know of the processor."""
+    return _caches()[2]
+
+
 def _caches() -> tuple[int, int, int]:
     """Data cache sizes by level; typical ones where the system does not say."""
     sizes: list[int] = list(_DEFAULT_CACHES)

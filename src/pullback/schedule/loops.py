@@ -57,7 +57,8 @@ class LoopBuilder:
         self.rows = group.rows
         self.members: dict[Buffer, Root] = {m.buffer: m for m in group.members}
         self.scratch: list[Buffer] = []
-        self.chunks = [m for m in group.members if m.kind == "chunk"]
+        self.there = [m for m in group.members if prod(m.buffer.shape)]  # of what has no elements nothing is computed
+        self.chunks = [m for m in self.there if m.kind == "chunk"]
         self.count = 0
         self._stages()
         self._storage()
@@ -113,15 +114,16 @@ class LoopBuilder:
 
     # -- statements --------------------------------------------------------------------------------------------------
     def build(self) -> tuple[Stmt, ...]:
-        group = self.group
         stages: dict[object, list[Root]] = {}
-        for root in sorted(group.members, key=lambda r: (r.level, prod(r.space[self.rows:]) != 1)):
+        for root in sorted(self.there, key=lambda r: (r.level, prod(r.space[self.rows:]) != 1)):
             stages.setdefault(root.stage, []).append(root)
+        if not stages:
+            return ()
         if self.chunks:
             return self._chunked(list(stages.values()))
-        if len(stages) == 1 and group.members[0].space[self.rows:] == () and self.rows:
-            return self._elementwise(group.members)
-        if self.rows and self._few(group.members):
+        if len(stages) == 1 and self.there[0].space[self.rows:] == () and self.rows:
+            return self._elementwise(self.there)
+        if self.rows and self._few(self.there):
             return self._side_by_side([m for members in stages.values() for m in members])
         body: list[Stmt] = []
         alone = len(stages) == 1 and self.rows == 0
@@ -150,9 +152,6 @@ class LoopBuilder:
     def _stage(self, members: list[Root], parallel: bool = False) -> list[Stmt]:
         first = members[0]
         inner = list(range(self.rows, len(first.space)))
-        members = [m for m in members if prod(m.buffer.shape) or m.kind == "chunk"]
-        if not members:
-            return []
         if prod(first.space[self.rows:]) == 1:
             return [s for m in members for s in self._straight(m)]
         if self._partial(first):
@@ -242,8 +241,6 @@ class LoopBuilder:
     # -- elementwise kernels -----------------------------------------------------------------------------------------
     def _elementwise(self, members: list[Root]) -> tuple[Stmt, ...]:
         first = members[0]
-        if prod(first.space) == 0:
-            return ()
         if prod(first.space) == 1:
             return tuple(s for m in members for s in self._straight(m))
         lanes = choose_lanes([m.value for m in members if m.value is not None])

@@ -7,6 +7,8 @@ from k - 227 on), so four neighbours are made at once; a word that is handed out
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 SIZE = 624
 SHIFT = 397
 POSITION = SIZE + 1  # where the state says which word is next
@@ -26,9 +28,9 @@ def random_ir() -> str:
         _loop("mersenne_out", "ptr %from, ptr %to, i64 %first, i64 %last", _handed_out), _WORDS, _SHUFFLE])
 
 
-def _loop(name: str, parameters: str, body: object) -> str:
-    """A function that does something for k from %first to %last, four at a time and then one at a time."""
-    assert callable(body)
+def _loop(name: str, parameters: str, body: Callable[[str, str], str]) -> str:
+    """A function that does for k from %first to %last, four at a time and then one at a time, what `body` writes for a
+    type and the name of k."""
     return f"""
 define internal void @{name}({parameters}) nounwind {{
 entry:

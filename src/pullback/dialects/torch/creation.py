@@ -381,6 +381,11 @@ def chances(shape: Any, p: Any, generator: Any = None) -> Any:
     return from_host(_source(generator).chances(given, tuple(shape)), cls=Tensor)
 
 
+def whole_like(x: Any, low: int | None, high: int | None, generator: Any = None) -> Any:
+    """Whole numbers, with the shape and dtype of another tensor."""
+    return api_rand.whole_like(x, low, high, generator=_source(generator))
+
+
 def exponential(shape: Any, dtype: Any, rate: float, generator: Any = None) -> Any:
     """Exponential with a rate."""
     return from_host(_source(generator).exponential(tuple(shape), dtype_argument(dtype), rate), cls=Tensor)

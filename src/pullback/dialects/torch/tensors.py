@@ -362,10 +362,13 @@ class Tensor(NativeTensor):
         """Exponential with a rate."""
         return self.copy_(_creation().exponential(self.shape, self.dtype, lambd, generator))
 
-    def random_(self, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Any:
-        """Whole numbers in [from, to), in [0, from) where one is given."""
-        low, high = (from_, to) if to is not None else (0, from_ or 2 ** min(24, self.info.type.dtype.bits - 1))
-        return self.copy_(_creation().randint(low, high, self.shape, generator=generator))
+    def random_(self, from_: Any = _NOTHING, to: Any = _NOTHING, *, generator: Any = None) -> Any:
+        """Whole numbers in [from, to), in [0, to) where one is given; without bounds from 0 up, as large as the dtype
+        holds."""
+        if from_ is not _NOTHING and to is _NOTHING:
+            from_, to = 0, from_
+        bounds = [None if n is _NOTHING else n for n in (0 if to is not _NOTHING and from_ is _NOTHING else from_, to)]
+        return self.copy_(_creation().whole_like(self, *bounds, generator=generator))
 
 
 def _keeper(reference: weakref.ref[Tensor]) -> Callable[[Any], None]:
