@@ -16,6 +16,7 @@ from pullback.engine import execute, memory_parts
 from pullback.engine.tensor import TensorBase
 from pullback.engine.trace import Info, Trace, Value, thread
 from pullback.ir.dtypes import DType
+from pullback.runtime.memory import Buffer
 
 #: one entry per dimension of the base or new dimension: ("i", k), ("s", start, step, count) or ("n",)
 Entries = tuple[tuple[Any, ...], ...]
@@ -127,24 +128,27 @@ def _may_compute(trace: Trace, value: Value) -> bool:
 
 
 def write(place: Place | None, new: Any) -> bool:
-    """Put a number or a value at some places of a tensor, where they change; False where they belong to the program."""
+    """Put a number or a value at some places of a tensor, where they change or it is known and nobody else holds it;
+    False where that is to be part of the program."""
     if place is None:
         return False
     x, here = place.tensor, thread.context
     trace = here.trace
+    alone = _is_alone(x)
     old = x._peek()
     pending = [v for v in (old, new) if isinstance(v, Value) and v.buffer is None]
     if trace.kind != "main" or here.track is not None or x.requires_grad or old.info.requires_grad \
             or not all(_may_compute(trace, v) for v in pending) \
             or not _fits(new, old.info.type.dtype, place.placed.shape):
         return False
-    if not ((trace.moving and not pending) or moves(trace, "set", old, place.fixed)):
+    at_once = not pending and (alone or trace.moving)
+    if not at_once and not moves(trace, "set", old, place.fixed):
         return False
     if any(memory_parts.finished(v, "assignment") is None for v in (old, new) if isinstance(v, Value)):
         return False
     del old, pending
     _put(x, place.placed, new)
-    thread.context.trace.moving = True
+    thread.context.trace.moving |= not at_once
     return True
 
 
@@ -174,9 +178,9 @@ def _put(x: TensorBase, placed: Placed, new: Any) -> None:
     else:
         with np.errstate(over="ignore"):
             source = np.asarray(new, dtype.numpy).view(memory_parts.WORDS[dtype.itemsize])
-    alone = all(map(int.__le__, _held(x), _ALONE))
+    alone = _is_alone(x)
     value: Any = x._peek()
-    buffer = value.buffer if alone and value.buffer.pooled else execute.copied(value.buffer)
+    buffer = value.buffer if alone else execute.copied(value.buffer)
     memory_parts.strided(buffer, dtype, *placed)[...] = source
     x.assign_value(execute.held(buffer, info))
 
@@ -185,6 +189,14 @@ def _held(x: TensorBase) -> tuple[int, int]:
     """How often a tensor's value is held, and its memory."""
     value: Any = x._value
     return sys.getrefcount(value), sys.getrefcount(value.buffer)
+
+
+def _is_alone(x: TensorBase) -> bool:
+    """Whether a tensor's value is computed, and nobody else holds it or its memory."""
+    if x._value is None or type(x._value.buffer) is not Buffer or not x._value.buffer.pooled:
+        return False
+    value, buffer = _held(x)
+    return value <= _ALONE[0] and buffer <= _ALONE[1]
 
 
 _ALONE = _held(TensorBase(Value(None, 0, None, object())))  # pyright: ignore[reportArgumentType]
