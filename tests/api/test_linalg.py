@@ -12,6 +12,7 @@ import pullback as pb
 from pullback import linalg
 from pullback.linalg import LinAlgError
 from pullback.ops.linalg import Lu
+from pullback.ops.tridiagonal import Tridiagonal, TridiagonalEigen
 from pullback.util.errors import DTypeError, GradientError, ShapeError
 
 RNG = np.random.default_rng(0)
@@ -269,3 +270,79 @@ def test_derivatives_of_eig() -> None:
     batch = pb.asarray(np.stack([x, step]))
     np.testing.assert_allclose(pb.vmap(energy)(batch).numpy(), [energy(pb.asarray(m)).item() for m in (x, step)],
                                rtol=1e-12)
+
+
+def symmetric_matrices(n: int, rng: Any) -> dict[str, Any]:
+    """Symmetric matrices of many kinds: full, graded both ways, of few different eigenvalues, singular, in blocks."""
+    x = rng.normal(size=(n, n))
+    q = np.linalg.qr(x)[0]
+    one = rng.normal(size=n)
+    ends = np.linspace(-12, 12, n) if n > 1 else np.zeros(1)
+    line = np.diag(2 * np.ones(n)) - np.eye(n, k=1) - np.eye(n, k=-1)
+    return {
+        "normal": x + x.T, "positive": x @ x.T, "graded values": q * 10.0 ** ends @ q.T,
+        "graded": (x + x.T) * np.sqrt(np.outer(10.0 ** ends, 10.0 ** ends)),
+        "graded back": ((x + x.T) * np.sqrt(np.outer(10.0 ** ends, 10.0 ** ends)))[::-1, ::-1],
+        "repeated": q * np.where(np.arange(n) % 3, 1.0, -2.0) @ q.T, "rank 1": np.outer(one, one),
+        "singular": q * np.where(np.arange(n) % 2, 0.0, rng.normal(size=n)) @ q.T, "zero": np.zeros((n, n)),
+        "identity": np.eye(n), "diagonal": np.diag(one), "ones": np.ones((n, n)), "line": line,
+        "clustered": q * (1 + 1e-10 * rng.normal(size=n)) @ q.T,
+        "large": 1e300 * (x + x.T), "small": 1e-300 * (x + x.T),
+        "sparse": np.where(rng.uniform(size=(n, n)) < 0.1, x, 0), "blocks": np.kron(np.eye(n), np.ones((3, 3)))[:n, :n],
+        "wilkinson": np.diag(np.abs(np.arange(n) - n / 2)) + np.eye(n, k=1) + np.eye(n, k=-1),
+    }
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+@pytest.mark.parametrize("n", [2, 3, 4, 7, 16, 21, 33, 70, 130])
+def test_symmetric_eigenproblems(n: int, kind: str) -> None:
+    """Residuals, orthogonality and values beside NumPy's in double precision, in units of rounding of the greatest."""
+    rng, epsilon = np.random.default_rng(n), float(np.finfo(kind).eps)
+    for turn in range(1 if n > 40 else 3):
+        given = symmetric_matrices(n, rng)
+        x = np.stack([np.tril(m) + np.tril(m, -1).T for m in given.values()])
+        if kind == "float32":
+            x = np.clip(x, -1e37, 1e37).astype(kind)
+        w, v = (np.asarray(t).astype(np.float64) for t in linalg.eigh(tensor(x)))
+        np.testing.assert_array_equal(np.asarray(linalg.eigvalsh(tensor(x))).astype(np.float64), w)
+        for name, m, values, vectors in zip(given, x.astype(np.float64), w, v, strict=True):
+            wanted = np.linalg.eigvalsh(m)
+            size = max(float(np.abs(wanted).max()), 1e-307 if kind == "float64" else 1e-37)
+            what = f"{name}, {turn}"
+            assert np.abs(values - wanted).max() <= (20 + n) * epsilon * size, what
+            assert (np.diff(values) >= 0).all(), what
+            assert np.abs(vectors.T @ vectors - np.eye(n)).max() <= (10 + n / 4) * epsilon, what
+            left = (m / size) @ vectors - vectors * (values / size)
+            assert np.abs(left).max() <= (10 + n / 8) * epsilon, what
+
+
+def test_symmetric_matrices_that_are_not_finite() -> None:
+    """NaN for those matrices of a batch, soon, and right answers for the others."""
+    x = np.tile(np.diag(np.arange(40.0)), (4, 1, 1))
+    x[1, 7, 3] = np.nan
+    x[2, 5, 5] = np.inf
+    w, v = (np.asarray(t) for t in linalg.eigh(tensor(x)))
+    assert np.isnan(w[1:3]).all() and np.isnan(v[1:3]).all()
+    np.testing.assert_array_equal(w[[0, 3]], [np.arange(40.0)] * 2)
+    np.testing.assert_array_equal(v[[0, 3]], [np.eye(40)] * 2)
+
+
+def test_eigenvectors_do_not_depend_on_threads() -> None:
+    x = np.random.default_rng(3).normal(size=(150, 150))
+    found = []
+    for count in (1, 2, 3):
+        with pb.config.override(threads=count):
+            found.append([np.asarray(t).tobytes() for t in linalg.eigh(tensor(x + x.T))])
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 40])
+def test_what_defines_tridiagonal_forms(n: int) -> None:
+    """The NumPy definitions of the two kernels are an eigendecomposition, too."""
+    x = np.random.default_rng(n).normal(size=(2, n, n))
+    x = x + np.swapaxes(x, -1, -2)
+    *parts, scale = Tridiagonal().reference(x)
+    values, panels = TridiagonalEigen().reference(*parts)
+    vectors = np.moveaxis(panels, 1, 2).reshape(2, n, -1)[..., :n]
+    close(np.swapaxes(vectors, -1, -2) * (values * scale[:, None])[:, None] @ vectors, x, 1e-12)
+    close(np.sort(values * scale[:, None]), np.linalg.eigvalsh(x), 1e-12)

@@ -1,5 +1,5 @@
-"""Eigenvalues of Hermitian matrices and singular values, by Jacobi rotations; eigenvalues of other matrices
-by LAPACK. Leading dimensions are batches.
+"""Eigenvalues of Hermitian matrices by way of a tridiagonal form, singular values by Jacobi rotations, eigenvalues of
+other matrices by LAPACK. Leading dimensions are batches.
 
 A round of a tournament rotates n/2 pairs of rows that have nothing in common at once; n - 1 rounds, a sweep, meet all
 pairs. Sweeps converge quadratically; every small value is as exact as the matrix determines it.
@@ -39,6 +39,7 @@ from pullback.ops.matrix import (
     turned,
     where,
 )
+from pullback.ops.tridiagonal import Tridiagonal, TridiagonalEigen, whole_rows
 from pullback.util.errors import GradientError, message
 
 MAX_SWEEPS = 30
@@ -159,11 +160,11 @@ class Eigh(Decomposition):
             return [b.zeros(x.shape[:-1], x.dtype), x]
         lower = flat_batch(tril(x))
         full = b.add(lower, turned(tril(lower, -1)))
-        vectors = eye_like(full)
-        if n > 1:
-            full, vectors = _sweeps(_eigh_turn, n, [full, vectors], _not_diagonal)
-        w, v = _ordered(diagonal(full), False, vectors)
-        v = b.mul(v, rows(_signs(v), v.shape))
+        *parts, scale = project(b.apply(Tridiagonal(), full))
+        w, panels = project(b.apply(TridiagonalEigen(), *parts))
+        w, v = _ordered(b.mul(w, rows(scale, w.shape)), False, whole_rows(panels, n))
+        length = b.sqrt(b.reduce("add", b.square(v), (2,)))  # rotations leave it 1, but for what rounding adds up to
+        v = b.mul(v, rows(b.div(_signs(v), length), v.shape))
         return [b.reshape(w, x.shape[:-1]), b.reshape(turned(v), x.shape)]
 
     @staticmethod
@@ -182,34 +183,6 @@ def _eigh(x: Any) -> Any:
         return np.full(x.shape[-1], np.nan, x.real.dtype), np.full_like(x, np.nan)
     w, v = np.linalg.eigh(x)
     return w, v / _phase(v)
-
-
-def _eigh_turn(step: Node, x: Node, vectors: Node, partner: Node) -> Sequence[Node]:
-    """One round: rows, then columns, of the matrix; the rows of the transposed eigenvectors."""
-    shape = x.shape[:2]
-    spread = b.broadcast(partner, shape, (1,))
-    near = diagonal(x)
-    one = b.reshape(b.take_along(x, b.reshape(spread, (*shape, 1)), 2), shape)
-    two = b.gather(one, partner, 1)  # rounding makes them differ; both partners must turn by one angle
-    mixed = b.mul(b.add(one, two), b.scalar_like(one, 0.5))
-    cosine, sine = _rotation(near, b.gather(near, partner, 1), mixed, spread)
-    x = _turn_rows(x, cosine, sine, partner)
-    other = b.gather(x, partner, 2)
-    x = b.sub(b.mul(x, columns(cosine, x.shape)), b.mul(other, columns(sine, x.shape)))
-    pair = b.binary("eq", at(x, 2), rows(spread, x.shape))
-    moved = b.binary("ne", sine, b.zeros_like(sine))
-    pair = b.binary("logical_and", pair, rows(moved, x.shape))
-    return [where(pair, b.zeros_like(x), x), _turn_rows(vectors, cosine, sine, partner)]
-
-
-def _not_diagonal(x: Node, vectors: Node) -> Node:
-    """Whether any matrix has more beside its diagonal than rounding leaves."""
-    squares = b.square(x)
-    on = b.binary("eq", at(x, 1), at(x, 2))
-    beside = b.reduce("add", where(on, b.zeros_like(x), squares), (1, 2))
-    total = b.reduce("add", squares, (1, 2))
-    bound = b.mul(total, b.scalar_like(total, (_epsilon(x.dtype) / 4) ** 2))
-    return b.reduce("or", b.binary("gt", beside, bound), (0,))
 
 
 def _complex_of(dtype: DType) -> DType:
