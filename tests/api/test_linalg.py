@@ -12,7 +12,7 @@ import pullback as pb
 from pullback import linalg
 from pullback.linalg import LinAlgError
 from pullback.ops.linalg import Lu
-from pullback.ops.tridiagonal import Tridiagonal, TridiagonalEigen
+from pullback.ops.tridiagonal import Bidiagonal, BidiagonalSingular, Tridiagonal, TridiagonalEigen
 from pullback.util.errors import DTypeError, GradientError, ShapeError
 
 RNG = np.random.default_rng(0)
@@ -316,7 +316,35 @@ def test_symmetric_eigenproblems(n: int, kind: str) -> None:
             assert np.abs(left).max() <= (10 + n / 8) * epsilon, what
 
 
-def test_symmetric_matrices_that_are_not_finite() -> None:
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+@pytest.mark.parametrize("n", [2, 3, 4, 7, 16, 21, 33, 70, 130])
+def test_singular_values(n: int, kind: str) -> None:
+    """Of square matrices of as many kinds, which are not symmetric."""
+    rng, epsilon = np.random.default_rng(n), float(np.finfo(kind).eps)
+    for turn in range(1 if n > 40 else 3):
+        given = symmetric_matrices(n, rng)
+        turned = np.linalg.qr(rng.normal(size=(n, n)))[0]
+        others = ("graded values", "repeated", "singular", "rank 1")
+        given |= {name + ", turned": given[name] @ turned for name in others}
+        given |= {"triangle": np.triu(rng.normal(size=(n, n))), "two diagonals": np.eye(n) + np.eye(n, k=1),
+                  "holes": np.diag(np.arange(n) % 2.0) + np.eye(n, k=-1), "shift": np.eye(n, k=1)}
+        x = np.stack(list(given.values()))
+        if kind == "float32":
+            x = np.clip(x, -1e37, 1e37).astype(kind)
+        u, s, vh = (np.asarray(t).astype(np.float64) for t in linalg.svd(tensor(x)))
+        np.testing.assert_array_equal(np.asarray(linalg.svdvals(tensor(x))).astype(np.float64), s)
+        for name, m, left, values, right in zip(given, x.astype(np.float64), u, s, vh, strict=True):
+            wanted = np.linalg.svd(m, compute_uv=False)
+            size = max(float(wanted[0]), 1e-307 if kind == "float64" else 1e-37)
+            what = f"{name}, {turn}"
+            assert np.abs(values - wanted).max() <= (20 + n) * epsilon * size, what
+            assert (np.diff(values) <= 0).all() and (values >= 0).all(), what
+            for v in (left.T @ left, right @ right.T):
+                assert np.abs(v - np.eye(n)).max() <= (10 + n / 4) * epsilon, what
+            assert np.abs(m / size - left * (values / size) @ right).max() <= (10 + n / 8) * epsilon, what
+
+
+def test_matrices_that_are_not_finite() -> None:
     """NaN for those matrices of a batch, soon, and right answers for the others."""
     x = np.tile(np.diag(np.arange(40.0)), (4, 1, 1))
     x[1, 7, 3] = np.nan
@@ -325,20 +353,24 @@ def test_symmetric_matrices_that_are_not_finite() -> None:
     assert np.isnan(w[1:3]).all() and np.isnan(v[1:3]).all()
     np.testing.assert_array_equal(w[[0, 3]], [np.arange(40.0)] * 2)
     np.testing.assert_array_equal(v[[0, 3]], [np.eye(40)] * 2)
+    u, s, vh = (np.asarray(t) for t in linalg.svd(tensor(x)))
+    assert all(np.isnan(t[1:3]).all() for t in (u, s, vh))
+    np.testing.assert_array_equal(s[[0, 3]], [np.arange(40.0)[::-1]] * 2)
 
 
-def test_eigenvectors_do_not_depend_on_threads() -> None:
+def test_decompositions_do_not_depend_on_threads() -> None:
     x = np.random.default_rng(3).normal(size=(150, 150))
     found = []
     for count in (1, 2, 3):
         with pb.config.override(threads=count):
-            found.append([np.asarray(t).tobytes() for t in linalg.eigh(tensor(x + x.T))])
+            results = (*linalg.eigh(tensor(x + x.T)), *linalg.svd(tensor(x)), linalg.cholesky(tensor(x @ x.T)))
+            found.append([np.asarray(t).tobytes() for t in results])
     assert found[0] == found[1] == found[2]
 
 
 @pytest.mark.parametrize("n", [1, 2, 9, 40])
-def test_what_defines_tridiagonal_forms(n: int) -> None:
-    """The NumPy definitions of the two kernels are an eigendecomposition, too."""
+def test_what_defines_forms_of_two_diagonals(n: int) -> None:
+    """The NumPy definitions of the kernels are decompositions, too."""
     x = np.random.default_rng(n).normal(size=(2, n, n))
     x = x + np.swapaxes(x, -1, -2)
     *parts, scale = Tridiagonal().reference(x)
@@ -346,3 +378,8 @@ def test_what_defines_tridiagonal_forms(n: int) -> None:
     vectors = np.moveaxis(panels, 1, 2).reshape(2, n, -1)[..., :n]
     close(np.swapaxes(vectors, -1, -2) * (values * scale[:, None])[:, None] @ vectors, x, 1e-12)
     close(np.sort(values * scale[:, None]), np.linalg.eigvalsh(x), 1e-12)
+    x = np.random.default_rng(n + 1).normal(size=(2, n, n))
+    *parts, scale = Bidiagonal().reference(x)
+    values, *sides = BidiagonalSingular().reference(*parts)
+    left, right = (np.moveaxis(panels, 1, 2).reshape(2, n, -1)[..., :n] for panels in sides)
+    close(np.swapaxes(left, -1, -2) * (values * scale[:, None])[:, None] @ right, x, 1e-12)

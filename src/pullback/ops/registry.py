@@ -25,14 +25,14 @@ from pullback.ops.scalar import ROWS
 from pullback.ops.shape import Broadcast, Concat, Reindex, ReindexReduce
 from pullback.ops.source import Const, Iota, RandomBits
 from pullback.ops.spectral import Eig, Eigh, Svd
-from pullback.ops.tridiagonal import Tridiagonal, TridiagonalEigen
+from pullback.ops.tridiagonal import Bidiagonal, BidiagonalSingular, Tridiagonal, TridiagonalEigen
 
 _CLASSES: tuple[Any, ...] = (
     Map, Convert, Bitcast, Copy, Leaf, StopGradient, Broadcast, Reindex, ReindexReduce, Concat, Reduce, ArgReduce,
     Cumulative, Contract, Gather, Scatter, TakeAlong, PutAlong, Sort, Const, Iota, RandomBits, Call, Composite,
     Checkpoint, Barrier, Custom, CustomLinear, Cond, While, Scan, Require, TriangularSolve, Cholesky, Lu, Qr, Eigh, Svd,
     Eig, Fourier, RealFourier, HermitianFourier, Recurrence, Attention, AttentionTangent, AttentionBackward, Across,
-    Tridiagonal, TridiagonalEigen)
+    Tridiagonal, TridiagonalEigen, Bidiagonal, BidiagonalSingular)
 OPS: dict[str, type[Op]] = {c.name: c for c in _CLASSES}
 RULES = ("infer", "reference", "jvp", "transpose", "batch", "lowering", "samples")
 

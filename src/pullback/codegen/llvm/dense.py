@@ -11,6 +11,8 @@ from typing import Any
 from pullback.codegen.llvm.text import V, const, float_literal, i64, lanes, vector, with_element
 
 VECTOR_BYTES = 32
+#: squares of sizes that are nothing beside 1: their roots still have all their digits above it
+NOTHING = {"float": 1e-31, "double": 1e-291}
 INFINITY = {"float": 0x7F800000, "double": 0x7FF0000000000000}
 #: the last exponent whose power of two has a reciprocal that is a normal number, and its place in the bits
 LAST_EXPONENT, EXPONENT_AT = {"float": 253, "double": 2045}, {"float": 23, "double": 52}
@@ -156,6 +158,28 @@ class Dense:
             return [self.fma(self.wide(a, k), self.wide(b, k), total)]
 
         return self.total(self.loop(0, stop, self.width, turn, const(0.0, self.vector))[0])
+
+    # -- reflections -------------------------------------------------------------------------------------------------
+    def reflection(self, v: V, count: V) -> tuple[V, V]:
+        """Make of the first `count` numbers at v the vector, 1 at its end and then 0, of a reflection 1 - factor v v^T
+        that leaves only the last of them; the factor, and what is left."""
+        fn, last = self.fn, self.fn.add(count, i64(-1))
+        alpha = self.load(v, last)
+        self.store(const(0.0, self.vector), v, last)
+        rest = self.dot(v, v, count)
+        none = self.less(rest, self.number(NOTHING[self.scalar]), "ole")
+        length = self.sqrt(self.fma(alpha, alpha, rest))
+        beta = self.neg(fn.intrinsic("llvm.copysign", self.scalar, length, alpha))
+        zero, one = self.number(0), self.number(1)
+        factor = fn.select(none, zero, self.div(self.sub(beta, alpha), beta))
+        scale = self.splat(fn.select(none, zero, self.div(one, self.sub(alpha, beta))))
+        self.each(0, count, self.width, lambda c: self.store(self.mul(self.wide(v, c), scale), v, c))
+        self.store(one, v, last)
+        return factor, fn.select(none, alpha, beta)
+
+    def copy(self, source: V, target: V, count: V | int) -> None:
+        """Whole vectors, until there are `count` numbers."""
+        self.each(0, count, self.width, lambda c: self.store(self.wide(source, c), target, c))
 
     # -- sizes -------------------------------------------------------------------------------------------------------
     def greatest(self, base: V, count: int) -> V:

@@ -16,8 +16,6 @@ from pullback.codegen.llvm.dense import Dense
 from pullback.codegen.llvm.text import V, const, i64
 
 ROWS = 4
-#: squares of sizes that are nothing beside 1: their roots still have all their digits above it
-NOTHING = {"float": 1e-31, "double": 1e-291}
 
 
 def emit_tridiagonal(control: Any) -> None:
@@ -62,7 +60,7 @@ class _Tridiagonal(Dense):
         v, w = (self.splat(self.neg(self.load(x, i))) for x in (self.last_v, self.last_w))
         self.each(0, self.fn.add(i, i64(1)), self.width, lambda c: self.store(self.moved(row, c, v, w), row, c))
         self.store(self.load(row, i), self.d, i)
-        tau = self.reflection(i, row)
+        tau = self.reflected(i, row)
         self.each(0, i, ROWS, lambda r: self.rows(r, i))
         self.store(const(0.0, self.vector), self.y, i)
         half = self.mul(self.mul(tau, tau), self.mul(self.number(-0.5), self.dot(self.y, self.v, i)))
@@ -80,24 +78,13 @@ class _Tridiagonal(Dense):
         a = self.fma(v, self.wide(self.last_w, c), self.wide(row, c))
         return self.fma(w, self.wide(self.last_v, c), a)
 
-    def reflection(self, i: V, row: V) -> V:
+    def reflected(self, i: V, row: V) -> V:
         """v of row i, whose last element is 1; its factor."""
-        fn, before = self.fn, self.fn.add(i, i64(-1))
-        self.each(0, i, self.width, lambda c: self.store(self.wide(row, c), self.v, c))
-        self.store(const(0.0, self.vector), self.v, before)
-        alpha, rest = self.load(row, before), self.dot(self.v, self.v, i)
-        none = self.less(rest, self.number(NOTHING[self.scalar]), "ole")
-        length = self.sqrt(self.fma(alpha, alpha, rest))
-        beta = self.neg(fn.intrinsic("llvm.copysign", self.scalar, length, alpha))
-        zero, one = self.number(0), self.number(1)
-        tau = fn.select(none, zero, self.div(self.sub(beta, alpha), beta))
-        scale = self.splat(fn.select(none, zero, self.div(one, self.sub(alpha, beta))))
-        self.each(0, i, self.width, lambda c: self.store(self.mul(self.wide(self.v, c), scale), self.v, c))
-        self.store(one, self.v, before)
-        self.store(fn.select(none, alpha, beta), self.beside, before)
+        self.copy(row, self.v, i)
+        tau, left = self.reflection(self.v, i)
+        self.store(left, self.beside, self.fn.add(i, i64(-1)))
         self.store(tau, self.factors, i)
-        target = self.row(self.reflections, i, self.line)
-        self.each(0, self.line, self.width, lambda c: self.store(self.wide(self.v, c), target, c))
+        self.copy(self.v, self.row(self.reflections, i, self.line), self.line)
         return tau
 
     def rows(self, r: V, i: V) -> None:
