@@ -11,7 +11,7 @@ import pytest
 import pullback as pb
 from pullback import linalg
 from pullback.linalg import LinAlgError
-from pullback.ops.linalg import Lu
+from pullback.ops.linalg import Cholesky, Lu
 from pullback.ops.tridiagonal import Bidiagonal, BidiagonalSingular, Tridiagonal, TridiagonalEigen
 from pullback.util.errors import DTypeError, GradientError, ShapeError
 
@@ -383,3 +383,36 @@ def test_what_defines_forms_of_two_diagonals(n: int) -> None:
     values, *sides = BidiagonalSingular().reference(*parts)
     left, right = (np.moveaxis(panels, 1, 2).reshape(2, n, -1)[..., :n] for panels in sides)
     close(np.swapaxes(left, -1, -2) * (values * scale[:, None])[:, None] @ right, x, 1e-12)
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 17, 40, 131])
+def test_cholesky_by_blocks(n: int, kind: str) -> None:
+    rng, epsilon = np.random.default_rng(n), float(np.finfo(kind).eps)
+    x = rng.normal(size=(3, n, n))
+    x = (x @ np.swapaxes(x, -1, -2) + np.eye(n)).astype(kind)
+    given = np.tril(x) + np.triu(np.full_like(x, np.nan), 1)  # nothing above the diagonal is read
+    bad = n - 1 - n // 3
+    given[1, bad, bad] = -1
+    found = np.asarray(linalg.cholesky(tensor(np.where(np.isnan(given), 0, given)), check=False)).astype(np.float64)
+    for k in (0, 2):
+        wanted = x[k].astype(np.float64)
+        assert np.abs(found[k] @ found[k].T - wanted).max() <= (2 + n) * epsilon * np.abs(wanted).max()
+    assert np.isnan(np.tril(found[1])[bad:, bad]).all() and not np.isnan(found[1][:, :bad]).any()
+    assert (np.triu(found, 1)[[0, 2]] == 0).all()
+    close(found[1][:, :bad], Cholesky().reference(given[1:2].astype(np.float64))[0][:, :bad], 30 * n * epsilon)
+
+
+def test_decompositions_in_loops() -> None:
+    """In the body of a loop a kernel has memory of its own, too."""
+    x = np.random.default_rng(5).normal(size=(4, 20, 20))
+    x = x @ np.swapaxes(x, -1, -2) + np.eye(20)
+
+    def body(total: Any, m: Any) -> Any:
+        found = (linalg.eigvalsh(m).sum(), linalg.svdvals(m).sum(), linalg.cholesky(m, check=False).sum())
+        return total + found[0], pb.stack(list(found))
+
+    total, found = pb.jit(lambda m: pb.scan(body, pb.zeros((), dtype=pb.float64), m))(tensor(x))
+    traces = np.trace(x, axis1=1, axis2=2)
+    close(total, traces.sum(), 1e-10)
+    close(np.asarray(found).T, [traces, traces, np.linalg.cholesky(x).sum((1, 2))], 1e-10)

@@ -10,40 +10,9 @@ import numpy as np
 
 import pullback.ops.build as b
 from pullback.ir.dtypes import dtype_of
-from pullback.ir.node import Node, Op, TensorType, Transforms, TupleType, primitive
+from pullback.ir.node import Node, TensorType, TupleType, primitive
+from pullback.ops.dense import Dense
 from pullback.ops.matrix import check_matrix
-
-NOT_OWN = "only what is made of it has a derivative: that one's rule stands before it is taken apart"
-NOT_ALONE = "the catalogue differentiates what it tests: it is tested by itself"
-PANEL_VECTORS, VECTOR_BYTES = 4, 32
-
-
-class Dense(Op):
-    """A kernel on dense matrices, whose leading dimensions are batches. `parts`: how many threads may share it.
-
-    Rows of n elements and `line` have room for whole panels, those columns that are turned together.
-    """
-
-    lowering: ClassVar[str] = "dense"
-    absent: ClassVar[dict[str, str]] = {"jvp": NOT_OWN, "transpose": NOT_OWN, "samples": NOT_ALONE}
-
-    def line(self, n: int, itemsize: int) -> int:
-        panel = self.panel(n, itemsize)
-        return -(-max(n, 1) // panel) * panel
-
-    def panel(self, n: int, itemsize: int) -> int:
-        width = VECTOR_BYTES // itemsize
-        return min(-(-max(n, 1) // width), PANEL_VECTORS) * width
-
-    def work(self, *types: TensorType) -> int:
-        """What it costs: operations."""
-        raise NotImplementedError
-
-    def parts(self, *types: TensorType) -> int:
-        return b.count(types[0].shape[:-2])
-
-    def batch(self, transforms: Transforms, size: int, inputs: tuple[Node, ...], batched: tuple[bool, ...]) -> Any:
-        return b.apply(self, *(x if k else b.lead(x, size) for x, k in zip(inputs, batched, strict=True)))
 
 
 @primitive
@@ -234,4 +203,4 @@ def whole_rows(panels: Node, n: int) -> Node:
     return b.slice_axis(wide, 2, 0, n) if count * width != n else wide
 
 
-__all__ = ["Bidiagonal", "BidiagonalSingular", "Dense", "Tridiagonal", "TridiagonalEigen", "whole_rows"]
+__all__ = ["Bidiagonal", "BidiagonalSingular", "Tridiagonal", "TridiagonalEigen", "whole_rows"]

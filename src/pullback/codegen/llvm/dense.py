@@ -211,6 +211,12 @@ class Dense:
                        for x in (other, exponent))
         return there, fn.select(finite, back, self.number(float("nan")))
 
+    def copy_exactly(self, source: V, target: V, count: int) -> None:
+        """So many numbers, no more."""
+        whole = count // self.width * self.width
+        self.copy(source, target, whole)
+        self.each(whole, count, 1, lambda k: self.store(self.load(source, k), target, k))
+
     def copy_scaled(self, source: V, target: V, count: int, factor: V) -> None:
         """target[k] = factor source[k] for so many elements, no more."""
         whole, wide = count // self.width * self.width, self.splat(factor)

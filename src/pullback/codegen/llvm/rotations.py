@@ -14,7 +14,7 @@ from pullback.codegen.llvm.dense import Dense
 from pullback.codegen.llvm.text import V, const, i64
 
 SWEEPS = 512
-ROOM = 16_384  # rotations that are noted at most, apart from one sweep
+ROOM = 4_096  # rotations that are noted at most, apart from one sweep
 
 
 class Rotations:
