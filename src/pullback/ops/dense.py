@@ -18,7 +18,7 @@ PANEL_VECTORS, VECTOR_BYTES = 4, 32
 class Dense(Op):
     """A kernel on dense matrices, whose leading dimensions are batches. `parts`: how many threads may share it.
 
-    Rows of n elements and `line` have room for whole panels, those columns that are turned together.
+    `panel` columns are turned together; rows of n elements have room for `line`, whole panels.
     """
 
     lowering: ClassVar[str] = "dense"

@@ -19,7 +19,7 @@ LAST_EXPONENT, EXPONENT_AT = {"float": 253, "double": 2045}, {"float": 23, "doub
 
 
 class Dense:
-    """One kernel while it is written. `area(nbytes)`: memory of its own for each thread."""
+    """One kernel while it is written."""
 
     def __init__(self, control: Any, threads: int) -> None:
         self.control, self.fn, self.threads = control, control.fn, threads
