@@ -11,7 +11,8 @@ import pytest
 import pullback as pb
 from pullback import linalg
 from pullback.linalg import LinAlgError
-from pullback.ops.linalg import Lu
+from pullback.ops.linalg import Cholesky, Lu
+from pullback.ops.tridiagonal import Bidiagonal, BidiagonalSingular, Tridiagonal, TridiagonalEigen
 from pullback.util.errors import DTypeError, GradientError, ShapeError
 
 RNG = np.random.default_rng(0)
@@ -269,3 +270,149 @@ def test_derivatives_of_eig() -> None:
     batch = pb.asarray(np.stack([x, step]))
     np.testing.assert_allclose(pb.vmap(energy)(batch).numpy(), [energy(pb.asarray(m)).item() for m in (x, step)],
                                rtol=1e-12)
+
+
+def symmetric_matrices(n: int, rng: Any) -> dict[str, Any]:
+    """Symmetric matrices of many kinds: full, graded both ways, of few different eigenvalues, singular, in blocks."""
+    x = rng.normal(size=(n, n))
+    q = np.linalg.qr(x)[0]
+    one = rng.normal(size=n)
+    ends = np.linspace(-12, 12, n) if n > 1 else np.zeros(1)
+    line = np.diag(2 * np.ones(n)) - np.eye(n, k=1) - np.eye(n, k=-1)
+    return {
+        "normal": x + x.T, "positive": x @ x.T, "graded values": q * 10.0 ** ends @ q.T,
+        "graded": (x + x.T) * np.sqrt(np.outer(10.0 ** ends, 10.0 ** ends)),
+        "graded back": ((x + x.T) * np.sqrt(np.outer(10.0 ** ends, 10.0 ** ends)))[::-1, ::-1],
+        "repeated": q * np.where(np.arange(n) % 3, 1.0, -2.0) @ q.T, "rank 1": np.outer(one, one),
+        "singular": q * np.where(np.arange(n) % 2, 0.0, rng.normal(size=n)) @ q.T, "zero": np.zeros((n, n)),
+        "identity": np.eye(n), "diagonal": np.diag(one), "ones": np.ones((n, n)), "line": line,
+        "clustered": q * (1 + 1e-10 * rng.normal(size=n)) @ q.T,
+        "large": 1e300 * (x + x.T), "small": 1e-300 * (x + x.T),
+        "sparse": np.where(rng.uniform(size=(n, n)) < 0.1, x, 0), "blocks": np.kron(np.eye(n), np.ones((3, 3)))[:n, :n],
+        "wilkinson": np.diag(np.abs(np.arange(n) - n / 2)) + np.eye(n, k=1) + np.eye(n, k=-1),
+    }
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+@pytest.mark.parametrize("n", [2, 3, 4, 7, 16, 21, 33, 70, 130])
+def test_symmetric_eigenproblems(n: int, kind: str) -> None:
+    """Residuals, orthogonality and values beside NumPy's in double precision, in units of rounding of the greatest."""
+    rng, epsilon = np.random.default_rng(n), float(np.finfo(kind).eps)
+    for turn in range(1 if n > 40 else 3):
+        given = symmetric_matrices(n, rng)
+        x = np.stack([np.tril(m) + np.tril(m, -1).T for m in given.values()])
+        if kind == "float32":
+            x = np.clip(x, -1e37, 1e37).astype(kind)
+        w, v = (np.asarray(t).astype(np.float64) for t in linalg.eigh(tensor(x)))
+        np.testing.assert_array_equal(np.asarray(linalg.eigvalsh(tensor(x))).astype(np.float64), w)
+        for name, m, values, vectors in zip(given, x.astype(np.float64), w, v, strict=True):
+            wanted = np.linalg.eigvalsh(m)
+            size = max(float(np.abs(wanted).max()), 1e-307 if kind == "float64" else 1e-37)
+            what = f"{name}, {turn}"
+            assert np.abs(values - wanted).max() <= (20 + n) * epsilon * size, what
+            assert (np.diff(values) >= 0).all(), what
+            assert np.abs(vectors.T @ vectors - np.eye(n)).max() <= (10 + n / 4) * epsilon, what
+            left = (m / size) @ vectors - vectors * (values / size)
+            assert np.abs(left).max() <= (10 + n / 8) * epsilon, what
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+@pytest.mark.parametrize("n", [2, 3, 4, 7, 16, 21, 33, 70, 130])
+def test_singular_values(n: int, kind: str) -> None:
+    """Of square matrices of as many kinds, which are not symmetric."""
+    rng, epsilon = np.random.default_rng(n), float(np.finfo(kind).eps)
+    for turn in range(1 if n > 40 else 3):
+        given = symmetric_matrices(n, rng)
+        turned = np.linalg.qr(rng.normal(size=(n, n)))[0]
+        others = ("graded values", "repeated", "singular", "rank 1")
+        given |= {name + ", turned": given[name] @ turned for name in others}
+        given |= {"triangle": np.triu(rng.normal(size=(n, n))), "two diagonals": np.eye(n) + np.eye(n, k=1),
+                  "holes": np.diag(np.arange(n) % 2.0) + np.eye(n, k=-1), "shift": np.eye(n, k=1)}
+        x = np.stack(list(given.values()))
+        if kind == "float32":
+            x = np.clip(x, -1e37, 1e37).astype(kind)
+        u, s, vh = (np.asarray(t).astype(np.float64) for t in linalg.svd(tensor(x)))
+        np.testing.assert_array_equal(np.asarray(linalg.svdvals(tensor(x))).astype(np.float64), s)
+        for name, m, left, values, right in zip(given, x.astype(np.float64), u, s, vh, strict=True):
+            wanted = np.linalg.svd(m, compute_uv=False)
+            size = max(float(wanted[0]), 1e-307 if kind == "float64" else 1e-37)
+            what = f"{name}, {turn}"
+            assert np.abs(values - wanted).max() <= (20 + n) * epsilon * size, what
+            assert (np.diff(values) <= 0).all() and (values >= 0).all(), what
+            for v in (left.T @ left, right @ right.T):
+                assert np.abs(v - np.eye(n)).max() <= (10 + n / 4) * epsilon, what
+            assert np.abs(m / size - left * (values / size) @ right).max() <= (10 + n / 8) * epsilon, what
+
+
+def test_matrices_that_are_not_finite() -> None:
+    """NaN for those matrices of a batch, soon, and right answers for the others."""
+    x = np.tile(np.diag(np.arange(40.0)), (4, 1, 1))
+    x[1, 7, 3] = np.nan
+    x[2, 5, 5] = np.inf
+    w, v = (np.asarray(t) for t in linalg.eigh(tensor(x)))
+    assert np.isnan(w[1:3]).all() and np.isnan(v[1:3]).all()
+    np.testing.assert_array_equal(w[[0, 3]], [np.arange(40.0)] * 2)
+    np.testing.assert_array_equal(v[[0, 3]], [np.eye(40)] * 2)
+    u, s, vh = (np.asarray(t) for t in linalg.svd(tensor(x)))
+    assert all(np.isnan(t[1:3]).all() for t in (u, s, vh))
+    np.testing.assert_array_equal(s[[0, 3]], [np.arange(40.0)[::-1]] * 2)
+
+
+def test_decompositions_do_not_depend_on_threads() -> None:
+    x = np.random.default_rng(3).normal(size=(150, 150))
+    found = []
+    for count in (1, 2, 3):
+        with pb.config.override(threads=count):
+            results = (*linalg.eigh(tensor(x + x.T)), *linalg.svd(tensor(x)), linalg.cholesky(tensor(x @ x.T)))
+            found.append([np.asarray(t).tobytes() for t in results])
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 40])
+def test_what_defines_forms_of_two_diagonals(n: int) -> None:
+    """The NumPy definitions of the kernels are decompositions, too."""
+    x = np.random.default_rng(n).normal(size=(2, n, n))
+    x = x + np.swapaxes(x, -1, -2)
+    *parts, scale = Tridiagonal().reference(x)
+    values, panels = TridiagonalEigen().reference(*parts)
+    vectors = np.moveaxis(panels, 1, 2).reshape(2, n, -1)[..., :n]
+    close(np.swapaxes(vectors, -1, -2) * (values * scale[:, None])[:, None] @ vectors, x, 1e-12)
+    close(np.sort(values * scale[:, None]), np.linalg.eigvalsh(x), 1e-12)
+    x = np.random.default_rng(n + 1).normal(size=(2, n, n))
+    *parts, scale = Bidiagonal().reference(x)
+    values, *sides = BidiagonalSingular().reference(*parts)
+    left, right = (np.moveaxis(panels, 1, 2).reshape(2, n, -1)[..., :n] for panels in sides)
+    close(np.swapaxes(left, -1, -2) * (values * scale[:, None])[:, None] @ right, x, 1e-12)
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 17, 40, 131])
+def test_cholesky_by_blocks(n: int, kind: str) -> None:
+    rng, epsilon = np.random.default_rng(n), float(np.finfo(kind).eps)
+    x = rng.normal(size=(3, n, n))
+    x = (x @ np.swapaxes(x, -1, -2) + np.eye(n)).astype(kind)
+    given = np.tril(x) + np.triu(np.full_like(x, np.nan), 1)  # nothing above the diagonal is read
+    bad = n - 1 - n // 3
+    given[1, bad, bad] = -1
+    found = np.asarray(linalg.cholesky(tensor(np.where(np.isnan(given), 0, given)), check=False)).astype(np.float64)
+    for k in (0, 2):
+        wanted = x[k].astype(np.float64)
+        assert np.abs(found[k] @ found[k].T - wanted).max() <= (2 + n) * epsilon * np.abs(wanted).max()
+    assert np.isnan(np.tril(found[1])[bad:, bad]).all() and not np.isnan(found[1][:, :bad]).any()
+    assert (np.triu(found, 1)[[0, 2]] == 0).all()
+    close(found[1][:, :bad], Cholesky().reference(given[1:2].astype(np.float64))[0][:, :bad], 30 * n * epsilon)
+
+
+def test_decompositions_in_loops() -> None:
+    """In the body of a loop a kernel has memory of its own, too."""
+    x = np.random.default_rng(5).normal(size=(4, 20, 20))
+    x = x @ np.swapaxes(x, -1, -2) + np.eye(20)
+
+    def body(total: Any, m: Any) -> Any:
+        found = (linalg.eigvalsh(m).sum(), linalg.svdvals(m).sum(), linalg.cholesky(m, check=False).sum())
+        return total + found[0], pb.stack(list(found))
+
+    total, found = pb.jit(lambda m: pb.scan(body, pb.zeros((), dtype=pb.float64), m))(tensor(x))
+    traces = np.trace(x, axis1=1, axis2=2)
+    close(total, traces.sum(), 1e-10)
+    close(np.asarray(found).T, [traces, traces, np.linalg.cholesky(x).sum((1, 2))], 1e-10)

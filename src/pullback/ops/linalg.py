@@ -15,6 +15,7 @@ import pullback.ops.build as b
 from pullback.ir.dtypes import bool_, float64, int32
 from pullback.ir.index import Index
 from pullback.ir.node import Function, Node, Op, TensorType, Transforms, TupleType, param, primitive, project
+from pullback.ops.dense import UpperCholesky
 from pullback.ops.indexing import Located
 from pullback.ops.map import Sample
 from pullback.ops.matrix import (
@@ -292,17 +293,7 @@ class Cholesky(Decomposition):
         x = inputs[0]
         if not x.tensor.size:
             return [x]
-        start = flat_batch(x)
-
-        def turn(step: Node, left: Node) -> Sequence[Node]:
-            column = b.gather(left, step, 2)
-            pivot = b.gather(column, step, 1)
-            root = where(b.binary("gt", pivot, b.zeros_like(pivot)), b.sqrt(pivot), np.nan)
-            part = where(is_step(column, 1, step, "ge"), b.div(column, rows(root, column.shape)), 0)
-            return [b.sub(left, b.mul(rows(part, left.shape), columns(part, left.shape))), part]
-
-        found = loop(turn, x.shape[-1], [start])[1]
-        return [b.reshape(b.transpose(found, (1, 2, 0)), x.shape)]
+        return [tril(turned(project(b.apply(UpperCholesky(), turned(x)))[0]))]
 
     @staticmethod
     def samples() -> Iterator[Sample]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
-
-import numpy as np
 
 import pullback.ops.build as b
 from pullback.ir.dtypes import bool_, int32
@@ -137,20 +134,3 @@ def any_of(x: Node) -> Node:
     """Whether any element of a bool array is true."""
     assert x.dtype is bool_
     return b.reduce("or", x, tuple(range(x.tensor.rank)))
-
-
-@lru_cache(None)
-def tournament(n: int) -> Any:
-    """Rounds that pair every two of n indices once: the partner of each index by round (its own: it rests)."""
-    even = n + n % 2
-    ring = list(range(1, even))
-    table = np.zeros((max(even - 1, 0), n), np.int32)
-    for turn in range(even - 1):
-        seats = [0, *ring]
-        for k in range(even // 2):
-            i, j = seats[k], seats[even - 1 - k]
-            for a, z in ((i, j), (j, i)):
-                if a < n:
-                    table[turn, a] = z if z < n else a
-        ring = ring[-1:] + ring[:-1]
-    return table

@@ -14,6 +14,7 @@ from pullback.ops.across import Across
 from pullback.ops.attention import Attention, AttentionBackward, AttentionTangent
 from pullback.ops.contract import Contract
 from pullback.ops.control import Barrier, Call, Checkpoint, Composite, Cond, Custom, CustomLinear, Scan, While
+from pullback.ops.dense import UpperCholesky
 from pullback.ops.fourier import Fourier, HermitianFourier, RealFourier
 from pullback.ops.indexing import Gather, PutAlong, Scatter, TakeAlong
 from pullback.ops.linalg import Cholesky, Lu, Qr, Require, TriangularSolve
@@ -25,12 +26,14 @@ from pullback.ops.scalar import ROWS
 from pullback.ops.shape import Broadcast, Concat, Reindex, ReindexReduce
 from pullback.ops.source import Const, Iota, RandomBits
 from pullback.ops.spectral import Eig, Eigh, Svd
+from pullback.ops.tridiagonal import Bidiagonal, BidiagonalSingular, Tridiagonal, TridiagonalEigen
 
 _CLASSES: tuple[Any, ...] = (
     Map, Convert, Bitcast, Copy, Leaf, StopGradient, Broadcast, Reindex, ReindexReduce, Concat, Reduce, ArgReduce,
     Cumulative, Contract, Gather, Scatter, TakeAlong, PutAlong, Sort, Const, Iota, RandomBits, Call, Composite,
     Checkpoint, Barrier, Custom, CustomLinear, Cond, While, Scan, Require, TriangularSolve, Cholesky, Lu, Qr, Eigh, Svd,
-    Eig, Fourier, RealFourier, HermitianFourier, Recurrence, Attention, AttentionTangent, AttentionBackward, Across)
+    Eig, Fourier, RealFourier, HermitianFourier, Recurrence, Attention, AttentionTangent, AttentionBackward, Across,
+    Tridiagonal, TridiagonalEigen, Bidiagonal, BidiagonalSingular, UpperCholesky)
 OPS: dict[str, type[Op]] = {c.name: c for c in _CLASSES}
 RULES = ("infer", "reference", "jvp", "transpose", "batch", "lowering", "samples")
 

@@ -1,15 +1,12 @@
-"""Eigenvalues of Hermitian matrices and singular values, by Jacobi rotations; eigenvalues of other matrices
-by LAPACK. Leading dimensions are batches.
-
-A round of a tournament rotates n/2 pairs of rows that have nothing in common at once; n - 1 rounds, a sweep, meet all
-pairs. Sweeps converge quadratically; every small value is as exact as the matrix determines it.
+"""Eigenvalues of Hermitian matrices and singular values by way of a form of two diagonals, eigenvalues of other
+matrices by LAPACK. Leading dimensions are batches.
 
 The sign of a vector is chosen so that its largest component is positive (real, where numbers are complex).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -30,18 +27,14 @@ from pullback.ops.matrix import (
     diagonal,
     eye_like,
     flat_batch,
-    loop,
     mm,
-    repeat_while,
     rows,
-    tournament,
     tril,
     turned,
     where,
 )
+from pullback.ops.tridiagonal import Bidiagonal, BidiagonalSingular, Tridiagonal, TridiagonalEigen, whole_rows
 from pullback.util.errors import GradientError, message
-
-MAX_SWEEPS = 30
 
 
 def real_of(dtype: DType) -> DType:
@@ -65,54 +58,16 @@ def _signs(vectors: Node) -> Node:
     return where(b.binary("lt", found, b.zeros_like(found)), b.neg(b.ones_like(found)), 1)
 
 
-def _ordered(values: Node, descending: bool, *matrices: Node) -> tuple[Node, ...]:
-    """Values [batch, n] in order, and the rows of matrices with them."""
+def _ordered(values: Node, descending: bool, *others: Node) -> tuple[Node, ...]:
+    """Values [batch, n] in order, and others, or the rows of matrices, with them."""
     values, order = b.sort([values, b.iota(values.shape, 1, int32)], 1, descending)
-    return values, *(b.take_along(x, rows(order, x.shape), 1) for x in matrices)
+    return values, *(b.take_along(x, rows(order, x.shape) if x.tensor.rank > 2 else order, 1) for x in others)
 
 
-def _rotation(near: Node, far: Node, mixed: Node, partner: Node) -> tuple[Node, Node]:
-    """Cosine and sine that make `mixed` zero, for every row, whose partner's share is `far`: [batch, n] each."""
-    zero = b.zeros_like(mixed)
-    idle = b.binary("logical_or", b.binary("eq", mixed, zero),
-                    b.binary("eq", partner, b.iota(partner.shape, 1, int32)))
-    first = b.binary("gt", partner, b.iota(partner.shape, 1, int32))
-    angle = b.div(b.sub(far, near), where(idle, b.ones_like(mixed), b.add(mixed, mixed)))
-    flat = b.binary("eq", angle, zero)
-    sign = where(flat, where(first, b.ones_like(angle), b.neg(b.ones_like(angle))),
-                 b.binary("copysign", b.ones_like(angle), angle))
-    size = b.unary("abs", angle)
-    large = b.binary("gt", size, b.scalar_like(size, 1e15))  # whose square may overflow
-    square = b.square(where(large, b.ones_like(size), size))
-    tangent = b.div(sign, where(large, b.add(size, size), b.add(size, b.sqrt(b.add(square, b.ones_like(size))))))
-    tangent = where(idle, zero, tangent)
-    cosine = b.reciprocal(b.sqrt(b.add(b.square(tangent), b.ones_like(tangent))))
-    return cosine, b.mul(tangent, cosine)
-
-
-def _turn_rows(x: Node, cosine: Node, sine: Node, partner: Node) -> Node:
-    """Each row mixed with its partner's."""
-    other = b.gather(x, partner, 1)
-    return b.sub(b.mul(x, rows(cosine, x.shape)), b.mul(other, rows(sine, x.shape)))
-
-
-def _sweeps(turn: Callable[..., Sequence[Node]], n: int, start: Sequence[Node],
-            rest: Callable[..., Node]) -> Sequence[Node]:
-    """Sweeps of rounds while `rest(state)` (one bool) holds."""
-    table = b.const_array(tournament(n))
-
-    def more(count: Node, *state: Node) -> Node:
-        few = b.binary("lt", count, b.const_scalar(MAX_SWEEPS, int32))
-        return b.binary("logical_and", few, rest(*state))
-
-    def sweep(count: Node, *state: Node) -> Sequence[Node]:
-        return [b.add(count, b.const_scalar(1, int32)), *loop(turn, table.shape[0], state, [table])]
-
-    return repeat_while(more, sweep, [b.const_scalar(0, int32), *start])[1:]
-
-
-def _epsilon(dtype: DType) -> float:
-    return float(np.finfo(dtype.numpy).eps)
+def _of_length_one(vectors: Node) -> Node:
+    """Rows of matrices whose length is 1 but for what the rounding of many rotations adds up to."""
+    length = b.sqrt(b.reduce("add", b.square(vectors), (2,)))
+    return b.mul(vectors, rows(b.reciprocal(length), vectors.shape))
 
 
 # -- eigenvalues -------------------------------------------------------------------------------------------------------
@@ -159,10 +114,10 @@ class Eigh(Decomposition):
             return [b.zeros(x.shape[:-1], x.dtype), x]
         lower = flat_batch(tril(x))
         full = b.add(lower, turned(tril(lower, -1)))
-        vectors = eye_like(full)
-        if n > 1:
-            full, vectors = _sweeps(_eigh_turn, n, [full, vectors], _not_diagonal)
-        w, v = _ordered(diagonal(full), False, vectors)
+        *parts, scale = project(b.apply(Tridiagonal(), full))
+        w, panels = project(b.apply(TridiagonalEigen(), *parts))
+        w, v = _ordered(b.mul(w, rows(scale, w.shape)), False, whole_rows(panels, n))
+        v = _of_length_one(v)
         v = b.mul(v, rows(_signs(v), v.shape))
         return [b.reshape(w, x.shape[:-1]), b.reshape(turned(v), x.shape)]
 
@@ -182,34 +137,6 @@ def _eigh(x: Any) -> Any:
         return np.full(x.shape[-1], np.nan, x.real.dtype), np.full_like(x, np.nan)
     w, v = np.linalg.eigh(x)
     return w, v / _phase(v)
-
-
-def _eigh_turn(step: Node, x: Node, vectors: Node, partner: Node) -> Sequence[Node]:
-    """One round: rows, then columns, of the matrix; the rows of the transposed eigenvectors."""
-    shape = x.shape[:2]
-    spread = b.broadcast(partner, shape, (1,))
-    near = diagonal(x)
-    one = b.reshape(b.take_along(x, b.reshape(spread, (*shape, 1)), 2), shape)
-    two = b.gather(one, partner, 1)  # rounding makes them differ; both partners must turn by one angle
-    mixed = b.mul(b.add(one, two), b.scalar_like(one, 0.5))
-    cosine, sine = _rotation(near, b.gather(near, partner, 1), mixed, spread)
-    x = _turn_rows(x, cosine, sine, partner)
-    other = b.gather(x, partner, 2)
-    x = b.sub(b.mul(x, columns(cosine, x.shape)), b.mul(other, columns(sine, x.shape)))
-    pair = b.binary("eq", at(x, 2), rows(spread, x.shape))
-    moved = b.binary("ne", sine, b.zeros_like(sine))
-    pair = b.binary("logical_and", pair, rows(moved, x.shape))
-    return [where(pair, b.zeros_like(x), x), _turn_rows(vectors, cosine, sine, partner)]
-
-
-def _not_diagonal(x: Node, vectors: Node) -> Node:
-    """Whether any matrix has more beside its diagonal than rounding leaves."""
-    squares = b.square(x)
-    on = b.binary("eq", at(x, 1), at(x, 2))
-    beside = b.reduce("add", where(on, b.zeros_like(x), squares), (1, 2))
-    total = b.reduce("add", squares, (1, 2))
-    bound = b.mul(total, b.scalar_like(total, (_epsilon(x.dtype) / 4) ** 2))
-    return b.reduce("or", b.binary("gt", beside, bound), (0,))
 
 
 def _complex_of(dtype: DType) -> DType:
@@ -353,15 +280,12 @@ class Svd(Decomposition):
     def _tall(self, x: Node, batch: tuple[int, ...], m: int, n: int) -> Sequence[Node]:
         start = flat_batch(x)
         head, core = (start, start) if m == n else project(b.apply(Qr(self.full), start))
-        lines = turned(cut(core, n, n))  # columns of the matrix as rows
-        vectors = eye_like(b.zeros((start.shape[0], n, n), x.dtype))
-        if n > 1:
-            lines, vectors = _sweeps(_svd_turn, n, [lines, vectors], _not_orthogonal)
-        size = _length(lines)
-        s, lines, vectors = _ordered(size, True, lines, vectors)
-        q, r = project(b.apply(Qr(), turned(lines)))  # diagonal R: Q completes what has no length
-        r = diagonal(r)
-        q = b.mul(q, columns(where(b.binary("lt", r, b.zeros_like(r)), b.neg(b.ones_like(r)), 1), q.shape))
+        *parts, scale = project(b.apply(Bidiagonal(), cut(core, n, n)))
+        s, left, right = project(b.apply(BidiagonalSingular(), *parts))
+        s, sign = b.mul(b.unary("abs", s), rows(scale, s.shape)), b.binary("copysign", b.ones_like(s), s)
+        s, lines, vectors, sign = _ordered(s, True, whole_rows(left, n), whole_rows(right, n), sign)
+        q = turned(_of_length_one(lines))
+        vectors = b.mul(_of_length_one(vectors), rows(sign, vectors.shape))
         if m != n:
             q = self._unreduced(head, q, m, n)
         sign = _signs(b.slice_axis(turned(q), 1, 0, n))
@@ -397,37 +321,6 @@ def _svd(x: Any, full: bool) -> Any:
     u[:, :k] = u[:, :k] / phase
     vh[:k] = vh[:k] * phase.T
     return u, s, vh
-
-
-def _length(lines: Node) -> Node:
-    """Euclidean norms of rows, without overflow."""
-    top = b.reduce("max", b.unary("abs", lines), (2,))
-    none = b.binary("eq", top, b.zeros_like(top))
-    unit = where(none, b.ones_like(top), top)
-    return b.mul(top, b.sqrt(b.reduce("add", b.square(b.div(lines, rows(unit, lines.shape))), (2,))))
-
-
-def _svd_turn(step: Node, lines: Node, vectors: Node, partner: Node) -> Sequence[Node]:
-    """One round: pairs of columns made orthogonal."""
-    shape = lines.shape[:2]
-    near = b.reduce("add", b.square(lines), (2,))
-    mixed = b.reduce("add", b.mul(lines, b.gather(lines, partner, 1)), (2,))
-    far = b.gather(near, partner, 1)
-    bound = b.mul(b.sqrt(b.mul(near, far)), b.scalar_like(near, _epsilon(lines.dtype)))
-    mixed = where(b.binary("le", b.unary("abs", mixed), bound), b.zeros_like(mixed), mixed)
-    cosine, sine = _rotation(near, far, mixed, b.broadcast(partner, shape, (1,)))
-    return [_turn_rows(lines, cosine, sine, partner), _turn_rows(vectors, cosine, sine, partner)]
-
-
-def _not_orthogonal(lines: Node, vectors: Node) -> Node:
-    """Whether any two columns have a larger cosine than rounding leaves."""
-    products = mm(lines, turned(lines))
-    size = diagonal(products)
-    bound = b.mul(b.mul(rows(size, products.shape), columns(size, products.shape)),
-                  b.scalar_like(products, (4 * _epsilon(lines.dtype)) ** 2))
-    on = b.binary("eq", at(products, 1), at(products, 2))
-    large = b.binary("gt", where(on, b.zeros_like(products), b.square(products)), bound)
-    return b.reduce("or", large, (0, 1, 2))
 
 
 __all__ = ["Eigh", "Svd"]

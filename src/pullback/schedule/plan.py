@@ -45,7 +45,7 @@ from pullback.schedule.special import cumulative_loops
 from pullback.schedule.unroll import unrolled
 
 ALIGN = 64
-CONTROL = ("scan", "while", "cond", "sort")
+CONTROL = ("scan", "while", "cond", "sort", "dense")
 SPECIAL = ("cumulative", "scatter")
 MAX_THREADS = 16
 SORT_COST = 100  # of an element of a line
@@ -243,7 +243,7 @@ def shares(kernel: Kernel) -> bool:
 
 
 def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> Kernel:
-    """A loop or choice whose bodies are programs of their own; or a sort."""
+    """A loop or choice whose bodies are programs of their own; a sort; a decomposition."""
     root = group.members[0]
     node, op = root.node, root.node.op
     axis: int = getattr(op, "axis", 0)
@@ -265,11 +265,20 @@ def control_kernel(group: Group, name: str, options: Options, roots: Roots) -> K
         kernel.flops, lines = inputs[0].size * SORT_COST, inputs[0].size // max(inputs[0].shape[axis], 1)
         kernel.threads = min(costs.worth_threads(kernel.flops, options.threads), max(lines, 1))
         return kernel
+    if root.kind == "dense":
+        kernel.flops, parts = dense_work(op, *(x.tensor for x in node.inputs))
+        kernel.threads = min(costs.worth_threads(kernel.flops, options.threads), max(parts, 1))
+        return kernel
     times = getattr(op, "length", 1)
     kernel.flops = sum(p.flops for p in bodies) * times
     kernel.nbytes = max(sum(x.nbytes for x in (*kernel.reads, *kernel.writes)),
                         int(sum(p.seconds for p in bodies) * times * 1e9 * costs.BYTES_PER_NANOSECOND))
     return kernel
+
+
+def dense_work(op: Any, *types: TensorType) -> tuple[int, int]:
+    """The operations of a kernel on dense matrices, and among how many threads they can be shared."""
+    return int(op.work(*types)), int(op.parts(*types))
 
 
 def states_of(op: Any) -> range:

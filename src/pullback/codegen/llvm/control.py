@@ -110,14 +110,28 @@ def _type(buffer: Buffer) -> Any:
 
 def emit_control(module: Module, kernel: Kernel, name: str, table: Slots, linkage: str,
                  emit_body: EmitBody) -> EmittedKernel:
-    """A kernel of kind "scan", "while", "cond" or "sort"."""
+    """A kernel of kind "scan", "while", "cond", "sort" or "dense"."""
     control = Control(module.function(name, PARAMS, linkage=linkage), kernel, table, emit_body)
     kinds: dict[str, Callable[[Control], None]] = {"scan": emit_scan, "while": emit_while, "cond": emit_cond,
-                                                   "sort": emit_sort}
+                                                   "sort": emit_sort, "dense": emit_dense}
     kinds[kernel.kind](control)
     control.fn.ret()
     control.areas.finish()
     return EmittedKernel(name, kernel.threads, control.areas.size)
+
+
+def emit_dense(control: Control) -> None:
+    """A kernel on dense matrices, by its operator's name."""
+    from pullback.codegen.llvm.bidiagonal import emit_bidiagonal  # lazy: few programs have them
+    from pullback.codegen.llvm.bidiagonal_singular import emit_bidiagonal_singular
+    from pullback.codegen.llvm.cholesky import emit_cholesky
+    from pullback.codegen.llvm.tridiagonal import emit_tridiagonal
+    from pullback.codegen.llvm.tridiagonal_eigen import emit_tridiagonal_eigen
+
+    emitters: dict[str, Callable[[Any], None]] = {
+        "tridiagonal": emit_tridiagonal, "tridiagonal_eigen": emit_tridiagonal_eigen,
+        "upper_cholesky": emit_cholesky, "bidiagonal": emit_bidiagonal, "bidiagonal_singular": emit_bidiagonal_singular}
+    emitters[control.payload.op.name](control)
 
 
 def emit_scan(control: Control) -> None:
