@@ -238,10 +238,11 @@ class _Parser:
 
 def getitem(x: TensorBase, index: Any) -> Any:
     """x[index]: a view for basic indices, a copy otherwise."""
-    found = parse(index, x.info.type.shape)
+    shape = x.extents
+    found = parse(index, shape)
     if not found.arrays:
         return views.index_view(x, found.entries)
-    shape, entries = x.info.type.shape, found.entries
+    entries = found.entries
     if any(e != ("s", 0, 1, n) for e, n in zip(entries, shape, strict=False)) or len(entries) != len(shape):
         x = views.index_view(x, entries)
         entries = tuple([("s", 0, 1, n) for n in views.region_shape(entries)])
@@ -376,17 +377,23 @@ def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set", mode: st
     what `mode` says: "fill" leaves it out, "clip" takes the nearest element."""
     if isinstance(value, TensorBase) and value._view is not None and _is_same_region(x, index, value):
         return
-    shape = x.info.type.shape
+    shape = x.extents
     if monoid == "set" and _is_mask(index) and not isinstance(index, (bool, np.bool_)) and _assign_where(x, index,
                                                                                                          value):
         return
     found = parse(index if mode is None else _unchecked(index, shape, mode != "fill"), shape)
-    tracked = x.info.requires_grad and thread.context.grad_enabled
+    place = views.place_of(x, found.entries) if not found.arrays and monoid == "set" else None
+    tracked = thread.context.grad_enabled and (x if place is None else place.tensor).info.requires_grad
     if type(value) not in SCALARS:
         value = as_tensor(value, "setitem")
     if not found.arrays and not tracked and monoid == "set" and thread.context.trace.kind == "main":
-        entries, found = found.entries, parse(_with_places(index, found, shape), shape)
-        if _at_once(x, entries, found, value):
+        new: Any = value
+        if isinstance(value, TensorBase):
+            new, place = value._peek(), None if value.requires_grad else place
+        if place is not None and places.write_known(place, new):
+            return
+        found = parse(_with_places(index, found, shape), shape)
+        if place is not None and places.write(place._replace(fixed=found.entries) if found.arrays else place, new):
             return
     operands, _ = views.WRITE_INDEX.values((x, value))
     if not found.arrays:
@@ -397,15 +404,6 @@ def setitem(x: TensorBase, index: Any, value: Any, monoid: str = "set", mode: st
     static = (("entries", found.entries), ("axes", found.axes), ("front", found.front),
               ("mode", mode or ("clip" if found.checked else "error")), ("monoid", monoid))
     x.assign_value(record(_scatter, [*operands, *arrays], static)[0])
-
-
-def _at_once(x: TensorBase, entries: Entries, found: Selection, value: Any) -> bool:
-    """Whether an assignment without history was made by the host. `found`: what of the index is part of a program."""
-    place = views.place_of(x, entries)
-    if place is None or (isinstance(value, TensorBase) and value.requires_grad):
-        return False
-    return places.write(place._replace(fixed=found.entries) if found.arrays else place,
-                        value._peek() if isinstance(value, TensorBase) else value)
 
 
 def _with_places(index: Any, found: Selection, shape: tuple[int, ...]) -> Any:

@@ -8,6 +8,7 @@ before, the part is copied at once by the host, and what follows has it as an in
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +70,7 @@ def row_major(shape: tuple[int, ...]) -> list[int]:
     return steps[::-1]
 
 
+@lru_cache(1024)
 def whole(shape: tuple[int, ...]) -> Placed:
     """All elements of an array."""
     return Placed(0, shape, tuple(row_major(shape)))
@@ -127,29 +129,37 @@ def _may_compute(trace: Trace, value: Value) -> bool:
         and not value.info.requires_grad
 
 
-def write(place: Place | None, new: Any) -> bool:
-    """Put a number or a value at some places of a tensor, where they change or it is known and nobody else holds it;
-    False where that is to be part of the program."""
-    if place is None:
-        return False
-    x, here = place.tensor, thread.context
-    trace = here.trace
+def write_known(place: Place, new: Any) -> bool:
+    """Put a number or a known value at some places of a tensor that is known, or was made just now, and that nobody
+    else holds; False for all others."""
+    x, trace = place.tensor, thread.context.trace
     alone = _is_alone(x)
+    if not alone and (trace.state.count != 1 or x._value is None or x._value.trace is not trace):
+        return False
+    return not (isinstance(new, Value) and new.buffer is None) and _may_write(place, new) and _put(place, new)
+
+
+def write(place: Place | None, new: Any) -> bool:
+    """Put a number or a value at some places of a tensor, where they change; False where they belong to the program."""
+    if place is None or not _may_write(place, new):
+        return False
+    x, trace = place.tensor, thread.context.trace
+    known = x._peek().buffer is not None and not (isinstance(new, Value) and new.buffer is None)
+    if not (trace.moving and known) and not moves(trace, "set", x._peek(), place.fixed):
+        return False
+    done = _put(place, new)
+    thread.context.trace.moving |= done
+    return done
+
+
+def _may_write(place: Place, new: Any) -> bool:
+    """Whether the host may write, and what is to be computed for it may be launched."""
+    x, here = place.tensor, thread.context
     old = x._peek()
-    pending = [v for v in (old, new) if isinstance(v, Value) and v.buffer is None]
-    if trace.kind != "main" or here.track is not None or x.requires_grad or old.info.requires_grad \
-            or not all(_may_compute(trace, v) for v in pending) \
-            or not _fits(new, old.info.type.dtype, place.placed.shape):
-        return False
-    at_once = not pending and (alone or trace.moving)
-    if not at_once and not moves(trace, "set", old, place.fixed):
-        return False
-    if any(memory_parts.finished(v, "assignment") is None for v in (old, new) if isinstance(v, Value)):
-        return False
-    del old, pending
-    _put(x, place.placed, new)
-    thread.context.trace.moving |= not at_once
-    return True
+    return here.trace.kind == "main" and here.track is None and not old.info.requires_grad \
+        and (x._meta is None or not x._meta.requires_grad) \
+        and all(v.buffer is not None or _may_compute(here.trace, v) for v in (old, new) if isinstance(v, Value)) \
+        and _fits(new, old.info.type.dtype, place.placed.shape)
 
 
 def _fits(new: Any, dtype: DType, shape: tuple[int, ...]) -> bool:
@@ -169,8 +179,11 @@ def _fits(new: Any, dtype: DType, shape: tuple[int, ...]) -> bool:
 _PLAIN = ("float32", "float64")
 
 
-def _put(x: TensorBase, placed: Placed, new: Any) -> None:
-    """Write into a tensor's memory, or into a copy where anybody else holds it."""
+def _put(place: Place, new: Any) -> bool:
+    """Write into a tensor's memory, or into a copy where anybody else holds it; False where there is none."""
+    x = place.tensor
+    if any(memory_parts.finished(v, "assignment") is None for v in (x._peek(), new) if isinstance(v, Value)):
+        return False
     info = x.info
     dtype = info.type.dtype
     if isinstance(new, Value):
@@ -181,8 +194,9 @@ def _put(x: TensorBase, placed: Placed, new: Any) -> None:
     alone = _is_alone(x)
     value: Any = x._peek()
     buffer = value.buffer if alone else execute.copied(value.buffer)
-    memory_parts.strided(buffer, dtype, *placed)[...] = source
+    memory_parts.strided(buffer, dtype, *place.placed)[...] = source
     x.assign_value(execute.held(buffer, info))
+    return True
 
 
 def _held(x: TensorBase) -> tuple[int, int]:

@@ -194,7 +194,7 @@ class Tensor(TensorBase):
         indexing.setitem(self, index, value)
 
     def __len__(self) -> int:
-        shape = self.info.type.shape
+        shape = self.extents
         if not shape:
             raise ArgumentError(message("len: a 0-dimensional tensor has no length", [("x", arguments.described(self))],
                                         "use x.item() for the number"))

@@ -180,7 +180,7 @@ class IndexView(View):
 
     def __init__(self, base: TensorBase, entries: Entries) -> None:
         super().__init__(base, _read_index, _write_index, (("entries", entries),))
-        self.entries = entries
+        self.entries, self.shape = entries, region_shape(entries)
 
     def read(self) -> Any:
         base, here = self.base, thread.context
@@ -229,7 +229,7 @@ def place_of(x: TensorBase, *indices: Entries) -> places.Place | None:
             return None
         chain.append(x._view.entries)
         x = x._view.base
-    placed = places.whole(x.info.type.shape)
+    placed = places.whole(x.extents)
     for entries in reversed(chain):
         placed = placed.part(entries)
     return places.Place(x, placed, tuple(chain))

@@ -85,10 +85,11 @@ def base_of(trace: tracing_module.Trace) -> tracing_module.Trace:
 class View:
     """How a view reads from and writes to its base: two operations, and what was read last."""
 
-    __slots__ = ("base", "cached", "read_op", "seen", "static", "with_history", "write_op")
+    __slots__ = ("base", "cached", "read_op", "seen", "shape", "static", "with_history", "write_op")
 
     def __init__(self, base: TensorBase, read_op: Any, write_op: Any, static: tuple[Any, ...]) -> None:
         self.base, self.read_op, self.write_op, self.static = base, read_op, write_op, static
+        self.shape: tuple[int, ...] | None = None  # where it is known without reading
         self.seen: Value | None = None
         self.cached: Value | None = None
         self.with_history = False  # whether `cached` was read with gradients enabled
@@ -146,10 +147,10 @@ class View:
 class Gone:
     """What a tensor has in place of a view once its memory was given up."""
 
-    __slots__ = ("base", "receiver", "type")
+    __slots__ = ("base", "receiver", "shape", "type")
 
     def __init__(self, type: Any, receiver: str) -> None:
-        self.base, self.type, self.receiver = None, type, receiver
+        self.base, self.type, self.receiver, self.shape = None, type, receiver, None
 
     def read(self) -> Any:
         raise DeletedError(message("Array has been deleted: its memory was given up",
@@ -273,9 +274,16 @@ class TensorBase:
         return value.info if value is not None else self._peek().info
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        value = self._value
+    def extents(self) -> tuple[int, ...]:
+        """The shape, which a dialect may show as a type of its own; views of indices are not read for it."""
+        value, view = self._value, self._view
+        if value is None and view is not None and view.shape is not None:
+            return view.shape
         return (value if value is not None else self._peek()).info.type.shape
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.extents
 
     @shape.setter
     def shape(self, shape: Any) -> None:

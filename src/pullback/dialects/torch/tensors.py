@@ -97,7 +97,7 @@ class Tensor(NativeTensor):
     @property
     def shape(self) -> Size:  # type: ignore[override]
         """The sizes, as `torch.Size([2, 3])`."""
-        return Size(self.info.type.shape)
+        return Size(self.extents)
 
     def size(self, dim: int | None = None) -> Any:  # type: ignore[override]
         """The sizes, or one of them."""
@@ -267,7 +267,7 @@ class Tensor(NativeTensor):
     _function = ""
 
     def __getitem__(self, index: Any) -> Any:
-        if not self.info.type.shape and type(index) is int:
+        if type(index) is int and not self.extents:
             view = self._view
             if index == 0 and view is not None and view.write_op is None:  # `loss.data[0]`: detached
                 warnings.warn("loss.data[0] is PyTorch 0.3; today it is loss.item()", DeprecationWarning, stacklevel=2)
