@@ -23,6 +23,8 @@ from pullback.runtime.memory import Buffer
 Entries = tuple[tuple[Any, ...], ...]
 #: turns in a row after which the first place met is as any other
 TURNS = 4
+#: writes of what is known that are part of one program; more are made by the host
+PATCHES = 8
 #: bytes up to which a part is copied, and up to which what it is part of is computed for its sake
 PART_BYTES = 64 << 20
 
@@ -144,12 +146,18 @@ def write(place: Place | None, new: Any) -> bool:
     if place is None or not _may_write(place, new):
         return False
     x, trace = place.tensor, thread.context.trace
-    known = x._peek().buffer is not None and not (isinstance(new, Value) and new.buffer is None)
-    if not (trace.moving and known) and not moves(trace, "set", x._peek(), place.fixed):
+    given = not isinstance(new, Value) or new.buffer is not None
+    if not moves(trace, "set", x._peek(), place.fixed) and not (given and _is_one_of_many(trace, x)):
         return False
     done = _put(place, new)
     thread.context.trace.moving |= done
     return done
+
+
+def _is_one_of_many(trace: Trace, x: TensorBase) -> bool:
+    """Whether a write of what is known would be the next of many in a program, or follows others made by the host."""
+    trace.patches += 1
+    return trace.patches > PATCHES or (trace.moving and x._peek().buffer is not None)
 
 
 def _may_write(place: Place, new: Any) -> bool:

@@ -173,6 +173,7 @@ class Trace:
     stepped: bool = False  # a gradient was recorded: the next gradient call begins a new step
     buffers: dict[int, Any] | None = None
     moving: bool = False  # a part of an array was read at another place than before
+    patches: int = 0  # writes of what is known into parts of arrays that are part of it
     history: tuple[int, ...] = ()  # what was held with a history when this was launched, by slot
     mutated: dict[int, Any] | None = None  # tensors changed in place while tracing, with their value before
     #: `carry` of many at once: identities of the values before, and those that replaced them
