@@ -25,6 +25,8 @@ Entries = tuple[tuple[Any, ...], ...]
 TURNS = 4
 #: writes of what is known that are part of one program; more are made by the host
 PATCHES = 8
+#: steps of a program that has only just begun: what was made in it is computed for a write
+BEGUN = 4
 #: bytes up to which a part is copied, and up to which what it is part of is computed for its sake
 PART_BYTES = 64 << 20
 
@@ -136,7 +138,7 @@ def write_known(place: Place, new: Any) -> bool:
     else holds; False for all others."""
     x, trace = place.tensor, thread.context.trace
     alone = _is_alone(x)
-    if not alone and (trace.state.count != 1 or x._value is None or x._value.trace is not trace):
+    if not alone and (trace.state.count > BEGUN or x._value is None or x._value.trace is not trace):
         return False
     return not (isinstance(new, Value) and new.buffer is None) and _may_write(place, new) and _put(place, new)
 
