@@ -61,10 +61,10 @@ class Buffer:
 class _Unknown:
     """What a tensor has in place of a view before its shape is known."""
 
-    __slots__ = ("base", "dtype")
+    __slots__ = ("base", "dtype", "shape")
 
     def __init__(self, dtype: DType) -> None:
-        self.base, self.dtype = None, dtype
+        self.base, self.dtype, self.shape = None, dtype, None
 
     def read(self) -> Any:
         raise UninitializedError(message("an uninitialized parameter or buffer was used",
