@@ -157,12 +157,16 @@ def _fits(new: Any, dtype: DType, shape: tuple[int, ...]) -> bool:
             n in (1, m) for n, m in zip(mine.shape, shape[lead:], strict=True))
     if dtype.kind in "iu":
         limits = np.iinfo(dtype.numpy)
-        return type(new) in (int, bool) and limits.min <= new <= limits.max
-    return type(new) is bool if dtype.kind == "b" else type(new) in (int, float, bool) and dtype.name in _PLAIN
+        return type(new) in (int, bool) and limits.min <= new <= min(limits.max, _WHOLE)
+    if dtype.kind == "b" or type(new) is bool:
+        return type(new) is bool and (dtype.kind == "b" or dtype.name in _PLAIN)
+    return dtype.name in _PLAIN and (type(new) is float or (type(new) is int and abs(new) <= _EXACT))
 
 
 #: floating-point types whose numbers NumPy rounds as programs do
 _PLAIN = ("float32", "float64")
+#: whole numbers that programs take, and those that are rounded once where they become floats
+_WHOLE, _EXACT = (1 << 63) - 1, 1 << 53
 
 
 def _put(x: TensorBase, placed: Placed, new: Any) -> None:
