@@ -3,6 +3,7 @@ means."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import pullback as pb
 from pullback.dialects import torch
-from pullback.engine import programs
+from pullback.engine import execute, programs
 from pullback.engine.trace import reset_table
 
 F = torch.nn.functional
@@ -304,3 +305,16 @@ def test_parts_of_what_is_pending_are_read_within_transformations(use: Callable[
         column, other = _outside(x0, k, pb.asarray(x0))
         np.testing.assert_array_equal(use(column, ones).detach().numpy(), x0[:, k] * 4)
         np.testing.assert_array_equal((other * 3).numpy(), (x0 + np.float32(1)) * 3)
+
+
+def test_launches_that_end_while_they_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may wait for them meanwhile."""
+    class Outputs(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            launches.popleft()
+            return iter(())
+
+    launches: deque[Any] = deque([(k, ([], Outputs(), None, None)) for k in range(3)])
+    monkeypatch.setattr(execute, "_in_flight", launches)
+    assert not execute.is_under_way(object())
+    assert not launches
