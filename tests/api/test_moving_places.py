@@ -318,3 +318,15 @@ def test_launches_that_end_while_they_are_looked_at(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(execute, "_in_flight", launches)
     assert not execute.is_under_way(object())
     assert not launches
+
+
+@pytest.mark.parametrize("shape", [(0, 6, 7), (4, 0, 7), (4, 6, 7)])
+def test_nothing_is_written_where_there_is_nothing(shape: tuple[int, ...]) -> None:
+    x, one = torch.zeros(shape), torch.ones(1)
+    for k in range(6):
+        x[shape[0]:, k:k + 1, k + 1:] = one
+        if not shape[1]:
+            x[k % 4, :, k:] = 2
+        if not shape[0]:
+            x[:, k, k] = 3
+        assert x.sum().item() == 0

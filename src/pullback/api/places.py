@@ -136,7 +136,7 @@ def write(place: Place | None, new: Any) -> bool:
     pending = [v for v in (old, new) if isinstance(v, Value) and v.buffer is None]
     if trace.kind != "main" or here.track is not None or x.requires_grad or old.info.requires_grad \
             or not all(_may_compute(trace, v) for v in pending) \
-            or not _fits(new, old.info.type.dtype, place.placed.shape):
+            or not _fits(new, old.info.type.dtype, place.placed.shape) or 0 in place.placed.shape:
         return False
     if not ((trace.moving and not pending) or moves(trace, "set", old, place.fixed)):
         return False
