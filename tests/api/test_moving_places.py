@@ -330,3 +330,19 @@ def test_nothing_is_written_where_there_is_nothing(shape: tuple[int, ...]) -> No
         if not shape[0]:
             x[:, k, k] = 3
         assert x.sum().item() == 0
+
+
+def test_nothing_is_read_while_programs_are_launched() -> None:
+    """Which views become tensors of their own is found without reading any: that would launch the same once more."""
+    array = _array(5, 7)
+    for k in range(7):
+        x = torch.tensor(array)
+        column = x[:, k]
+        column.sum().item()
+        part = column[1:3]
+        with torch.no_grad():
+            double = part * 2
+        x.add_(1)
+        np.testing.assert_array_equal((x * 3).numpy(), (array + np.float32(1)) * 3)
+        np.testing.assert_array_equal(part.numpy(), (array + np.float32(1))[1:3, k])
+        np.testing.assert_array_equal(double.numpy(), array[1:3, k] * 2)
