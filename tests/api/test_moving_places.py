@@ -3,6 +3,7 @@ means."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import pullback as pb
 from pullback.dialects import torch
-from pullback.engine import programs
+from pullback.engine import execute, programs
 from pullback.engine.trace import reset_table
 
 F = torch.nn.functional
@@ -261,3 +262,87 @@ def test_wrong_writes_raise_also_where_places_change() -> None:
         with pytest.raises(IndexError):
             x[:, 7 + k] = 1
     assert x.sum().item() == 0
+
+
+@pytest.mark.parametrize("number", [10**30, 2**60 + 2**36 + 1, -2**62 - 2**38 - 1, 2**53, 1e39, -0.0, True])
+def test_numbers_are_converted_as_programs_convert_them(number: Any) -> None:
+    """Whole numbers are rounded once, and those that no program takes are an error wherever they are put."""
+    for dtype in (torch.float32, torch.float64, torch.uint64):
+        found = list[Any]()
+        for k in range(6):
+            x = torch.zeros(3, 7, dtype=dtype)
+            try:
+                x[:, k] = number
+                found.append(repr(x[1, k].item()))
+            except (OverflowError, ValueError) as error:
+                found.append(type(error).__name__)
+        assert len({*found}) == 1, (dtype, found)
+    x = torch.zeros(3, 7)
+    if number == 2**60 + 2**36 + 1:
+        for k in range(6):
+            x[:, k] = number
+        assert (x[:, :6] == 2.0**60 + 2.0**37).all()
+
+
+def _outside(x0: Any, k: int, other: Any) -> tuple[Any, Any]:
+    """A column of what is pending, as a leaf, and what it is part of changed since."""
+    x = pb.asarray(x0) * 2
+    column = x[:, k]
+    column.requires_grad = True
+    x.mul_(2)
+    return column, other + 1
+
+
+@pytest.mark.parametrize("use", [
+    lambda column, ones: pb.grad(lambda w: (w * column).sum())(ones),
+    lambda column, ones: pb.vmap(lambda w: (w * column).sum())(pb.diag(ones)),
+    lambda column, ones: pb.grad(lambda w: pb.grad(lambda v: (v * v * column).sum())(w).sum())(ones) / 2,
+], ids=["grad", "vmap", "grad of grad"])
+def test_parts_of_what_is_pending_are_read_within_transformations(use: Callable[[Any, Any], Any]) -> None:
+    """Reading there launches what was recorded outside: what follows is recorded in the trace that is begun then."""
+    x0, ones = _array(4, 5), pb.ones(4)
+    for k in (0, 1, 2, 3, 4, 1, 0):
+        column, other = _outside(x0, k, pb.asarray(x0))
+        np.testing.assert_array_equal(use(column, ones).detach().numpy(), x0[:, k] * 4)
+        np.testing.assert_array_equal((other * 3).numpy(), (x0 + np.float32(1)) * 3)
+
+
+def test_launches_that_end_while_they_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may wait for them meanwhile."""
+    class Outputs(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            launches.popleft()
+            return iter(())
+
+    launches: deque[Any] = deque([(k, ([], Outputs(), None, None)) for k in range(3)])
+    monkeypatch.setattr(execute, "_in_flight", launches)
+    assert not execute.is_under_way(object())
+    assert not launches
+
+
+@pytest.mark.parametrize("shape", [(0, 6, 7), (4, 0, 7), (4, 6, 7)])
+def test_nothing_is_written_where_there_is_nothing(shape: tuple[int, ...]) -> None:
+    x, one = torch.zeros(shape), torch.ones(1)
+    for k in range(6):
+        x[shape[0]:, k:k + 1, k + 1:] = one
+        if not shape[1]:
+            x[k % 4, :, k:] = 2
+        if not shape[0]:
+            x[:, k, k] = 3
+        assert x.sum().item() == 0
+
+
+def test_nothing_is_read_while_programs_are_launched() -> None:
+    """Which views become tensors of their own is found without reading any: that would launch the same once more."""
+    array = _array(5, 7)
+    for k in range(7):
+        x = torch.tensor(array)
+        column = x[:, k]
+        column.sum().item()
+        part = column[1:3]
+        with torch.no_grad():
+            double = part * 2
+        x.add_(1)
+        np.testing.assert_array_equal((x * 3).numpy(), (array + np.float32(1)) * 3)
+        np.testing.assert_array_equal(part.numpy(), (array + np.float32(1))[1:3, k])
+        np.testing.assert_array_equal(double.numpy(), array[1:3, k] * 2)

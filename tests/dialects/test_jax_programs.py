@@ -130,6 +130,25 @@ def test_values_at_compile_time() -> None:
     assert float(jax.jit(f)(2.0)) == 12
 
 
+def test_values_at_compile_time_of_what_is_pending() -> None:
+    """They launch what was recorded outside; what follows the traced function is recorded anew."""
+    x = jnp.arange(5.0)
+    for k in range(4):
+        pending = x * 2 + k
+
+        @jax.jit
+        def f(x: Any, before: Any = pending, k: int = k) -> Any:
+            with jax.ensure_compile_time_eval():
+                scale = float((before + 1)[k])
+            return x * scale + float((x * 0).shape[0])
+
+        with jax.ensure_compile_time_eval():
+            assert float(pending[0]) == k
+        later = f(x) + pending * 3
+        want = np.arange(5.0) * (3 * k + 1) + 5 + 3 * (np.arange(5.0) * 2 + k)
+        assert np.allclose(np.asarray(later), want)
+
+
 def test_callbacks_under_jit_run_as_written() -> None:
     calls: list[float] = []
 

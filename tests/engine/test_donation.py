@@ -203,3 +203,21 @@ def test_what_a_barrier_names_again_is_read_before_it_is_written_over(steps: int
     last = np.where(flags.numpy()[-1], xs.numpy()[-1], 1)
     np.testing.assert_allclose(by(pb.checkpoint(turn)), 2 * start.numpy() * last * last)
     np.testing.assert_array_equal(by(pb.checkpoint(turn)), by(turn))
+
+
+def test_a_place_that_nobody_wants_is_no_memory_for_what_a_program_refuses() -> None:
+    """The number of what is refused has memory of its own, and is none of the results: short programs that are launched
+    again gave each result the memory of another."""
+    table, places = pb.arange(7.0), pb.arange(5)
+    pb.synchronize()
+    for _ in range(6):
+        place = places[2:3].sum() * 1
+        pb.synchronize()
+        one, all_ = pb.take(table, place, axis=0) * 2, table * 3
+        many = pb.zeros((3000,)) + one
+        del place
+        pb.synchronize()
+        assert [x._peek().buffer.nbytes for x in (one, all_, many)] == [4, 28, 12000]
+        np.testing.assert_array_equal(one.numpy(), 4)
+        np.testing.assert_array_equal(all_.numpy(), np.arange(7) * 3)
+        np.testing.assert_array_equal(many.numpy(), 4)

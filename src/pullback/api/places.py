@@ -169,7 +169,7 @@ def _may_write(place: Place, new: Any) -> bool:
     return here.trace.kind == "main" and here.track is None and not old.info.requires_grad \
         and (x._meta is None or not x._meta.requires_grad) \
         and all(v.buffer is not None or _may_compute(here.trace, v) for v in (old, new) if isinstance(v, Value)) \
-        and _fits(new, old.info.type.dtype, place.placed.shape)
+        and 0 not in place.placed.shape and _fits(new, old.info.type.dtype, place.placed.shape)
 
 
 def _fits(new: Any, dtype: DType, shape: tuple[int, ...]) -> bool:
@@ -181,12 +181,16 @@ def _fits(new: Any, dtype: DType, shape: tuple[int, ...]) -> bool:
             n in (1, m) for n, m in zip(mine.shape, shape[lead:], strict=True))
     if dtype.kind in "iu":
         limits = np.iinfo(dtype.numpy)
-        return type(new) in (int, bool) and limits.min <= new <= limits.max
-    return type(new) is bool if dtype.kind == "b" else type(new) in (int, float, bool) and dtype.name in _PLAIN
+        return type(new) in (int, bool) and limits.min <= new <= min(limits.max, _WHOLE)
+    if dtype.kind == "b" or type(new) is bool:
+        return type(new) is bool and (dtype.kind == "b" or dtype.name in _PLAIN)
+    return dtype.name in _PLAIN and (type(new) is float or (type(new) is int and abs(new) <= _EXACT))
 
 
 #: floating-point types whose numbers NumPy rounds as programs do
 _PLAIN = ("float32", "float64")
+#: whole numbers that programs take, and those that are rounded once where they become floats
+_WHOLE, _EXACT = (1 << 63) - 1, 1 << 53
 
 
 def _put(place: Place, new: Any) -> bool:

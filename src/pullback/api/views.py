@@ -63,9 +63,9 @@ def settle() -> None:
         if type(base._view) is Gone:
             tensor._value, tensor._view = view.cached, None
             continue
-        if not view.with_history and base.requires_grad:
-            continue
-        if sys.getrefcount(base) <= _ALONE and base._view is None and base._meta is None and view.seen is base._value:
+        if base._view is not None or base._meta is not None or view.seen is not base._value:
+            continue  # nothing is read here, which might launch what is being launched
+        if sys.getrefcount(base) <= _ALONE and (view.with_history or not base.requires_grad):
             tensor._value, tensor._view = view.cached, None
 
 

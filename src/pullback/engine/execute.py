@@ -335,7 +335,7 @@ def synchronize() -> None:
 
 def is_under_way(buffer: Any) -> bool:
     """Whether a launch that has not ended writes to a buffer."""
-    return any(buffer is x for _, (_, outputs, _, _) in _in_flight for x in outputs)
+    return any(buffer is x for _, (_, outputs, _, _) in list(_in_flight) for x in outputs)
 
 
 def observe(value: Value, what: str) -> Buffer | Any:

@@ -78,6 +78,7 @@ class Entry:
                 #: donated leaves, and where each stands among the arguments of the program
                 self.given_up = {k: n for n, k in enumerate(self.arrays) if k in given_up and k not in self.changed}
                 self._collect(trace, output, track, [inner[k] for k in self.changed])
+            trace.close()
         finally:
             local.track = before
 
@@ -112,7 +113,6 @@ class Entry:
                                  for v in values[:len(self.output_positions)])
         self.infos = [Info.of(t, False, w) for t, w in zip(self.function.out_types, weak, strict=True)]
         self.operation = call_operation(self.function, "jit")
-        trace.close()
 
     def _collect_mutation(self, trace: Trace, tensor: Any, before: Any, values: list[Value]) -> None:
         if isinstance(tensor, GradHolder):

@@ -128,6 +128,7 @@ class View:
         try:
             return self.read()
         finally:
+            trace.move(home, here.trace)  # what was recorded there may have been launched for a part of it
             here.trace = trace
 
     def write(self, new: Value) -> None:

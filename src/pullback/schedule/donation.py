@@ -77,7 +77,8 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
 
     First those whose own kernel reads it: lines that are read are written again, and equal layers have equal kernels.
     Of pairs in `replaced`, a result takes no other input's memory, nor another result the input's; and not before it
-    is known whether the program refuses something, which its last result says: the input would be lost.
+    is known whether the program refuses something, which its last result says (that has memory of its own): the input
+    would be lost.
     """
     alias: dict[int, int] = {}
     if not donated:
@@ -97,7 +98,7 @@ def donate(function: Function, roots: Roots, phases: list[list[Kernel]], donated
     free = {k: roots.params[function.params[k]] for k in sorted(donated)}
     outs = [roots.buffers[r] for r in function.results]
     known = -1 if replaced is None else writer[outs[-1]][0] if outs[-1] in writer else len(phases)
-    written = [o for o, out in enumerate(outs) if out in writer]
+    written = [o for o, out in enumerate(outs if replaced is None else outs[:-1]) if out in writer]
     in_turn = sorted(written, key=lambda o: writer[outs[o]][1].writes.index(outs[o]))  # as their kernel writes them
     for o, own in [*((o, True) for o in in_turn), *((o, False) for o in written)]:
         out = outs[o]

@@ -145,7 +145,9 @@ def ensure_compile_time_eval() -> Iterator[None]:
     try:
         yield
     finally:
-        here.trace = inner
+        if inner is not outer:
+            inner.move(outer, here.trace)  # what was recorded outside may have been launched meanwhile
+            here.trace = inner
 
 
 _OPTIONS = ("sharding", "vmap_method", "vectorized", "ordered")
