@@ -201,6 +201,19 @@ def _step(net: Any, optimizer: Any, x: Any, y: Any) -> float:
     return loss.item()
 
 
+def test_slices_that_a_differentiated_function_is_given(count: Callable[[], int]) -> None:
+    x, y = _array(90, 4), _array(90, 4)[:, :2]
+    xs, ys, w = pb.asarray(x), pb.asarray(y), pb.asarray(_array(4, 2))
+    step = pb.value_and_grad(lambda w, a, b: ((a @ w - b) ** 2).sum())
+    for k in range(9):
+        before, part = count(), slice(10 * k, 10 * k + 10)
+        loss, grad = step(w, xs[part], ys[part])
+        rest = x[part] @ w.numpy() - y[part]
+        np.testing.assert_allclose(grad.numpy(), 2 * x[part].T @ rest, rtol=1e-4)
+        assert loss.item() == pytest.approx(float((rest ** 2).sum()), rel=1e-5)
+        assert k < 2 or count() == before
+
+
 def test_an_operation_whose_arguments_vary_is_a_program_of_its_own(count: Callable[[], int]) -> None:
     net, optimizer = _network()
     x, y = torch.tensor(_array(4, 3, 8, 8)), torch.tensor([0, 1, 2, 3])

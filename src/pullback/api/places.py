@@ -104,7 +104,9 @@ def read(value: Value, entries: Entries, inner: bool) -> Value | None:
     here = thread.context
     trace = here.trace
     pending = value.buffer is None
-    if trace.kind != "main" or here.track is not None or (pending and not _may_compute(trace, value)):
+    inside = trace.kind == "eager" and not trace.constants  # what `pb.grad` and its like are given is read there
+    if here.track is not None or (pending and not _may_compute(trace, value)) \
+            or not (trace.kind == "main" or (inside and not pending)):
         return None
     fresh = trace.moving and not inner and not pending and not _begun(trace, value, entries)
     if not (fresh or moves(trace, "part", value, entries)):
