@@ -12,28 +12,10 @@ import pytest
 
 import pullback as pb
 from pullback.dialects import torch
-from pullback.engine import execute, programs
-from pullback.engine.trace import reset_table
+from pullback.engine import execute
 
 F = torch.nn.functional
 Pair = tuple[Any, Any]
-
-
-@pytest.fixture
-def count(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
-    """How many programs were made; nothing is known at first."""
-    pb.synchronize()
-    reset_table()
-    made = [0]
-    before = programs.Executable.__init__
-
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        made[0] += 1
-        before(self, *args, **kwargs)
-
-    monkeypatch.setattr(programs.Executable, "__init__", init)
-    yield lambda: made[0]
-    pb.synchronize()
 
 
 def _array(*shape: int) -> Any:

@@ -10,24 +10,8 @@ import pytest
 
 import pullback as pb
 from pullback.dialects import torch
-from pullback.engine import programs
 
 F = torch.nn.functional
-
-
-@pytest.fixture
-def count(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """How many programs were made."""
-    pb.synchronize()
-    made = [0]
-    before = programs.Executable.__init__
-
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        made[0] += 1
-        before(self, *args, **kwargs)
-
-    monkeypatch.setattr(programs.Executable, "__init__", init)
-    return lambda: made[0]
 
 
 def test_training_on_slices_of_a_data_set_needs_one_program(count: Callable[[], int]) -> None:

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-import pullback as pb
 from pullback.dialects import torch
-from pullback.engine import programs
-from pullback.engine.trace import reset_table
 
 F, nn = torch.nn.functional, torch.nn
 State = dict[Any, Any]
 Update = Callable[[Any, int, State], None]
-
-
-@pytest.fixture
-def count(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
-    """How many programs were made."""
-    pb.synchronize()
-    reset_table()
-    made = [0]
-    before = programs.Executable.__init__
-
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        made[0] += 1
-        before(self, *args, **kwargs)
-
-    monkeypatch.setattr(programs.Executable, "__init__", init)
-    yield lambda: made[0]
-    pb.synchronize()
 
 
 def _net() -> Any:

@@ -140,6 +140,9 @@ def reset_table() -> None:
     global _root, _constant_root
     _root, _constant_root = new_root(), new_root()
     State.total = 2
+    trace = thread.context.trace
+    if trace.kind == "main" and trace.state.parent is None:  # nothing is recorded in it yet
+        trace.state = _root
 
 
 #: told the nodes of each new step and its operation, while programs are watched for NaN
