@@ -14,6 +14,10 @@ from typing import Any
 
 from pullback.util.collector import Resting
 
+if not getattr(sys, "_is_gil_enabled", lambda: True)():  # who else holds a value is read from reference counts
+    raise ImportError("pullback: this Python runs without its global lock (GIL), which pullback needs"
+                      "\n  help  start it with PYTHON_GIL=1 in the environment, or as python -X gil=1")
+
 with Resting():
     from pullback.api.tensor import Tensor
     from pullback.dialects import DIALECTS, FINDER

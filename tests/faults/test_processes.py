@@ -219,6 +219,15 @@ def test_import_under_errors_loads_nothing_heavy() -> None:
     """)
 
 
+def test_a_python_without_its_lock_is_refused() -> None:
+    source = str(Path(__file__).parents[2] / "src")
+    script = "import sys; sys._is_gil_enabled = lambda: False; import pullback"
+    made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False,
+                          env={**os.environ, "PYTHONPATH": source})
+    assert made.returncode == 1
+    assert made.stderr.endswith("needs\n  help  start it with PYTHON_GIL=1 in the environment, or as python -X gil=1\n")
+
+
 # -- the disk cache ---------------------------------------------------------------------------------------------------
 USE = "works(); print(sum(train(1)))"
 
