@@ -52,8 +52,8 @@ def _of_arrays(native: Callable[..., Any], count: int = 1, name: str = "") -> An
      complex_parts.iscomplex, complex_parts.isreal, special.i0, statistics.nanprod))
 divmod, polyadd, polysub, polymul = (_of_arrays(f, 2) for f in (
     editing.divmod_, polynomials.polyadd, polynomials.polysub, polynomials.polymul))
-union1d, setdiff1d, setxor1d, intersect1d = (_of_arrays(f, 2) for f in (
-    editing.union1d, editing.setdiff1d, editing.setxor1d, editing.intersect1d))
+setdiff1d, setxor1d, intersect1d = (_of_arrays(f, 2) for f in (
+    editing.setdiff1d, editing.setxor1d, editing.intersect1d))
 
 
 # -- edits -------------------------------------------------------------------------------------------------------------
