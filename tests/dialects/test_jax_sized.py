@@ -138,3 +138,9 @@ def test_choice_along_an_axis() -> None:
         found = jax.random.choice(jax.random.key(0), x, shape, axis=1)
         chosen = jax.random.choice(jax.random.key(0), 4, shape)
         same(found, np.take(F[0], np.asarray(chosen), axis=1))
+
+
+def test_results_with_names_are_arrays_and_dtypes_are_kept() -> None:
+    for found in (*jnp.unique_all(jnp.array(X)), *jnp.unique_counts(jnp.array(X)), *jnp.unique_inverse(jnp.array(X))):
+        assert isinstance(found, jax.Array)
+    assert jnp.nanstd(jnp.array(F), dtype=jnp.float16).dtype == jnp.float16

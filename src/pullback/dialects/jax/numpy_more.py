@@ -382,7 +382,8 @@ nanmax, nanmin, nanargmax, nanargmin = map(_nan_reduction, (
 def _nan_spread(native: Callable[..., Any]) -> Any:
     def call(a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0,
              keepdims: bool = False) -> Any:
-        return lift(native(border.asarray(a), axis, keepdims, correction=ddof))
+        found = lift(native(border.asarray(a), axis, keepdims, correction=ddof))
+        return found if dtype is None else found.astype(dtype)
 
     call.__name__, call.__doc__ = native.__name__, native.__doc__
     return call
