@@ -469,6 +469,8 @@ def lift(x: Any) -> Any:
         return Array(x._use())
     if kind is tuple or kind is list:
         return kind(lift(y) for y in x)
+    if isinstance(x, tuple):
+        return kind(*map(lift, x))  # with names
     return x
 
 

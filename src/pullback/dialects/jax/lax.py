@@ -33,9 +33,16 @@ _UNARY = """abs acos acosh asin asinh atan atanh cbrt ceil conj cos cosh digamma
     expm1 floor imag is_finite=isfinite lgamma log log1p logistic=sigmoid neg=negative real reciprocal round rsqrt sign
     sin sinh sqrt square tan tanh"""
 _BINARY = {
-    elementwise: "add atan2 div=divide max=maximum min=minimum mul=multiply nextafter rem=fmod sub=subtract",
+    elementwise: "add atan2 max=maximum min=minimum mul=multiply nextafter rem=fmod sub=subtract",
     comparison: "eq=equal ne=not_equal lt=less le=less_equal gt=greater ge=greater_equal",
 }
+
+
+def _divide(x: Any, y: Any) -> Any:
+    """x / y; the quotient of whole numbers is one, rounded towards 0."""
+    if _result_type(x).is_inexact or _result_type(y).is_inexact:
+        return elementwise.divide(x, y)
+    return elementwise.floor_divide(elementwise.subtract(x, elementwise.fmod(x, y)), y)
 
 
 def _pair(name: str, target: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,6 +89,8 @@ for _home, _entries in _BINARY.items():
     for _entry in _entries.split():
         _name, _, _there = _entry.partition("=")
         globals()[_name] = _pair(_name, vars(_home)[_there or _name])
+_divide.__name__ = "divide"
+div = _pair("div", _divide)
 pow = function(elementwise.power, True)
 stop_gradient = function(control.stop_gradient)
 
@@ -184,8 +193,9 @@ def broadcast_in_dim(operand: Any, shape: Any, broadcast_dimensions: Sequence[in
 
 
 def reshape(operand: Any, new_sizes: Any, dimensions: Any = None) -> Any:
-    """The elements under another shape."""
-    return border.asarray(operand).reshape(new_sizes)
+    """The elements under another shape; read with the dimensions in another order first, where that is given."""
+    x = border.asarray(operand)
+    return (x if dimensions is None else x.transpose(*dimensions)).reshape(new_sizes)
 
 
 def transpose(operand: Any, permutation: Sequence[int]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from pullback.api import decompositions, linear_algebra, spectra
+from pullback.api import decompositions, linear_algebra, manipulation, spectra
 from pullback.api.data_types import finfo
 from pullback.api.spectra import EighResult, EigResult, SVDResult
 from pullback.dialects import names
@@ -128,6 +128,16 @@ def multi_dot(arrays: Any, *, precision: Any = None) -> Any:
     return lift(spectra.multi_dot([border.asarray(x) for x in arrays]))
 
 
+def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    """The diagonals of matrices."""
+    return lift(manipulation.diagonal(border.array_of(x, "diagonal"), offset, -2, -1))
+
+
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    """The sums of the diagonals of matrices."""
+    return diagonal(x, offset=offset).sum(-1, dtype=dtype)
+
+
 __getattr__, __dir__ = names(
-    __name__, {"dialects.jax.numpy": "matmul outer tensordot vecdot cross diagonal trace matrix_transpose"}
+    __name__, {"dialects.jax.numpy": "matmul outer tensordot vecdot cross matrix_transpose"}
 )

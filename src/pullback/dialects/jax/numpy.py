@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.api import comparison, creation, data_types, elementwise, manipulation, reductions, selecting
+from pullback.api import comparison, creation, data_types, elementwise, manipulation, reductions
 from pullback.dialects import importable, missing_text
 from pullback.dialects.jax import array as border
 from pullback.dialects.jax.array import Array, canonical, default_float, default_int, function, lift, lower, wanted
@@ -33,10 +33,10 @@ ndarray = Array
 _SAME = {
     "elementwise": """abs absolute acos acosh add angle around=round arccos=acos arccosh=acosh arcsin=asin
         arcsinh=asinh arctan=atan arctan2=atan2 arctanh=atanh asin asinh atan atan2 atanh cbrt ceil conj
-        conjugate=conj copysign cos cosh deg2rad degrees=rad2deg divide exp exp2 expm1 fabs=abs fix=trunc
-        float_power=power floor floor_divide fmax fmin fmod heaviside hypot imag isfinite isinf isnan log log10
+        conjugate=conj copysign cos cosh deg2rad degrees=rad2deg divide exp exp2 expm1 fix=trunc
+        floor floor_divide fmax fmin fmod hypot imag isfinite isinf isnan log log10
         log1p log2 logaddexp maximum minimum mod=remainder multiply nan_to_num negative nextafter positive pow
-        power rad2deg radians=deg2rad real reciprocal remainder round rint=round sign signbit sin sinh sqrt
+        power rad2deg radians=deg2rad real reciprocal remainder round sign signbit sin sinh sqrt
         square subtract tan tanh true_divide=divide trunc""",
     "series": "convolve diff interp trapezoid",
     "special": "ldexp logaddexp2 sinc",
@@ -50,12 +50,12 @@ _SAME = {
         cumulative_sum""",
     "manipulation": """atleast_1d atleast_2d broadcast_arrays broadcast_shapes broadcast_to concat
         concatenate=concat
-        diagonal expand_dims flip fliplr flipud hstack matrix_transpose moveaxis permute_dims ravel reshape roll rot90
+        diagonal expand_dims flip fliplr flipud hstack matrix_transpose moveaxis permute_dims roll rot90
         row_stack=vstack
         squeeze stack swapaxes unstack vstack""",
-    "linear_algebra": "cross dot einsum inner kron matmul outer tensordot trace vdot vecdot",
-    "selecting": "argwhere bincount isin put_along_axis searchsorted",
-    "sorting": "argsort median sort unique unique_counts unique_inverse unique_values",
+    "linear_algebra": "cross dot einsum inner kron matmul outer tensordot vdot vecdot",
+    "selecting": "isin put_along_axis searchsorted",
+    "sorting": "unique_counts unique_inverse unique_values",
     "creation": "diag meshgrid tril triu",
     "polynomials": "polyval",
     "data_types": "can_cast finfo iinfo",
@@ -93,8 +93,11 @@ _MORE = """apply_along_axis apply_over_axes argpartition array_equiv array_repr 
         nanmedian nanmin nanpercentile nanprod nanquantile nanstd nanvar ogrid partition piecewise place poly
         polyadd polyder polyfit polyint polymul polysub printoptions put r_ ravel_multi_index resize rollaxis s_
         save savez set_printoptions setdiff1d setxor1d sort_complex spacing take take_along_axis tril_indices
-        tril_indices_from trim_zeros triu_indices triu_indices_from union1d unique_all unravel_index unwrap
+        tril_indices_from trim_zeros triu_indices triu_indices_from unique_all unravel_index unwrap
         vander vecmat""".split()
+#: functions of `numpy_sized`
+_SIZED = """argsort argwhere average bincount digitize fabs flatnonzero float_power heaviside linspace median nonzero
+        percentile quantile ravel repeat reshape rint sort trace union1d unique""".split()
 _TYPES = (
     "int8",
     "int16",
@@ -162,6 +165,8 @@ def __getattr__(name: str) -> Any:
         found = function(target, {"einsum": 0, "nan_to_num": 1}.get(name, _STRICT.get(home, 0)))
     elif name.startswith("__"):
         raise AttributeError(name)
+    elif name in _SIZED:
+        found = getattr(import_module("pullback.dialects.jax.numpy_sized"), name)
     elif name in _MORE:
         found = getattr(import_module("pullback.dialects.jax.numpy_more"), name)
     else:
@@ -175,7 +180,7 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     private = {"Any", "Array", "Callable", "annotations", "border", "import_module", "np", "SCALARS", "TensorBase"}
     own = (n for n in globals() if not n.startswith("_") and n not in private)
-    return sorted({*own, *_HOMES, *_TYPES, *_MORE, "fft", "linalg"})
+    return sorted({*own, *_HOMES, *_TYPES, *_MORE, *_SIZED, "fft", "linalg"})
 
 
 # -- making arrays -----------------------------------------------------------------------------------------------------
@@ -243,16 +248,6 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
         floating = builtins.any(isinstance(x, float) for x in (start, stop, step))
         dtype = default_float() if floating else default_int()
     return lift(creation.arange(start, stop, 1 if step is None else step, dtype=wanted(dtype, "arange")))
-
-
-def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None
-) -> Any:
-    """Equally spaced numbers from start to stop."""
-    found = lift(
-        creation.linspace(start, stop, num, endpoint=endpoint, dtype=wanted(dtype, "linspace") or default_float())
-    )
-    return (found, (stop - start) / builtins.max(num - builtins.bool(endpoint), 1)) if retstep else found
 
 
 def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0, dtype: Any = None) -> Any:
@@ -373,34 +368,14 @@ amax, amin = max, min
 def _running(name: str, scan: Callable[..., Any]) -> Callable[..., Any]:
     def call(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
         a = border.array_of(a, name)
-        return lift(scan(a.ravel() if axis is None else a, 0 if axis is None else axis, dtype=wanted(dtype, name)))
+        kind = wanted(dtype, name) or (a.dtype if a.dtype.is_integer else None)
+        return lift(scan(a.ravel() if axis is None else a, 0 if axis is None else axis, dtype=kind))
 
     call.__name__, call.__doc__ = name, scan.__doc__
     return call
 
 
 cumsum, cumprod = _running("cumsum", reductions.cumsum), _running("cumprod", reductions.cumprod)
-
-
-def average(a: Any, axis: Any = None, weights: Any = None) -> Any:
-    """The mean, with weights."""
-    a = border.asarray(a)
-    if weights is None:
-        return a.mean(axis)
-    weights = border.asarray(weights)
-    return (a * weights).sum(axis) / (weights * ones_like(a)).sum(axis)
-
-
-def quantile(a: Any, q: Any, axis: int | None = None, keepdims: bool = False, method: str = "linear") -> Any:
-    """Quantiles."""
-    from pullback.api.sorting import quantile as find  # sorting is loaded when it is needed
-
-    return lift(find(lower(a), lower(q), axis, keepdims, method=method))
-
-
-def percentile(a: Any, q: Any, axis: int | None = None, keepdims: bool = False, method: str = "linear") -> Any:
-    """Quantiles in percent."""
-    return quantile(a, border.asarray(q) / 100, axis, keepdims, method)
 
 
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
@@ -438,16 +413,6 @@ def dstack(tup: Any) -> Any:
     arrays = [border.asarray(x) for x in tup]
     deep = [x[None, :, None] if x.ndim == 1 else x.reshape(1, 1, 1) if not x.ndim else x for x in arrays]
     return lift(manipulation.concat([x[:, :, None] if x.ndim == 2 else x for x in deep], 2))
-
-
-def flatnonzero(a: Any) -> Any:
-    """The positions of elements that are not zero, of the array as one line."""
-    return nonzero(border.asarray(a).reshape(-1))[0]
-
-
-def digitize(x: Any, bins: Any, right: bool = False) -> Any:
-    """The bin of each number, between ascending limits."""
-    return lift(selecting.searchsorted(border.asarray(bins), border.asarray(x), right=not right))
 
 
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
@@ -505,19 +470,16 @@ def transpose(a: Any, axes: Any = None) -> Any:
 # -- functions with NumPy's own rules ----------------------------------------------------------------------------------
 
 
-def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
+def where(
+    condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None, fill_value: Any = None
+) -> Any:
     """x where the condition holds, y elsewhere; with one argument the positions where it holds."""
     if x is None and y is None:
-        return nonzero(condition)
+        return __getattr__("nonzero")(condition, size=size, fill_value=fill_value)
     for k, given in enumerate((condition, x, y)):
         if type(given) is list or type(given) is tuple:
             border.refuse_list(given, "where", k)
     return lift(elementwise.where(lower(condition), lower(x), lower(y)))
-
-
-def nonzero(a: Any) -> tuple[Any, ...]:
-    """The positions of elements that are not zero."""
-    return lift(selecting.nonzero(border.asarray(a)))
 
 
 def clip(
@@ -532,11 +494,6 @@ def clip(
     return (
         border.asarray(x) if low is None and high is None else lift(elementwise.clip(lower(x), lower(low), lower(high)))
     )
-
-
-def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None) -> Any:
-    """Each element several times."""
-    return lift(manipulation.repeat_interleave(border.asarray(a), lower(repeats), axis))
 
 
 def tile(A: Any, reps: Any) -> Any:

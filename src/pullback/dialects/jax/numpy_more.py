@@ -52,8 +52,8 @@ def _of_arrays(native: Callable[..., Any], count: int = 1, name: str = "") -> An
      complex_parts.iscomplex, complex_parts.isreal, special.i0, statistics.nanprod))
 divmod, polyadd, polysub, polymul = (_of_arrays(f, 2) for f in (
     editing.divmod_, polynomials.polyadd, polynomials.polysub, polynomials.polymul))
-union1d, setdiff1d, setxor1d, intersect1d = (_of_arrays(f, 2) for f in (
-    editing.union1d, editing.setdiff1d, editing.setxor1d, editing.intersect1d))
+setdiff1d, setxor1d, intersect1d = (_of_arrays(f, 2) for f in (
+    editing.setdiff1d, editing.setxor1d, editing.intersect1d))
 
 
 # -- edits -------------------------------------------------------------------------------------------------------------
@@ -382,7 +382,8 @@ nanmax, nanmin, nanargmax, nanargmin = map(_nan_reduction, (
 def _nan_spread(native: Callable[..., Any]) -> Any:
     def call(a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0,
              keepdims: bool = False) -> Any:
-        return lift(native(border.asarray(a), axis, keepdims, correction=ddof))
+        found = lift(native(border.asarray(a), axis, keepdims, correction=ddof))
+        return found if dtype is None else found.astype(dtype)
 
     call.__name__, call.__doc__ = native.__name__, native.__doc__
     return call

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pullback.api import manipulation
 from pullback.api import random as native
 from pullback.api.indexing import read
 from pullback.dialects import names
@@ -257,8 +258,16 @@ def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Any
 
 
 def choice(key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = None, axis: int = 0) -> Any:
-    """Elements drawn with or without putting back."""
-    return lift(native.choice(_data(key, "choice"), lower(a), shape, replace, None if p is None else lower(p)))
+    """Elements, or slices along an axis, drawn with or without putting back."""
+    given = lower(a)
+    if axis and isinstance(given, Array):
+        given = lift(manipulation.moveaxis(given, axis, 0))
+    found = lift(native.choice(_data(key, "choice"), given, shape, replace, None if p is None else lower(p)))
+    if not axis or not isinstance(given, Array):
+        return found
+    drawn = found.ndim - given.ndim + 1
+    place = axis % given.ndim
+    return lift(manipulation.moveaxis(found, tuple(range(drawn)), tuple(range(place, place + drawn))))
 
 
 def key_impl(keys: Any) -> str:

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from pullback.api import activations, elementwise, incomplete, reductions, special
+from pullback.api import elementwise, incomplete, reductions, special
 from pullback.dialects import names
 from pullback.dialects.jax import array as border
+from pullback.dialects.jax import nn
 from pullback.dialects.jax.array import function, lift, lower
 
 _SAME = {
     elementwise: "digamma erf erfc erfinv expit=sigmoid gammaln=lgamma loggamma=lgamma logit xlogy",
     reductions: "logsumexp",
-    activations: "log_softmax softmax",
     incomplete: "betainc exp1 expi expn gammainc gammaincc",
     special: "betaln entr i0 i0e i1 i1e log_ndtr multigammaln ndtr ndtri polygamma xlog1py zeta",
 }
@@ -24,6 +24,17 @@ for _home, _entries in _SAME.items():
     for _entry in _entries.split():
         _name, _, _there = _entry.partition("=")
         globals()[_name] = function(vars(_home)[_there or _name], _name not in ("ndtr", "log_ndtr"))
+
+
+def softmax(x: Any, /, *, axis: Any = None) -> Any:
+    """Exponentials divided by their sum, of all elements where no axis is given."""
+    return nn.softmax(x, tuple(range(border.asarray(x).ndim)) if axis is None else axis)
+
+
+def log_softmax(x: Any, /, *, axis: Any = None) -> Any:
+    """The logarithms of `softmax`."""
+    return nn.log_softmax(x, tuple(range(border.asarray(x).ndim)) if axis is None else axis)
+
 
 def gammasgn(x: Any) -> Any:
     """The sign of the gamma function."""
