@@ -11,6 +11,7 @@ import pytest
 import pullback as pb
 from pullback import linalg
 from pullback.linalg import LinAlgError
+from pullback.ops.householder import Householder, HouseholderQ
 from pullback.ops.linalg import Cholesky, Lu
 from pullback.ops.tridiagonal import Bidiagonal, BidiagonalSingular, Tridiagonal, TridiagonalEigen
 from pullback.util.errors import DTypeError, GradientError, ShapeError
@@ -383,6 +384,12 @@ def test_what_defines_forms_of_two_diagonals(n: int) -> None:
     values, *sides = BidiagonalSingular().reference(*parts)
     left, right = (np.moveaxis(panels, 1, 2).reshape(2, n, -1)[..., :n] for panels in sides)
     close(np.swapaxes(left, -1, -2) * (values * scale[:, None])[:, None] @ right, x, 1e-12)
+    for m in (n, n + 3, max(n - 3, 1)):
+        x = np.random.default_rng(n).normal(size=(2, m, n))
+        r, *reflections = Householder().reference(x)
+        q = HouseholderQ(m, min(m, n)).reference(*reflections)[0]
+        close(q @ r, x, 1e-12)
+        close(r, np.linalg.qr(x)[1], 1e-12)
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32"])
@@ -401,6 +408,65 @@ def test_cholesky_by_blocks(n: int, kind: str) -> None:
     assert np.isnan(np.tril(found[1])[bad:, bad]).all() and not np.isnan(found[1][:, :bad]).any()
     assert (np.triu(found, 1)[[0, 2]] == 0).all()
     close(found[1][:, :bad], Cholesky().reference(given[1:2].astype(np.float64))[0][:, :bad], 30 * n * epsilon)
+
+
+QR_SHAPES = [(1, 1), (1, 6), (6, 1), (3, 9, 9), (17, 17), (2, 2, 40, 16), (4, 12), (12, 100), (100, 12), (131, 70),
+             (70, 131), (150, 150)]
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+@pytest.mark.parametrize("shape", QR_SHAPES, ids=str)
+def test_qr_by_blocks(shape: tuple[int, ...], kind: str) -> None:
+    """Values and LAPACK's signs; of ties, zero columns and rank 1 only what a decomposition must be."""
+    rng, k = np.random.default_rng(sum(shape)), min(shape[-2:])
+    x = rng.normal(size=shape)
+    spread = 10.0 ** -rng.uniform(0, 30, shape[-1:])  # columns are scaled one by one
+    epsilon = 20 * k ** 0.5 * float(np.finfo(kind).eps)
+    for given in (x, x * spread, np.where(np.arange(shape[-1]) % 3 == 1, 0, x), x[..., :1] * x[..., :1, :], x * 0):
+        given = given.astype(kind)
+        for mode in ("reduced", "complete"):
+            q, r = (np.asarray(v) for v in linalg.qr(tensor(given), mode=mode))
+            size = np.abs(given).max(-2, keepdims=True)
+            close((q @ r - given) / np.where(size == 0, 1, size), 0, epsilon)
+            close(np.swapaxes(q, -1, -2) @ q - np.eye(q.shape[-1]), 0, epsilon)
+            assert (np.tril(r, -1) == 0).all()
+            if given is x or shape[-1] == 1:
+                wanted = np.linalg.qr(given, mode)[1]
+                close(np.sign(np.diagonal(r, 0, -2, -1)), np.sign(np.diagonal(wanted, 0, -2, -1)))
+        assert np.array_equal(np.asarray(linalg.qr(tensor(given), mode="r").R), r[..., :k, :])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("shape", [(2, 12, 12), (2, 5, 20), (2, 20, 9)], ids=str)
+def test_factors_of_what_is_not_finite(shape: tuple[int, ...], bad: float) -> None:
+    """The other matrices of a batch are as ever; rows stay rows of the matrix."""
+    for place in ((0, 0), (3, 2), (4, shape[-1] - 1)):
+        x = np.random.default_rng(3).normal(size=shape)
+        x[0][place] = bad
+        q, r = (np.asarray(v) for v in linalg.qr(tensor(x)))
+        close(q[1] @ r[1], x[1])
+        assert not np.isfinite(r[0]).all()
+        packed, pivots = (np.asarray(v) for v in linalg.lu_factor(tensor(x)))
+        with np.errstate(all="ignore"):
+            wanted = Lu().reference(x)
+        close(packed[1], wanted[0][1])
+        assert np.array_equal(pivots, wanted[1] + 1)
+        assert np.array_equal(np.isfinite(packed), np.isfinite(wanted[0]))
+
+
+@pytest.mark.parametrize("shape", [(12, 100), (3, 20, 20), (70, 9), (300, 300), (20, 600)], ids=str)
+def test_pivots_of_equal_elements(shape: tuple[int, ...]) -> None:
+    """Of equal largest elements the first is taken."""
+    x = np.random.default_rng(4).choice([-1.0, 1.0], shape)
+    packed, pivots = (np.asarray(v) for v in linalg.lu_factor(tensor(x)))
+    assert (pivots[..., 0] == 1).all()
+    lower = np.tril(packed[..., :min(shape[-2:])], -1) + np.eye(shape[-2], min(shape[-2:]))
+    assert np.abs(lower).max() <= 1
+    order = np.broadcast_to(np.arange(shape[-2]), x.shape[:-1]).copy()
+    for at in np.ndindex(shape[:-2]):
+        for k, p in enumerate(pivots[at] - 1):
+            order[at][[k, p]] = order[at][[p, k]]
+    close(lower @ np.triu(packed[..., :min(shape[-2:]), :]), np.take_along_axis(x, order[..., None], -2), 1e-9)
 
 
 def test_decompositions_in_loops() -> None:

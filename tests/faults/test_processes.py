@@ -161,6 +161,34 @@ def test_interrupt_ends_a_long_program(loop: str) -> None:
     """)
 
 
+@posix
+@pytest.mark.parametrize("call", ["linalg.eigh(x)", "linalg.svd(x)", "linalg.qr(x)"])
+def test_interrupt_ends_a_long_decomposition(call: str) -> None:
+    """Between its steps: four thousand rows take seconds (reflections alone) or a minute."""
+    child(f"""
+        x = pb.tensor(np.random.default_rng(0).normal(size=(4000, 4000)))
+        x = (x + x.mT).numpy()
+        x = pb.tensor(x)
+        start = time.monotonic()
+        interrupt_after(0.5)
+        try:
+            result = pb.{call}[0]
+            result.numpy()
+        except KeyboardInterrupt:
+            pass
+        else:
+            raise SystemExit("not interrupted")
+        works()
+        assert time.monotonic() - start < 5
+        try:
+            result.numpy()
+        except pb.util.errors.InterruptedError_:
+            pass
+        else:
+            raise SystemExit("rubbish was read")
+    """)
+
+
 def test_arrays_beyond_any_memory() -> None:
     child("""
         from pullback.util.errors import OutOfMemoryError

@@ -15,14 +15,14 @@ import pullback.ops.build as b
 from pullback.ir.dtypes import bool_, float64, int32
 from pullback.ir.index import Index
 from pullback.ir.node import Function, Node, Op, TensorType, Transforms, TupleType, param, primitive, project
-from pullback.ops.dense import UpperCholesky
+from pullback.ops.dense import PivotedLu, UpperCholesky, lu_by_steps
+from pullback.ops.householder import Householder, HouseholderQ
 from pullback.ops.indexing import Located
 from pullback.ops.map import Sample
 from pullback.ops.matrix import (
     adjoint,
     any_of,
     check_matrix,
-    columns,
     conj,
     cut,
     eye_like,
@@ -136,7 +136,7 @@ def each(run: Callable[..., Any], *arrays: Any) -> list[Any]:
     return [np.stack(part).reshape((*batch, *part[0].shape)) for part in zip(*found, strict=True)]
 
 
-LEAST_ROWS, LEAST_COLUMNS = 16, 32  # of a triangle that is solved, of a matrix that is decomposed, one by one
+LEAST_ROWS, LEAST_COLUMNS = 16, 256  # of a triangle solved row by row; of columns decomposed by one kernel
 MOST_BLOCKS = 8  # of either: each is compiled
 
 
@@ -352,7 +352,7 @@ class Lu(Decomposition):
         if not x.size:
             order = np.broadcast_to(np.arange(m, dtype=np.int32), (*batch, m)).copy()
             return x, np.zeros((*batch, min(m, n)), np.int32), order
-        return tuple(each(_lu, x))
+        return tuple(each(lu_by_steps, x))
 
     def jvp(self, transforms: Transforms, inputs: tuple[Node, ...], output: Node,
             tangents: tuple[Node | None, ...]) -> Any:
@@ -395,28 +395,15 @@ class Lu(Decomposition):
         yield Lu(), [np.ones((2, 2), np.float32)]
 
 
-def _lu(x: Any) -> Any:
-    left, (m, n) = np.array(x), x.shape
-    order, pivots = np.arange(m, dtype=np.int32), np.zeros(min(m, n), np.int32)
-    with np.errstate(all="ignore"):
-        for k in range(min(m, n)):
-            p = pivots[k] = k + int(np.argmax(np.abs(left[k:, k])))
-            left[[k, p]], order[[k, p]] = left[[p, k]], order[[p, k]]
-            if left[k, k] != 0:
-                left[k + 1:, k] /= left[k, k]
-            left[k + 1:, k + 1:] -= np.outer(left[k + 1:, k], left[k, k + 1:])
-    return left, pivots, order
-
-
 def _lu_by_columns(x: Node, block: int) -> tuple[Node, Node, Node]:
     """The first half of the columns, then what it leaves of the others: most of the work is matrix products.
 
     The packed factors, the pivot of each column, the order of the rows.
     """
-    count, m, n = x.shape
-    if n <= min(m, block):
-        left, order, pivots = loop(_lu_step, n, [x, b.iota((count, m), 1, int32)])
-        return left, turned(pivots), order
+    m, n = x.shape[1:]
+    if min(m, n) <= block:
+        packed, pivots, order = project(b.apply(PivotedLu(), x))
+        return packed, pivots, order
     half = -(-n // (2 * block)) * block if n <= m else m
     near, pivots, order = _lu_by_columns(b.slice_axis(x, 2, 0, half), block)
     far = _in_order(b.slice_axis(x, 2, half, n), order)
@@ -435,34 +422,6 @@ def _lu_by_columns(x: Node, block: int) -> tuple[Node, Node, Node]:
 def _in_order(x: Node, order: Node) -> Node:
     """The rows of matrices in another order."""
     return b.take_along(x, rows(order, x.shape), 1)
-
-
-def _lu_step(step: Node, left: Node, order: Node) -> Sequence[Node]:
-    """Exchange rows so that the pivot is the largest, then take its multiples from the rows below."""
-    count, m, n = left.shape
-    column = b.gather(left, step, 2)
-    ahead = is_step(column, 1, step, "ge")
-    chosen = b.arg_reduce("max", where(ahead, b.unary("abs", column), -1), 1)
-    here, there = is_step(column, 1, step), b.binary("eq", b.iota((count, m), 1, int32), rows(chosen, (count, m)))
-
-    def exchanged(x: Node, first: Node, second: Node) -> Node:
-        spread = [rows(v, x.shape) if x.tensor.rank > 2 else v for v in (here, there)]
-        return where(spread[0], second, where(spread[1], first, x))
-
-    row = b.gather(left, step, 1)
-    best = b.reshape(b.take_along(left, b.broadcast(chosen, (count, 1, n), (0,)), 1), (count, n))
-    tags = [b.gather(order, step, 1), b.reshape(b.take_along(order, b.reshape(chosen, (count, 1)), 1), (count,))]
-    order = exchanged(order, *(rows(t, (count, m)) for t in tags))
-    pivot = b.gather(best, step, 1)
-    zero = b.binary("eq", pivot, b.zeros_like(pivot))
-    moved = exchanged(column, *(rows(v, (count, m)) for v in (b.gather(row, step, 1), pivot)))
-    factor = b.div(moved, rows(where(zero, b.ones_like(pivot), pivot), moved.shape))
-    left = exchanged(left, columns(row, left.shape), columns(best, left.shape))
-    factors = rows(factor, left.shape)
-    less = b.sub(left, b.mul(factors, columns(best, left.shape)))
-    right_of = is_step(left, 2, step, "gt")
-    below = where(right_of, less, where(is_step(left, 2, step), factors, left))
-    return [where(is_step(left, 1, step, "gt"), below, left), order, chosen]
 
 
 # -- QR ----------------------------------------------------------------------------------------------------------------
@@ -522,14 +481,11 @@ class Qr(Decomposition):
         shape = (*x.shape[:-2], m, k)
         if not x.tensor.size:
             return [eye_like(b.zeros(shape, x.dtype)), b.zeros((*x.shape[:-2], k, n), x.dtype)]
-        left, vectors, scales = loop(_reflection, min(m, n), [flat_batch(x)])
-
-        def turn(step: Node, q: Node, vector: Node, scale: Node) -> Sequence[Node]:
-            return [_reflected(q, vector, scale)]
-
-        start = eye_like(b.zeros((left.shape[0], m, k), x.dtype))
-        q = loop(turn, min(m, n), [start], [vectors, scales], reverse=True)[0]
-        return [b.reshape(q, shape), b.reshape(triu(cut(left, k, n)), (*x.shape[:-2], k, n))]
+        r, *reflections = project(b.apply(Householder(), flat_batch(x)))
+        q = project(b.apply(HouseholderQ(m, k), *reflections))[0]
+        if k > min(m, n):
+            r = b.concat([r, b.zeros((r.shape[0], k - n, n), x.dtype)], 1)
+        return [b.reshape(q, shape), b.reshape(r, (*x.shape[:-2], k, n))]
 
     @staticmethod
     def samples() -> Iterator[Sample]:
@@ -539,31 +495,3 @@ class Qr(Decomposition):
         yield Qr(True), [rng.normal(size=(3, 2)).astype(np.float32)]
         yield Qr(True), [rng.normal(size=(2, 3))]
         yield Qr(), [np.zeros((2, 3, 0))]
-
-
-def _reflected(x: Node, vector: Node, scale: Node) -> Node:
-    """(1 - scale v v^T) x"""
-    along = b.contract(turned(x), vector, 1, 1)
-    along = b.mul(along, rows(scale, along.shape))
-    return b.sub(x, b.mul(rows(vector, x.shape), columns(along, x.shape)))
-
-
-def _reflection(step: Node, left: Node) -> Sequence[Node]:
-    """The reflection that makes the column of this step zero below the diagonal: LAPACK's, sign and all."""
-    column = b.gather(left, step, 2)
-    below = where(is_step(column, 1, step, "gt"), column, 0)
-    alpha, tail = b.gather(column, step, 1), b.reduce("max", b.unary("abs", below), (1,))
-    none = b.binary("eq", tail, b.zeros_like(tail))
-    size = where(none, b.ones_like(tail), b.maximum(tail, b.unary("abs", alpha)))
-    small = b.div(below, rows(size, below.shape))
-    head = b.div(alpha, size)
-    length = b.mul(size, b.sqrt(b.add(b.reduce("add", b.square(small), (1,)), b.square(head))))
-    beta = where(none, alpha, b.neg(b.binary("copysign", length, alpha)))
-    safe = where(none, b.ones_like(beta), beta)
-    scale = where(none, b.zeros_like(beta), b.div(b.sub(beta, alpha), safe))
-    divisor = where(none, b.ones_like(beta), b.sub(alpha, beta))
-    vector = where(is_step(column, 1, step), b.ones_like(column), b.div(below, rows(divisor, below.shape)))
-    left = _reflected(left, vector, scale)
-    exact = where(is_step(left, 1, step), rows(beta, left.shape), 0)
-    done = b.binary("logical_and", is_step(left, 2, step), is_step(left, 1, step, "ge"))
-    return [where(done, exact, left), vector, scale]

@@ -14,8 +14,9 @@ from pullback.ops.across import Across
 from pullback.ops.attention import Attention, AttentionBackward, AttentionTangent
 from pullback.ops.contract import Contract
 from pullback.ops.control import Barrier, Call, Checkpoint, Composite, Cond, Custom, CustomLinear, Scan, While
-from pullback.ops.dense import UpperCholesky
+from pullback.ops.dense import PivotedLu, UpperCholesky
 from pullback.ops.fourier import Fourier, HermitianFourier, RealFourier
+from pullback.ops.householder import Householder, HouseholderQ
 from pullback.ops.indexing import Gather, PutAlong, Scatter, TakeAlong
 from pullback.ops.linalg import Cholesky, Lu, Qr, Require, TriangularSolve
 from pullback.ops.map import Bitcast, Convert, Copy, Leaf, Map, StopGradient
@@ -33,7 +34,8 @@ _CLASSES: tuple[Any, ...] = (
     Cumulative, Contract, Gather, Scatter, TakeAlong, PutAlong, Sort, Const, Iota, RandomBits, Call, Composite,
     Checkpoint, Barrier, Custom, CustomLinear, Cond, While, Scan, Require, TriangularSolve, Cholesky, Lu, Qr, Eigh, Svd,
     Eig, Fourier, RealFourier, HermitianFourier, Recurrence, Attention, AttentionTangent, AttentionBackward, Across,
-    Tridiagonal, TridiagonalEigen, Bidiagonal, BidiagonalSingular, UpperCholesky)
+    Tridiagonal, TridiagonalEigen, Bidiagonal, BidiagonalSingular, UpperCholesky, Householder, HouseholderQ,
+    PivotedLu)
 OPS: dict[str, type[Op]] = {c.name: c for c in _CLASSES}
 RULES = ("infer", "reference", "jvp", "transpose", "batch", "lowering", "samples")
 

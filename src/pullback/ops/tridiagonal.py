@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 import pullback.ops.build as b
-from pullback.ir.dtypes import dtype_of
 from pullback.ir.node import Node, TensorType, TupleType, primitive
 from pullback.ops.dense import Dense
 from pullback.ops.matrix import check_matrix
@@ -35,33 +34,29 @@ class Tridiagonal(Dense):
     def work(self, *types: TensorType) -> int:
         return types[0].size * types[0].shape[-1] * 2
 
-    def reference(self, *arrays: Any) -> Any:
-        x = arrays[0]
-        outs = [np.zeros(t.shape, x.dtype) for t in self.infer(TensorType.of(x.shape, dtype_of(x.dtype))).items]
-        flat = [o.reshape((b.count(x.shape[:-2]), *o.shape[x.ndim - 2:])) for o in outs]
-        with np.errstate(all="ignore"):
-            for k, one in enumerate(x.reshape((-1, *x.shape[-2:])) if x.size else ()):
-                flat[4][k] = _scale(one)
-                _reduce(one / flat[4][k], *(f[k] for f in flat[:4]))
-        return tuple(outs)
-
-
-def _reduce(a: Any, d: Any, beside: Any, reflections: Any, factors: Any) -> None:
-    """One matrix, from its last row up, into rows of the results."""
-    for i in range(len(a) - 1, -1, -1):
-        d[i] = a[i, i]
-        if i:
-            v, tau, beside[i - 1] = _reflection(a[i, :i])
-            factors[i], reflections[i, :i] = tau, v
-            y = tau * (a[:i, :i] @ v)
-            w = y - tau / 2 * (y @ v) * v
-            a[:i, :i] -= np.outer(v, w) + np.outer(w, v)
+    def one(self, *arrays: Any) -> tuple[Any, ...]:
+        """From the last row up."""
+        x, n = arrays[0], len(arrays[0])
+        scale = _scale(x)
+        a = x / x.dtype.type(scale)
+        d, beside, factors = np.zeros((3, n), x.dtype)
+        reflections = np.zeros((n, self.line(n, x.dtype.itemsize)), x.dtype)
+        for i in range(n - 1, -1, -1):
+            d[i] = a[i, i]
+            if i:
+                v, tau, beside[i - 1] = _reflection(a[i, :i])
+                factors[i], reflections[i, :i] = tau, v
+                y = tau * (a[:i, :i] @ v)
+                w = y - tau / 2 * (y @ v) * v
+                a[:i, :i] -= np.outer(v, w) + np.outer(w, v)
+        return d, beside, reflections, factors, scale
 
 
 class Values(Dense):
     """Values of matrices of two diagonals, in no order, and the rows of transposed vectors of each side in panels
     [panel, row, column]; NaN where a number is not finite."""
 
+    dims: ClassVar[int] = 1
     sides: ClassVar[int] = 1
 
     def infer(self, *types: TensorType) -> TupleType:
@@ -85,22 +80,20 @@ class Values(Dense):
         """The matrix."""
         raise NotImplementedError
 
-    def reference(self, *arrays: Any) -> Any:
+    def one(self, *arrays: Any) -> tuple[Any, ...]:
         d, beside, *sides = arrays
-        n, panel = d.shape[-1], self.panel(d.shape[-1], d.dtype.itemsize)
-        values, wide = np.zeros_like(d), [np.zeros((*d.shape, sides[0].shape[-1]), d.dtype) for _ in range(self.sides)]
-        for at in np.ndindex(d.shape[:-1]) if d.size else ():
-            t = self.lower(d[at], beside[at][:-1])
-            good = bool(np.isfinite(t).all())
-            values[at], *vectors = self.found(t if good else np.zeros_like(t))
-            values[at] += 0 if good else np.nan
-            for side, x in enumerate(vectors):
-                for i in range(n):
-                    v = sides[2 * side][at][i, :n]
-                    x -= sides[2 * side + 1][at][i] * np.outer(v, v @ x)
-                wide[side][at][:, :n] = x.T if good else np.nan
-        split = (x.reshape((*d.shape, -1, panel)) for x in wide)
-        return values, *(np.ascontiguousarray(np.moveaxis(x, -2, -3)) for x in split)
+        n, panel = len(d), self.panel(len(d), d.dtype.itemsize)
+        t = self.lower(d, beside[:-1])
+        good = bool(np.isfinite(t).all())
+        values, *vectors = self.found(t if good else np.zeros_like(t))
+        wide = np.zeros((self.sides, n, sides[0].shape[-1]), d.dtype)
+        for side, x in enumerate(vectors):
+            for i in range(n):
+                v = sides[2 * side][i, :n]
+                x -= sides[2 * side + 1][i] * np.outer(v, v @ x)
+            wide[side, :, :n] = x.T if good else np.nan
+        split = wide.reshape((self.sides, n, -1, panel)).swapaxes(1, 2)
+        return values if good else np.full_like(d, np.nan), *split
 
 
 @primitive
@@ -138,15 +131,22 @@ class Bidiagonal(Dense):
     def work(self, *types: TensorType) -> int:
         return types[0].size * types[0].shape[-1] * 3
 
-    def reference(self, *arrays: Any) -> Any:
-        x = arrays[0]
-        outs = [np.zeros(t.shape, x.dtype) for t in self.infer(TensorType.of(x.shape, dtype_of(x.dtype))).items]
-        flat = [o.reshape((b.count(x.shape[:-2]), *o.shape[x.ndim - 2:])) for o in outs]
-        with np.errstate(all="ignore"):
-            for k, one in enumerate(x.reshape((-1, *x.shape[-2:])) if x.size else ()):
-                flat[6][k] = _scale(one)
-                _reduce_both(one / flat[6][k], *(f[k] for f in flat[:6]))
-        return tuple(outs)
+    def one(self, *arrays: Any) -> tuple[Any, ...]:
+        """From the last row and column up."""
+        x, n = arrays[0], len(arrays[0])
+        scale = _scale(x)
+        a = x / x.dtype.type(scale)
+        d, beside, of_u, of_v = np.zeros((4, n), x.dtype)
+        us, vs = np.zeros((2, n, self.line(n, x.dtype.itemsize)), x.dtype)
+        for i in range(n - 1, -1, -1):
+            us[i, :i + 1], of_u[i], d[i] = _reflection(a[:i + 1, i])
+            u = us[i, :i + 1]
+            a[:i + 1, :i + 1] -= of_u[i] * np.outer(u, u @ a[:i + 1, :i + 1])
+            if i:
+                vs[i, :i], of_v[i], beside[i - 1] = _reflection(a[i, :i])
+                v = vs[i, :i]
+                a[:i, :i] -= of_v[i] * np.outer(a[:i, :i] @ v, v)
+        return d, beside, us, of_u, vs, of_v, scale
 
 
 def _scale(x: Any) -> float:
@@ -165,18 +165,6 @@ def _reflection(x: Any) -> tuple[Any, Any, Any]:
     v *= 0 if none else 1 / (alpha - beta)
     v[-1] = 1
     return v, 0 if none else (beta - alpha) / beta, beta
-
-
-def _reduce_both(a: Any, d: Any, beside: Any, us: Any, of_u: Any, vs: Any, of_v: Any) -> None:
-    """One matrix, from its last row and column up, into rows of the results."""
-    for i in range(len(a) - 1, -1, -1):
-        us[i, :i + 1], of_u[i], d[i] = _reflection(a[:i + 1, i])
-        u = us[i, :i + 1]
-        a[:i + 1, :i + 1] -= of_u[i] * np.outer(u, u @ a[:i + 1, :i + 1])
-        if i:
-            vs[i, :i], of_v[i], beside[i - 1] = _reflection(a[i, :i])
-            v = vs[i, :i]
-            a[:i, :i] -= of_v[i] * np.outer(a[:i, :i] @ v, v)
 
 
 @primitive

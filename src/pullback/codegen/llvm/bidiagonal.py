@@ -54,7 +54,7 @@ class _Bidiagonal(Dense):
         self.store(zero, self.beside, i64(n - 1))
         self.store(zero, self.of_v, i64(0))
         self.fill(self.vs, line)
-        self.each(0, n, 1, lambda k: self.step(fn.binary("sub", i64(n - 1), k)))
+        self.long(0, n, n * n, lambda k: self.step(fn.binary("sub", i64(n - 1), k)))
 
     def step(self, i: V) -> None:
         fn = self.fn

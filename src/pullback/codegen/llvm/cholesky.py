@@ -45,12 +45,13 @@ class _Cholesky(Dense):
         self.fill(self.a, (n + ROWS) * self.line)
         self.each(0, n, 1, lambda r: self.copy_exactly(self.row(source, r, n), self.at(r), n))
 
-        def block(k: V) -> None:
+        def block(at: V) -> None:
+            k = fn.mul(at, i64(BLOCK))
             end = fn.intrinsic("llvm.smin", "i64", fn.add(k, i64(BLOCK)), i64(n))
             self.each(k, end, 1, lambda p: self.pivot(p, end))
             self.each(end, n, ROWS, lambda i: self.others(k, i))
 
-        self.each(0, n, BLOCK, block)
+        self.long(0, -(-n // BLOCK), n * n, block)
         self.each(0, n, 1, lambda r: self.copy_exactly(self.at(r), self.row(target, r, n), n))
 
     def pivot(self, p: V, end: V) -> None:

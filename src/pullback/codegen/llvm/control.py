@@ -125,12 +125,16 @@ def emit_dense(control: Control) -> None:
     from pullback.codegen.llvm.bidiagonal import emit_bidiagonal  # lazy: few programs have them
     from pullback.codegen.llvm.bidiagonal_singular import emit_bidiagonal_singular
     from pullback.codegen.llvm.cholesky import emit_cholesky
+    from pullback.codegen.llvm.householder import emit_householder, emit_householder_q
+    from pullback.codegen.llvm.pivots import emit_pivoted_lu
     from pullback.codegen.llvm.tridiagonal import emit_tridiagonal
     from pullback.codegen.llvm.tridiagonal_eigen import emit_tridiagonal_eigen
 
     emitters: dict[str, Callable[[Any], None]] = {
         "tridiagonal": emit_tridiagonal, "tridiagonal_eigen": emit_tridiagonal_eigen,
-        "upper_cholesky": emit_cholesky, "bidiagonal": emit_bidiagonal, "bidiagonal_singular": emit_bidiagonal_singular}
+        "upper_cholesky": emit_cholesky, "bidiagonal": emit_bidiagonal, "bidiagonal_singular": emit_bidiagonal_singular,
+        "householder": emit_householder, "householder_q": emit_householder_q,
+        "pivoted_lu": emit_pivoted_lu}
     emitters[control.payload.op.name](control)
 
 

@@ -16,6 +16,8 @@ NOTHING = {"float": 1e-31, "double": 1e-291}
 INFINITY = {"float": 0x7F800000, "double": 0x7FF0000000000000}
 #: the last exponent whose power of two has a reciprocal that is a normal number, and its place in the bits
 LAST_EXPONENT, EXPONENT_AT = {"float": 253, "double": 2045}, {"float": 23, "double": 52}
+#: elements from which on a pass over them takes long enough to ask whether programs are to end
+LONG = 1 << 14
 
 
 class Dense:
@@ -47,6 +49,20 @@ class Dense:
         loop = self.fn.begin_loop(first, last, i64(step))
         body(loop.counter)
         self.fn.end_loop(loop)
+
+    def long(self, start: V | int, stop: V | int, work: int, body: Callable[[V], None]) -> None:
+        """`each` in steps of one. Where a turn is much work, the runtime is asked first whether programs are to end."""
+        fn = self.fn
+
+        def turn(k: V) -> None:
+            go, past = fn.fresh("go"), fn.fresh("past")
+            fn.unless_cancelled(go, past)
+            fn.label(go)
+            body(k)
+            fn.br(past)
+            fn.label(past)
+
+        self.each(start, stop, 1, turn if work >= LONG else body)
 
     def when(self, condition: V, body: Callable[[], None], otherwise: Callable[[], None] | None = None) -> None:
         fn = self.fn

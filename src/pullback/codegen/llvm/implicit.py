@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from pullback.codegen.llvm.claims import share
-from pullback.codegen.llvm.dense import Dense
+from pullback.codegen.llvm.dense import LONG, Dense
 from pullback.codegen.llvm.rotations import Rotations, identity_panel
 from pullback.codegen.llvm.text import V, const, i64
 
@@ -84,7 +84,7 @@ class Implicit(Dense):
 
     def each_panel(self, body: Callable[[int, V], None]) -> None:
         for side in range(self.sides):
-            self.each(self.low_panel, self.high_panel, 1, partial(body, side))
+            self.long(self.low_panel, self.high_panel, self.n ** 2, partial(body, side))
 
     def flush(self) -> None:
         """Do all rotations that are noted."""
@@ -172,12 +172,23 @@ class Implicit(Dense):
                              fn.compare("icmp", "sgt", self.get(self.left), i64(0)))
 
         def turn() -> None:
+            if n * n >= LONG:
+                self.ask()
             low = self.get(self.low)
             high = self.end_of_block(low)
             self.when(fn.compare("icmp", "eq", low, high), lambda: self.put(fn.add(low, i64(1)), self.low),
                       lambda: self.block(low, high))
 
         self.repeat(more, turn)
+
+    def ask(self) -> None:
+        """No more sweeps where programs are to end."""
+        fn, go, stop = self.fn, self.fn.fresh("go"), self.fn.fresh("stop")
+        fn.unless_cancelled(go, stop)
+        fn.label(stop)
+        self.put(i64(0), self.left)
+        fn.br(go)
+        fn.label(go)
 
     def end_of_block(self, low: V) -> V:
         """The first place from `low` on after which nothing is left beside the diagonal."""

@@ -52,7 +52,7 @@ class _Tridiagonal(Dense):
         self.store(zero, self.beside, i64(n - 1))
         self.store(zero, self.factors, i64(0))
         self.fill(self.reflections, self.line)
-        self.each(1, n, 1, lambda k: self.step(fn.binary("sub", i64(n), k)))
+        self.long(1, n, n * n, lambda k: self.step(fn.binary("sub", i64(n), k)))
         self.store(self.load(self.a, i64(0)), self.d, i64(0))
 
     def step(self, i: V) -> None:
