@@ -53,6 +53,12 @@ def value_of(tensor: TensorBase) -> Value:
     return tensor._use()  # pyright: ignore[reportPrivateUsage]
 
 
+def _result(tensor: TensorBase, trace: Trace) -> Value:
+    """`value_of` a result; of one that was made a leaf within the trace, the value as it is."""
+    value = tensor._peek()  # pyright: ignore[reportPrivateUsage]
+    return value if value.trace is trace else value_of(tensor)
+
+
 def is_array(x: Any) -> bool:
     return isinstance(x, TensorBase) or type(x) in SCALARS or hasattr(x, "__array__")
 
@@ -81,7 +87,7 @@ class Traced:
             self.aux, self.aux_structure = tree.flatten(aux)
             self.classes = [type(o).result_class if isinstance(o, TensorBase) else TensorBase.default_class
                             for o in self.outputs]
-            self.results = [value_of(as_tensor(o, what)) for o in self.outputs]
+            self.results = [_result(as_tensor(o, what), trace) for o in self.outputs]
             self.aux_positions = [k for k, a in enumerate(self.aux) if isinstance(a, TensorBase)]
             self.aux_results = [value_of(as_tensor(self.aux[k], what)) for k in self.aux_positions]
             self.written = _captured_and_written(trace)

@@ -55,6 +55,11 @@ class AutogradMeta:
             here.track[value] = owner
         if value.buffer is not None and value not in trace.base.carried:
             return self.fresh_leaf(value, trace.base)
+        if is_within(value.trace, trace, trace.base):
+            raise GradientError(message(
+                "requires_grad: a value within a function that is differentiated is no leaf",
+                [("within", trace.what), ("tensor", repr(value.info.type))],
+                "differentiate inside with grad or vjp, whose argument it is, instead of requires_grad and backward()"))
         here.trace = before = trace.base
         try:
             leaf = record(leaf_operation(), [value])[0]
@@ -80,6 +85,16 @@ class AutogradMeta:
 def base_of(trace: tracing_module.Trace) -> tracing_module.Trace:
     """The trace that owns gradient leaves for work recorded in `trace`."""
     return trace.base if trace.outer is not None else trace
+
+
+def is_within(which: tracing_module.Trace | None, trace: tracing_module.Trace, home: tracing_module.Trace) -> bool:
+    """Whether it is this trace, or one of those around it that lie in `home`."""
+    at: tracing_module.Trace | None = trace
+    while at is not None and at is not home:
+        if at is which:
+            return True
+        at = at.outer
+    return False
 
 
 class View:
@@ -118,11 +133,12 @@ class View:
         return self.cached
 
     def read_outside(self) -> Value:
-        """`read` in the trace that owns leaves here: what is read becomes one."""
+        """`read` in the trace that owns leaves here: what is read becomes one. What was made in a trace within it is
+        known there alone."""
         here = thread.context
         trace = here.trace
         home = base_of(trace)
-        if home is trace:
+        if home is trace or is_within(self.base._peek().trace, trace, home):  # pyright: ignore[reportPrivateUsage]
             return self.read()
         here.trace = home
         try:
