@@ -37,7 +37,7 @@ def conj(x: Array) -> Array:
 def _angle(x: Node) -> Node:
     if x.dtype.kind == "c":
         return build.binary("atan2", build.unary("imag", x), build.unary("real", x))
-    x = x if x.dtype.is_inexact else build.convert(x, dtypes.float32)
+    x = x if x.dtype.is_inexact else build.convert(x, dtypes.default_float())
     return build.binary("atan2", build.zeros_like(x), x)
 
 

@@ -30,7 +30,7 @@ SlogdetResult = namedtuple("SlogdetResult", "sign logabsdet")
 
 def real_float(x: Node) -> Node:
     """Integers and bools as the default float."""
-    return x if x.dtype.is_inexact else build.convert(x, dtypes.float32)
+    return x if x.dtype.is_inexact else build.convert(x, dtypes.default_float())
 
 
 def require(x: Node, bad: Node, label: str) -> Node:

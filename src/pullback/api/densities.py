@@ -41,6 +41,7 @@ from pullback.api.manipulation import broadcast_to
 from pullback.api.reductions import logsumexp
 from pullback.api.reductions import sum as _sum
 from pullback.api.special import betaln, i0e, log_ndtr, ndtr, ndtri, xlog1py
+from pullback.engine.trace import SCALARS
 from pullback.ir import dtypes
 from pullback.util.errors import ShapeError, message
 
@@ -251,8 +252,9 @@ FAMILIES: dict[str, Family] = {
 def _real(*given: Any) -> list[Any]:
     """Numbers as real tensors of one dtype, whole ones as floats."""
     arrays = [as_tensor(x, "density") for x in given]
-    floats = [x.dtype for x in arrays if x.dtype.kind == "f" and not x.info.weak]
-    target = max(floats, key=lambda d: d.bits) if floats else dtypes.float32
+    floats = [x.dtype for x, one in zip(arrays, given, strict=True)
+              if x.dtype.kind == "f" and not x.info.weak and type(one) not in SCALARS]
+    target = max(floats, key=lambda d: d.bits) if floats else dtypes.default_float()
     return [astype(x, target) for x in arrays]
 
 

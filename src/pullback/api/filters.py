@@ -108,7 +108,7 @@ def fftconvolve(x: Array, y: Array, mode: str = "full", axes: Any = None) -> Arr
     sizes = [first.shape[a] + second.shape[a] - 1 for a in along]
     complex_ = first.dtype.kind == "c"
     if not first.dtype.is_inexact:
-        first, second = astype(first, dtypes.float32), astype(second, dtypes.float32)
+        first, second = (astype(a, dtypes.default_float()) for a in (first, second))
     forward, back = (fourier.fftn, fourier.ifftn) if complex_ else (fourier.rfftn, fourier.irfftn)
     found = back(forward(first, sizes, along) * forward(second, sizes, along), sizes, along)
     if mode == "full":
@@ -125,7 +125,7 @@ def fftconvolve(x: Array, y: Array, mode: str = "full", axes: Any = None) -> Arr
 def detrend(x: Array, axis: int = -1, kind: str = "linear") -> Array:
     """x without its mean ("constant"), or without the straight line that is nearest to it ("linear")."""
     y = as_tensor(x, "detrend")
-    y = y if y.dtype.is_inexact else astype(y, dtypes.float32)
+    y = y if y.dtype.is_inexact else astype(y, dtypes.default_float())
     if kind not in ("constant", "linear"):
         raise ValueError_(message("Trend type must be 'linear' or 'constant'", [("type", repr(kind))]))
     rest = y - _mean(y, axis, True)
@@ -188,7 +188,7 @@ def map_coordinates(x: Array, coordinates: Sequence[Array], order: int, mode: st
                                        "one of " + ", ".join(_OUTSIDE)))
     neighbours: list[list[tuple[Any, Any, Any]]] = []
     for place, size in zip(places, tuple(y.shape), strict=True):
-        p = place if place.dtype.is_inexact else astype(place, dtypes.float32)
+        p = place if place.dtype.is_inexact else astype(place, dtypes.default_float())
         low = floor(p + 0.5) if order == 0 else floor(p)
         found = []
         for k in range(order + 1):

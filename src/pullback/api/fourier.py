@@ -35,7 +35,12 @@ def _resized(x: Node, axis: int, size: int) -> Node:
 def _complex(x: Node) -> Node:
     if x.dtype.kind == "c":
         return x
-    return build.convert(x, dtypes.complex128 if x.dtype is dtypes.float64 else dtypes.complex64)
+    return build.convert(x, dtypes.complex128 if _is_wide(x) else dtypes.complex64)
+
+
+def _is_wide(x: Node) -> bool:
+    """Whether it is of float64, or becomes it."""
+    return (x.dtype if x.dtype.is_inexact else dtypes.default_float()) is dtypes.float64
 
 
 @operation()
@@ -47,7 +52,7 @@ def _transform(x: Node, real: bool, axes: tuple[int, ...], sizes: tuple[int, ...
     rest = axes[:-1] if real else axes
     if real and not inverse:
         x = build.apply(RealFourier(axes[-1]),
-                        build.convert(x, dtypes.float64 if x.dtype is dtypes.float64 else dtypes.float32))
+                        build.convert(x, dtypes.float64 if _is_wide(x) else dtypes.float32))
     x = _complex(x)
     x = build.apply(Fourier(rest, inverse), x) if rest else x
     if real and inverse:

@@ -33,7 +33,7 @@ def _prepared(name: str, *given: Any) -> tuple[Any, list[Any]]:
             raise DTypeError(message(f"{name}: needs real numbers", [("x", described(x))], "use x.real"))
     floats = [x.dtype for x in arrays if x.dtype.kind == "f"]
     strong = [x.dtype for x in arrays if x.dtype.kind == "f" and not x.info.weak] or floats
-    target = max(strong, key=lambda d: d.bits) if strong else dtypes.float32
+    target = max(strong, key=lambda d: d.bits) if strong else dtypes.default_float()
     return target, list(broadcast_arrays(*[astype(x, dtypes.float64) for x in arrays]))
 
 

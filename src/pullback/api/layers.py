@@ -168,7 +168,7 @@ class _Normalisation(Operation):
 
     def build(self, operands: list[Operand]) -> tuple[tuple[Node, ...], str]:
         dtype, _ = result_dtype(operands)
-        dtype = dtype if dtype.is_inexact else dtypes.float32
+        dtype = dtype if dtype.is_inexact else dtypes.default_float()
         result = self.define(*(build.convert(o.node, dtypes.promote(dtype, dtypes.float32)) for o in operands))
         results = [result] if isinstance(result, Node) else list(result)
         given = operands[0].node

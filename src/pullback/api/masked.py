@@ -58,7 +58,7 @@ def reduce_where(name: str, x: Array, axis: Any = None, keepdims: bool = False, 
 
 
 def _spread(name: str, x: Any, axis: Any, keepdims: bool, where: Any, correction: float) -> Any:
-    x = x if x.dtype.is_inexact else astype(x, dtypes.float32)
+    x = x if x.dtype.is_inexact else astype(x, dtypes.default_float())
     count = reductions.sum(astype(where, x.dtype), axis, True)
     centre = reductions.sum(choose(where, x, 0.0), axis, True) / count
     if name == "mean":

@@ -116,7 +116,7 @@ def pascal(n: int, kind: str = "symmetric") -> Array:
 def companion(a: Array) -> Array:
     """The matrix whose characteristic polynomial has these coefficients."""
     p = as_tensor(a, "companion")
-    p = p if p.dtype.is_inexact else astype(p, dtypes.float32)
+    p = p if p.dtype.is_inexact else astype(p, dtypes.default_float())
     n = p.shape[0] - 1
     below = from_host(np.eye(n - 1, n)).to(p.dtype)
     return concat([(-p[1:] / p[0]).reshape((1, n)), below], 0)

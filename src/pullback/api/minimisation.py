@@ -115,7 +115,7 @@ def minimise_bfgs(function: Function, start: Array, tolerance: float = 1e-5, tur
     Tensor([3., 3.], dtype=float32)
     """
     x = as_tensor(start, "minimise_bfgs")
-    x = x if x.dtype.is_inexact else astype(x, dtypes.float32)
+    x = x if x.dtype.is_inexact else astype(x, dtypes.default_float())
     size = x.shape[0]
     limit = size * 200 if turns is None else turns
     both = value_and_grad(function)

@@ -45,13 +45,14 @@ def spread(y: Node, x: Node, axes: Axes) -> Node:
 
 
 def summable(x: Node, dtype: DType | None) -> Node:
-    """Integers are summed in at least 32 bits."""
+    """Integers are summed in at least the bits of the default integer."""
     if dtype is not None:
         return build.convert(x, dtype)
+    least = dtypes.WEAK_DEFAULT["i"]
     if x.dtype.kind == "b":
-        return build.convert(x, dtypes.int32)
-    if x.dtype.kind in "iu" and x.dtype.bits < 32:
-        return build.convert(x, dtypes.int32 if x.dtype.kind == "i" else dtypes.uint32)
+        return build.convert(x, least)
+    if x.dtype.kind in "iu" and x.dtype.bits < least.bits:
+        return build.convert(x, least if x.dtype.kind == "i" else dtypes.dtype_of("u" + least.name))
     return x
 
 
@@ -59,7 +60,7 @@ def floating(x: Node, dtype: DType | None = None) -> Node:
     """Integers as the default float."""
     if dtype is not None:
         return build.convert(x, dtype)
-    return x if x.dtype.is_inexact else build.convert(x, dtypes.float32)
+    return x if x.dtype.is_inexact else build.convert(x, dtypes.default_float())
 
 
 def count_of(x: Node, axes: Axes) -> int:

@@ -68,7 +68,7 @@ def resize(image: Array, shape: Sequence[int], method: str = "linear", antialias
         raise ValueError_(message(f"Unknown resize method {method!r}", [],
                                   "one of nearest, " + ", ".join([*_KERNELS, *SYNONYMS])))
     if method != "nearest" and not x.dtype.is_inexact:
-        x = astype(x, dtypes.float32)
+        x = astype(x, dtypes.default_float())
     for axis, (size, wanted) in enumerate(zip(tuple(x.shape), target, strict=True)):
         if size == wanted:
             continue

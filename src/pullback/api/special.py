@@ -45,7 +45,7 @@ def _floating(x: Any, name: str) -> Any:
     x = as_tensor(x, name)
     if x.info.type.dtype.kind == "c":
         raise DTypeError(message(f"{name}: needs real numbers", [("x", described(x))], "use x.real"))
-    return x if x.info.type.dtype.kind == "f" else astype(x, dtypes.float32)
+    return x if x.info.type.dtype.kind == "f" else astype(x, dtypes.default_float())
 
 
 def _series(x: Any, coefficients: Sequence[float]) -> Any:
@@ -115,7 +115,7 @@ def _two_to(n: Any, kind: Any) -> Any:
 
 
 def _narrow(x: Any) -> Any:
-    return x if x.info.type.dtype.name in _LAYOUT else astype(x, dtypes.float32)
+    return x if x.info.type.dtype.name in _LAYOUT else astype(x, dtypes.default_float())
 
 
 def ldexp(x: Array, exponent: Array) -> Array:

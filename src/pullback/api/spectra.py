@@ -237,7 +237,7 @@ def _pinv(x: Node, bound: Node) -> Node:
 def pinv(x: Array, /, *, rtol: Any = None, atol: Any = None, hermitian: bool = False) -> Array:
     """The Moore-Penrose inverse; singular values up to the tolerance (max(m, n) * eps times the largest) count as 0."""
     x = matrices(x, "pinv")
-    x = x if x.dtype.is_inexact else elementwise.astype(x, dtypes.float32)
+    x = x if x.dtype.is_inexact else elementwise.astype(x, dtypes.default_float())
     if 0 in x.shape:
         return x.mT
     from pullback.api.transforms import stop_gradient
@@ -333,7 +333,7 @@ def matrix_exp(x: Array, /) -> Array:
     from pullback.api.transforms import stop_gradient
 
     x = square(x, "matrix_exp")
-    x = x if x.dtype.is_inexact else elementwise.astype(x, dtypes.float32)
+    x = x if x.dtype.is_inexact else elementwise.astype(x, dtypes.default_float())
     if 0 in x.shape:
         return x
     size = matrix_norm(stop_gradient(x), ord=1, keepdims=True)

@@ -64,7 +64,7 @@ def _observations(x: Any, name: str) -> Any:
         raise ShapeError(message(f"{name}: needs a matrix, of which rows are variables", [("x", described(x))],
                                  "reshape it to two dimensions"))
     x = reshape(x, (1, x.info.type.size)) if x.ndim < 2 else x
-    return x if x.info.type.dtype.is_inexact else astype(x, dtypes.float32)
+    return x if x.info.type.dtype.is_inexact else astype(x, dtypes.default_float())
 
 
 def _weights(given: Any, x: Any, name: str) -> Any:
@@ -154,7 +154,7 @@ def nanquantile(x: Array, q: Any, axis: int | None = None, keepdims: bool = Fals
     """`quantile` of the elements that are not NaN; NaN where there are none."""
     x = as_tensor(x, "nanquantile")
     axis, keep = synonym(axis, dim, "nanquantile", "axis and dim"), keepdims if keepdim is UNSET else keepdim
-    x = x if x.info.type.dtype.is_inexact else astype(x, dtypes.float32)
+    x = x if x.info.type.dtype.is_inexact else astype(x, dtypes.default_float())
     rank = x.ndim
     k = 0 if axis is None else axis_of(axis, rank, "nanquantile", x)
     wanted = np.asarray(q.numpy() if hasattr(q, "numpy") else q, np.float64)
@@ -212,7 +212,7 @@ def lower_nanmedian(x: Array, axis: int | None = None, keepdims: bool = False) -
 
 def _whole(x: Any, name: str) -> Any:
     x = as_tensor(x, name)
-    return x if x.info.type.dtype.kind == "f" else astype(x, dtypes.float32)
+    return x if x.info.type.dtype.kind == "f" else astype(x, dtypes.default_float())
 
 
 def _extreme(name: str, worst: float, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -281,7 +281,7 @@ def nanstd(x: Array, axis: Any = None, keepdims: bool = False, *, correction: fl
 def histogram_edges(x: Array, bins: Any = 10, range: Any = None) -> Array:
     """The edges of equal bins between two numbers, by default the extremes of x; given edges as they are."""
     x = as_tensor(x, "histogram")
-    kind = x.dtype if x.info.type.dtype.kind == "f" else dtypes.float32
+    kind = x.dtype if x.info.type.dtype.kind == "f" else dtypes.default_float()
     if not isinstance(bins, int):
         edges = as_tensor(bins, "histogram")
         if edges.ndim != 1 or not edges.shape[0]:

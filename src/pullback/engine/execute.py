@@ -758,14 +758,19 @@ def _boundary(trace: Trace) -> None:
         flush(trace)
 
 
+def forget_structures() -> None:
+    """Launch what is recorded: what follows is recorded anew."""
+    if local.trace.kind == "main":
+        flush(local.trace)
+    tracing.reset_table()
+
+
 def _detection() -> None:
     """`detect_nan` was turned on or off."""
     global watch
     from pullback.engine import detect  # lazy: few programs are watched
 
-    if local.trace.kind == "main":
-        flush(local.trace)
-    tracing.reset_table()  # what is recorded from now on is new, and knows its line
+    forget_structures()  # what is recorded from now on knows its line
     on = bool(config.DETECT_NAN.value)
     watch, tracing.recorded = (detect.launch, detect.remember) if on else (None, None)
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+#: what stands before the leaves in the key of a jitted function's signature
+LABELS = ("structure of the arguments", "gradient mode", "precision", "dtypes of Python's numbers")
+
 
 def _text(part: Any) -> str:
     kind = getattr(part, "type", None)
@@ -34,11 +37,10 @@ def signature(name: str, key: tuple[Any, ...], known: list[tuple[Any, ...]]) -> 
     old, where = nearest(key, known)
     lines = [f"explain: {name} is compiled again ({len(known)} signatures known)"]
     if len(key) != len(old):
-        lines.append(f"  {len(key) - 2} arguments; known: {len(old) - 2}")
+        lines.append(f"  {len(key) - len(LABELS)} arguments; known: {len(old) - len(LABELS)}")
     else:
-        labels = ("structure of the arguments", "gradient mode")
         for k in where:
-            label = labels[k] if k < 2 else f"argument leaf {k - 2}"
+            label = LABELS[k] if k < len(LABELS) else f"argument leaf {k - len(LABELS)}"
             lines.append(f"  {label}: {_text(key[k])}; known: {_text(old[k])}")
     print("\n".join(lines), file=sys.stderr)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from types import MethodType
 from typing import Any, NamedTuple, TypeAlias
+from weakref import WeakSet
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from pullback.engine.functional import _identity  # pyright: ignore[reportPrivat
 from pullback.engine.programs import Executable
 from pullback.engine.tensor import TensorBase, from_host
 from pullback.engine.trace import IMMEDIATE, SCALARS, Info, Trace, Value, class_of, local, new, record, thread, tracing
+from pullback.ir import dtypes
 from pullback.ir.node import Function, TensorType
 from pullback.runtime.memory import allocate_all
 from pullback.util import config, tree
@@ -409,8 +411,10 @@ def _stand_in(trace: Trace, leaf: Any, info: Info, array_class: Any) -> TensorBa
 Numbers: TypeAlias = "int | Sequence[int] | None"
 Names: TypeAlias = "str | Sequence[str] | None"
 
-#: where the leaves begin in a signature's key, after their structure, whether gradients are on, and the precision
-LEAVES_FROM = 3
+#: where the leaves begin in a signature's key
+LEAVES_FROM = len(explain.LABELS)
+#: all jitted functions
+_jitted: WeakSet[Jitted] = WeakSet()
 
 
 class Jitted:
@@ -436,6 +440,7 @@ class Jitted:
                 [("static and donated", repr(next(iter(both))))], "name it in one of the two"))
         self.entries: dict[Any, Entry] = {}
         self.last: Entry | None = None  # the entry to try first: its arguments are checked one by one
+        _jitted.add(self)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
@@ -522,7 +527,7 @@ class Jitted:
                          for k, a in enumerate(args))
             kwargs = {k: Static(v) if k in self.static_names else v for k, v in kwargs.items()}
         leaves, structure = tree.flatten((args, kwargs))
-        key: list[Any] = [structure, local.grad_enabled, thread.context.precision]
+        key: list[Any] = [structure, local.grad_enabled, thread.context.precision, dtypes.defaults()]
         static: dict[int, Any] = {}
         for k, leaf in enumerate(leaves):
             if isinstance(leaf, TensorBase):
@@ -565,6 +570,17 @@ class Jitted:
                 [("argument", f"{type(value).__name__} {value!r:.60}")],
                 "pass arrays and numbers as ordinary arguments, lists as tuples")) from None
         return (type(value), value)
+
+
+def use_defaults(floating: dtypes.DType, integer: dtypes.DType) -> None:
+    """Make Python's numbers among themselves, and the floats that integers become, of these dtypes."""
+    if (floating, integer) == dtypes.defaults():
+        return
+    execute.forget_structures()
+    wide = floating is dtypes.float64
+    dtypes.WEAK_DEFAULT.update(f=floating, i=integer, c=dtypes.complex128 if wide else dtypes.complex64)
+    for jitted in list(_jitted):
+        jitted.last = None
 
 
 class Static:

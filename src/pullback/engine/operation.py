@@ -277,7 +277,7 @@ def _promote_float(name: str, operands: list[Operand]) -> tuple[list[Node], str]
 
     nodes, weak = _promote_broadcast(name, operands)
     if not nodes[0].dtype.is_inexact:
-        nodes = [build.convert(n, dtypes.float32) for n in nodes]
+        nodes = [build.convert(n, dtypes.default_float()) for n in nodes]
         weak = "f" if weak else ""
     return nodes, weak
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pullback.engine.trace import Operand
+from pullback.ir.dtypes import defaults
 from pullback.ir.node import Node, Op, TensorType, apply, param, topological
 
 
@@ -32,7 +33,7 @@ class Template(NamedTuple):
 
 def signature(operands: list[Operand]) -> tuple[Any, ...]:
     """What a template depends on: numbers, types of other operands, and which give way to others' dtypes."""
-    return tuple([(o.node if is_number(o.node) else o.node.tensor, o.weak) for o in operands])
+    return defaults(), *[(o.node if is_number(o.node) else o.node.tensor, o.weak) for o in operands]
 
 
 def is_number(node: Node) -> bool:

@@ -145,7 +145,7 @@ def promote(a: DType, b: DType) -> DType:
         signed, unsigned = (a, b) if a.kind == "i" else (b, a)
         if signed.bits > unsigned.bits:
             return signed
-        return DTYPES[f"int{unsigned.bits * 2}"] if unsigned.bits < 64 else float32
+        return DTYPES[f"int{unsigned.bits * 2}"] if unsigned.bits < 64 else WEAK_DEFAULT["f"]
     if b.kind == "c":
         return complex128 if b is complex128 or a is float64 else complex64
     return b
@@ -155,11 +155,20 @@ def promote_weak(dtype: DType, weak_kind: str) -> DType:
     """The dtype of a strong operand met by a Python scalar of kind "b", "i", "f" or "c"."""
     if _KIND_RANK[weak_kind] <= _KIND_RANK[dtype.kind]:
         return dtype
-    if weak_kind == "i":
-        return int32
-    if weak_kind == "f":
-        return float32
+    if weak_kind != "c" or not dtype.is_inexact:
+        return WEAK_DEFAULT[weak_kind]
     return complex128 if dtype is float64 else complex64
 
 
-WEAK_DEFAULT = {"b": bool_, "i": int32, "f": float32, "c": complex64}
+#: what Python numbers are among themselves, and the floats that integers become
+WEAK_DEFAULT: dict[str, DType] = {"b": bool_, "i": int32, "f": float32, "c": complex64}
+
+
+def default_float() -> DType:
+    """The dtype that integers have as floating-point numbers."""
+    return WEAK_DEFAULT["f"]
+
+
+def defaults() -> tuple[DType, DType]:
+    """The dtypes of Python's floats and integers: what is kept by types depends on them."""
+    return WEAK_DEFAULT["f"], WEAK_DEFAULT["i"]

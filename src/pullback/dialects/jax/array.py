@@ -497,7 +497,7 @@ def host_array(x: Any) -> Any:
 def weak_array(x: Any) -> Array:
     """A Python number as an Array whose dtype gives way."""
     kind = SCALARS[type(x)]
-    if kind == "b" or config.jax_enable_x64:
+    if kind == "b":
         return Array(from_host(np.asarray(x))._peek())
     dtype = WEAK_DEFAULT[kind]
     try:
@@ -547,6 +547,20 @@ def refuse_list(x: Any, name: str, place: int = 0) -> None:
                 "make it an array: jnp.array(...)",
             )
         )
+
+
+def counting(target: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, whose integers have the default dtype of integers."""
+
+    @wraps(target)
+    def call(*args: Any, **options: Any) -> Any:
+        found = target(*args, **options)
+        if not config.jax_enable_x64:
+            return found
+        kind = default_int()
+        return tuple(x.astype(kind) for x in found) if isinstance(found, tuple) else found.astype(kind)
+
+    return call
 
 
 def array_of(x: Any, name: str) -> Any:
@@ -676,3 +690,6 @@ _UPDATES: dict[str, Callable[..., Any]] = {
 for _name in _UPDATES:
     setattr(At, _name, _updating(_name))
 setattr(At, "mul", _updating("multiply"))  # noqa: B010 - as the others
+for _name in ("argmax", "argmin", "argsort", "count_nonzero", "nonzero", "searchsorted"):
+    if hasattr(Array, _name):
+        setattr(Array, _name, counting(getattr(Array, _name)))

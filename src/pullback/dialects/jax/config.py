@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pullback.engine.jit import Jitted
+from pullback.engine.jit import Jitted, use_defaults
+from pullback.ir import dtypes
 from pullback.util import config as flags
 from pullback.util.errors import AttributeError_, DeviceError, ValueError_, message
 
@@ -84,6 +85,8 @@ class Config:
             raise DeviceError(message(f"Unknown backend {value!r}", [("backends", "cpu")], "leave it 'cpu'"))
         if name == "jax_disable_jit":
             Compiled.disabled = bool(value)
+        if name == "jax_enable_x64":
+            use_defaults(*(dtypes.float64, dtypes.int64) if value else (dtypes.float32, dtypes.int32))
         if name == "jax_debug_nans":
             flags.set("detect_nan", bool(value))
         if name == "jax_threefry_partitionable":

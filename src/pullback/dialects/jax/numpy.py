@@ -95,6 +95,9 @@ _MORE = """apply_along_axis apply_over_axes argpartition array_equiv array_repr 
         save savez set_printoptions setdiff1d setxor1d sort_complex spacing take take_along_axis tril_indices
         tril_indices_from trim_zeros triu_indices triu_indices_from unique_all unravel_index unwrap
         vander vecmat""".split()
+#: functions whose integers are positions or counts
+_POSITIONS = frozenset("""argmax argmin argpartition argsort argwhere count_nonzero digitize flatnonzero lexsort
+    nanargmax nanargmin nonzero searchsorted""".split())
 #: functions of `numpy_sized`
 _SIZED = """argsort argwhere average bincount digitize fabs flatnonzero float_power heaviside linspace median nonzero
         percentile quantile ravel repeat reshape rint sort trace union1d unique""".split()
@@ -173,6 +176,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError_(missing_text("jax.numpy", name, __dir__()))
     if name in _COUNTS:
         found = border.refusing_lists(found, _COUNTS[name])
+    if name in _POSITIONS:
+        found = border.counting(found)
     globals()[name] = found
     return found
 

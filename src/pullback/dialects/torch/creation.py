@@ -14,6 +14,7 @@ from pullback.api.mersenne import Mersenne
 from pullback.api.mersenne import generator as default_generator
 from pullback.dialects.torch.dtypes import DefaultDtype, checked_device, dtype_argument, shown
 from pullback.dialects.torch.tensors import Tensor, styled
+from pullback.engine.jit import use_defaults
 from pullback.engine.tensor import TensorBase, from_array, from_host
 from pullback.ir import dtypes
 from pullback.util.errors import DTypeError, NotNumbersError, ValueError_, message
@@ -45,6 +46,7 @@ def set_default_dtype(d: Any) -> None:
         raise DTypeError(message("only floating-point types are supported as the default type", [("dtype", repr(d))],
                                  "torch.set_default_dtype(torch.float64)"))
     DefaultDtype.current = kind
+    use_defaults(kind, dtypes.int32)
 
 
 def get_default_dtype() -> Any:
